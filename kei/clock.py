@@ -1,0 +1,72 @@
+"""Time: the only module that asks the machine for it; every other one gets a `Clock`."""
+
+import os
+import time
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from pathlib import Path
+from typing import Protocol
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+
+class Clock(Protocol):
+    """What the rest of kei may know of time."""
+
+    def now_ms(self) -> int:
+        """Return the wall clock, milliseconds since 1970 in UTC."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back; only differences mean something."""
+
+    @property
+    def zone(self) -> tzinfo:
+        """The local time zone, in which the files are written."""
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def __init__(self, zone: tzinfo | None = None) -> None:
+        self._zone = zone or local_zone()
+
+    def now_ms(self) -> int:
+        """Return the wall clock, milliseconds since 1970 in UTC."""
+        return time.time_ns() // 1_000_000
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back; only differences mean something."""
+        return time.monotonic()
+
+    @property
+    def zone(self) -> tzinfo:
+        """The local time zone, in which the files are written."""
+        return self._zone
+
+
+def local_zone() -> tzinfo:
+    """Return the time zone of `TZ` or of this machine, or its present offset if it has no name."""
+    name = os.environ.get("TZ", "").lstrip(":")
+    if name:
+        try:
+            return ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            return _present_offset()
+    try:
+        with Path("/etc/localtime").open("rb") as file:
+            return ZoneInfo.from_file(file, key="localtime")
+    except (OSError, ValueError):
+        return _present_offset()
+
+
+def _present_offset() -> tzinfo:
+    offset = datetime.now(UTC).astimezone().utcoffset()
+    return timezone(offset or timedelta(0))
+
+
+def local(time_ms: int, zone: tzinfo) -> datetime:
+    """Return an instant (milliseconds since 1970) as aware local time."""
+    return datetime.fromtimestamp(time_ms / 1000, zone)
+
+
+def epoch_ms(moment: datetime) -> int:
+    """Return an aware time as milliseconds since 1970."""
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)

@@ -1,0 +1,77 @@
+"""The one thing that flows through kei: a reading of a series at a time."""
+
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal
+
+MAX_PLACES = 4  # decimals of any number in a file or an upload
+_SMALLEST = Decimal(1).scaleb(-MAX_PLACES)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One value of one series.
+
+    Attributes:
+        time_ms: when it was measured, milliseconds since 1970 in UTC.
+        unit: UnitID of the files (`BR` for the meter).
+        sensor: SensorID of the files (`E7`).
+        value: finite; its exponent says how many decimals it is written with, at most 4.
+        data_id: DataID of the files (`x` for the meter).
+    """
+
+    time_ms: int
+    unit: str
+    sensor: str
+    value: Decimal
+    data_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What one series did in one window.
+
+    Attributes:
+        start_ms: start of the window, milliseconds since 1970 in UTC.
+        unit: UnitID.
+        sensor: SensorID.
+        average: mean of the readings whose time lies in the window, at most 4 decimals.
+        minimum: the smallest of them.
+        maximum: the largest of them.
+        count: how many there were, at least 1.
+    """
+
+    start_ms: int
+    unit: str
+    sensor: str
+    average: Decimal
+    minimum: Decimal
+    maximum: Decimal
+    count: int
+
+
+def to_places(value: Decimal) -> Decimal:
+    """Round to at most 4 decimals (half to even) and write whole multiples of ten out.
+
+    Args:
+        value: any finite number.
+
+    Returns:
+        the same number with an exponent in -4..0, so that it never prints with an `E`.
+    """
+    exponent = value.as_tuple().exponent
+    assert isinstance(exponent, int), "not a finite number"
+    if exponent < -MAX_PLACES:
+        return value.quantize(_SMALLEST, ROUND_HALF_EVEN)
+    if exponent > 0:
+        return value.quantize(Decimal(1))
+    return value
+
+
+def trimmed(value: Decimal) -> Decimal:
+    """Round as `to_places`, then drop zeros at the end: 512.5000 is 512.5, and 512.0000 is 512."""
+    return to_places(to_places(value).normalize())
+
+
+def plain(value: Decimal) -> str:
+    """Return the number as files and uploads have it: digits, at most 4 decimals, no exponent."""
+    return format(to_places(value), "f")
