@@ -1,0 +1,471 @@
+"""The one Wi-SUN session: brought up by its keeper, shared by everybody who asks the meter.
+
+Threads: `keep` is the body of the keeper's thread and the only one that changes the state;
+`get` may be called from any thread; the transport's reader calls `_on_message` and `_on_lost`.
+A lock makes sure that one conversation with the dongle is in progress at a time.
+"""
+
+import random
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from kei.clock import Clock
+from kei.echonet.frame import METER, Esv, Property
+from kei.errors import KeiError, NotReady, PortLost, RejoinNeeded, RetryLater, Stopping
+from kei.faults import Faults
+from kei.secret import Secret
+from kei.wisun import bringup
+from kei.wisun.bringup import Dongle, Network
+from kei.wisun.dialects import Dialect
+from kei.wisun.exchange import Answer, Exchange
+from kei.wisun.link import CommandRefused, Heard, Link, NoReply, Received
+from kei.wisun.skstack import Datagram, Event, EventNumber, Message, rssi_dbm
+from kei.wisun.states import TRANSITIONS, Outcome, Pause, State
+from kei.wisun.transport import OnData, OnLost, Transport
+
+log = structlog.stdlib.get_logger("kei.session")
+
+SCAN_DURATIONS = (4, 5, 6, 7)  # 4.8, 9.2, 18 and 36 s over all channels
+JOIN_FAILURES_UNTIL_RESCAN = 2
+REST_AFTER_LEAVING_S = 10.0  # a join at once after SKTERM fails (field experience)
+FIRST_ANSWER_TIMEOUT_S = 20.0
+MISSES_UNTIL_SILENT = 3
+REAUTHENTICATION_S = 75.0  # EVENT 29 to 25: median 2 s, longest seen 42 s
+PORT_PAUSE_S = 2.0
+BACKOFF_FIRST_S, BACKOFF_MAX_S = 2.0, 600.0
+NETWORK_KEY = "broute.network"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the session needs to know from the configuration.
+
+    Attributes:
+        broute_id: 32 hex digits.
+        broute_pwd: 12 characters.
+        dialect: of the dongle; None to recognise it.
+        first_epcs: what to ask right after joining, as the proof of the session.
+    """
+
+    broute_id: Secret
+    broute_pwd: Secret
+    dialect: Dialect | None
+    first_epcs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What the session is doing, for people and programs to see."""
+
+    state: State
+    network: Network | None
+    dongle: Dongle | None
+    lqi: int | None
+    answered: int
+    missed: int
+    ignored_frames: int
+    noise_lines: int
+
+
+class Memory(Protocol):
+    """Where the session keeps what it wants to know after a restart."""
+
+    def get_state(self, key: str) -> str | None:
+        """Return what was kept under the key; StoreError if that fails."""
+
+    def set_state(self, key: str, value: str) -> None:
+        """Keep a text under the key; StoreError if that fails."""
+
+
+class Listener(Protocol):
+    """Who wants to hear of the meter; called in the keeper's thread, and may ask the meter."""
+
+    def joined(self, meter: str, first: Answer) -> None:
+        """Take the MAC address of the meter that has been joined and its first answer."""
+
+    def notified(self, properties: tuple[Property, ...], at_ms: int) -> None:
+        """Take what the meter sent by itself."""
+
+
+OpenPort = Callable[[OnData, OnLost], Transport]
+
+
+class Session:
+    """A PANA session with the meter that is held through everything.
+
+    Args:
+        settings: credentials and dialect.
+        open_port: opens the port anew each time.
+        memory: survives restarts.
+        listener: hears of joins and notifications.
+        clock: wall and monotonic time.
+        rng: for the jitter of pauses.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        open_port: OpenPort,
+        memory: Memory,
+        listener: Listener,
+        *,
+        clock: Clock,
+        rng: random.Random,
+    ) -> None:
+        self._settings = settings
+        self._open_port = open_port
+        self._memory = memory
+        self._listener = listener
+        self._clock = clock
+        self._rng = rng
+        self._faults = Faults(log, clock)
+        self._link = Link(clock, self._on_message)
+        self._exchange = Exchange(self._link, clock, rng)
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._wake = threading.Event()
+        self._state = State.INIT
+        self._trouble: Outcome | None = None
+        self._dongle: Dongle | None = None
+        self._networks: deque[Network] = deque()
+        self._first: Answer | None = None
+        self._join_failures = 0
+        self._backoff_s = BACKOFF_FIRST_S
+        self._rest_until = 0.0
+        self._held_since: float | None = None
+        self._limited = False
+        self._misses_in_a_row = 0
+        self._answered = self._missed = 0
+
+    # ------------------------------------------------------------------ for everybody
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether the meter can be asked now."""
+        return self._state is State.JOINED and self._trouble is None
+
+    def status(self) -> Status:
+        """Return a snapshot; safe from any thread."""
+        return Status(
+            state=self._state,
+            network=self._exchange.network,
+            dongle=self._dongle,
+            lqi=self._exchange.lqi,
+            answered=self._answered,
+            missed=self._missed,
+            ignored_frames=self._exchange.ignored,
+            noise_lines=self._link.noise_lines,
+        )
+
+    def get(self, epcs: tuple[int, ...], budget_s: float) -> Answer:
+        """Ask the meter for properties.
+
+        Args:
+            epcs: up to 6 property codes (what a meter must handle in one frame).
+            budget_s: how long all tries together may take, waiting for the turn included.
+
+        Returns:
+            its answer, the good values of a partial one (Get_SNA) too.
+
+        Raises:
+            NotReady: not joined, or held back by the dongle.
+            RetryLater: no answer in time, or too many others ask; counted.
+            Stopping: the program is being stopped.
+        """
+        deadline = self._clock.monotonic() + budget_s
+        self._check_ready()
+        if not self._lock.acquire(timeout=budget_s):
+            raise RetryLater("the session is busy")
+        try:
+            self._check_ready()
+            answer = self._exchange.ask(epcs, deadline)
+        except (CommandRefused, PortLost, RejoinNeeded) as error:
+            answer = None
+            log.debug("request_broken", reason=str(error))
+        finally:
+            self._lock.release()
+        if answer is None:
+            self._count_miss()
+            raise RetryLater(f"no answer to {' '.join(f'{epc:02X}' for epc in epcs)}")
+        self._answered += 1
+        self._misses_in_a_row = 0
+        return answer
+
+    def stop(self) -> None:
+        """Make every wait end and `keep` take leave of the meter and return."""
+        self._stop.set()
+        self._link.stop()
+        self._wake.set()
+
+    def keep(self) -> None:
+        """Bring the session up and hold it, until `stop`; never raises."""
+        while not self._stop.is_set():
+            try:
+                outcome = self._act()
+            except Stopping:
+                break
+            except Exception:
+                # Our own mistake. The keeper must not die of it: start over from the port.
+                log.exception("keeper_failed", state=self._state.value)
+                outcome = Outcome.BROKEN
+            transition = TRANSITIONS[self._state, outcome]
+            log.debug(
+                "session_step",
+                state=self._state.value,
+                outcome=outcome.value,
+                next=transition.next.value,
+            )
+            self._state = transition.next
+            self._pause(transition.pause)
+        self._take_leave()
+
+    def _check_ready(self) -> None:
+        if self._stop.is_set():
+            raise Stopping("kei is being stopped")
+        if not self.is_joined:
+            raise NotReady("not joined")
+        if self._held_since is not None:
+            raise NotReady("the dongle is renewing its authentication")
+        if self._limited:
+            raise NotReady("the dongle's transmission time is used up for this hour")
+
+    def _count_miss(self) -> None:
+        self._missed += 1
+        self._misses_in_a_row += 1
+        if self._misses_in_a_row >= MISSES_UNTIL_SILENT and self.is_joined:
+            self._report(Outcome.SILENT)
+
+    # ------------------------------------------------------------------ reader's thread
+
+    def _on_message(self, message: Message) -> Heard | None:
+        match message:
+            case Datagram():
+                received = self._exchange.sort(message)
+                if self._exchange.notifications:
+                    self._wake.set()
+                return received
+            case Event(number):
+                self._on_event(number)
+        return message
+
+    def _on_event(self, number: int) -> None:
+        match number:
+            case EventNumber.LIFETIME_EXPIRED:
+                self._held_since = self._clock.monotonic()
+                self._wake.set()
+            case EventNumber.JOINED:
+                self._held_since = None
+            case EventNumber.LIMIT_ON | EventNumber.LIMIT_OFF:
+                self._limited = number == EventNumber.LIMIT_ON
+                log.warning("transmission_limit", active=self._limited)
+            case (
+                EventNumber.JOIN_FAILED
+                | EventNumber.PEER_CLOSED
+                | EventNumber.CLOSED
+                | EventNumber.CLOSE_TIMED_OUT
+            ):
+                if self._state is State.JOINED:
+                    self._report(Outcome.CLOSED, number)
+
+    def _on_lost(self, error: PortLost) -> None:
+        self._faults.raised("port_lost", reason=str(error))
+        self._report(Outcome.PORT_LOST)
+        self._link.halt(error)
+
+    def _report(self, trouble: Outcome, event: int | None = None) -> None:
+        """Tell the keeper that the session cannot go on; the first report counts."""
+        if self._trouble is None or trouble is Outcome.PORT_LOST:
+            self._trouble = trouble
+            if self._state is State.JOINED:
+                details = {} if event is None else {"number": f"{event:02X}"}
+                self._faults.raised("session_lost", trouble=trouble.value, **details)
+            self._link.halt(RejoinNeeded("the session is lost"))
+        self._wake.set()
+
+    # ------------------------------------------------------------------ keeper's thread
+
+    def _act(self) -> Outcome:
+        """Take the step of the present state; every failure becomes one of its outcomes."""
+        if self._state is State.JOINED:
+            return self._watch()
+        action = {
+            State.INIT: self._open,
+            State.OPEN: self._identify,
+            State.SETUP: self._set_up,
+            State.SCAN: self._scan,
+            State.JOIN: self._join,
+        }[self._state]
+        with self._lock:
+            if self._trouble is Outcome.PORT_LOST and self._state is not State.INIT:
+                return Outcome.PORT_LOST
+            self._trouble = None
+            self._link.resume()
+            try:
+                return action()
+            except PortLost as error:
+                self._faults.raised("port_lost", reason=str(error))
+                return Outcome.PORT_LOST
+            except (CommandRefused, NoReply, RejoinNeeded) as error:
+                self._faults.raised("dongle_failing", state=self._state.value, reason=str(error))
+                return Outcome.BROKEN
+
+    def _open(self) -> Outcome:
+        self._link.detach()
+        self._link.attach(self._open_port(self._link.on_data, self._on_lost))
+        return Outcome.DONE
+
+    def _identify(self) -> Outcome:
+        self._dongle, had_session = bringup.identify(self._link, self._settings.dialect)
+        self._exchange.side = self._dongle.dialect.side
+        if had_session:
+            self._rest()
+        self._faults.ended("dongle_failing")
+        self._faults.ended("port_lost")
+        log.info(
+            "dongle_ready",
+            dongle=self._dongle.dialect.name,
+            firmware=self._dongle.firmware,
+            product=self._dongle.product,
+        )
+        return Outcome.DONE
+
+    def _set_up(self) -> Outcome:
+        assert self._dongle is not None, "OPEN comes before SETUP"
+        settings = self._settings
+        bringup.set_up(self._link, self._dongle.dialect, settings.broute_id, settings.broute_pwd)
+        self._join_failures = 0
+        remembered = self._remembered()
+        self._networks = deque([remembered] if remembered else [])
+        return Outcome.KNOWN if remembered else Outcome.DONE
+
+    def _scan(self) -> Outcome:
+        assert self._dongle is not None, "OPEN comes before SCAN"
+        for duration in SCAN_DURATIONS:
+            log.debug("scan_started", duration=duration)
+            found = bringup.scan(self._link, self._clock, self._dongle.dialect, duration)
+            if found:
+                self._networks = deque(found)
+                self._faults.ended("meter_not_found")
+                log.info("meter_found", channel=found[0].channel, lqi=found[0].lqi)
+                return Outcome.DONE
+        self._faults.raised(
+            "meter_not_found",
+            hint="check the B-route ID, and move the dongle closer to the meter",
+        )
+        return Outcome.FAILED
+
+    def _join(self) -> Outcome:
+        self._stop.wait(max(0.0, self._rest_until - self._clock.monotonic()))
+        network = self._networks[0]
+        self._exchange.network = network
+        if bringup.join(self._link, network):
+            # Joined but silent happens: only an answer proves the session.
+            deadline = self._clock.monotonic() + FIRST_ANSWER_TIMEOUT_S
+            self._first = self._exchange.ask(self._settings.first_epcs, deadline)
+            if self._first is not None:
+                self._settle_in(network)
+                return Outcome.DONE
+            bringup.leave(self._link)
+            self._rest()
+        self._faults.raised(
+            "join_failed",
+            hint="check the B-route password; another device may hold the meter's only session",
+        )
+        self._networks.rotate(-1)
+        self._join_failures += 1
+        if self._join_failures < JOIN_FAILURES_UNTIL_RESCAN:
+            return Outcome.FAILED
+        self._remember(None)
+        return Outcome.GIVEN_UP
+
+    def _settle_in(self, network: Network) -> None:
+        self._remember(network)
+        self._join_failures = 0
+        self._backoff_s = BACKOFF_FIRST_S
+        self._held_since = None
+        self._limited = False
+        self._misses_in_a_row = 0
+        lqi = network.lqi if self._exchange.lqi is None else self._exchange.lqi
+        log.info(
+            "session_joined",
+            channel=network.channel,
+            pan_id=f"{network.pan_id:04X}",
+            lqi=lqi,
+            rssi_dbm=rssi_dbm(lqi),
+        )
+        self._faults.all_ended()
+
+    def _watch(self) -> Outcome:
+        """Hand on what the meter says, until the session is lost."""
+        first, self._first = self._first, None
+        if first is not None:
+            self._listener.joined(self._networks[0].mac, first)
+        while not self._stop.is_set():
+            while self._exchange.notifications:
+                self._notify(self._exchange.notifications.popleft())
+            if self._trouble is not None:
+                return self._trouble
+            patience_s = None
+            if (held_since := self._held_since) is not None:
+                patience_s = held_since + REAUTHENTICATION_S - self._clock.monotonic()
+                if patience_s <= 0:
+                    self._report(Outcome.CLOSED, EventNumber.LIFETIME_EXPIRED)
+                    continue
+            self._wake.wait(patience_s)
+            self._wake.clear()
+        raise Stopping("kei is being stopped")
+
+    def _notify(self, received: Received) -> None:
+        """Hand on what the meter sent by itself, and confirm it if the meter asks for that."""
+        frame = received.frame
+        if frame.seoj != METER:
+            log.debug("instance_list", seoj=f"{frame.seoj:06X}")
+            return
+        self._listener.notified(frame.properties, received.at_ms)
+        if frame.esv is not Esv.INFC:
+            return
+        try:
+            with self._lock:
+                self._exchange.confirm(frame)
+        except KeiError as error:
+            log.debug("confirmation_failed", reason=str(error))
+
+    def _take_leave(self) -> None:
+        """End the PANA session if there may be one, and give the port back."""
+        try:
+            if self._link.is_open and self._state in (State.JOIN, State.JOINED):
+                with self._lock:
+                    ended = bringup.last_leave(self._link, joining=self._state is State.JOIN)
+                log.info("session_left", ended=ended)
+        finally:
+            self._link.detach()
+            self._state = State.INIT
+
+    def _pause(self, pause: Pause) -> None:
+        if pause is Pause.SHORT:
+            self._stop.wait(PORT_PAUSE_S)
+        elif pause is Pause.GROWING:
+            self._stop.wait(self._backoff_s * self._rng.uniform(0.5, 1.0))
+            self._backoff_s = min(BACKOFF_MAX_S, self._backoff_s * 2)
+
+    def _rest(self) -> None:
+        self._rest_until = self._clock.monotonic() + REST_AFTER_LEAVING_S
+
+    def _remembered(self) -> Network | None:
+        try:
+            text = self._memory.get_state(NETWORK_KEY)
+        except KeiError as error:
+            log.warning("memory_unreadable", key=NETWORK_KEY, reason=str(error))
+            return None
+        return Network.from_text(text) if text else None
+
+    def _remember(self, network: Network | None) -> None:
+        try:
+            self._memory.set_state(NETWORK_KEY, network.to_text() if network else "")
+        except KeiError as error:
+            log.warning("memory_unwritable", key=NETWORK_KEY, reason=str(error))

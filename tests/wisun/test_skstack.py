@@ -1,0 +1,156 @@
+"""The parser of what the dongle says: any bytes, in any pieces."""
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from kei.wisun.skstack import (
+    Datagram,
+    Event,
+    Fail,
+    Info,
+    Message,
+    Noise,
+    Ok,
+    PanField,
+    PanStart,
+    Parser,
+    Register,
+    Version,
+    link_local,
+    rssi_dbm,
+    send_to,
+)
+
+METER = "FE80:0000:0000:0000:021D:1290:1234:5678"
+DONGLE = "FE80:0000:0000:0000:021D:1290:0003:C890"
+POWER = bytes.fromhex("1081000102880105FF017201E704000001F8")
+
+
+def erxudp(middle: str, data: bytes) -> bytes:
+    """An ERXUDP line with these fields between the MAC address and the data."""
+    head = f"ERXUDP {METER} {DONGLE} 0E1A 0E1A 001D129012345678 {middle} "
+    return head.encode() + data + b"\r\n"
+
+
+def datagram(lqi: int | None, payload: bytes = POWER) -> Datagram:
+    return Datagram(METER, DONGLE, 0x0E1A, 0x0E1A, lqi, payload)
+
+
+LINES: list[tuple[bytes, Message]] = [
+    (b"OK\r\n", Ok()),
+    (b"OK 01\r", Ok("01")),
+    (b"FAIL ER10\r\n", Fail(10)),
+    (f"EVENT 21 {METER} 00\r\n".encode(), Event(0x21, METER, 0)),
+    (f"EVENT 21 {METER} 0 02\r\n".encode(), Event(0x21, METER, 2)),
+    (f"EVENT 29 {METER} 0\r\n".encode(), Event(0x29, METER, None)),
+    (f"EVENT 22 {DONGLE}\r\n".encode(), Event(0x22, DONGLE, None)),
+    (b"EPANDESC\r\n", PanStart()),
+    (b"  Channel:21\r\n", PanField("Channel", "21")),
+    (b"  Channel Page:09\r\n", PanField("Channel Page", "09")),
+    (b"  PairID:CCDDEEFF\r\n", PanField("PairID", "CCDDEEFF")),
+    (b"EVER 1.5.2\r\n", Version("1.5.2", product=False)),
+    (b"EAPPVER rev26e\r\n", Version("rev26e", product=True)),
+    (b"ESREG 00000384\r\n", Register("00000384")),
+    (
+        f"EINFO {DONGLE} 001D12900003C890 21 FFFF FFFE\r\n".encode(),
+        Info(DONGLE, "001D12900003C890", 0x21, 0xFFFF, dual=False),
+    ),
+    (
+        f"EINFO {DONGLE} 001D12900003C890 21 8888 0\r\n".encode(),
+        Info(DONGLE, "001D12900003C890", 0x21, 0x8888, dual=True),
+    ),
+    (erxudp("1 0012", POWER.hex().upper().encode()), datagram(None)),
+    (erxudp("1 0 0012", POWER.hex().upper().encode()), datagram(None)),
+    (erxudp("E1 1 0 0012", POWER.hex().upper().encode()), datagram(0xE1)),
+    (erxudp("0012", POWER.hex().upper().encode()), datagram(None)),
+    (erxudp("1 0012", POWER), datagram(None)),
+    (erxudp("E1 1 0 0012", POWER), datagram(0xE1)),
+    (
+        erxudp("1 0015", b"\x10\x81\r\nOK\r\n \xff\x00\r\nFAIL ER\r"),
+        datagram(None, b"\x10\x81\r\nOK\r\n \xff\x00\r\nFAIL ER\r"),
+    ),
+    (b"SKSETPWD C 0123456789AB\r\n", Noise(23)),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), LINES)
+def test_each_line_is_understood(line: bytes, message: Message) -> None:
+    assert Parser().feed(line) == [message]
+
+
+def test_byte_by_byte_gives_the_same_as_in_one_piece() -> None:
+    stream = b"".join(line for line, _ in LINES)
+    parser = Parser()
+    got = [m for i in range(len(stream)) for m in parser.feed(stream[i : i + 1])]
+    assert got == [message for _, message in LINES]
+
+
+def test_a_lone_cr_ends_a_line() -> None:
+    assert Parser().feed(b"OK\rEVER 1.2.10\r\n") == [Ok(), Version("1.2.10", product=False)]
+
+
+def test_noise_keeps_nothing_of_an_echoed_password() -> None:
+    (message,) = Parser().feed(b"SKSETPWD C 0123456789AB\r\n")
+    assert "0123456789AB" not in repr(message)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"ERXUDP nonsense\r\n",
+        erxudp("1 0012", b"1081"),
+        erxudp("1 0012", POWER.hex().encode() + b"00"),
+        erxudp("1 0012", b"1Z" * 18),
+        erxudp("1 FFFF", b"00"),
+        erxudp("1 0000", b"00"),
+        erxudp("1 0012", POWER[:-4]),
+        b"FAIL ERxx\r\n",
+        b"EVENT zz\r\n",
+        b"EINFO 1 2 3\r\n",
+        b"\xff\xfe\x80OK\r\n",
+        b"x" * 10_000 + b"\r\n",
+    ],
+)
+def test_a_broken_line_costs_that_line_only(broken: bytes) -> None:
+    messages = Parser().feed(broken + b"\r\nEVER 1.5.2\r\nOK\r\n")
+    assert messages[-2:] == [Version("1.5.2", product=False), Ok()]
+    assert all(isinstance(m, Noise) for m in messages[:-2])
+
+
+def test_a_line_without_end_does_not_fill_the_memory() -> None:
+    parser = Parser()
+    for _ in range(1000):
+        parser.feed(b"y" * 1000)
+    assert parser.feed(b"\r\nOK\r\n")[-1] == Ok()
+    assert len(parser._buffer) == 0
+
+
+@given(st.lists(st.one_of(st.binary(max_size=40), st.sampled_from([ln for ln, _ in LINES]))))
+@example([b"ERXUDP ", b"\x00" * 3000, b"\r\n"])
+def test_arbitrary_bytes_are_safe_and_the_pieces_do_not_matter(chunks: list[bytes]) -> None:
+    stream = b"".join(chunks) + b"\r\n" * 1300  # completes whatever payload is awaited
+    whole = Parser().feed(stream)
+    parser = Parser()
+    pieces = [m for i in range(0, len(stream), 7) for m in parser.feed(stream[i : i + 7])]
+    understood = [m for m in whole if not isinstance(m, Noise)]
+    assert [m for m in pieces if not isinstance(m, Noise)] == understood
+
+
+def test_send_to_has_the_bytes_of_both_dialects() -> None:
+    payload = bytes.fromhex("1081000105FF010288016201E700")
+    assert (
+        send_to(METER, payload, side=False) == f"SKSENDTO 1 {METER} 0E1A 1 000E ".encode() + payload
+    )
+    assert (
+        send_to(METER, payload, side=True)
+        == f"SKSENDTO 1 {METER} 0E1A 1 0 000E ".encode() + payload
+    )
+
+
+def test_link_local_address_as_the_dongle_computes_it() -> None:
+    assert link_local("001D129012345678") == METER
+
+
+def test_rssi_of_the_known_pairs() -> None:
+    assert (rssi_dbm(0xE1), rssi_dbm(0x4E)) == (-42.4, -82.8)
