@@ -1,0 +1,37 @@
+"""jobs.toml, read and checked: `load` is the way in, the dataclasses are what comes out."""
+
+from kei.config.loader import load
+from kei.config.model import (
+    Broute,
+    Compress,
+    Config,
+    Dongle,
+    Format,
+    Log,
+    LogLevel,
+    Recorder,
+    RequestGroup,
+    SerialPort,
+    SeriesCheck,
+    Summary,
+    UploadTarget,
+    What,
+)
+
+__all__ = [
+    "Broute",
+    "Compress",
+    "Config",
+    "Dongle",
+    "Format",
+    "Log",
+    "LogLevel",
+    "Recorder",
+    "RequestGroup",
+    "SerialPort",
+    "SeriesCheck",
+    "Summary",
+    "UploadTarget",
+    "What",
+    "load",
+]

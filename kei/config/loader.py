@@ -1,0 +1,81 @@
+"""From a file to a `Config`, or to all that is wrong with it."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+from kei.config import tables
+from kei.config.credentials import Outside
+from kei.config.faults import FaultList, fault_line
+from kei.config.lines import locate
+from kei.config.model import Config
+from kei.config.reader import Source, TableReader
+from kei.errors import ConfigError
+
+MAX_BYTES = 1024 * 1024  # a thousand serial ports with ten checks each fit
+
+_POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+
+
+def load(path: Path, *, environ: Mapping[str, str]) -> Config:
+    """Read and check a configuration file.
+
+    Files that hold secrets are read as well; nothing is written and no device is touched.
+
+    Args:
+        path: of the file; fault lines and the result name it as it is given here.
+        environ: where `KEY_env` and `CREDENTIALS_DIRECTORY` are looked up.
+
+    Raises:
+        ConfigError: with every fault of the file, each `FILE:LINE: KEY: what is wrong; what to do`.
+    """
+    text = _text(path)
+    try:
+        document: dict[str, object] = tomllib.loads(text)
+        lines = locate(text)
+    except RecursionError:
+        raise _fault(path, 1, "is nested too deeply", "use fewer brackets") from None
+    except ValueError as error:
+        raise _syntax(path, text, error) from None
+    faults = FaultList(path, lines)
+    outside = Outside(path.absolute().parent, environ)
+    top = TableReader(document, (), Source(faults, outside))
+    config = tables.config(top, path)
+    top.finish()
+    faults.raise_if_any()
+    return config
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        remedy = "give the path of a jobs.toml that kei's user may read"
+        raise _fault(path, 1, f"cannot be read ({reason})", remedy) from None
+    if len(data) > MAX_BYTES:
+        raise _fault(path, 1, f"has more than {MAX_BYTES} bytes", "is it a jobs.toml?")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise _fault(path, line, "is not UTF-8", "save it as UTF-8 in the editor") from None
+
+
+def _syntax(path: Path, text: str, error: ValueError) -> ConfigError:
+    """Return the fault for what tomllib says; its words carry the position at their end."""
+    found = _POSITION.search(str(error))
+    if found is None:  # Python's own limit for digits, which tomllib lets through
+        return _fault(path, 1, "a number is too long", "look for one of thousands of digits")
+    if found[1] is None:  # the end of the document
+        line, column = text.count("\n") + 1, len(text) - text.rfind("\n")
+    else:
+        line, column = int(found[1]), int(found[2])
+    what = f"TOML syntax error at column {column}: {_POSITION.sub('', str(error))}"
+    return _fault(path, line, what, "look for a missing quote, bracket or equals sign")
+
+
+def _fault(path: Path, line: int, what: str, remedy: str) -> ConfigError:
+    return ConfigError([fault_line(path, line, "file", what, remedy)])

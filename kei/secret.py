@@ -1,0 +1,35 @@
+"""A text that must not be seen: it can be used, but not printed by accident."""
+
+MASK = "***"
+
+
+class Secret:
+    """Holds a text and shows `***` wherever it is printed, formatted or logged.
+
+    Two secrets with the same text are equal; a secret never equals a plain text.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text itself, for the one place that sends it to where it belongs."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return MASK
+
+    def __str__(self) -> str:
+        return MASK
+
+    def __format__(self, spec: str) -> str:
+        # The width of a format would tell the length apart from the mask's: it is ignored.
+        return MASK
+
+    def __eq__(self, other: object) -> bool:
+        return self._text == other._text if isinstance(other, Secret) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._text))
