@@ -1,6 +1,6 @@
 """The one Wi-SUN session: brought up by its keeper, shared by everybody who asks the meter.
 
-Threads: `keep` is the body of the keeper's thread and the only one that changes the state;
+Threads: `run` is the body of the keeper's thread and the only one that changes the state;
 `get` may be called from any thread; the transport's reader calls `_on_message` and `_on_lost`.
 A lock makes sure that one conversation with the dongle is in progress at a time.
 """
@@ -197,12 +197,12 @@ class Session:
         return answer
 
     def stop(self) -> None:
-        """Make every wait end and `keep` take leave of the meter and return."""
+        """Make every wait end and `run` take leave of the meter and return."""
         self._stop.set()
         self._link.stop()
         self._wake.set()
 
-    def keep(self) -> None:
+    def run(self) -> None:
         """Bring the session up and hold it, until `stop`; never raises."""
         while not self._stop.is_set():
             try:
@@ -279,11 +279,13 @@ class Session:
 
     def _report(self, trouble: Outcome, event: int | None = None) -> None:
         """Tell the keeper that the session cannot go on; the first report counts."""
+        if self._stop.is_set():
+            return  # taking leave ends the session, too
         if self._trouble is None or trouble is Outcome.PORT_LOST:
             self._trouble = trouble
             if self._state is State.JOINED:
-                details = {} if event is None else {"number": f"{event:02X}"}
-                self._faults.raised("session_lost", trouble=trouble.value, **details)
+                number = None if event is None else f"{event:02X}"
+                self._faults.raised("session_lost", trouble=trouble.value, number=number)
             self._link.halt(RejoinNeeded("the session is lost"))
         self._wake.set()
 

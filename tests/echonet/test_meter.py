@@ -12,7 +12,7 @@ from kei.errors import Malformed
 from kei.reading import plain
 
 TENTH = Scale(1, Decimal("0.1"))
-HALF_PAST_TWELVE = datetime(2024, 1, 15, 12, 30)  # noqa: DTZ001 - the meter's own local time
+HALF_PAST_TWELVE = datetime(2024, 1, 15, 12, 30)
 
 
 def shown(epc: int, edt: str, scale: Scale | None = TENTH) -> list[tuple[str, str]]:

@@ -1,0 +1,128 @@
+"""The command line: commands, their arguments, and exit codes. No logic."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from kei import __version__
+from kei.errors import ConfigError, KeiError
+from kei.signals import SignalBox
+
+EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells a usage error in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(EXIT_USAGE, f"{self.prog}: {message}; try {self.prog} --help\n")
+
+
+def build_parser(*, simulate: bool) -> argparse.ArgumentParser:
+    """Return the parser of `kei` and its commands.
+
+    Args:
+        simulate: with the options of `kei simulate`, which need the whole simulator; it is no
+            part of the main job on a small machine.
+    """
+    parser = _Parser(
+        prog="kei",
+        description="Logs the Japanese smart meter (Wi-SUN B route), day and night.",
+        epilog="Without a command: run until a signal, as jobs.toml says.",
+    )
+    parser.add_argument("--version", action="version", version=f"kei {__version__}")
+    _add_jobs(parser, default=Path("jobs.toml"))
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    check = commands.add_parser(
+        "check", help="validate jobs.toml, show what would be scheduled, touch no device"
+    )
+    _add_jobs(check, default=argparse.SUPPRESS)
+    simulator = commands.add_parser(
+        "simulate", help="a virtual dongle with a smart meter behind it, on a pseudo terminal"
+    )
+    if simulate:
+        from kei.simulator import cli as simulator_cli  # noqa: PLC0415
+
+        simulator_cli.add_arguments(simulator)
+    return parser
+
+
+def _add_jobs(parser: argparse.ArgumentParser, default: object) -> None:
+    parser.add_argument(
+        "--jobs",
+        type=Path,
+        metavar="FILE",
+        default=default,
+        help="the configuration (default: jobs.toml in this folder)",
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        argv: the arguments; those of the process if None.
+
+    Returns:
+        the exit code: 0 ended as asked, 2 usage or configuration error, 1 anything else.
+    """
+    signals = SignalBox()
+    words = sys.argv[1:] if argv is None else argv
+    args = build_parser(simulate="simulate" in words).parse_args(words)
+    try:
+        match args.command:
+            case "simulate":
+                return _simulate(args)
+            case "check":
+                return _check(args.jobs)
+            case _:
+                signals.install()
+                return _run(args.jobs, signals)
+    except ConfigError as error:
+        _complain(*error.faults)
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        return EXIT_OK
+    except BrokenPipeError:
+        # Whoever read our output has gone: not an error, but Python must not flush to it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+    except (KeiError, OSError) as error:
+        if "DEBUG" in os.environ:
+            raise
+        _complain(f"kei: {error}")
+        return EXIT_FAILED
+
+
+def _complain(*lines: str) -> None:
+    for line in lines:
+        sys.stderr.write(line + "\n")
+
+
+# Each command imports what it needs when it runs: a Raspberry Pi takes seconds to load it all.
+
+
+def _run(path: Path, signals: SignalBox) -> int:
+    from kei.clock import SystemClock  # noqa: PLC0415
+    from kei.runner import Runner  # noqa: PLC0415
+
+    Runner(path, environ=os.environ, clock=SystemClock(), signals=signals).run()
+    return EXIT_OK
+
+
+def _check(path: Path) -> int:
+    from kei.check import report  # noqa: PLC0415
+    from kei.clock import SystemClock  # noqa: PLC0415
+
+    for line in report(path, environ=os.environ, clock=SystemClock()):
+        sys.stdout.write(line + "\n")
+    return EXIT_OK
+
+
+def _simulate(args: argparse.Namespace) -> int:
+    from kei.simulator import cli as simulator_cli  # noqa: PLC0415
+
+    return simulator_cli.main(args)

@@ -1,0 +1,289 @@
+"""Everything that runs for one configuration, wired together: threads, scheduler, session."""
+
+import logging
+import random
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+import structlog
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.date import DateTrigger
+
+from kei.clock import Clock, local
+from kei.config import Broute, Config, Log, LogLevel, RequestGroup, Summary, UploadTarget
+from kei.errors import StoreError
+from kei.jobs.events import EVENTS, JobReporter, told_here
+from kei.jobs.plan import Lane, Planned, Upkeep, plan
+from kei.jobs.request import RequestJob
+from kei.jobs.upkeep import Pruner
+from kei.meter_source import FIRST_EPCS, MeterSource
+from kei.store.database import Database
+from kei.store.queue import Kind, UploadQueue
+from kei.store.recorder import Recorder
+from kei.store.summaries import Summariser
+from kei.store.text import DailyFile
+from kei.upload.flusher import Flusher
+from kei.upload.formats import format_of
+from kei.upload.http import Http
+from kei.upload.target import Compression, FormatName, Target
+from kei.wisun.dialects import DIALECTS
+from kei.wisun.session import Session, Settings
+from kei.wisun.transport import OnData, OnLost, SerialTransport, Transport
+
+log = structlog.stdlib.get_logger("kei.engine")
+
+SIMULATED_PORT = "sim:"
+KEEPER, SIMULATOR = "wisun-keeper", "simulator"  # names of threads
+KEEPER_LIMIT_S = 7.0  # leaving the meter takes at most 6 s
+JOBS_LIMIT_S = 1.0  # after that a job that still runs is an upload, and loses nothing
+_ANY_LOG = Log(LogLevel.INFO, None, None)
+_ANY_SUMMARY = Summary(86_400)
+
+
+class Body(Protocol):
+    """What a thread of its own runs."""
+
+    def run(self) -> None:
+        """Go on until stopped."""
+
+    def stop(self) -> None:
+        """Make `run` return soon; any thread."""
+
+
+class Engine:
+    """One configuration at work.
+
+    Args:
+        config: what to do.
+        clock: wall and monotonic time.
+        rng: for jitter.
+    """
+
+    def __init__(self, config: Config, *, clock: Clock, rng: random.Random) -> None:
+        self.config = config
+        self._clock = clock
+        self._rng = rng
+        recorder = config.recorder
+        self._database = Database.open(recorder.database, clock)
+        self._text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
+        self._sums = DailyFile(recorder.directory, recorder.fname_base, "sum", clock.zone)
+        self._recorder = Recorder(self._database, self._text)
+        self._scheduler = BackgroundScheduler(
+            timezone=clock.zone,
+            executors={
+                Lane.REQUESTS.value: ThreadPoolExecutor(1),
+                Lane.SUMMARY.value: ThreadPoolExecutor(1),
+                Lane.UPLOAD.value: ThreadPoolExecutor(max(1, len(config.upload))),
+                Lane.UPKEEP.value: ThreadPoolExecutor(1),
+            },
+            job_defaults={"coalesce": True, "max_instances": 1},
+        )
+        self._flushers: list[Flusher] = []
+        self._request_jobs: list[RequestJob] = []
+        self._session: Session | None = None
+        self._source: MeterSource | None = None
+        self._bodies: dict[str, Body] = {}
+        self._threads: dict[str, threading.Thread] = {}
+
+    def start(self) -> None:
+        """Start every thread and job.
+
+        Raises:
+            ConfigError: the options of a simulated port are wrong.
+            OSError: no pseudo terminal is to be had for it.
+        """
+        if self.config.broute is None and not self.config.serial:
+            log.warning("nothing_to_record", hint="jobs.toml has neither [broute] nor [[serial]]")
+        if self.config.broute is not None:
+            self._build_session(self.config.broute)
+        for name in ("apscheduler.scheduler", "apscheduler.executors"):
+            logging.getLogger(name).addFilter(told_here)
+        self._scheduler.add_listener(JobReporter(self._clock), EVENTS)
+        self._schedule()
+        self._scheduler.start()
+        for name in self._bodies:
+            self._start_thread(name)
+
+    def stop(self) -> None:
+        """End everything in order: sources first, then what they feed, the files last."""
+        self._scheduler.pause()
+        for flusher in self._flushers:
+            flusher.stop()
+        if KEEPER in self._threads:
+            self._bodies[KEEPER].stop()
+            self._threads[KEEPER].join(KEEPER_LIMIT_S)
+        for body in self._bodies.values():
+            body.stop()
+        ending = threading.Thread(target=self._scheduler.shutdown, name="ending", daemon=True)
+        ending.start()
+        ending.join(JOBS_LIMIT_S)
+        if ending.is_alive():
+            log.warning("job_abandoned", hint="a server that hangs; nothing is lost by that")
+        self._recorder.close()
+        self._close_quietly("sum", self._sums.close)
+        self._close_quietly("database", self._database.close)
+
+    @staticmethod
+    def _close_quietly(what: str, close: Callable[[], None]) -> None:
+        try:
+            close()
+        except StoreError as error:
+            log.error("close_failed", what=what, reason=str(error))  # noqa: TRY400 - says it all
+
+    def can_change_to(self, wanted: Config) -> bool:
+        """Tell whether a configuration can be taken up without ending the session."""
+        return _skeleton(self.config) == _skeleton(wanted)
+
+    def change_to(self, wanted: Config) -> None:
+        """Take up other cycles, request groups, summaries and uploads; nothing else differs."""
+        for flusher in self._flushers:
+            flusher.stop()
+        self._scheduler.remove_all_jobs()
+        self.config = wanted
+        self._schedule()
+        self._ask_everything()
+
+    def look_after_threads(self) -> None:
+        """Start a thread that has died again; each is made to survive, so that is our bug."""
+        for name, thread in list(self._threads.items()):
+            if not thread.is_alive():
+                log.critical("thread_died", thread=name)
+                self._start_thread(name)
+
+    def _start_thread(self, name: str) -> None:
+        thread = threading.Thread(target=self._bodies[name].run, name=name, daemon=True)
+        self._threads[name] = thread
+        thread.start()
+
+    # ------------------------------------------------------------------ the meter
+
+    def _build_session(self, broute: Broute) -> None:
+        port = broute.port
+        if port.startswith(SIMULATED_PORT):
+            port = self._build_simulator(broute)
+
+        def open_port(on_data: OnData, on_lost: OnLost) -> Transport:
+            return SerialTransport(port, broute.baudrate, on_data, on_lost)
+
+        self._source = MeterSource(
+            broute.unit,
+            self._recorder,
+            self._database,
+            clock=self._clock,
+            on_joined=self._ask_everything,
+        )
+        self._session = Session(
+            Settings(
+                broute.broute_id, broute.broute_pwd, DIALECTS.get(broute.dongle.value), FIRST_EPCS
+            ),
+            open_port,
+            self._database,
+            self._source,
+            clock=self._clock,
+            rng=self._rng,
+        )
+        self._bodies[KEEPER] = self._session
+
+    def _build_simulator(self, broute: Broute) -> str:
+        """Put a simulated meter with these credentials on a pseudo terminal; return its path."""
+        # No part of the main job on a small machine.
+        from kei.simulator.options import parse_sim_port  # noqa: PLC0415
+        from kei.simulator.pty import Simulator  # noqa: PLC0415
+
+        credentials = (broute.broute_id.reveal(), broute.broute_pwd.reveal())
+        simulator = Simulator(parse_sim_port(broute.port, *credentials), clock=self._clock)
+        self._bodies[SIMULATOR] = simulator
+        return simulator.port
+
+    def _ask_everything(self) -> None:
+        """Ask all groups once, now, in the requests' own lane; their cycles stay as they are."""
+        for number, job in enumerate(self._request_jobs):
+            self._scheduler.add_job(
+                job.run,
+                DateTrigger(local(self._clock.now_ms(), self._clock.zone)),
+                id=f"once-{number}",
+                executor=Lane.REQUESTS.value,
+                misfire_grace_time=None,
+                replace_existing=True,
+            )
+
+    # ------------------------------------------------------------------ jobs
+
+    def _schedule(self) -> None:
+        self._flushers.clear()
+        self._request_jobs.clear()
+        for planned in plan(self.config, self._clock.zone):
+            self._scheduler.add_job(
+                self._body(planned),
+                planned.trigger,
+                id=planned.id,
+                executor=planned.lane.value,
+                misfire_grace_time=planned.grace_s,
+            )
+
+    def _body(self, planned: Planned) -> Callable[[], None]:
+        match planned.subject:
+            case RequestGroup() as group:
+                return self._request(group)
+            case UploadTarget() as target:
+                return self._upload(target)
+            case Upkeep.SUMMARY:
+                cycle_s = self.config.summary.cycle_s
+                return Summariser(self._database, self._sums, self._clock, cycle_s).run
+            case Upkeep.SYNC:
+                return self._recorder.sync
+            case Upkeep.PRUNE:
+                return Pruner(self._database, self.config.recorder.retention_s, self._clock).run
+
+    def _request(self, group: RequestGroup) -> Callable[[], None]:
+        assert self._session is not None, "requests belong to a session"
+        assert self._source is not None, "requests belong to a session"
+        job = RequestJob(
+            group.epcs,
+            group.cycle_s,
+            session=self._session,
+            source=self._source,
+            clock=self._clock,
+        )
+        self._request_jobs.append(job)
+        return job.run
+
+    def _upload(self, target: UploadTarget) -> Callable[[], None]:
+        kind = Kind(target.what.value)
+        queue = UploadQueue(self._database)
+        queue.register(target.name, kind, target.since_ms(self._clock.zone))
+        wanted = Target(
+            name=target.name,
+            url=target.target_url,
+            key=target.upload_key.reveal() if target.upload_key else None,
+            format=FormatName(target.format.value),
+            kind=kind,
+            fname_base=self.config.recorder.fname_base,
+            cycle_s=target.cycle_s,
+            max_bytes=target.max_bytes,
+            min_interval_s=target.min_interval_s,
+            timeout_s=target.timeout_s,
+            compression=Compression(target.compress.value),
+            headers={name: value.reveal() for name, value in target.headers},
+        )
+        flusher = Flusher(
+            wanted,
+            queue,
+            format_of(wanted, socket.gethostname(), self._clock.zone),
+            Http(self._clock, lambda run: threading.Thread(target=run, daemon=True).start()),
+            clock=self._clock,
+            random=self._rng,
+            log=structlog.stdlib.get_logger("kei.upload"),
+        )
+        self._flushers.append(flusher)
+        return flusher.flush
+
+
+def _skeleton(config: Config) -> Config:
+    """Return the configuration without what can be changed while the session goes on."""
+    broute = replace(config.broute, requests=()) if config.broute else None
+    return replace(config, broute=broute, summary=_ANY_SUMMARY, upload=(), log=_ANY_LOG)

@@ -1,0 +1,1 @@
+"""What the scheduler runs: one module for each kind of job."""

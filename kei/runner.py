@@ -1,0 +1,139 @@
+"""The main job: one engine at a time, signals, reloading, and an orderly end."""
+
+import dataclasses
+import os
+import random
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+import structlog
+
+from kei import __version__, config, logs
+from kei.clock import Clock
+from kei.config import Config
+from kei.engine import Engine
+from kei.errors import ConfigError
+from kei.secret import Secret
+from kei.signals import RELOAD_SIGNAL, STOP_SIGNALS, TOGGLE_SIGNAL, SignalBox
+
+log = structlog.stdlib.get_logger("kei.runner")
+
+LOOK_AROUND_S = 2.0  # how often the file and the threads are looked at; reload promises 10 s
+STOP_LIMIT_S = 9.0  # the contract allows 10 s in any state
+
+
+class Runner:
+    """Runs kei until a signal ends it.
+
+    Args:
+        path: jobs.toml.
+        environ: the environment.
+        clock: wall and monotonic time.
+        signals: already installed, so that none is missed while kei starts.
+    """
+
+    def __init__(
+        self, path: Path, *, environ: Mapping[str, str], clock: Clock, signals: SignalBox
+    ) -> None:
+        self._path = path
+        self._environ = environ
+        self._clock = clock
+        self._signals = signals
+        self._seen: tuple[int, ...] | None = None
+
+    def run(self) -> None:
+        """Run until HUP, INT or TERM.
+
+        Raises:
+            ConfigError: jobs.toml does not validate at the start.
+            StoreError: the files cannot be opened at the start.
+            OSError: the log file cannot be opened.
+        """
+        self._seen = self._signature()
+        current = config.load(self._path, environ=self._environ)
+        self._set_up_logs(current)
+        log.info("kei_started", version=__version__, pid=os.getpid(), jobs=str(self._path))
+        engine = self._start(current)
+        while True:
+            number = self._signals.wait(LOOK_AROUND_S)
+            if number in STOP_SIGNALS:
+                break
+            if number == TOGGLE_SIGNAL:
+                log.info("log_level", level=logs.toggle_debug(engine.config.log.level.value))
+            if number == RELOAD_SIGNAL or self._file_changed():
+                engine = self._reload(engine)
+            engine.look_after_threads()
+        assert number is not None, "the loop ends with a signal"
+        log.info("kei_stopping", signal=number.name)
+        self._end_in_time()
+        engine.stop()
+        log.info("kei_stopped")
+
+    def _start(self, wanted: Config) -> Engine:
+        engine = Engine(wanted, clock=self._clock, rng=random.Random())  # noqa: S311 - jitter
+        engine.start()
+        return engine
+
+    def _set_up_logs(self, wanted: Config) -> None:
+        logs.masker.hide(_secrets(wanted))
+        logs.configure(wanted.log.level.value, wanted.log.file, self._environ)
+
+    def _reload(self, engine: Engine) -> Engine:
+        """Put a changed file into effect; a file that does not validate changes nothing."""
+        self._seen = self._signature()
+        try:
+            wanted = config.load(self._path, environ=self._environ)
+        except ConfigError as error:
+            log.error("config_refused", faults=error.faults)  # noqa: TRY400 - no traceback to see
+            return engine
+        changed = _changed_sections(engine.config, wanted)
+        if not changed:
+            log.info("config_unchanged")
+            return engine
+        log.info("config_changed", sections=changed)
+        logs.masker.hide(_secrets(wanted))
+        if "log" in changed:
+            self._set_up_logs(wanted)
+        if engine.can_change_to(wanted):
+            engine.change_to(wanted)
+            return engine
+        engine.stop()
+        return self._start(wanted)
+
+    def _file_changed(self) -> bool:
+        now = self._signature()
+        return now is not None and now != self._seen
+
+    def _signature(self) -> tuple[int, ...] | None:
+        """What changes when the file does; None while it is missing, as when it is replaced."""
+        try:
+            stat = self._path.stat()
+        except OSError:
+            return None
+        return (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+    def _end_in_time(self) -> None:
+        """Make sure that the process ends in time even if a thread hangs."""
+
+        def give_up() -> None:
+            hanging = [thread.name for thread in threading.enumerate() if not thread.daemon]
+            log.error("stop_timed_out", threads=hanging)
+            os._exit(0)
+
+        last_resort = threading.Timer(STOP_LIMIT_S, give_up)
+        last_resort.daemon = True
+        last_resort.start()
+
+
+def _secrets(wanted: Config) -> list[Secret]:
+    secrets = [wanted.broute.broute_id, wanted.broute.broute_pwd] if wanted.broute else []
+    for target in wanted.upload:
+        secrets += [target.upload_key] if target.upload_key else []
+        secrets += [value for _, value in target.headers]
+    return secrets
+
+
+def _changed_sections(old: Config, new: Config) -> list[str]:
+    names = [field.name for field in dataclasses.fields(Config) if field.name != "path"]
+    return [name for name in names if getattr(old, name) != getattr(new, name)]

@@ -1,0 +1,66 @@
+# Sourced by the other scripts: goes to the checkout and makes sure that .venv has what it needs.
+# shellcheck shell=bash
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+VENV="$PWD/.venv"
+
+fail() {
+  printf '%s\n' "$@" >&2
+  exit 1
+}
+
+# Print the first Python that is new enough; a pyenv shim without a version behind it is not.
+find_python() {
+  local name
+  for name in "${PYTHON:-python3}" python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3; do
+    if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+      command -v "$name"
+      return 0
+    fi
+  done
+  return 1
+}
+
+# Debian splits venv's pip off into python3-venv: use the system's pip if there is one, else get it.
+make_venv() {
+  local python
+  python=$(find_python) || fail "kei needs Python 3.11 or newer; on Debian and Raspberry Pi OS:" \
+    "  sudo apt install python3 python3-venv"
+  "$python" -m venv --clear "$VENV" >/dev/null 2>&1 && return 0
+  if "$python" -m venv --clear --without-pip "$VENV" 2>/dev/null &&
+    "$python" -m pip --python "$VENV/bin/python" install -q pip 2>/dev/null; then
+    return 0
+  fi
+  local root=""
+  [ "$(id -u)" = 0 ] || root="sudo -n"
+  if command -v apt-get >/dev/null; then
+    echo "setting up: installing the Debian package python3-venv" >&2
+    { $root apt-get install -y python3-venv || { $root apt-get update && $root apt-get install -y python3-venv; }; } \
+      >/dev/null 2>&1 || true
+  fi
+  "$python" -m venv --clear "$VENV" >/dev/null 2>&1 || {
+    rm -rf "$VENV"
+    fail "cannot make a virtual environment; on Debian and Raspberry Pi OS, do this and try again:" \
+      "  sudo apt install python3-venv"
+  }
+}
+
+# ensure_venv WHAT: WHAT is "." or ".[dev]". Does nothing when that was installed from this very
+# pyproject.toml before, so that it needs no network then.
+ensure_venv() {
+  local stamp="$VENV/.installed-${1//[^a-z]/}" want
+  if ! "$VENV/bin/python" -c '' 2>/dev/null; then
+    echo "setting up: making $VENV" >&2
+    make_venv
+  fi
+  want="$(cksum <pyproject.toml) $("$VENV/bin/python" -V) $PWD"
+  [ "$(cat "$stamp" 2>/dev/null)" = "$want" ] && return 0
+  echo "setting up: installing what kei needs (the first time takes a minute)" >&2
+  if "$VENV/bin/python" -m pip install -q --disable-pip-version-check -e "$1"; then
+    printf '%s' "$want" >"$stamp"
+  elif [ -e "$stamp" ]; then
+    echo "setting up: could not bring .venv up to date (no network?), going on with what is there" >&2
+  else
+    fail "could not install what kei needs; is there a network?"
+  fi
+}
