@@ -16,6 +16,7 @@ from apscheduler.triggers.date import DateTrigger
 from kei.clock import Clock, local
 from kei.config import Broute, Config, Log, LogLevel, RequestGroup, Summary, UploadTarget
 from kei.errors import StoreError
+from kei.faults import Faults
 from kei.jobs.events import EVENTS, JobReporter, told_here
 from kei.jobs.plan import Lane, Planned, Upkeep, plan
 from kei.jobs.request import RequestJob
@@ -84,6 +85,7 @@ class Engine:
         )
         self._flushers: list[Flusher] = []
         self._request_jobs: list[RequestJob] = []
+        self._request_faults = Faults(structlog.stdlib.get_logger("kei.request"), clock)
         self._session: Session | None = None
         self._source: MeterSource | None = None
         self._bodies: dict[str, Body] = {}
@@ -247,7 +249,7 @@ class Engine:
             group.cycle_s,
             session=self._session,
             source=self._source,
-            clock=self._clock,
+            faults=self._request_faults,
         )
         self._request_jobs.append(job)
         return job.run

@@ -60,7 +60,7 @@ class Runner:
             if number in STOP_SIGNALS:
                 break
             if number == TOGGLE_SIGNAL:
-                log.info("log_level", level=logs.toggle_debug(engine.config.log.level.value))
+                log.info("log_level", now=logs.toggle_debug(engine.config.log.level.value))
             if number == RELOAD_SIGNAL or self._file_changed():
                 engine = self._reload(engine)
             engine.look_after_threads()

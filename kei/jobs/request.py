@@ -1,8 +1,9 @@
 """The job that asks the meter for one group of properties, once a cycle."""
 
+import logging
+
 import structlog
 
-from kei.clock import Clock
 from kei.errors import NotReady, RetryLater, Stopping
 from kei.faults import Faults
 from kei.meter_source import MeterSource
@@ -23,7 +24,7 @@ class RequestJob:
         cycle_s: how often it runs; all tries together take no longer than that.
         session: shared by all groups.
         source: takes the answers.
-        clock: for the duration of faults.
+        faults: of all request jobs together, so that what holds them all up is told once.
     """
 
     def __init__(
@@ -33,7 +34,7 @@ class RequestJob:
         *,
         session: Session,
         source: MeterSource,
-        clock: Clock,
+        faults: Faults,
     ) -> None:
         self._frames = [
             epcs[i : i + PROPERTIES_AT_ONCE] for i in range(0, len(epcs), PROPERTIES_AT_ONCE)
@@ -41,7 +42,7 @@ class RequestJob:
         self._budget_s = min(LONGEST_BUDGET_S, max(SHORTEST_BUDGET_S, cycle_s))
         self._session = session
         self._source = source
-        self._faults = Faults(log, clock)
+        self._faults = faults
 
     def run(self) -> None:
         """Ask once; returns at once while the session is not up."""
@@ -49,6 +50,7 @@ class RequestJob:
             for epcs in (*self._source.wanted_first(), *self._frames):
                 self._ask(epcs)
         except NotReady as error:
+            self._faults.raised("requests_waiting", level=logging.INFO, reason=str(error))
             log.debug("request_held", reason=str(error))
         except Stopping:
             return
@@ -60,7 +62,9 @@ class RequestJob:
         except NotReady:
             raise
         except RetryLater as error:
+            self._faults.ended("requests_waiting")
             self._faults.raised("request_missed", key=epcs, epcs=names, reason=str(error))
             return
+        self._faults.ended("requests_waiting")
         self._faults.ended("request_missed", key=epcs)
         self._source.take(answer, asked=epcs)

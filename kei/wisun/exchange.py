@@ -84,17 +84,20 @@ class Exchange:
             KeiError: the port or the session was lost, or kei is being stopped.
         """
         budget_s = max(0.0, deadline - self._clock.monotonic())
-        tries = max(1, min(MOST_TRIES, int(budget_s // SHORTEST_TRY_S)))
-        try_s = min(LONGEST_TRY_S, budget_s / tries)
+        planned = max(1, min(MOST_TRIES, round(budget_s / SHORTEST_TRY_S)))
+        try_s = min(LONGEST_TRY_S, budget_s / planned)
         tids: frozenset[int] = frozenset()
         try:
-            for _ in range(tries):
+            for _ in range(MOST_TRIES):
                 self._tid = (self._tid + 1) & 0xFFFF
                 tids |= {self._tid}
                 self._awaited = tids
                 received = self._converse(get_request(self._tid, epcs), try_s)
                 if received is not None:
                     return _answer(received)
+                # Tries that failed at once leave time for more than were planned.
+                if self._clock.monotonic() + try_s / 2 > deadline:
+                    break
         finally:
             self._awaited = frozenset()
         return None
@@ -156,6 +159,7 @@ class Exchange:
             and frame.tid in self._awaited
             and frame.seoj == METER
         ):
+            self._awaited = frozenset()  # the same answer again is none
             return received
         self.ignored += 1
         log.debug("frame_ignored", reason="not awaited", tid=frame.tid, esv=frame.esv.name)

@@ -1,0 +1,1 @@
+"""Where readings are kept: the database, the daily text files, and what is made from them."""

@@ -1,0 +1,47 @@
+"""Lines and names of the daily text files. Pure functions."""
+
+from datetime import date, tzinfo
+from decimal import Decimal
+
+from kei.clock import local
+from kei.reading import Reading, Summary, plain
+
+SUMMARY_PREFIX = "sum"
+_NOT_IN_A_NAME = frozenset("/\0")
+
+
+def reading_line(reading: Reading, zone: tzinfo) -> str:
+    """Return the line of a reading, without LF: `2026/11/23 07:02:30,BR,E7,512,x`."""
+    moment = local(reading.time_ms, zone).strftime("%Y/%m/%d %H:%M:%S")
+    return f"{moment},{reading.unit},{reading.sensor},{_number(reading.value)},{reading.data_id}"
+
+
+def summary_line(summary: Summary, zone: tzinfo) -> str:
+    """Return the line of a window, without LF: `2026/11/23 07:00,BR,E7,498.25`."""
+    moment = local(summary.start_ms, zone).strftime("%Y/%m/%d %H:%M")
+    return f"{moment},{summary.unit},{summary.sensor},{_number(summary.average)}"
+
+
+def reading_file_name(fname_base: str, day: date) -> str:
+    """Return the name of the file that holds the readings of a day.
+
+    Raises:
+        ValueError: `fname_base` would lead into another folder.
+    """
+    if _NOT_IN_A_NAME & set(fname_base):
+        raise ValueError(f"fname_base must be a plain name without '/': {fname_base!r}")
+    return f"{day:%Y%m%d}-{fname_base}.txt"
+
+
+def summary_file_name(fname_base: str, day: date) -> str:
+    """Return the name of the file that holds the windows that began on a day.
+
+    Raises:
+        ValueError: `fname_base` would lead into another folder.
+    """
+    return SUMMARY_PREFIX + reading_file_name(fname_base, day)
+
+
+def _number(value: Decimal) -> str:
+    # A zero has no sign in the database, and the file must say the same.
+    return plain(value or value.copy_abs())

@@ -1,0 +1,172 @@
+"""What waits for an upload: the rows behind a cursor that each target has in the database."""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from kei.reading import Reading, Summary
+from kei.store.database import Database
+from kei.store.rows import ReadingRow, SummaryRow, reading_of, summary_of
+
+
+class Kind(StrEnum):
+    """What a target is sent, as `what` in the configuration names it."""
+
+    READINGS = "readings"
+    SUMMARIES = "summary"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A reading or summary and its place in the order.
+
+    Attributes:
+        id: grows in the order of recording; ids of readings and of summaries are separate.
+        item: the reading or summary.
+    """
+
+    id: int
+    item: Reading | Summary
+
+
+@dataclass(frozen=True, slots=True)
+class _Statements:
+    newest: str
+    first_since: str
+    pending: str
+    backlog: str
+
+
+_SQL = {
+    Kind.READINGS: _Statements(
+        newest="SELECT max(id) FROM readings",
+        # Series by series, because that is how the table is indexed.
+        first_since=(
+            "SELECT min(r.id) FROM series s CROSS JOIN readings r"
+            " ON r.series_id = s.id AND r.time_ms >= ?"
+        ),
+        pending=(
+            "SELECT r.id, r.time_ms, s.unit, s.sensor, r.value, s.places, r.data_id"
+            " FROM readings r CROSS JOIN series s ON s.id = r.series_id"
+            " WHERE r.id > ? ORDER BY r.id LIMIT ?"
+        ),
+        backlog="SELECT count(*) FROM readings WHERE id > ?",
+    ),
+    Kind.SUMMARIES: _Statements(
+        newest="SELECT max(id) FROM summaries",
+        first_since="SELECT min(id) FROM summaries WHERE start_ms >= ?",
+        pending=(
+            "SELECT m.id, m.start_ms, s.unit, s.sensor, m.average, m.minimum, m.maximum,"
+            " s.places, m.count FROM summaries m CROSS JOIN series s ON s.id = m.series_id"
+            " WHERE m.id > ? ORDER BY m.id LIMIT ?"
+        ),
+        backlog="SELECT count(*) FROM summaries WHERE id > ?",
+    ),
+}
+
+
+class UploadQueue:
+    """The uploads' side of a database. Thread-safe.
+
+    A target that was never registered, or whose database has been begun anew, has its cursor
+    before the first row. Every method raises `StoreError` when the database fails, and has done
+    nothing then.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def register(self, target: str, kind: Kind, since_ms: int | None) -> None:
+        """Give a target its cursor the first time; later calls change nothing.
+
+        Args:
+            target: its name.
+            kind: what it is sent.
+            since_ms: None for what is recorded from now on, else also what was recorded since
+                the first row that is as old as this or younger.
+        """
+        with self._database.transaction() as connection:
+            last_id = _newest(connection, kind)
+            if since_ms is not None:
+                row: tuple[int | None] = connection.execute(
+                    _SQL[kind].first_since, (since_ms,)
+                ).fetchone()
+                last_id = last_id if row[0] is None else row[0] - 1
+            connection.execute(
+                "INSERT INTO upload_cursors (target, kind, last_id) VALUES (?, ?, ?)"
+                " ON CONFLICT DO NOTHING",
+                (target, kind.value, last_id),
+            )
+
+    def pending(self, target: str, kind: Kind, limit: int) -> list[Row]:
+        """Return the next rows that a target has not got, in the order of their ids.
+
+        Args:
+            target: its name.
+            kind: what it is sent.
+            limit: how many at most.
+        """
+        with self._database.access() as connection:
+            after = (_cursor(connection, target, kind), limit)
+            cursor = connection.execute(_SQL[kind].pending, after)
+            if kind is Kind.READINGS:
+                readings: list[ReadingRow] = cursor.fetchall()
+                return [Row(row[0], reading_of(row)) for row in readings]
+            summaries: list[SummaryRow] = cursor.fetchall()
+            return [Row(row[0], summary_of(row)) for row in summaries]
+
+    def backlog(self, target: str, kind: Kind) -> int:
+        """Return how many rows wait for a target."""
+        with self._database.access() as connection:
+            row: tuple[int] = connection.execute(
+                _SQL[kind].backlog, (_cursor(connection, target, kind),)
+            ).fetchone()
+        return row[0]
+
+    def advance(self, target: str, kind: Kind, last_id: int) -> None:
+        """Remember that a target has everything up to a row; a cursor never goes back."""
+        with self._database.transaction() as connection:
+            _advance(connection, target, kind, last_id)
+
+    def set_aside(self, target: str, kind: Kind, rows: Sequence[Row], reason: str) -> None:
+        """Note rows that a target will never take as dead letters, and go past them, in one step.
+
+        Args:
+            target: its name.
+            kind: what it is sent.
+            rows: in the order of their ids.
+            reason: why, one line for a person.
+        """
+        if not rows:
+            return
+        now_ms = self._database.clock.now_ms()
+        with self._database.transaction() as connection:
+            connection.executemany(
+                "INSERT INTO dead_letters (target, kind, row_id, reason, time_ms)"
+                " VALUES (?, ?, ?, ?, ?)",
+                [(target, kind.value, row.id, reason, now_ms) for row in rows],
+            )
+            _advance(connection, target, kind, rows[-1].id)
+
+
+def _newest(connection: sqlite3.Connection, kind: Kind) -> int:
+    row: tuple[int | None] = connection.execute(_SQL[kind].newest).fetchone()
+    return row[0] or 0
+
+
+def _cursor(connection: sqlite3.Connection, target: str, kind: Kind) -> int:
+    row: tuple[int] | None = connection.execute(
+        "SELECT last_id FROM upload_cursors WHERE target = ? AND kind = ?", (target, kind.value)
+    ).fetchone()
+    return 0 if row is None else row[0]
+
+
+def _advance(connection: sqlite3.Connection, target: str, kind: Kind, last_id: int) -> None:
+    # A database begun anew counts from 1 again: an id of the old one must not run ahead of it.
+    last_id = min(last_id, _newest(connection, kind))
+    connection.execute(
+        "INSERT INTO upload_cursors (target, kind, last_id) VALUES (?, ?, ?)"
+        " ON CONFLICT (target, kind) DO UPDATE SET last_id = max(last_id, excluded.last_id)",
+        (target, kind.value, last_id),
+    )

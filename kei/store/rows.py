@@ -1,0 +1,32 @@
+"""Rows of the database as the objects that the rest of kei knows."""
+
+from typing import TypeAlias
+
+from kei.reading import MAX_PLACES, Reading, Summary, trimmed
+from kei.store.numbers import unpack
+
+Stored: TypeAlias = int | str
+# Columns: id, time_ms, unit, sensor, value, places, data_id
+ReadingRow: TypeAlias = tuple[int, int, str, str, Stored, int, str]
+# Columns: id, start_ms, unit, sensor, average, minimum, maximum, places, count
+SummaryRow: TypeAlias = tuple[int, int, str, str, Stored, Stored, Stored, int, int]
+
+
+def reading_of(row: ReadingRow) -> Reading:
+    """Return the reading of a row."""
+    _, time_ms, unit, sensor, value, places, data_id = row
+    return Reading(time_ms, unit, sensor, unpack(value, places), data_id)
+
+
+def summary_of(row: SummaryRow) -> Summary:
+    """Return the summary of a row."""
+    _, start_ms, unit, sensor, average, minimum, maximum, places, count = row
+    return Summary(
+        start_ms,
+        unit,
+        sensor,
+        average=trimmed(unpack(average, MAX_PLACES)),
+        minimum=unpack(minimum, places),
+        maximum=unpack(maximum, places),
+        count=count,
+    )

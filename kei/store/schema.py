@@ -1,0 +1,97 @@
+"""The tables of the database, and how an older file becomes a present one."""
+
+import sqlite3
+
+from kei.errors import StoreError
+
+# Each entry brings a file one version on (`user_version` counts them). Entries are only ever added.
+_MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        # A sensor that begins to write another number of decimals begins another row here, so
+        # that every reading comes back from the database exactly as it was written.
+        """
+        CREATE TABLE series (
+            id INTEGER PRIMARY KEY,
+            unit TEXT NOT NULL,
+            sensor TEXT NOT NULL,
+            places INTEGER NOT NULL,
+            UNIQUE (unit, sensor, places)
+        )
+        """,
+        # `value` has no type: ten-thousandths, or decimal text where they do not fit 64 bits.
+        """
+        CREATE TABLE readings (
+            id INTEGER PRIMARY KEY,
+            series_id INTEGER NOT NULL REFERENCES series (id),
+            time_ms INTEGER NOT NULL,
+            value NOT NULL,
+            data_id TEXT NOT NULL
+        )
+        """,
+        # The only index on the big table: windows, look-ups and pruning all go series by series.
+        "CREATE INDEX readings_series_time ON readings (series_id, time_ms)",
+        # `series_id` says with how many decimals minimum and maximum are written.
+        """
+        CREATE TABLE summaries (
+            id INTEGER PRIMARY KEY,
+            series_id INTEGER NOT NULL REFERENCES series (id),
+            start_ms INTEGER NOT NULL,
+            average NOT NULL,
+            minimum NOT NULL,
+            maximum NOT NULL,
+            count INTEGER NOT NULL,
+            written INTEGER NOT NULL DEFAULT 0
+        )
+        """,
+        "CREATE UNIQUE INDEX summaries_start_series ON summaries (start_ms, series_id)",
+        "CREATE INDEX summaries_unwritten ON summaries (id) WHERE written = 0",
+        "CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+        """
+        CREATE TABLE upload_cursors (
+            target TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            last_id INTEGER NOT NULL,
+            PRIMARY KEY (target, kind)
+        ) WITHOUT ROWID
+        """,
+        """
+        CREATE TABLE dead_letters (
+            id INTEGER PRIMARY KEY,
+            target TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            row_id INTEGER NOT NULL,
+            reason TEXT NOT NULL,
+            time_ms INTEGER NOT NULL
+        )
+        """,
+    ),
+)
+
+
+def migrate(connection: sqlite3.Connection, name: str) -> None:
+    """Bring a database to the present schema, each version in a transaction of its own.
+
+    Args:
+        connection: in autocommit mode.
+        name: of the file, for errors.
+
+    Raises:
+        StoreError: a newer kei made this database.
+        sqlite3.Error: it cannot be read or written.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(_MIGRATIONS):
+        raise StoreError(
+            f"{name}: schema version {version} is newer than this kei knows ({len(_MIGRATIONS)});"
+            " update kei, or name another file"
+        )
+    for number, statements in enumerate(_MIGRATIONS[version:], start=version + 1):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for statement in statements:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {number}")
+            connection.execute("COMMIT")
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")

@@ -1,0 +1,167 @@
+"""Summaries: what each series did in each window, into the database and the `sum` files."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from datetime import date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
+from itertools import groupby
+
+import structlog
+
+from kei.clock import Clock, epoch_ms, local
+from kei.errors import StoreError
+from kei.store.database import Database
+from kei.store.lines import summary_line
+from kei.store.text import DailyFile
+
+log = structlog.stdlib.get_logger("kei.store")
+
+DAY_S = 86_400
+DONE_UNTIL_KEY = "summary_done_until"  # ms since 1970: every window before it is finished with
+# About a week of the default cycle; the rest of a longer backlog comes with the next run.
+_MAX_WINDOWS_A_RUN = 1000
+_WRITTEN_AT_ONCE = 1000  # lines
+_TAIL_BYTES = 65_536  # how far back the lines of a crash are looked for, besides their own length
+
+
+@lru_cache(maxsize=4)
+def _boundaries(day: date, zone: tzinfo, cycle_s: int) -> tuple[int, ...]:
+    """Return the instants (ms) at which windows begin on a local day and its neighbours.
+
+    They are the times of day that are multiples of the cycle. When a clock change repeats some of
+    them, each passing begins a window if the change is at least a cycle long; those that a change
+    leaves out are where the clock jumps.
+    """
+    begins: set[int] = set()
+    # The neighbours too: there are zones whose clock has been turned back over midnight.
+    for offset in (-1, 0, 1):
+        midnight = datetime.combine(day + timedelta(days=offset), time(), zone)
+        for second in range(0, DAY_S, cycle_s):
+            moment = midnight + timedelta(seconds=second)  # wall clock: so aware times add up
+            first, again = epoch_ms(moment), epoch_ms(moment.replace(fold=1))
+            begins.add(first)
+            if again - first >= cycle_s * 1000:
+                begins.add(again)
+    return tuple(sorted(begins))
+
+
+def window_around(time_ms: int, zone: tzinfo, cycle_s: int) -> tuple[int, int]:
+    """Return start and end (ms) of the window that an instant lies in: start <= instant < end.
+
+    Windows are aligned to local midnight. On a day with a clock change one of them may be longer
+    or shorter than the cycle; they never overlap and leave nothing out.
+
+    Args:
+        time_ms: the instant.
+        zone: the local time zone.
+        cycle_s: length of a window in seconds, a divisor of a day.
+    """
+    begins = _boundaries(local(time_ms, zone).date(), zone, cycle_s)
+    after = bisect_right(begins, time_ms)
+    return begins[after - 1], begins[after]
+
+
+class Summariser:
+    """Computes windows that are over, each once and in order, also after a stop or a crash.
+
+    A window is first put into the database, then into the `sum` file, then marked as written.
+    Not thread-safe: one job runs it.
+
+    Args:
+        database: where the readings are and the summaries go.
+        summary_file: the `sum` files; nobody else writes to them.
+        clock: says which windows are over, and has the zone they are aligned in.
+        cycle_s: length of a window in seconds, a divisor of a day.
+
+    Raises:
+        ValueError: the cycle does not divide a day.
+    """
+
+    def __init__(
+        self, database: Database, summary_file: DailyFile, clock: Clock, cycle_s: int
+    ) -> None:
+        if cycle_s <= 0 or DAY_S % cycle_s:
+            raise ValueError(f"a summary cycle of {cycle_s} s does not divide a day")
+        self._database = database
+        self._file = summary_file
+        self._clock = clock
+        self._cycle_s = cycle_s
+        self._failing = False
+        # True while the file may hold lines that the database does not know to be written.
+        self._in_doubt = True
+
+    def run(self) -> None:
+        """Compute and write what is due. A failing disk is logged once, and made up for later.
+
+        Readings that come in for a window after it was computed do not change it, so leave those
+        of the last moment time to be recorded: run some seconds after the end of a window.
+        """
+        try:
+            self._compute()
+            self._write()
+        except StoreError as error:
+            self._failed(error)
+        else:
+            self._well()
+
+    def _compute(self) -> None:
+        now_ms = self._clock.now_ms()
+        current_ms, _ = self._window(now_ms)
+        stored = self._database.get_state(DONE_UNTIL_KEY)
+        # A clock that was ahead and went back must not stop summaries until it gets there again;
+        # windows that it had already filled are recognised by what is in the database.
+        done_ms = min(int(stored or 0), current_ms)
+        for _ in range(_MAX_WINDOWS_A_RUN):
+            reading_ms = self._database.next_reading_ms(done_ms)
+            if reading_ms is None or reading_ms >= current_ms:
+                done_ms = current_ms  # those without readings are finished with, too
+                break
+            start_ms, end_ms = self._window(reading_ms)
+            if not self._database.has_summaries(start_ms):
+                self._database.add_summaries(self._database.summarise(start_ms, end_ms))
+            done_ms = end_ms
+        if stored != str(done_ms):
+            self._database.set_state(DONE_UNTIL_KEY, str(done_ms))
+
+    def _write(self) -> None:
+        in_doubt, self._in_doubt = self._in_doubt, True
+        while waiting := self._database.unwritten(_WRITTEN_AT_ONCE):
+            for day, group in groupby(waiting, lambda entry: self._file.day_of(entry[1].start_ms)):
+                entries = list(group)
+                lines = [summary_line(summary, self._file.zone) for _, summary in entries]
+                there = self._already_there(day, lines) if in_doubt else 0
+                self._file.append(day, lines[there:])
+                # The lines have to last before the database says so: think of a power cut.
+                self._file.sync()
+                self._database.mark_written([id_ for id_, _ in entries])
+        self._in_doubt = False
+
+    def _already_there(self, day: date, lines: Sequence[str]) -> int:
+        """Return how many of the first lines the file ends with: a crash came before the mark.
+
+        The averages are not compared: a power cut may have taken readings that the line has seen.
+        """
+        keys = [_key(line) for line in lines]
+        length = sum(len(line) + 1 for line in lines)
+        ending = [_key(line) for line in self._file.tail(day, length + _TAIL_BYTES)]
+        for count in range(min(len(keys), len(ending)), 0, -1):
+            if ending[-count:] == keys[:count]:
+                return count
+        return 0
+
+    def _failed(self, error: StoreError) -> None:
+        if not self._failing:
+            self._failing = True
+            log.error("summaries_failing", reason=str(error))
+
+    def _well(self) -> None:
+        if self._failing:
+            self._failing = False
+            log.info("summaries_resumed")
+
+    def _window(self, time_ms: int) -> tuple[int, int]:
+        return window_around(time_ms, self._clock.zone, self._cycle_s)
+
+
+def _key(line: str) -> str:
+    return line.rpartition(",")[0]

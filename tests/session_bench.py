@@ -1,0 +1,71 @@
+"""A real session over a real pseudo terminal to the simulator, in this process."""
+
+from dataclasses import dataclass, field
+
+from programs import wait_until
+
+from kei.echonet.frame import Property
+from kei.simulator.pty import Simulator
+from kei.wisun.exchange import Answer
+from kei.wisun.session import Session
+from kei.wisun.transport import Transport
+
+FAST = "sim:latency=0,scan-time=0,join-time=0"
+
+
+class Memory(dict[str, str]):
+    """What the session keeps."""
+
+    def get_state(self, key: str) -> str | None:
+        return self.get(key)
+
+    def set_state(self, key: str, value: str) -> None:
+        self[key] = value
+
+
+@dataclass
+class Listener:
+    """What the session tells."""
+
+    joins: list[tuple[str, Answer]] = field(default_factory=list)
+    notifications: list[tuple[Property, ...]] = field(default_factory=list)
+
+    def joined(self, meter: str, first: Answer) -> None:
+        self.joins.append((meter, first))
+
+    def notified(self, properties: tuple[Property, ...], at_ms: int) -> None:
+        assert at_ms > 0
+        self.notifications.append(properties)
+
+
+@dataclass
+class Bench:
+    """A session, the simulator that it talks to, and what it said."""
+
+    session: Session
+    simulator: Simulator
+    listener: Listener
+    memory: Memory
+    sent: bytearray
+
+    def wait_for_join(self, count: int = 1, deadline_s: float = 20.0) -> None:
+        wait_until(
+            lambda: len(self.listener.joins) >= count and self.session.is_joined,
+            deadline_s,
+            f"{count} joins",
+        )
+
+
+class Recording:
+    """A transport that also keeps what was sent."""
+
+    def __init__(self, inner: Transport, sent: bytearray) -> None:
+        self._inner = inner
+        self._sent = sent
+
+    def write(self, data: bytes) -> None:
+        self._sent += data
+        self._inner.write(data)
+
+    def close(self) -> None:
+        self._inner.close()

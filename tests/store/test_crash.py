@@ -1,0 +1,154 @@
+"""Killed at any instant, out of space: what was recorded is there, once, in complete lines."""
+
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from fakes import TOKYO, FakeClock
+from structlog.testing import capture_logs
+
+from kei.reading import Reading
+from kei.store.database import Database
+from kei.store.recorder import Recorder
+from kei.store.text import DailyFile
+
+PROGRAM = Path(__file__).with_name("recording.py")
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+BEGIN_MS = 1_790_000_000_000
+LINE = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d,BR,E7,\d+,x")
+DISK_BYTES = 1024 * 1024
+
+
+def in_text(folder: Path) -> list[int]:
+    content = "".join(file.read_text() for file in sorted(folder.glob("*.txt")))
+    assert content.endswith("\n")
+    lines = content.splitlines()
+    assert [line for line in lines if not LINE.fullmatch(line)] == []
+    return [int(line.split(",")[3]) for line in lines]
+
+
+def in_database(folder: Path) -> list[int]:
+    connection = sqlite3.connect(folder / "kei.db")
+    assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    rows = connection.execute("SELECT value FROM readings ORDER BY id").fetchall()
+    connection.close()
+    return [value // 10_000 for (value,) in rows]
+
+
+def reading(number: int) -> Reading:
+    return Reading(BEGIN_MS + number, "BR", "E7", Decimal(number), "x")
+
+
+def kill_after(acknowledged: int, folder: Path) -> int:
+    """Let the program record, kill it, and return the last number that it said it had recorded."""
+    with subprocess.Popen(
+        [sys.executable, str(PROGRAM), str(folder), "endless"],
+        stdout=subprocess.PIPE,
+        env=ENVIRONMENT,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        for _ in range(acknowledged):
+            assert process.stdout.readline()
+        process.send_signal(signal.SIGKILL)
+        rest = process.stdout.read()
+        assert process.wait(30) == -signal.SIGKILL
+    whole = rest[: rest.rfind("\n") + 1].split()
+    return int(whole[-1]) if whole else acknowledged - 1
+
+
+@pytest.mark.parametrize("acknowledged", [1, 40, 777, 5000])
+def test_killed_while_recording_everything_acknowledged_is_in_both_places_once(
+    acknowledged: int, tmp_path: Path
+) -> None:
+    last = kill_after(acknowledged, tmp_path)
+    text, database = in_text(tmp_path), in_database(tmp_path)
+    assert text == list(range(len(text)))
+    assert database == list(range(len(database)))
+    assert len(text) >= len(database) > last
+
+
+def test_recording_goes_on_after_a_kill(tmp_path: Path) -> None:
+    kill_after(100, tmp_path)
+    before = in_text(tmp_path)
+    database = Database.open(tmp_path / "kei.db", FakeClock(zone=TOKYO))
+    recorder = Recorder(database, DailyFile(tmp_path, "home", "", TOKYO))
+    recorder.record([reading(1_000_000)])
+    recorder.close()
+    database.close()
+    assert in_text(tmp_path) == [*before, 1_000_000]
+    assert in_database(tmp_path)[-1] == 1_000_000
+
+
+def test_files_that_may_not_grow_are_made_up_for_when_they_may(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, str(PROGRAM), str(tmp_path), "limited"],
+        capture_output=True,
+        env=ENVIRONMENT,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    status = json.loads(result.stderr)
+    assert status["full"]["text"]["waiting"] > 0
+    assert status["full"]["database"]["waiting"] > 0
+    assert "20260921-home.txt: " in status["full"]["text"]["fault"]
+    for place in ("text", "database"):
+        assert status["after"][place]["waiting"] == status["after"][place]["dropped"] == 0
+        assert result.stdout.count(f"to={place}") == 2, result.stdout  # failing, resumed
+    assert in_text(tmp_path) == in_database(tmp_path) == list(range(5000))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "kei-test", str(folder)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True, timeout=30)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("mounting a file system is not permitted here")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True, timeout=30)
+
+
+def test_a_full_disk_is_made_up_for_when_there_is_space_again(small_disk: Path) -> None:
+    database = Database.open(small_disk / "kei.db", FakeClock(zone=TOKYO))
+    recorder = Recorder(database, DailyFile(small_disk, "home", "", TOKYO))
+    recorder.record([reading(0)])
+    ballast = small_disk / "ballast"
+    fill(ballast)
+    with capture_logs() as logs:
+        for number in range(1, 2000):
+            recorder.record([reading(number)])
+        full = recorder.status()
+        content = next(small_disk.glob("*.txt")).read_bytes()
+        ballast.unlink()
+        recorder.record([reading(2000)])
+    recorder.close()
+    database.close()
+
+    assert full.text.waiting > 0
+    assert full.database.waiting > 0
+    assert content.endswith(b"\n")
+    assert in_text(small_disk) == in_database(small_disk) == list(range(2001))
+    errors = [(entry["to"], entry["event"]) for entry in logs if entry["log_level"] == "error"]
+    assert sorted(errors) == [("database", "recording_failing"), ("text", "recording_failing")]
+
+
+def fill(path: Path) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT)
+    try:
+        while True:
+            os.write(fd, bytes(4096))
+    except OSError:
+        os.close(fd)

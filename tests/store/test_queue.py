@@ -1,0 +1,150 @@
+"""The queue of each upload target: at least once, in order, nothing skipped."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from fakes import FakeClock
+
+from kei.reading import Reading, Summary
+from kei.store.database import Database
+from kei.store.queue import Kind, Row, UploadQueue
+
+T0 = 1_790_000_000_000
+
+
+def readings(*times: int) -> list[Reading]:
+    return [Reading(T0 + at, "BR", "E7", Decimal(at), "x") for at in times]
+
+
+def summaries(*times: int) -> list[Summary]:
+    one = Decimal("1.0")
+    return [Summary(T0 + at, "BR", "E7", Decimal("1.25"), one, one, 2) for at in times]
+
+
+@pytest.fixture
+def queue(database: Database) -> UploadQueue:
+    return UploadQueue(database)
+
+
+def times(rows: list[Row]) -> list[int]:
+    return [row.item.time_ms - T0 for row in rows if isinstance(row.item, Reading)]
+
+
+def test_without_since_only_what_comes_later_is_due(queue: UploadQueue, database: Database) -> None:
+    database.add_readings(readings(1, 2))
+    queue.register("server", Kind.READINGS, None)
+    database.add_readings(readings(3, 4))
+    assert times(queue.pending("server", Kind.READINGS, 10)) == [3, 4]
+
+
+def test_since_brings_what_was_recorded_from_then_on(
+    queue: UploadQueue, database: Database
+) -> None:
+    database.add_readings(readings(1, 5, 4, 6))
+    queue.register("server", Kind.READINGS, T0 + 4)
+    assert times(queue.pending("server", Kind.READINGS, 10)) == [5, 4, 6]
+
+
+def test_since_the_future_is_from_now_on(queue: UploadQueue, database: Database) -> None:
+    database.add_readings(readings(1, 2))
+    queue.register("server", Kind.READINGS, T0 + 100)
+    database.add_readings(readings(3))
+    assert times(queue.pending("server", Kind.READINGS, 10)) == [3]
+
+
+def test_registering_again_changes_nothing(queue: UploadQueue, database: Database) -> None:
+    queue.register("server", Kind.READINGS, None)
+    database.add_readings(readings(1, 2))
+    queue.register("server", Kind.READINGS, None)
+    assert queue.backlog("server", Kind.READINGS) == 2
+
+
+def test_pending_keeps_to_its_limit(queue: UploadQueue, database: Database) -> None:
+    queue.register("server", Kind.READINGS, None)
+    database.add_readings(readings(*range(10)))
+    assert times(queue.pending("server", Kind.READINGS, 3)) == [0, 1, 2]
+
+
+def test_what_is_delivered_is_not_pending_any_more(queue: UploadQueue, database: Database) -> None:
+    queue.register("server", Kind.READINGS, None)
+    database.add_readings(readings(1, 2, 3))
+    queue.advance("server", Kind.READINGS, queue.pending("server", Kind.READINGS, 2)[-1].id)
+    assert times(queue.pending("server", Kind.READINGS, 10)) == [3]
+    assert queue.backlog("server", Kind.READINGS) == 1
+
+
+def test_a_cursor_never_goes_back(queue: UploadQueue, database: Database) -> None:
+    queue.register("server", Kind.READINGS, None)
+    database.add_readings(readings(1, 2, 3))
+    queue.advance("server", Kind.READINGS, 2)
+    queue.advance("server", Kind.READINGS, 1)
+    assert queue.backlog("server", Kind.READINGS) == 1
+
+
+def test_a_cursor_never_runs_ahead_of_the_rows(queue: UploadQueue, database: Database) -> None:
+    queue.register("server", Kind.READINGS, None)
+    database.add_readings(readings(1))
+    queue.advance("server", Kind.READINGS, 5000)
+    database.add_readings(readings(2))
+    assert times(queue.pending("server", Kind.READINGS, 10)) == [2]
+
+
+def test_targets_do_not_disturb_each_other(queue: UploadQueue, database: Database) -> None:
+    queue.register("a", Kind.READINGS, None)
+    queue.register("b", Kind.READINGS, None)
+    database.add_readings(readings(1, 2))
+    queue.advance("a", Kind.READINGS, 2)
+    assert (queue.backlog("a", Kind.READINGS), queue.backlog("b", Kind.READINGS)) == (0, 2)
+
+
+def test_summaries_have_a_cursor_of_their_own(queue: UploadQueue, database: Database) -> None:
+    queue.register("server", Kind.READINGS, None)
+    queue.register("server", Kind.SUMMARIES, None)
+    database.add_readings(readings(1))
+    database.add_summaries(summaries(0, 10))
+    queue.advance("server", Kind.READINGS, 1)
+    rows = queue.pending("server", Kind.SUMMARIES, 10)
+    assert [repr(row.item) for row in rows] == [repr(item) for item in summaries(0, 10)]
+    assert queue.backlog("server", Kind.SUMMARIES) == 2
+
+
+def test_summaries_since_a_time(queue: UploadQueue, database: Database) -> None:
+    database.add_summaries(summaries(0, 10, 20))
+    queue.register("server", Kind.SUMMARIES, T0 + 5)
+    assert queue.backlog("server", Kind.SUMMARIES) == 2
+
+
+def test_rows_put_aside_are_noted_and_passed(
+    queue: UploadQueue, database: Database, clock: FakeClock
+) -> None:
+    queue.register("server", Kind.READINGS, None)
+    database.add_readings(readings(1, 2, 3))
+    rows = queue.pending("server", Kind.READINGS, 2)
+    queue.set_aside("server", Kind.READINGS, rows, "HTTP 400")
+    assert times(queue.pending("server", Kind.READINGS, 10)) == [3]
+    with database.access() as connection:
+        noted = connection.execute(
+            "SELECT target, kind, row_id, reason, time_ms FROM dead_letters ORDER BY id"
+        ).fetchall()
+    expected = [("server", "readings", row.id, "HTTP 400", clock.now_ms()) for row in rows]
+    assert noted == expected
+
+
+def test_cursors_outlive_a_restart(
+    queue: UploadQueue, database: Database, clock: FakeClock, tmp_path: Path
+) -> None:
+    database.add_readings(readings(1, 2))
+    queue.register("server", Kind.READINGS, T0)
+    queue.advance("server", Kind.READINGS, 1)
+    database.close()
+    reopened = Database.open(tmp_path / "kei.db", clock)
+    assert times(UploadQueue(reopened).pending("server", Kind.READINGS, 10)) == [2]
+    reopened.close()
+
+
+def test_a_target_whose_database_was_begun_anew_gets_everything(
+    queue: UploadQueue, database: Database
+) -> None:
+    database.add_readings(readings(1))
+    assert times(queue.pending("never registered", Kind.READINGS, 10)) == [1]

@@ -1,0 +1,296 @@
+"""Summaries: each window once and in order, after stops, crashes and clock steps too."""
+
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from fakes import TOKYO, FakeClock
+from structlog.testing import capture_logs
+
+from kei.clock import epoch_ms
+from kei.errors import StoreError
+from kei.reading import Reading, Summary
+from kei.store.database import Database
+from kei.store.summaries import Summariser
+from kei.store.text import DailyFile
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=TOKYO)
+NAME = "sum20261123-home.txt"
+MINUTE_MS = 60_000
+
+
+class Bench:
+    """A summariser over real files, that can be stopped and started again."""
+
+    def __init__(self, folder: Path, clock: FakeClock) -> None:
+        self.folder = folder
+        self.clock = clock
+        self.start()
+
+    def start(self) -> None:
+        self.database = Database.open(self.folder / "kei.db", self.clock)
+        self.file = DailyFile(self.folder, "home", "sum", self.clock.zone)
+        self.summariser = Summariser(self.database, self.file, self.clock, 600)
+
+    def stop(self) -> None:
+        self.file.close()
+        self.database.close()
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def measure(self, at: datetime, *values: int, sensor: str = "E7") -> None:
+        time_ms = epoch_ms(at)
+        self.database.add_readings(
+            [Reading(time_ms, "BR", sensor, Decimal(value), "x") for value in values]
+        )
+
+    def run_at(self, at: datetime) -> None:
+        self.clock.wall_ms = epoch_ms(at)
+        self.summariser.run()
+
+    def lines(self, name: str = NAME) -> list[str]:
+        path = self.folder / name
+        return path.read_text().splitlines() if path.exists() else []
+
+
+@pytest.fixture
+def bench(tmp_path: Path, clock: FakeClock) -> Iterator[Bench]:
+    bench = Bench(tmp_path, clock)
+    yield bench
+    bench.stop()
+
+
+def after(minutes: float) -> datetime:
+    return NOON + timedelta(minutes=minutes)
+
+
+def test_a_finished_window_is_written_with_its_start_and_average(bench: Bench) -> None:
+    bench.measure(after(1), 10)
+    bench.measure(after(9), 15)
+    bench.run_at(after(10))
+    assert bench.lines() == ["2026/11/23 12:00,BR,E7,12.5"]
+
+
+def test_a_window_that_still_runs_is_left_alone(bench: Bench) -> None:
+    bench.measure(after(1), 10)
+    bench.run_at(after(9.99))
+    assert bench.lines() == []
+
+
+def test_running_again_writes_nothing_again(bench: Bench) -> None:
+    bench.measure(after(1), 10)
+    for _ in range(3):
+        bench.run_at(after(10))
+    assert len(bench.lines()) == 1
+
+
+def test_every_series_has_a_line(bench: Bench) -> None:
+    bench.measure(after(1), 10)
+    bench.measure(after(1), 20, sensor="E0")
+    bench.run_at(after(10))
+    assert bench.lines() == ["2026/11/23 12:00,BR,E7,10", "2026/11/23 12:00,BR,E0,20"]
+
+
+def test_a_restart_in_the_middle_of_a_window_changes_nothing(bench: Bench) -> None:
+    bench.measure(after(1), 10)
+    bench.run_at(after(5))
+    bench.restart()
+    bench.measure(after(9), 20)
+    bench.run_at(after(10))
+    assert bench.lines() == ["2026/11/23 12:00,BR,E7,15"]
+
+
+def test_windows_missed_while_stopped_are_made_up_for_in_order(bench: Bench) -> None:
+    bench.measure(after(25), 3)
+    bench.measure(after(1), 1)
+    bench.restart()
+    bench.run_at(after(60))
+    assert bench.lines() == ["2026/11/23 12:00,BR,E7,1", "2026/11/23 12:20,BR,E7,3"]
+
+
+def test_lines_go_to_the_file_of_the_windows_own_date(bench: Bench) -> None:
+    bench.measure(after(12 * 60 - 5), 1)
+    bench.measure(after(12 * 60 + 5), 2)
+    bench.run_at(after(13 * 60))
+    assert bench.lines() == ["2026/11/23 23:50,BR,E7,1"]
+    assert bench.lines("sum20261124-home.txt") == ["2026/11/24 00:00,BR,E7,2"]
+
+
+def test_a_year_without_readings_is_stepped_over(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.measure(after(-365 * 24 * 60), 1)
+    bench.measure(after(1), 2)
+    visited: list[int] = []
+    summarise = bench.database.summarise
+
+    def counted(start_ms: int, end_ms: int) -> list[Summary]:
+        visited.append(start_ms)
+        return summarise(start_ms, end_ms)
+
+    monkeypatch.setattr(bench.database, "summarise", counted)
+    bench.run_at(after(10))
+    assert len(visited) == 2
+
+
+def test_a_backlog_longer_than_one_run_is_finished_by_the_next(bench: Bench) -> None:
+    begin = after(-1200 * 10)
+    for number in range(1200):
+        bench.measure(begin + timedelta(minutes=10 * number), number)
+    bench.run_at(NOON)
+    bench.run_at(NOON)
+    written = [
+        line for file in sorted(bench.folder.glob("sum*")) for line in bench.lines(file.name)
+    ]
+    assert [int(line.split(",")[3]) for line in written] == list(range(1200))
+
+
+def test_readings_that_come_late_do_not_open_a_window_again(bench: Bench) -> None:
+    bench.measure(after(1), 1)
+    bench.run_at(after(30))
+    bench.measure(after(2), 99)
+    bench.measure(after(15), 99)
+    bench.run_at(after(40))
+    assert bench.lines() == ["2026/11/23 12:00,BR,E7,1"]
+
+
+def test_a_clock_that_went_back_makes_no_window_twice(bench: Bench) -> None:
+    for minutes in (1, 11, 21):
+        bench.measure(after(minutes), minutes)
+    bench.run_at(after(30))
+    written = bench.lines()
+    for minutes in (2, 12, 22, 32):
+        bench.measure(after(minutes), 99)
+        bench.run_at(after(minutes + 8.5))
+    assert bench.lines() == [*written, "2026/11/23 12:30,BR,E7,99"]
+
+
+def test_summaries_go_on_after_a_clock_that_was_years_ahead(bench: Bench) -> None:
+    ahead = NOON.replace(year=2036)
+    bench.measure(ahead, 1)
+    bench.run_at(ahead + timedelta(minutes=10))
+    bench.run_at(after(0))
+    bench.measure(after(1), 2)
+    bench.run_at(after(10))
+    assert bench.lines() == ["2026/11/23 12:00,BR,E7,2"]
+
+
+def test_a_crash_before_the_line_was_written_is_made_up_for(bench: Bench) -> None:
+    start = epoch_ms(NOON)
+    bench.measure(after(1), 1)
+    bench.database.add_summaries(bench.database.summarise(start, start + 10 * MINUTE_MS))
+    bench.restart()
+    bench.measure(after(11), 2)
+    bench.run_at(after(20))
+    assert bench.lines() == ["2026/11/23 12:00,BR,E7,1", "2026/11/23 12:10,BR,E7,2"]
+
+
+def test_a_crash_after_the_line_was_written_writes_it_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.measure(after(1), 1)
+    bench.measure(after(1), 2, sensor="E0")
+    crash_before_the_mark(bench, monkeypatch)
+    bench.restart()
+    bench.measure(after(11), 3)
+    bench.run_at(after(20))
+    assert bench.lines() == [
+        "2026/11/23 12:00,BR,E7,1",
+        "2026/11/23 12:00,BR,E0,2",
+        "2026/11/23 12:10,BR,E7,3",
+    ]
+
+
+@pytest.mark.parametrize("kept", range(3 * len("2026/11/23 12:00,BR,E7,1\n") + 1))
+def test_a_crash_within_the_lines_completes_them(
+    kept: int, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for sensor in ("E1", "E7", "E0"):
+        bench.measure(after(1), 1, sensor=sensor)
+    crash_before_the_mark(bench, monkeypatch)
+    whole = (bench.folder / NAME).read_bytes()
+    (bench.folder / NAME).write_bytes(whole[:kept])
+    bench.restart()
+    with capture_logs():
+        bench.run_at(after(11))
+    assert (bench.folder / NAME).read_bytes() == whole
+
+
+def crash_before_the_mark(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(database: Database, ids: Sequence[int]) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "mark_written", crash)
+        with pytest.raises(KeyboardInterrupt):
+            bench.run_at(after(10))
+
+
+def test_a_database_that_lost_its_last_minute_writes_no_line_twice(bench: Bench) -> None:
+    bench.measure(after(1), 1)
+    bench.measure(after(11), 2)
+    bench.run_at(after(20))
+    with bench.database.transaction() as connection:
+        connection.execute("DELETE FROM state")
+        connection.execute("DELETE FROM summaries WHERE id = 2")
+    bench.restart()
+    bench.measure(after(21), 3)
+    bench.run_at(after(30))
+    assert [line.split(",")[3] for line in bench.lines()] == ["1", "2", "3"]
+
+
+def test_a_failing_text_file_is_told_once_and_made_up_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(file: DailyFile, day: date, lines: Sequence[str]) -> None:
+        raise StoreError("sum.txt: No space left on device")
+
+    with capture_logs() as logs:
+        with monkeypatch.context() as patch:
+            patch.setattr(DailyFile, "append", fail)
+            for minutes in (1, 11, 21):
+                bench.measure(after(minutes), minutes)
+                bench.run_at(after(minutes + 9))
+        bench.run_at(after(31))
+    assert [line.split(",")[3] for line in bench.lines()] == ["1", "11", "21"]
+    assert [entry["event"] for entry in logs] == ["summaries_failing", "summaries_resumed"]
+
+
+def test_a_mark_that_failed_writes_no_line_twice(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(database: Database, ids: Sequence[int]) -> None:
+        raise StoreError("kei.db: disk is full")
+
+    bench.measure(after(1), 1)
+    with capture_logs(), monkeypatch.context() as patch:
+        patch.setattr(Database, "mark_written", fail)
+        bench.run_at(after(10))
+    bench.run_at(after(11))
+    assert len(bench.lines()) == 1
+
+
+def test_the_repeated_hour_is_written_twice_with_the_same_label(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    bench = Bench(tmp_path, FakeClock(zone=berlin))
+    for fold in (0, 1):
+        bench.measure(datetime(2026, 10, 25, 2, 5, fold=fold, tzinfo=berlin), fold)
+    bench.run_at(datetime(2026, 10, 25, 4, tzinfo=berlin))
+    bench.stop()
+    assert bench.lines("sum20261025-home.txt") == [
+        "2026/10/25 02:00,BR,E7,0",
+        "2026/10/25 02:00,BR,E7,1",
+    ]
+
+
+@pytest.mark.parametrize("cycle_s", [0, -600, 7, 86_401])
+def test_a_cycle_that_does_not_divide_a_day_is_refused(cycle_s: int, bench: Bench) -> None:
+    with pytest.raises(ValueError, match="does not divide a day"):
+        Summariser(bench.database, bench.file, bench.clock, cycle_s)

@@ -1,0 +1,179 @@
+"""The session against the simulator: dialects, requests, notifications, and losses."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+from programs import wait_until
+from session_bench import Bench, Memory
+
+from kei.errors import RetryLater
+from kei.wisun.session import NETWORK_KEY
+from kei.wisun.states import State
+
+Start = Callable[..., Bench]
+
+POWER = (0xE7,)
+
+
+@pytest.mark.parametrize("dongle", ["RL7023-DSS", "RL7023-IPS", "BP35A1", "BP35C2"])
+def test_each_dongle_is_recognised_and_answers(start: Start, dongle: str) -> None:
+    bench = start(f",dongle={dongle}")
+    bench.wait_for_join()
+    assert len(bench.session.get(POWER, 5).properties[0xE7]) == 4
+    status = bench.session.status()
+    assert status.dongle is not None
+    assert status.dongle.dialect.name == dongle
+
+
+def test_dual_stack_dongles_tell_the_link_quality(start: Start) -> None:
+    bench = start()
+    bench.wait_for_join()
+    bench.session.get(POWER, 5)
+    assert bench.session.status().lqi is not None
+
+
+def test_the_first_answer_has_coefficient_and_unit(start: Start) -> None:
+    bench = start()
+    bench.wait_for_join()
+    ((meter, first),) = bench.listener.joins
+    assert len(meter) == 16
+    assert set(first.properties) == {0xD3, 0xE1}
+
+
+def test_several_properties_come_in_one_answer(start: Start) -> None:
+    bench = start()
+    bench.wait_for_join()
+    assert set(bench.session.get((0xE7, 0xE8, 0xE0), 5).properties) == {0xE7, 0xE8, 0xE0}
+
+
+def test_a_property_that_the_meter_lacks_is_refused_and_the_others_come(start: Start) -> None:
+    bench = start()
+    bench.wait_for_join()
+    answer = bench.session.get((0xE7, 0xE6), 5)
+    assert set(answer.properties) == {0xE7}
+    assert answer.refused == {0xE6}
+
+
+def test_a_remembered_network_is_joined_without_a_scan(start: Start) -> None:
+    bench = start()
+    bench.wait_for_join()
+    again = start(memory=Memory({NETWORK_KEY: bench.memory[NETWORK_KEY]}))
+    again.wait_for_join()
+    assert b"SKSCAN" in bench.sent
+    assert b"SKSCAN" not in again.sent
+
+
+def test_a_remembered_network_that_is_damaged_is_scanned_for(start: Start) -> None:
+    bench = start(memory=Memory({NETWORK_KEY: "21 XXXX nonsense"}))
+    bench.wait_for_join()
+    assert b"SKSCAN" in bench.sent
+
+
+def test_a_session_is_ended_with_skterm(start: Start) -> None:
+    bench = start()
+    bench.wait_for_join()
+    bench.session.stop()
+    wait_until(lambda: bench.session.status().state is State.INIT, 5, "the end of the session")
+    assert bench.sent.endswith(b"SKTERM\r\n")
+
+
+@pytest.mark.parametrize("kind", ["inf", "infc"])
+def test_half_hour_values_are_handed_on_as_they_come(start: Start, kind: str) -> None:
+    bench = start(f",fault={kind}@2")
+    bench.wait_for_join()
+    bench.session.get(POWER, 5)
+    wait_until(lambda: bench.listener.notifications, 5, "a notification")
+    assert 0xEA in {item.epc for item in bench.listener.notifications[0]}
+
+
+def test_a_confirmed_notification_is_confirmed(start: Start) -> None:
+    bench = start(",fault=infc@2")
+    bench.wait_for_join()
+    bench.session.get(POWER, 5)
+    infc_res = bytes.fromhex("05FF01 028801 7A")
+    wait_until(lambda: infc_res in bench.sent, 5, "INFC_Res")
+
+
+@pytest.mark.parametrize("kind", ["drop", "wrong-tid", "garble", "txfail"])
+def test_a_lost_answer_is_asked_for_again_within_the_budget(start: Start, kind: str) -> None:
+    bench = start(f",fault={kind}@2")
+    bench.wait_for_join()
+    answer = bench.session.get(POWER, 10)
+    assert 0xE7 in answer.properties
+    assert bench.session.status().missed == 0
+
+
+def test_a_duplicate_answer_is_ignored(start: Start) -> None:
+    bench = start(",fault=duplicate@2")
+    bench.wait_for_join()
+    bench.session.get(POWER, 5)
+    assert 0xE0 in bench.session.get((0xE0,), 5).properties
+    wait_until(lambda: bench.session.status().ignored_frames == 1, 5, "the ignored duplicate")
+
+
+def test_an_answer_that_does_not_come_is_a_counted_miss(start: Start) -> None:
+    bench = start(",fault=drop@2-3")
+    bench.wait_for_join()
+    with pytest.raises(RetryLater, match="E7"):
+        bench.session.get(POWER, 1)
+    assert bench.session.status().missed == 1
+
+
+def test_a_meter_that_falls_silent_is_joined_again(start: Start) -> None:
+    bench = start(",fault=lost@2")
+    bench.wait_for_join()
+    for _ in range(3):
+        with pytest.raises(RetryLater):
+            bench.session.get(POWER, 0.5)
+    bench.wait_for_join(2)
+    assert 0xE7 in bench.session.get(POWER, 5).properties
+
+
+def test_requests_are_held_while_the_authentication_is_renewed(start: Start) -> None:
+    bench = start(",fault=expire@2")
+    bench.wait_for_join()
+    bench.session.get(POWER, 5)
+    wait_until(lambda: _answers(bench), 10, "an answer after the renewal")
+    assert len(bench.listener.joins) == 1
+
+
+def test_an_unplugged_dongle_is_opened_again_when_it_is_back(start: Start) -> None:
+    bench = start(",fault=unplug@2")
+    bench.wait_for_join()
+    with pytest.raises(RetryLater):
+        bench.session.get(POWER, 5)
+    bench.wait_for_join(2, 30)
+    assert 0xE7 in bench.session.get(POWER, 5).properties
+
+
+def test_a_dongle_that_restarts_without_a_word_is_set_up_again(start: Start) -> None:
+    bench = start(",fault=reboot@2")
+    bench.wait_for_join()
+    for _ in range(3):
+        with pytest.raises(RetryLater):
+            bench.session.get(POWER, 0.5)
+    bench.wait_for_join(2, 60)
+
+
+def test_two_threads_may_ask_at_once(start: Start) -> None:
+    bench = start()
+    bench.wait_for_join()
+    answers: list[set[int]] = []
+
+    def ask(epc: int) -> None:
+        answers.extend(set(bench.session.get((epc,), 5).properties) for _ in range(50))
+
+    threads = [threading.Thread(target=ask, args=(epc,)) for epc in (0xE7, 0xE0)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert sorted(map(sorted, answers)) == [[0xE0]] * 50 + [[0xE7]] * 50
+
+
+def _answers(bench: Bench) -> bool:
+    try:
+        return 0xE7 in bench.session.get(POWER, 2).properties
+    except RetryLater:
+        return False
