@@ -98,8 +98,10 @@ class Engine:
             ConfigError: the options of a simulated port are wrong.
             OSError: no pseudo terminal is to be had for it.
         """
-        if self.config.broute is None and not self.config.serial:
-            log.warning("nothing_to_record", hint="jobs.toml has neither [broute] nor [[serial]]")
+        if self.config.broute is None:
+            log.warning("nothing_to_record", hint="jobs.toml has no [broute] table")
+        for setting in _without_effect(self.config):
+            log.warning("setting_without_effect", setting=setting, hint="a later version has it")
         if self.config.broute is not None:
             self._build_session(self.config.broute)
         for name in ("apscheduler.scheduler", "apscheduler.executors"):
@@ -283,6 +285,16 @@ class Engine:
         )
         self._flushers.append(flusher)
         return flusher.flush
+
+
+def _without_effect(config: Config) -> list[str]:
+    """Return the settings that are checked already, but that this version does nothing with."""
+    found = []
+    if config.serial:
+        found.append("serial")
+    if config.log.transcript is not None:
+        found.append("log.transcript")
+    return found
 
 
 def _skeleton(config: Config) -> Config:

@@ -1,0 +1,40 @@
+"""Puts a dongle, its meter and its household together as the options say."""
+
+import random
+
+from kei.clock import Clock, local
+from kei.simulator.core import MeterRadio
+from kei.simulator.dongle import VirtualDongle
+from kei.simulator.household import Household, Load
+from kei.simulator.meter import Meter
+from kei.simulator.models import MODELS
+from kei.simulator.options import SimulatorOptions
+from kei.simulator.recorded import RecordedHousehold
+
+
+def build(options: SimulatorOptions, clock: Clock) -> VirtualDongle:
+    """Return a dongle that has just been switched on.
+
+    The meter keeps the offset from UTC that it finds at the start, as real ones know no summer
+    time. With a speed, its clock is right at the start.
+
+    Raises:
+        ConfigError: the file of a recorded day cannot be read.
+    """
+    start_ms = clock.now_ms()
+    offset = local(start_ms, clock.zone).utcoffset()
+    start_s = start_ms / 1000 + (offset.total_seconds() if offset else 0.0)
+    household: Load = (
+        RecordedHousehold(options.household)
+        if options.household
+        else Household(options.seed, solar=options.solar)
+    )
+    return VirtualDongle(
+        MODELS[options.dongle],
+        MeterRadio(options.broute_id, options.broute_pwd),
+        Meter(household, lambda: start_s + (clock.now_ms() - start_ms) / 1000 * options.speed),
+        timing=options.timing(),
+        faults=options.faults,
+        chance=random.Random(f"{options.seed}/air"),
+        now=clock.monotonic(),
+    )

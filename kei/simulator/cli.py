@@ -1,0 +1,90 @@
+"""`kei simulate`: the simulator as a program of its own."""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import structlog
+
+from kei.clock import SystemClock
+from kei.simulator.faults import FaultKind
+from kei.simulator.models import DEFAULT_MODEL, MODELS
+from kei.simulator.options import FLAGS, SETTINGS, SimulatorOptions, apply
+from kei.simulator.pty import Simulator
+
+_HELP = {
+    "dongle": ("MODEL", f"{', '.join(MODELS)} (default: {DEFAULT_MODEL})"),
+    "broute-id": ("ID", "the meter's Route-B ID (default: a dummy)"),
+    "broute-pwd": ("PWD", "the meter's password (default: a dummy)"),
+    "seed": ("N", "which household, and every chance (default: 0)"),
+    "latency": ("SECONDS", "from request to answer, commands in proportion (default: realistic)"),
+    "scan-time": ("SECONDS", "of every scan (default: by the duration asked for)"),
+    "join-time": ("SECONDS", "of a join that succeeds (default: realistic)"),
+    "speed": ("FACTOR", "of the meter's clock, so that days pass in minutes (default: 1)"),
+    "household": ("FILE", "CSV of a recorded day (measured_at, instant_watt), played every day"),
+    "transcript": ("FILE", "append everything that is said, with its time"),
+    "fault": (
+        "SPEC",
+        "make something go wrong, any number of times: KIND@N or KIND@N-M (the Nth SKSENDTO; scan "
+        "or join for the kinds named so), KIND@tSECONDS, KIND:COUNT, KIND%%PERCENT; kinds: "
+        + " ".join(FaultKind),
+    ),
+    "solar": ("", "panels on the roof, so that power also flows back"),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `kei simulate` to a parser."""
+    parser.add_argument(
+        "--link", type=Path, required=True, metavar="PATH", help="symbolic link to be opened"
+    )
+    for name in SETTINGS:
+        metavar, text = _HELP[name]
+        parser.add_argument(f"--{name}", action="append", default=[], metavar=metavar, help=text)
+    for name in FLAGS:
+        parser.add_argument(f"--{name}", action="store_true", help=_HELP[name][1])
+
+
+def main(args: argparse.Namespace) -> int:
+    """Simulate until INT, TERM or HUP.
+
+    Returns:
+        the exit code, 0.
+
+    Raises:
+        ConfigError: an option is wrong, or the link or transcript cannot be made.
+        OSError: the terminal failed.
+    """
+    # Standard output belongs to the one line that says that the port is there.
+    level = logging.DEBUG if "DEBUG" in os.environ else logging.INFO
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    options = apply(SimulatorOptions(), _given(args))
+    simulator = Simulator(
+        options, clock=SystemClock(), link=args.link, on_ready=lambda: _say_ready(args.link)
+    )
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda _number, _frame: simulator.stop())
+    simulator.run()
+    return 0
+
+
+def _given(args: argparse.Namespace) -> Iterator[tuple[str, str | None]]:
+    values = vars(args)
+    for name in SETTINGS:
+        for text in values[name.replace("-", "_")]:
+            yield name, text
+    for name in FLAGS:
+        if values[name.replace("-", "_")]:
+            yield name, None
+
+
+def _say_ready(link: Path) -> None:
+    sys.stdout.write(f"ready {link}\n")
+    sys.stdout.flush()

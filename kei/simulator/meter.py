@@ -1,0 +1,226 @@
+"""The virtual meter: ECHONET Lite requests in, answers out. No I/O and no delays.
+
+It answers as class 0x0288 of Release F with every property that real meters of that release were
+seen to have, and as the node profile.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from kei.echonet.frame import (
+    CONTROLLER,
+    METER,
+    NODE_PROFILE,
+    Esv,
+    Frame,
+    Property,
+    decode,
+    encode_property_map,
+)
+from kei.errors import Malformed
+from kei.simulator.counters import (
+    CounterSetup,
+    EnergyCounter,
+    date_bytes,
+    last_half_hour,
+    signed,
+    stamped,
+    time_bytes,
+)
+from kei.simulator.history import History
+from kei.simulator.household import Load
+
+_INSTALLATION_SIZES = frozenset({1, 17})
+_ANNOUNCED = frozenset({0x80, 0x81, 0x88})
+_INSTANCE_LIST = b"\x01" + METER.to_bytes(3, "big")
+
+Getter = Callable[[int], bytes]
+"""The data of a property at a local second."""
+Setter = Callable[[bytes], bool]
+"""Takes the data of a property; says whether it accepts them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Object:
+    """What can be asked of one object, by EPC."""
+
+    get: dict[int, Getter]
+    set: dict[int, Setter]
+    announce: dict[int, Getter]  # by INF_REQ only
+
+
+_NOTHING = _Object({}, {}, {})
+
+
+class Meter:
+    """A smart meter.
+
+    Args:
+        household: what it measures.
+        now: its clock, local seconds since 1970-01-01 00:00.
+        setup: unit, coefficient and digits of its registers.
+    """
+
+    def __init__(
+        self, household: Load, now: Callable[[], float], setup: CounterSetup | None = None
+    ) -> None:
+        self.now = now
+        self._household = household
+        self._counter = EnergyCounter(household, setup or CounterSetup())
+        self._history = History(self._counter)
+        self._location = b"\x61"  # outdoors, as a meter is
+        self._tid = 0
+        self._objects = {METER: self._meter_object(), NODE_PROFILE: self._node_profile()}
+
+    def respond(self, payload: bytes, *, refuse: bool = False) -> bytes | None:
+        """Answer a datagram.
+
+        Args:
+            payload: any bytes.
+            refuse: answer that no property can be had, whatever is asked.
+
+        Returns:
+            the answer's bytes; None to what asks for none, and to what is no request.
+        """
+        try:
+            request = decode(payload)
+        except Malformed:
+            return None
+        target = self._objects.get(request.deoj)
+        if target is None and request.esv is Esv.SETI:
+            return None
+        answer = self._answer(request, _NOTHING if refuse or target is None else target)
+        return None if answer is None else answer.encode()
+
+    def _answer(self, request: Frame, target: _Object) -> Frame | None:
+        back = replace(request, seoj=request.deoj, deoj=request.seoj)
+        match request.esv:
+            case Esv.GET | Esv.INF_REQ:
+                informs = request.esv is Esv.INF_REQ
+                read = self._read(
+                    request.properties, target.get | target.announce if informs else target.get
+                )
+                if all(item.edt for item in read):
+                    return replace(back, esv=Esv.INF if informs else Esv.GET_RES, properties=read)
+                return replace(back, esv=Esv.INF_SNA if informs else Esv.GET_SNA, properties=read)
+            case Esv.SETC | Esv.SETI:
+                confirms = request.esv is Esv.SETC
+                done, written = _write(request.properties, target.set)
+                if done:
+                    return replace(back, esv=Esv.SET_RES, properties=written) if confirms else None
+                return replace(
+                    back, esv=Esv.SETC_SNA if confirms else Esv.SETI_SNA, properties=written
+                )
+            case Esv.SETGET:  # meters need not support it
+                refused = tuple(Property(item.epc) for item in request.get_properties)
+                return replace(back, esv=Esv.SETGET_SNA, get_properties=refused)
+            case _:
+                return None
+
+    def instance_list(self) -> bytes:
+        """Return the announcement of its objects, INF D5."""
+        return self._own(NODE_PROFILE, NODE_PROFILE, Esv.INF, Property(0xD5, _INSTANCE_LIST))
+
+    def half_hour_values(self, *, confirmed: bool) -> bytes:
+        """Return the notification of :00 and :30, INF EA EB; INFC if it is to be confirmed."""
+        second = int(self.now())
+        service = Esv.INFC if confirmed else Esv.INF
+        values = tuple(Property(epc, self._objects[METER].get[epc](second)) for epc in (0xEA, 0xEB))
+        return self._own(METER, CONTROLLER, service, *values)
+
+    def _own(self, seoj: int, deoj: int, esv: Esv, *properties: Property) -> bytes:
+        """Build a frame with the meter's own transaction number."""
+        self._tid = self._tid + 1 & 0xFFFF
+        return Frame(self._tid, seoj, deoj, esv, properties).encode()
+
+    def _read(
+        self, asked: tuple[Property, ...], getters: dict[int, Getter]
+    ) -> tuple[Property, ...]:
+        second = int(self.now())
+        return tuple(
+            Property(item.epc, getters[item.epc](second) if item.epc in getters else b"")
+            for item in asked
+        )
+
+    def _meter_object(self) -> _Object:
+        home, counter, history = self._household, self._counter, self._history
+        setup = counter.setup
+        get: dict[int, Getter] = {
+            0x80: lambda _: b"\x30",
+            0x81: lambda _: self._location,
+            0x82: lambda _: b"\0\0F\0",
+            0x88: lambda _: b"\x42",
+            0x8A: lambda _: b"\x00\x00\x16",
+            0x8D: lambda _: b"KEI000000001",
+            0x97: time_bytes,
+            0x98: date_bytes,
+            0xD3: lambda _: setup.coefficient.to_bytes(4, "big"),
+            0xD7: lambda _: setup.digits.to_bytes(1, "big"),
+            0xE0: counter.normal,
+            0xE1: lambda _: setup.unit.to_bytes(1, "big"),
+            0xE2: history.normal_day,
+            0xE3: counter.reverse,
+            0xE4: history.reverse_day,
+            0xE5: lambda _: history.day_selector,
+            0xE7: lambda second: signed(home.watt(second), 4),
+            0xE8: lambda second: b"".join(
+                signed(tenths, 2) for tenths in home.current_tenths(second)
+            ),
+            0xEA: lambda second: stamped(last_half_hour(second), counter.normal),
+            0xEB: lambda second: stamped(last_half_hour(second), counter.reverse),
+            0xEC: history.segments,
+            0xED: lambda _: history.segment_selector,
+        }
+        set_: dict[int, Setter] = {
+            0x81: self._set_location,
+            0xE5: history.select_day,
+            0xED: history.select_segments,
+        }
+        return _with_maps(get, set_)
+
+    def _node_profile(self) -> _Object:
+        get: dict[int, Getter] = {
+            0x80: lambda _: b"\x30",
+            0x82: lambda _: b"\x01\x0e\x01\x00",
+            0x83: lambda _: b"\xfe\x00\x00\x16" + bytes(12) + b"\x01",
+            0x8A: lambda _: b"\x00\x00\x16",
+            0xD3: lambda _: b"\x00\x00\x01",
+            0xD4: lambda _: b"\x00\x02",
+            0xD6: lambda _: _INSTANCE_LIST,
+            0xD7: lambda _: b"\x01" + METER.to_bytes(3, "big")[:2],
+        }
+        announce: dict[int, Getter] = {0xD5: lambda _: _INSTANCE_LIST}
+        return _with_maps(get, {}, announce)
+
+    def _set_location(self, edt: bytes) -> bool:
+        if len(edt) not in _INSTALLATION_SIZES:
+            return False
+        self._location = edt
+        return True
+
+
+def _write(
+    given: tuple[Property, ...], setters: dict[int, Setter]
+) -> tuple[bool, tuple[Property, ...]]:
+    """Set what can be set; return whether all could, and what the answer says of each."""
+    taken = [item.epc in setters and setters[item.epc](item.edt) for item in given]
+    answers = tuple(
+        Property(item.epc) if accepted else item
+        for item, accepted in zip(given, taken, strict=True)
+    )
+    return all(taken), answers
+
+
+def _with_maps(
+    get: dict[int, Getter], set_: dict[int, Setter], announce: dict[int, Getter] | None = None
+) -> _Object:
+    """Add the property maps, made from the tables themselves."""
+    told = announce or {}
+    announced = (_ANNOUNCED & get.keys()) | told.keys()
+    maps = {
+        0x9D: encode_property_map(frozenset(announced)),
+        0x9E: encode_property_map(frozenset(set_)),
+        0x9F: encode_property_map(frozenset({*get, 0x9D, 0x9E, 0x9F})),
+    }
+    getters = get | {epc: lambda _, edt=edt: edt for epc, edt in maps.items()}
+    return _Object(getters, set_, told)

@@ -1,0 +1,135 @@
+"""The dongle's ear: bytes from the host, in any portions, to commands. No I/O.
+
+A command is a line that ends with CR; a LF behind it is the empty line's, and empty lines
+mean nothing. `SKSENDTO` is the exception: behind its last space stand exactly as many raw bytes
+as its length says, which may well contain CR and LF, and no line end.
+"""
+
+import re
+from dataclasses import dataclass
+
+# The longest datagram (1232 bytes, protocol limit 04D0) with its header fits twice.
+MAX_BUFFER_BYTES = 4096
+MAX_LINE_BYTES = 2048
+MAX_PAYLOAD_BYTES = 0x04D0
+
+_SENDTO = b"SKSENDTO "
+_HEADER = re.compile(
+    rb"SKSENDTO ([^ \r]*) ([^ \r]*) ([^ \r]*) ([^ \r]*) (?:([^ \r]) )?([^ \r]{2,}) "
+)
+_LENGTH = re.compile(rb"[0-9A-Fa-f]{4}")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A command line, without its end."""
+
+    text: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Datagram:
+    """A complete SKSENDTO.
+
+    Attributes:
+        header: as received, from the command's name to the space behind the length.
+        handle: first argument, unchecked like all of them.
+        address: the destination.
+        port: the remote port.
+        security: how to encrypt.
+        side: B route or HAN; None where the host left it out.
+        payload: the raw bytes, as many as the length said.
+    """
+
+    header: bytes
+    handle: str
+    address: str
+    port: str
+    security: str
+    side: str | None
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BadHeader:
+    """A SKSENDTO whose length cannot be made out, so that no payload can be told."""
+
+    header: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Overrun:
+    """A line beyond every bound; what there was of it is gone."""
+
+
+Command = Line | Datagram | BadHeader | Overrun
+
+
+class CommandReader:
+    """Collects bytes and yields commands one at a time."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._skipping = False  # the rest of a line that was too long
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes from the host; those beyond the bound are lost, as in a UART."""
+        self._buffer += data[: MAX_BUFFER_BYTES - len(self._buffer)]
+
+    def clear(self) -> None:
+        """Forget everything that is not a complete command yet."""
+        self._buffer.clear()
+        self._skipping = False
+
+    def next(self) -> Command | None:
+        """Return the next complete command, or None until more bytes have come."""
+        if self._skipping:
+            end = self._buffer.find(b"\r")
+            del self._buffer[: end if end >= 0 else len(self._buffer)]
+            self._skipping = end < 0
+        del self._buffer[: len(self._buffer) - len(self._buffer.lstrip(b"\r\n"))]
+        header = _HEADER.match(self._buffer) if self._buffer.startswith(_SENDTO) else None
+        if header is not None:
+            return self._datagram(header)
+        return self._line() or self._overrun()
+
+    def _line(self) -> Line | None:
+        end = self._buffer.find(b"\r")
+        if end < 0:
+            return None
+        text = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
+        return Line(text)
+
+    def _overrun(self) -> Overrun | None:
+        if len(self._buffer) <= MAX_LINE_BYTES:
+            return None
+        self._buffer.clear()
+        self._skipping = True
+        return Overrun()
+
+    def _datagram(self, match: re.Match[bytes]) -> Datagram | BadHeader | None:
+        header = match.group()
+        length = match.group(6)
+        size = int(length, 16) if _LENGTH.fullmatch(length) else 0
+        end = len(header) + size
+        if not 1 <= size <= MAX_PAYLOAD_BYTES:
+            del self._buffer[: len(header)]
+            return BadHeader(header)
+        if len(self._buffer) < end:
+            return None
+        handle, address, port, security = (
+            field.decode("latin-1") for field in match.group(1, 2, 3, 4)
+        )
+        side = match.group(5)
+        payload = bytes(self._buffer[len(header) : end])
+        del self._buffer[:end]
+        return Datagram(
+            header,
+            handle,
+            address,
+            port,
+            security,
+            None if side is None else side.decode("latin-1"),
+            payload,
+        )

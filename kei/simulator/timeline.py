@@ -1,0 +1,60 @@
+"""What is going to happen in the virtual dongle, in order of time. No clock, no I/O."""
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+Action = Callable[[float], None]
+"""Something that happens at an instant, which it is told (monotonic seconds)."""
+
+
+class Group(Enum):
+    """Which actions are called off together."""
+
+    COMMAND = auto()  # the reply of the command in hand
+    SCAN = auto()
+    SESSION = auto()  # joining, renewing, leaving, the end of the lifetime
+    AIR = auto()  # datagrams on their way
+    LIMIT = auto()  # the transmission limit
+    METER = auto()  # what the meter does by itself, and faults at a time
+
+
+@dataclass(order=True, slots=True)
+class _Entry:
+    due: float
+    number: int
+    group: Group = field(compare=False)
+    action: Action = field(compare=False)
+
+
+class Timeline:
+    """A queue of actions by due time; those due at the same time keep their order.
+
+    It is bounded by its users: a command schedules a handful of actions, and one command is
+    in hand at a time.
+    """
+
+    def __init__(self) -> None:
+        self._entries: list[_Entry] = []
+        self._count = 0
+
+    def at(self, due: float, action: Action, group: Group) -> None:
+        """Have an action happen at `due`, monotonic seconds; the past means as soon as possible."""
+        self._count += 1
+        heapq.heappush(self._entries, _Entry(due, self._count, group, action))
+
+    def next_due(self) -> float | None:
+        """Return when the next action is due, or None when there is none."""
+        return self._entries[0].due if self._entries else None
+
+    def run(self, now: float) -> None:
+        """Run everything that is due at `now`, what these actions schedule included."""
+        while self._entries and self._entries[0].due <= now:
+            entry = heapq.heappop(self._entries)
+            entry.action(entry.due)
+
+    def cancel(self, *groups: Group) -> None:
+        """Forget every action of these groups."""
+        self._entries = [entry for entry in self._entries if entry.group not in groups]
+        heapq.heapify(self._entries)
