@@ -24,7 +24,7 @@ from kei.errors import KeiError, Malformed
 from kei.faults import Faults
 from kei.reading import Reading
 from kei.wisun.exchange import Answer
-from kei.wisun.session import Memory
+from kei.wisun.seams import Memory
 
 log = structlog.stdlib.get_logger("kei.meter")
 

@@ -8,25 +8,21 @@ A lock makes sure that one conversation with the dongle is in progress at a time
 import random
 import threading
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
 
 import structlog
 
 from kei.clock import Clock
-from kei.echonet.frame import METER, Esv, Property
+from kei.echonet.frame import METER, Esv
 from kei.errors import KeiError, NotReady, PortLost, RejoinNeeded, RetryLater, Stopping
 from kei.faults import Faults
-from kei.secret import Secret
 from kei.wisun import bringup
 from kei.wisun.bringup import Dongle, Network
-from kei.wisun.dialects import Dialect
 from kei.wisun.exchange import Answer, Exchange
 from kei.wisun.link import CommandRefused, Heard, Link, NoReply, Received
+from kei.wisun.seams import Listener, Memory, OpenPort, Settings, Status
 from kei.wisun.skstack import Datagram, Event, EventNumber, Message, rssi_dbm
 from kei.wisun.states import TRANSITIONS, Outcome, Pause, State
-from kei.wisun.transport import OnData, OnLost, Transport
+from kei.wisun.turns import Turns
 
 log = structlog.stdlib.get_logger("kei.session")
 
@@ -34,65 +30,14 @@ SCAN_DURATIONS = (4, 5, 6, 7)  # 4.8, 9.2, 18 and 36 s over all channels
 JOIN_FAILURES_UNTIL_RESCAN = 2
 REST_AFTER_LEAVING_S = 10.0  # a join at once after SKTERM fails (field experience)
 FIRST_ANSWER_TIMEOUT_S = 20.0
-MISSES_UNTIL_SILENT = 3
+MISSES_UNTIL_PROBE = 3
+PROBE_EPCS = (0x80,)  # operation status: every device has it (super class, required)
+PROBE_TIMEOUT_S = 10.0  # two tries; weak links answer within 6 s
 REAUTHENTICATION_S = 75.0  # EVENT 29 to 25: median 2 s, longest seen 42 s
+LIMIT_S = 3660.0  # the limit is on the sum of an hour (ARIB STD-T108): EVENT 33 was missed
 PORT_PAUSE_S = 2.0
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 2.0, 600.0
 NETWORK_KEY = "broute.network"
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the session needs to know from the configuration.
-
-    Attributes:
-        broute_id: 32 hex digits.
-        broute_pwd: 12 characters.
-        dialect: of the dongle; None to recognise it.
-        first_epcs: what to ask right after joining, as the proof of the session.
-    """
-
-    broute_id: Secret
-    broute_pwd: Secret
-    dialect: Dialect | None
-    first_epcs: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """What the session is doing, for people and programs to see."""
-
-    state: State
-    network: Network | None
-    dongle: Dongle | None
-    lqi: int | None
-    answered: int
-    missed: int
-    ignored_frames: int
-    noise_lines: int
-
-
-class Memory(Protocol):
-    """Where the session keeps what it wants to know after a restart."""
-
-    def get_state(self, key: str) -> str | None:
-        """Return what was kept under the key; StoreError if that fails."""
-
-    def set_state(self, key: str, value: str) -> None:
-        """Keep a text under the key; StoreError if that fails."""
-
-
-class Listener(Protocol):
-    """Who wants to hear of the meter; called in the keeper's thread, and may ask the meter."""
-
-    def joined(self, meter: str, first: Answer) -> None:
-        """Take the MAC address of the meter that has been joined and its first answer."""
-
-    def notified(self, properties: tuple[Property, ...], at_ms: int) -> None:
-        """Take what the meter sent by itself."""
-
-
-OpenPort = Callable[[OnData, OnLost], Transport]
 
 
 class Session:
@@ -126,7 +71,7 @@ class Session:
         self._faults = Faults(log, clock)
         self._link = Link(clock, self._on_message)
         self._exchange = Exchange(self._link, clock, rng)
-        self._lock = threading.Lock()
+        self._lock = Turns()
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._state = State.INIT
@@ -138,7 +83,7 @@ class Session:
         self._backoff_s = BACKOFF_FIRST_S
         self._rest_until = 0.0
         self._held_since: float | None = None
-        self._limited = False
+        self._limited_since: float | None = None
         self._misses_in_a_row = 0
         self._answered = self._missed = 0
 
@@ -179,7 +124,7 @@ class Session:
         """
         deadline = self._clock.monotonic() + budget_s
         self._check_ready()
-        if not self._lock.acquire(timeout=budget_s):
+        if not self._lock.acquire(budget_s):
             raise RetryLater("the session is busy")
         try:
             self._check_ready()
@@ -231,14 +176,18 @@ class Session:
             raise NotReady("not joined")
         if self._held_since is not None:
             raise NotReady("the dongle is renewing its authentication")
-        if self._limited:
+        if self._is_limited():
             raise NotReady("the dongle's transmission time is used up for this hour")
+
+    def _is_limited(self) -> bool:
+        since = self._limited_since
+        return since is not None and self._clock.monotonic() < since + LIMIT_S
 
     def _count_miss(self) -> None:
         self._missed += 1
         self._misses_in_a_row += 1
-        if self._misses_in_a_row >= MISSES_UNTIL_SILENT and self.is_joined:
-            self._report(Outcome.SILENT)
+        if self._misses_in_a_row >= MISSES_UNTIL_PROBE:
+            self._wake.set()
 
     # ------------------------------------------------------------------ reader's thread
 
@@ -261,8 +210,9 @@ class Session:
             case EventNumber.JOINED:
                 self._held_since = None
             case EventNumber.LIMIT_ON | EventNumber.LIMIT_OFF:
-                self._limited = number == EventNumber.LIMIT_ON
-                log.warning("transmission_limit", active=self._limited)
+                limited = number == EventNumber.LIMIT_ON
+                self._limited_since = self._clock.monotonic() if limited else None
+                log.warning("transmission_limit", active=limited)
             case (
                 EventNumber.JOIN_FAILED
                 | EventNumber.PEER_CLOSED
@@ -390,7 +340,7 @@ class Session:
         self._join_failures = 0
         self._backoff_s = BACKOFF_FIRST_S
         self._held_since = None
-        self._limited = False
+        self._limited_since = None
         self._misses_in_a_row = 0
         lqi = network.lqi if self._exchange.lqi is None else self._exchange.lqi
         log.info(
@@ -410,6 +360,8 @@ class Session:
         while not self._stop.is_set():
             while self._exchange.notifications:
                 self._notify(self._exchange.notifications.popleft())
+            if self._misses_in_a_row >= MISSES_UNTIL_PROBE and self.is_joined:
+                self._probe()
             if self._trouble is not None:
                 return self._trouble
             patience_s = None
@@ -421,6 +373,19 @@ class Session:
             self._wake.wait(patience_s)
             self._wake.clear()
         raise Stopping("kei is being stopped")
+
+    def _probe(self) -> None:
+        """Find out whether the meter is silent, or only did not like what it was asked."""
+        deadline = self._clock.monotonic() + PROBE_TIMEOUT_S
+        try:
+            with self._lock:
+                answered = self._exchange.ask(PROBE_EPCS, deadline) is not None
+        except (CommandRefused, PortLost, RejoinNeeded) as error:
+            answered = False
+            log.debug("probe_broken", reason=str(error))
+        self._misses_in_a_row = 0
+        if not answered:
+            self._report(Outcome.SILENT)
 
     def _notify(self, received: Received) -> None:
         """Hand on what the meter sent by itself, and confirm it if the meter asks for that."""

@@ -12,7 +12,8 @@ from kei.clock import SystemClock
 from kei.secret import Secret
 from kei.simulator.options import parse_sim_port
 from kei.simulator.pty import Simulator
-from kei.wisun.session import Session, Settings
+from kei.wisun.seams import Settings
+from kei.wisun.session import Session
 from kei.wisun.transport import OnData, OnLost, SerialTransport, Transport
 
 Start = Callable[..., Bench]
