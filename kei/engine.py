@@ -32,7 +32,8 @@ from kei.upload.formats import format_of
 from kei.upload.http import Http
 from kei.upload.target import Compression, FormatName, Target
 from kei.wisun.dialects import DIALECTS
-from kei.wisun.session import Session, Settings
+from kei.wisun.seams import Settings
+from kei.wisun.session import Session
 from kei.wisun.transport import OnData, OnLost, SerialTransport, Transport
 
 log = structlog.stdlib.get_logger("kei.engine")

@@ -1,0 +1,258 @@
+"""One target's flush job: batches from the queue to the server, and on only after success.
+
+What an answer means is said by `kei.upload.verdict`; what is done about it, here:
+
+- Accepted: the cursor moves.
+- Later (no answer, 408, 425, 429, 5xx, a keilog `Error`; but also 401, 402, 407 and redirects that
+  are not followed, which no row can be to blame for): the same batch again after a while.
+- Refused (other 4xx): the batch is halved until a single row is refused; that row is set aside.
+- Too large (413): the same, and later batches are smaller from the start.
+- Doubtful (403, 404 and the like): most likely a wrong address or key, and setting rows aside would
+  empty the whole queue. So a single row that is refused like that is set aside only if the server
+  accepts the row behind it; if it does not, everything waits, as for "later".
+"""
+
+import gzip
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Protocol
+
+from structlog.stdlib import BoundLogger
+
+from kei.clock import Clock
+from kei.errors import Stopping, StoreError
+from kei.store.queue import Kind, Row
+from kei.upload.batch import Batch, Format
+from kei.upload.http import Answer, Http, PostFailed, excerpt
+from kei.upload.report import Report, joined
+from kei.upload.retry import Backoff
+from kei.upload.target import Compression, Target
+from kei.upload.verdict import Verdict
+from kei.upload.window import Window
+
+ROW_MIN_BYTES = 24  # `2026/01/01 00:00,A,B,1` and its LF, the shortest row of all formats
+ROWS_MAX = 2_000  # a batch of 64 KiB has fewer; bounds memory when max_bytes is large
+
+
+class Queue(Protocol):
+    """What a flusher needs of the upload queue in the database."""
+
+    def pending(self, target: str, kind: Kind, limit: int) -> list[Row]:
+        """Return the rows behind the cursor, in the order of their ids."""
+
+    def backlog(self, target: str, kind: Kind) -> int:
+        """Return how many rows are behind the cursor."""
+
+    def advance(self, target: str, kind: Kind, last_id: int) -> None:
+        """Move the cursor, for good, so that this row is delivered."""
+
+    def set_aside(self, target: str, kind: Kind, rows: Sequence[Row], reason: str) -> None:
+        """Note rows from the front as undeliverable and move the cursor past them, in one step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a target is doing.
+
+    Attributes:
+        target: its name.
+        backlog: rows that wait.
+        last_success_ms: wall clock when a batch was accepted last; None if not since the start.
+        last_error: why the last attempt failed; None if it did not.
+        failures: failed attempts in a row.
+        bytes_sent: of requests since the start, headers included.
+        set_aside: rows set aside since the start.
+    """
+
+    target: str
+    backlog: int
+    last_success_ms: int | None
+    last_error: str | None
+    failures: int
+    bytes_sent: int
+    set_aside: int
+
+
+class Flusher:
+    """Empties one target's part of the queue; the target is already registered there.
+
+    `flush` is called by one thread at a time; `stop` and `status` by any.
+
+    Args:
+        target: where to.
+        queue: where from.
+        form: how a batch is written and an answer is read.
+        http: used by this flusher alone.
+        clock: wall and monotonic time.
+        random: for the jitter of the waits.
+        log: for what a person should know.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        queue: Queue,
+        form: Format,
+        http: Http,
+        *,
+        clock: Clock,
+        random: Random,
+        log: BoundLogger,
+    ) -> None:
+        self._target = target
+        self._queue = queue
+        self._format = form
+        self._http = http
+        self._clock = clock
+        self._report = Report(log, target.name, clock)
+        self._backoff = Backoff(random)
+        self._window = Window(target.max_bytes)
+        self._fetch_rows = min(ROWS_MAX, target.max_bytes // ROW_MIN_BYTES + 2)
+        self._secrets = target.secrets()
+        self._stopping = threading.Event()
+        self._not_before = clock.monotonic()
+        self._next_post = clock.monotonic()
+        self._last_success_ms: int | None = None
+        self._last_error: str | None = None
+
+    def flush(self) -> None:
+        """Send what waits, until nothing does, something fails or the cycle is nearly over.
+
+        Returns at once while the server is to be left alone. Never raises because of the server
+        or a database that fails for the moment.
+        """
+        # A POST that begins at the last moment should end before the next flush is due.
+        cycle_s = self._target.cycle_s
+        end = self._clock.monotonic() + max(cycle_s / 2, cycle_s - self._target.timeout_s)
+        try:
+            while self._may_post(end) and self._step():
+                pass
+        except StoreError as error:
+            self._postpone("database", str(error))
+        except Stopping:
+            pass  # what was under way stays in the queue
+        finally:
+            self._report.tell(last=self._stopping.is_set())
+
+    def stop(self) -> None:
+        """End a running flush within half a second and let no other begin. Rows stay queued."""
+        self._stopping.set()
+        self._http.stop()
+        self._report.tell(last=True)
+
+    def status(self) -> Status:
+        """Return how the target is doing.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        return Status(
+            target=self._target.name,
+            backlog=self._queue.backlog(self._target.name, self._target.kind),
+            last_success_ms=self._last_success_ms,
+            last_error=self._last_error,
+            failures=self._report.failures,
+            bytes_sent=self._http.sent_bytes,
+            set_aside=self._report.set_aside,
+        )
+
+    def _may_post(self, end: float) -> bool:
+        """Say whether a POST may begin now; waits for `min_interval` if there is time for that."""
+        now = self._clock.monotonic()
+        if self._stopping.is_set() or now < self._not_before or now >= end:
+            return False
+        if self._next_post >= end:
+            return False
+        return not self._stopping.wait(max(0.0, self._next_post - now))
+
+    def _step(self) -> bool:
+        """Send one batch; return whether to go on."""
+        rows = self._queue.pending(self._target.name, self._target.kind, self._fetch_rows)
+        batch = self._format.batch(self._window.choose(rows), self._window.max_bytes)
+        if batch is None:
+            self._give_up_witness()
+            return False
+        try:
+            answer = self._post(batch)
+        except PostFailed as error:
+            self._window.unknown(batch.rows)
+            self._postpone(str(error))
+            return False
+        except Stopping:
+            self._window.unknown(batch.rows)
+            raise
+        return self._act(batch, answer, rows)
+
+    def _post(self, batch: Batch) -> Answer:
+        headers = dict(batch.headers)
+        body = batch.body
+        if self._format.compressible and self._target.compression is Compression.GZIP:
+            body = gzip.compress(body, mtime=0)
+            headers["Content-Encoding"] = "gzip"
+        headers.update(self._target.headers)
+        self._next_post = self._clock.monotonic() + self._target.min_interval_s
+        return self._http.post(self._target.url, body, headers, self._target.timeout_s)
+
+    def _act(self, batch: Batch, answer: Answer, rows: Sequence[Row]) -> bool:
+        verdict = self._format.judge(answer.status, answer.body)
+        cause = f"status {answer.status}"
+        detail = excerpt(answer.body, self._secrets)
+        if verdict is Verdict.ACCEPTED:
+            self._deliver(batch, rows)
+            return True
+        if verdict is Verdict.LATER:
+            self._window.unknown(batch.rows)
+        elif self._window.accused is not None:
+            self._window.acquit()
+        else:
+            self._refuse(batch, verdict, joined(cause, detail))
+            return True
+        self._postpone(cause, detail, answer.retry_after_s)
+        return False
+
+    def _deliver(self, batch: Batch, rows: Sequence[Row]) -> None:
+        accused = [row for row in rows if row.id == self._window.accused]
+        try:
+            if accused:
+                self._set_aside(accused, self._last_error or "refused")
+            self._queue.advance(self._target.name, self._target.kind, batch.rows[-1].id)
+        except StoreError:
+            self._window.unknown(batch.rows)
+            raise
+        self._window.accepted(batch.rows)
+        self._last_success_ms = self._clock.now_ms()
+        self._last_error = None
+        self._backoff.reset()
+        self._report.recovered()
+
+    def _refuse(self, batch: Batch, verdict: Verdict, reason: str) -> None:
+        self._last_error = reason
+        alone = len(batch.rows) == 1
+        if alone and verdict is Verdict.DOUBTFUL:
+            self._window.accuse(batch.rows[0])
+            return
+        if alone:
+            self._set_aside(batch.rows, reason)
+        if verdict is Verdict.TOO_LARGE:
+            self._window.too_large(batch.rows, batch.data_bytes)
+        else:
+            self._window.refused(batch.rows)
+
+    def _set_aside(self, rows: Sequence[Row], reason: str) -> None:
+        self._queue.set_aside(self._target.name, self._target.kind, rows, reason)
+        self._report.aside(rows, reason)
+
+    def _give_up_witness(self) -> None:
+        """Wait for the row that is to follow an accused one, if there is such a one."""
+        if self._window.accused is not None:
+            self._window.acquit()
+            self._postpone(self._last_error or "refused")
+
+    def _postpone(self, cause: str, detail: str = "", retry_after_s: float | None = None) -> None:
+        """Leave the server alone for a while."""
+        self._last_error = joined(cause, detail)
+        wait_s = self._backoff.after_failure(retry_after_s)
+        self._not_before = self._clock.monotonic() + wait_s
+        self._report.failed(cause, detail)

@@ -1,0 +1,210 @@
+"""One POST: the request, the answer, and reasons that are fit for a log."""
+
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from ssl import SSLCertVerificationError
+from urllib.parse import quote, quote_plus, urljoin, urlsplit
+
+import requests
+from requests.structures import CaseInsensitiveDict
+from urllib3.exceptions import HTTPError
+
+from kei import __version__
+from kei.clock import Clock
+from kei.errors import RetryLater, Stopping
+from kei.secret import MASK
+from kei.upload.retry import retry_after_s
+
+BODY_MAX_BYTES = 65_536  # an answer is a word or a short error text; more is not worth its traffic
+REDIRECTS_MAX = 3
+EXCERPT_MAX_CHARS = 120
+
+# These ask for the same POST at another address; 301 to 303 make a GET of it in most clients,
+# and lead to log-in pages that answer 200 to anything.
+_SAME_POST_ELSEWHERE = frozenset({307, 308})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the server said.
+
+    Attributes:
+        status: of HTTP.
+        body: its first 64 KiB, or what had arrived when time was up.
+        retry_after_s: seconds it asked to be left alone for, not negative; None if it did not.
+    """
+
+    status: int
+    body: bytes
+    retry_after_s: float | None
+
+
+class PostFailed(RetryLater):
+    """There was no answer; the text says why, without URL, key or query."""
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002
+        """Leave redirects alone: even if it follows none, requests reads their whole bodies."""
+        return None
+
+
+class Http:
+    """Posts to one target, one request at a time, over a connection that is kept alive.
+
+    Certificates are verified; proxies and `REQUESTS_CA_BUNDLE` come from the environment.
+
+    Args:
+        clock: for time limits and `Retry-After`.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._stopping = threading.Event()
+        self._sent_bytes = 0
+        self._session = _Session()
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        # Or else a .netrc would replace the target's own authorization.
+        self._session.auth = lambda request: request
+        # Nothing of an answer is worth unpacking.
+        self._session.headers = CaseInsensitiveDict(
+            {"User-Agent": f"kei/{__version__}", "Accept-Encoding": "identity"}
+        )
+
+    @property
+    def sent_bytes(self) -> int:
+        """Bytes of the requests that were answered, headers included, TLS and below not.
+
+        Right within a few bytes: http.client adds the header `Host` by itself.
+        """
+        return self._sent_bytes
+
+    def post(self, url: str, body: bytes, headers: Mapping[str, str], timeout_s: float) -> Answer:
+        """Send a body; a 307 or 308 to the same host is followed.
+
+        Args:
+            url: http or https.
+            body: what to send.
+            headers: besides those that HTTP itself needs.
+            timeout_s: longest wait for a connection to each address of the host, for each sign
+                of life while the headers of the answer arrive, and for its whole body. So headers
+                that drip, and name look-ups, which follow the system's own limits, take longer.
+
+        Raises:
+            PostFailed: no connection, no answer in time, or one that is not HTTP.
+            Stopping: `stop` was called before there was an answer.
+        """
+        try:
+            for _ in range(1 + REDIRECTS_MAX):
+                if self._stopping.is_set():
+                    raise Stopping("upload stopped")
+                answer, elsewhere = self._post_once(url, body, headers, timeout_s)
+                if elsewhere is None:
+                    return answer
+                url = elsewhere
+        # ValueError: a URL or a header that cannot be sent.
+        except (OSError, HTTPError, ValueError) as error:
+            if self._stopping.is_set():
+                raise Stopping("upload stopped") from None
+            raise PostFailed(_reason(error)) from None
+        raise PostFailed("redirected too often")
+
+    def stop(self) -> None:
+        """Let no other POST begin. Any thread; waits for nothing.
+
+        One that is under way ends at its next sign of life, if its body is being read, or else
+        with its answer or time-out.
+        """
+        self._stopping.set()
+        self._session.close()
+
+    def _post_once(
+        self, url: str, body: bytes, headers: Mapping[str, str], timeout_s: float
+    ) -> tuple[Answer, str | None]:
+        with self._session.post(
+            url,
+            data=body,
+            headers=headers,
+            timeout=timeout_s,
+            stream=True,
+            allow_redirects=False,
+        ) as response:
+            self._sent_bytes += _size(response.request) + len(body)
+            answer = Answer(
+                status=response.status_code,
+                body=self._beginning(response, timeout_s),
+                retry_after_s=retry_after_s(response.headers, self._clock.now_ms()),
+            )
+            if answer.status in _SAME_POST_ELSEWHERE:
+                return answer, _same_host(url, response.headers.get("Location", ""))
+            return answer, None
+
+    def _beginning(self, response: requests.Response, limit_s: float) -> bytes:
+        """Read the body as far as it is wanted; one that breaks off does not undo the status."""
+        body = bytearray()
+        end = self._clock.monotonic() + limit_s
+        try:
+            while len(body) < BODY_MAX_BYTES and self._clock.monotonic() < end:
+                # read1, because every other way to read waits until a chunk is full.
+                piece = response.raw.read1(BODY_MAX_BYTES - len(body), decode_content=False)
+                if not piece or self._stopping.is_set():
+                    break
+                body += piece
+        except (OSError, HTTPError):
+            pass  # the verdict goes by what there is
+        return bytes(body)
+
+
+def _size(request: requests.PreparedRequest) -> int:
+    """Return the bytes of a request's first line and headers."""
+    lines = [f"{request.method} {request.path_url} HTTP/1.1", ""]
+    lines += [f"{name}: {text}" for name, text in request.headers.items()]
+    return sum(len(line) + len("\r\n") for line in lines)
+
+
+def _same_host(url: str, location: str) -> str | None:
+    """Return where a redirect leads if it may be followed: the same host, and TLS stays TLS."""
+    if not location:
+        return None
+    there = urljoin(url, location)
+    old, new = urlsplit(url), urlsplit(there)
+    if new.hostname != old.hostname or new.scheme not in {old.scheme, "https"}:
+        return None
+    return there
+
+
+def _reason(error: BaseException) -> str:
+    """Say what went wrong; the texts of requests have the URL in them and are not used."""
+    through = "proxy: " if isinstance(error, requests.exceptions.ProxyError) else ""
+    chain = _causes(error)
+    for cause in chain:
+        match cause:
+            case SSLCertVerificationError():
+                return f"{through}certificate refused: {cause.verify_message}"
+            case TimeoutError():
+                return f"{through}timed out"
+            case OSError(strerror=str(text)):
+                return f"{through}{text}"
+    return f"{through}{type(chain[0]).__name__}"
+
+
+def _causes(error: BaseException | None) -> list[BaseException]:
+    """Return an error and what led to it, the first of all first."""
+    chain: list[BaseException] = []
+    while error is not None and error not in chain:
+        chain.insert(0, error)
+        error = error.__cause__ or error.__context__
+    return chain
+
+
+def excerpt(body: bytes, secrets: Sequence[str]) -> str:
+    """Return the beginning of an answer for a log: one line, printable, secrets masked."""
+    text = body.decode("utf-8", "replace")
+    for secret in secrets:
+        for shape in (secret, quote(secret, safe=""), quote_plus(secret)):
+            text = text.replace(shape, MASK)
+    text = "".join(char if char.isprintable() else " " for char in text)
+    return re.sub(r" +", " ", text).strip()[:EXCERPT_MAX_CHARS]

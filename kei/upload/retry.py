@@ -1,0 +1,69 @@
+"""How long to leave a server alone."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from random import Random
+
+from kei.clock import epoch_ms
+
+BACKOFF_FIRST_S = 5.0  # upper end of the first wait; most faults of a network are over by then
+BACKOFF_MAX_S = 600.0  # contract: up to 10 min
+RETRY_AFTER_MAX_S = 21_600.0  # 6 h, the limit urllib3 has too: no server silences kei for good
+_MAX_DOUBLINGS = 7  # 5 s * 2**7 is above the limit
+
+
+class Backoff:
+    """Exponential waits with full jitter: anything between nothing and a limit that doubles.
+
+    Args:
+        random: where the jitter comes from.
+    """
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self._failures = 0
+
+    def after_failure(self, retry_after_s: float | None = None) -> float:
+        """Return for how many seconds to wait now.
+
+        Args:
+            retry_after_s: what the server asked for, honoured up to 6 h.
+        """
+        limit = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2**self._failures)
+        self._failures = min(self._failures + 1, _MAX_DOUBLINGS)
+        wished = min(retry_after_s or 0.0, RETRY_AFTER_MAX_S)
+        return max(self._random.uniform(0.0, limit), wished)
+
+    def reset(self) -> None:
+        """Begin with short waits again."""
+        self._failures = 0
+
+
+def retry_after_s(headers: Mapping[str, str], now_ms: int) -> float | None:
+    """Read `Retry-After`, seconds or a date; None if there is none or it cannot be understood.
+
+    A date is compared with the server's own `Date` where it sends one, because the clock of a
+    small machine may be wrong by years.
+
+    Args:
+        headers: of the answer, looked up by their usual names.
+        now_ms: wall clock.
+    """
+    text = headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    until = _http_date(text)
+    if until is None:
+        return None
+    now = _http_date(headers.get("Date", ""))
+    reference_ms = now_ms if now is None else epoch_ms(now)
+    return max(0.0, (epoch_ms(until) - reference_ms) / 1000)
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

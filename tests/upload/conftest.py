@@ -1,0 +1,86 @@
+"""Servers that are closed again, and logs that can be looked at."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from random import Random
+
+import pytest
+import structlog
+from fakes import TOKYO, FakeClock
+from structlog.stdlib import BoundLogger
+from structlog.testing import LogCapture
+from upload_support import KEY, FakeQueue, Make, RunningClock, Server, spawn
+
+from kei.store.queue import Kind
+from kei.upload.flusher import Flusher
+from kei.upload.formats import format_of
+from kei.upload.http import Http
+from kei.upload.target import FormatName, Target
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    running = Server()
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def http() -> Iterator[Http]:
+    client = Http(RunningClock(), spawn)
+    yield client
+    client.stop()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock(zone=TOKYO)
+
+
+@pytest.fixture
+def target(server: Server) -> Target:
+    return Target(
+        name="server",
+        url=f"{server.url}?token=query-secret",
+        key=KEY,
+        format=FormatName.JSON,
+        kind=Kind.READINGS,
+        fname_base="base",
+        timeout_s=0.3,
+    )
+
+
+@pytest.fixture
+def make(target: Target, http: Http, clock: FakeClock, log: BoundLogger) -> Iterator[Make]:
+    made: list[Flusher] = []
+
+    def flusher(queue: FakeQueue, **changes: object) -> Flusher:
+        wanted = replace(target, **changes)  # type: ignore[arg-type]  # checked by the tests
+        form = format_of(wanted, "host", TOKYO)
+        one = Flusher(wanted, queue, form, http, clock=clock, random=Random(1), log=log)
+        made.append(one)
+        return one
+
+    yield flusher
+    for one in made:
+        one.stop()
+
+
+@pytest.fixture
+def capture() -> LogCapture:
+    return LogCapture()
+
+
+@pytest.fixture
+def log(capture: LogCapture) -> BoundLogger:
+    logger: BoundLogger = structlog.wrap_logger(
+        structlog.PrintLogger(), processors=[capture], wrapper_class=BoundLogger
+    )
+    return logger

@@ -1,0 +1,154 @@
+"""Failures that pass: the same batch again, after a while, until it is through."""
+
+import socket
+from itertools import pairwise
+from random import Random
+
+import pytest
+from fakes import FakeClock
+from upload_support import (
+    LONG_AGO_S,
+    Handler,
+    Make,
+    Post,
+    Server,
+    answer,
+    hang,
+    raw,
+    reading_row,
+    rows,
+    sent,
+    values,
+)
+
+from kei.errors import StoreError
+from kei.upload.target import FormatName
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 503, 401, 302])
+def test_a_temporary_status_keeps_the_rows(server: Server, make: Make, status: int) -> None:
+    server.always(answer(status))
+    queue = rows(3)
+    make(queue).flush()
+    assert (queue.cursor, queue.aside, len(server.posts)) == (0, [], 1)
+
+
+def test_the_same_batch_is_repeated_with_the_same_key(
+    server: Server, make: Make, clock: FakeClock
+) -> None:
+    server.then(answer(500), hang, raw(b""))
+    queue = rows(3)
+    flusher = make(queue)
+    for number in range(4, 8):
+        flusher.flush()
+        queue.rows.append(reading_row(number))
+        clock.advance(LONG_AGO_S)
+    flusher.flush()
+    assert sent(server) == [[1, 2, 3]] * 4 + [[4, 5, 6], [7]]
+    keys = [post.headers["Idempotency-Key"] for post in server.posts]
+    assert len(set(keys[:4])) == 1
+    assert keys[4] != keys[0]
+
+
+def test_a_flush_during_backoff_returns_at_once(
+    server: Server, make: Make, clock: FakeClock
+) -> None:
+    server.always(answer(500))
+    flusher = make(rows(1))
+    for _ in range(5):
+        flusher.flush()
+    assert len(server.posts) == 1
+    clock.advance(LONG_AGO_S)
+    flusher.flush()
+    assert len(server.posts) == 2
+
+
+def test_retry_after_is_kept(server: Server, make: Make, clock: FakeClock) -> None:
+    server.then(answer(429, Retry_After="3000"))
+    flusher = make(rows(1))
+    flusher.flush()
+    clock.advance(2999)
+    flusher.flush()
+    assert len(server.posts) == 1
+    clock.advance(2)
+    flusher.flush()
+    assert len(server.posts) == 2
+
+
+def test_attempts_become_rare_but_never_end(server: Server, make: Make, clock: FakeClock) -> None:
+    server.always(answer(503))
+    flusher = make(rows(1))
+    attempts_at: list[float] = []
+    for _ in range(4 * 3600):
+        flusher.flush()
+        if len(server.posts) > len(attempts_at):
+            attempts_at.append(clock.monotonic())
+        clock.advance(1)
+    pauses = [later - earlier for earlier, later in pairwise(attempts_at)]
+    assert max(pauses[:3]) <= 21
+    assert 60 < max(pauses) <= 601
+
+
+def test_an_error_of_a_keilog_server_is_temporary(
+    server: Server, make: Make, clock: FakeClock
+) -> None:
+    server.then(answer(200, b"Error: disk full"))
+    server.always(answer(200, b"OK."))
+    queue = rows(3)
+    flusher = make(queue, format=FormatName.KEILOG)
+    flusher.flush()
+    assert queue.cursor == 0
+    clock.advance(LONG_AGO_S)
+    flusher.flush()
+    assert queue.cursor == 3
+    assert server.bodies[0] == server.bodies[1]
+
+
+def test_a_server_that_is_gone_loses_nothing(server: Server, make: Make, clock: FakeClock) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    queue = rows(3)
+    flusher = make(queue, url=f"http://127.0.0.1:{port}/")
+    flusher.flush()
+    assert queue.cursor == 0
+    assert flusher.status().last_error == "Connection refused"
+
+
+def test_a_database_that_fails_repeats_the_batch_later(
+    server: Server, make: Make, clock: FakeClock
+) -> None:
+    queue = rows(3)
+    flusher = make(queue)
+    queue.advance_error = StoreError("disk full")
+    flusher.flush()
+    flusher.flush()
+    queue.advance_error = None
+    queue.rows.append(reading_row(4))
+    clock.advance(LONG_AGO_S)
+    flusher.flush()
+    assert sent(server) == [[1, 2, 3], [1, 2, 3], [4]]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_server_that_fails_at_random_gets_every_row_in_order(
+    server: Server, make: Make, clock: FakeClock, seed: int
+) -> None:
+    chance = Random(seed)
+    taken_batches: dict[str, list[int]] = {}
+
+    def moody(handler: Handler, post: Post) -> None:
+        mood = chance.choice(["good", "good", "answer lost", "busy", "full", "gone"])
+        if mood in {"good", "answer lost"}:
+            taken_batches.setdefault(post.headers["Idempotency-Key"], values(post))
+        behave = {"good": answer(204), "busy": answer(503), "full": answer(429)}
+        behave.get(mood, raw(b""))(handler, post)
+
+    server.always(moody)
+    queue = rows(0)
+    flusher = make(queue, max_bytes=400)
+    while queue.cursor < 60:
+        if len(queue.rows) < 60:
+            queue.rows += [reading_row(len(queue.rows) + number) for number in range(1, 4)]
+        flusher.flush()
+        clock.advance(LONG_AGO_S)
+    assert [value for batch in taken_batches.values() for value in batch] == list(range(1, 61))

@@ -1,0 +1,119 @@
+"""Refusals: a bad row does not block the others, a bad address loses nothing."""
+
+import pytest
+from fakes import FakeClock
+from upload_support import (
+    LONG_AGO_S,
+    Handler,
+    Make,
+    Post,
+    Server,
+    answer,
+    reading_row,
+    refusing,
+    rows,
+    sent,
+    taken,
+    values,
+)
+
+
+def test_a_batch_that_is_too_large_is_halved(server: Server, make: Make) -> None:
+    def small_only(handler: Handler, post: Post) -> None:
+        answer(413 if len(post.body) > 1000 else 204)(handler, post)
+
+    server.always(small_only)
+    queue = rows(50)
+    make(queue).flush()
+    good = [values(post) for post in server.posts if len(post.body) <= 1000]
+    assert [value for batch in good for value in batch] == list(range(1, 51))
+    assert (queue.cursor, queue.aside) == (50, [])
+
+
+def test_the_size_that_a_server_takes_is_remembered(server: Server, make: Make) -> None:
+    server.then(answer(413))
+    make(rows(50)).flush()
+    assert [len(batch) for batch in sent(server)][:3] == [50, 24, 24]
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_poisoned_row_is_set_aside_alone(server: Server, make: Make, status: int) -> None:
+    server.always(refusing(status, 7))
+    queue = rows(20)
+    make(queue).flush()
+    assert queue.aside == [(7, f"status {status}: bad data")]
+    assert taken(server, 7) == [*range(1, 7), *range(8, 21)]
+    assert queue.cursor == 20
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_row_that_a_firewall_refuses_is_set_aside_alone(
+    server: Server, make: Make, status: int
+) -> None:
+    server.always(refusing(status, 7))
+    queue = rows(20)
+    make(queue).flush()
+    assert queue.aside == [(7, f"status {status}: bad data")]
+    assert taken(server, 7) == [*range(1, 7), *range(8, 21)]
+
+
+def test_several_poisoned_rows_are_all_found(server: Server, make: Make) -> None:
+    server.always(refusing(400, 1, 2, 30, 50))
+    queue = rows(50)
+    make(queue).flush()
+    assert [number for number, _ in queue.aside] == [1, 2, 30, 50]
+    assert queue.cursor == 50
+
+
+def test_a_wrong_address_sets_nothing_aside(server: Server, make: Make, clock: FakeClock) -> None:
+    server.always(answer(404))
+    queue = rows(20)
+    flusher = make(queue)
+    for _ in range(20):
+        flusher.flush()
+        clock.advance(LONG_AGO_S)
+    assert (queue.cursor, queue.aside) == (0, [])
+    server.always(answer(204))
+    flusher.flush()
+    assert (queue.cursor, queue.aside) == (20, [])
+
+
+def test_a_wrong_address_is_asked_about_with_two_rows_at_a_time(
+    server: Server, make: Make, clock: FakeClock
+) -> None:
+    server.always(answer(404))
+    flusher = make(rows(20))
+    flusher.flush()
+    first = len(server.posts)
+    clock.advance(LONG_AGO_S)
+    flusher.flush()
+    assert sent(server)[first:] == [[1], [2]]
+
+
+def test_a_single_row_with_a_doubtful_refusal_waits_for_another_one(
+    server: Server, make: Make, clock: FakeClock
+) -> None:
+    server.always(refusing(403, 1))
+    queue = rows(1)
+    flusher = make(queue)
+    flusher.flush()
+    assert (queue.cursor, queue.aside) == (0, [])
+    queue.rows.append(reading_row(2))
+    clock.advance(LONG_AGO_S)
+    flusher.flush()
+    assert [number for number, _ in queue.aside] == [1]
+    assert queue.cursor == 2
+
+
+def test_the_search_for_a_poisoned_row_survives_a_failure(
+    server: Server, make: Make, clock: FakeClock
+) -> None:
+    server.then(refusing(400, 7), answer(503))
+    server.always(refusing(400, 7))
+    queue = rows(8)
+    flusher = make(queue)
+    flusher.flush()
+    clock.advance(LONG_AGO_S)
+    flusher.flush()
+    assert [number for number, _ in queue.aside] == [7]
+    assert sent(server)[1] == sent(server)[2] == [1, 2, 3, 4]

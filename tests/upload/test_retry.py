@@ -1,0 +1,88 @@
+"""Waits grow, are spread and are bounded; a server's wish is heard."""
+
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kei.upload.retry import BACKOFF_MAX_S, RETRY_AFTER_MAX_S, Backoff, retry_after_s
+
+
+class Highest(Random):
+    """Always the upper end."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return max(a, b)
+
+
+def test_the_limit_doubles_up_to_ten_minutes() -> None:
+    backoff = Backoff(Highest())
+    waits = [backoff.after_failure() for _ in range(9)]
+    assert waits == [5, 10, 20, 40, 80, 160, 320, 600, 600]
+
+
+def test_success_begins_anew() -> None:
+    backoff = Backoff(Highest())
+    backoff.after_failure()
+    backoff.reset()
+    assert backoff.after_failure() == 5
+
+
+@given(seed=st.integers(), failures=st.integers(1, 50))
+def test_no_wait_is_longer_than_ten_minutes(seed: int, failures: int) -> None:
+    backoff = Backoff(Random(seed))
+    assert all(0 <= backoff.after_failure() <= BACKOFF_MAX_S for _ in range(failures))
+
+
+def test_waits_are_spread_over_the_whole_range() -> None:
+    waits = [Backoff(Random(seed)).after_failure() for seed in range(200)]
+    assert min(waits) < 1
+    assert max(waits) > 4
+
+
+def test_what_the_server_asks_for_is_the_least() -> None:
+    assert Backoff(Highest()).after_failure(120) == 120
+
+
+def test_what_the_server_asks_for_does_not_shorten_the_wait() -> None:
+    assert Backoff(Highest()).after_failure(1) == 5
+
+
+def test_no_server_silences_kei_for_good() -> None:
+    assert Backoff(Highest()).after_failure(10.0**9) == RETRY_AFTER_MAX_S
+
+
+NOW_MS = 1_700_000_000_000  # Tue, 14 Nov 2023 22:13:20 GMT
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "120"}, 120),
+        ({"Retry-After": " 0 "}, 0),
+        ({"Retry-After": "Tue, 14 Nov 2023 22:14:20 GMT"}, 60),
+        ({"Retry-After": "Tue, 14 Nov 2023 22:12:20 GMT"}, 0),
+    ],
+)
+def test_both_forms_of_retry_after_are_read(headers: dict[str, str], seconds: float) -> None:
+    assert retry_after_s(headers, NOW_MS) == seconds
+
+
+def test_a_date_counts_from_the_servers_own_clock() -> None:
+    headers = {
+        "Date": "Tue, 14 Nov 2023 22:13:50 GMT",
+        "Retry-After": "Tue, 14 Nov 2023 22:14:20 GMT",
+    }
+    assert retry_after_s(headers, now_ms=0) == 30
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-5", "1.5", "²", "Tue, 99 Nov 2023 22:14:20 GMT"])
+def test_what_cannot_be_understood_is_ignored(text: str) -> None:
+    assert retry_after_s({"Retry-After": text}, NOW_MS) is None
+
+
+@given(text=st.text(max_size=60), date=st.text(max_size=60))
+def test_no_header_is_too_strange(text: str, date: str) -> None:
+    wait_s = retry_after_s({"Retry-After": text, "Date": date}, NOW_MS)
+    assert wait_s is None or wait_s >= 0
