@@ -10,7 +10,7 @@ from typing import Protocol
 import structlog
 
 from kei.clock import Clock, epoch_ms
-from kei.echonet.frame import Property
+from kei.echonet.frame import Property, property_map
 from kei.echonet.meter import (
     EPC_COEFFICIENT,
     EPC_ENERGY_UNIT,
@@ -29,6 +29,8 @@ from kei.wisun.seams import Memory
 log = structlog.stdlib.get_logger("kei.meter")
 
 DATA_ID = "x"  # of every reading of the meter
+EPC_READABLE = 0x9F  # the map of the properties that a Get may ask for (super class)
+MOST_AT_ONCE = 6  # what a meter must handle (application interface specification, 2.4.4)
 FIRST_EPCS = (EPC_COEFFICIENT, EPC_ENERGY_UNIT)  # asked right after joining
 COEFFICIENT_WHERE_ABSENT = 1  # class 0x0288, EPC D3
 HELD_MAX = 64  # energy values that wait for the unit; the meter sends two each half hour
@@ -85,6 +87,9 @@ class MeterSource:
         self._meter: str | None = None
         self._coefficient: int | None = None
         self._energy_unit: Decimal | None = None
+        self._readable: frozenset[int] | None = None
+        self._has_map = True
+        self._most_at_once = MOST_AT_ONCE
         self._held: deque[_Held] = deque(maxlen=HELD_MAX)
         self._lock = (
             threading.RLock()
@@ -103,22 +108,55 @@ class MeterSource:
             if meter != self._meter:
                 self._meter = meter
                 self._held.clear()
+                self._most_at_once = MOST_AT_ONCE
                 self._coefficient, self._energy_unit = self._remembered()
+            self._readable, self._has_map = None, True
             self._learn(first.properties, first.refused)
         self._on_joined()
 
-    def wanted_first(self) -> tuple[tuple[int, ...], ...]:
-        """Return what has to be asked, one by one, before energy values can be read."""
+    @property
+    def most_at_once(self) -> int:
+        """How many properties this meter is asked for in one frame, 1..6."""
+        return self._most_at_once
+
+    def limit_at_once(self, count: int) -> None:
+        """Ask for at most so many properties in one frame, as this meter answers no more."""
+        limit = max(1, min(count, self._most_at_once))
+        if limit < self._most_at_once:
+            self._most_at_once = limit
+            log.warning("fewer_properties_at_once", at_once=limit)
+
+    def wanted_first(self) -> tuple[int, ...]:
+        """Return what has to be asked, one by one, before anything else makes sense."""
         wanted = []
+        if self._readable is None and self._has_map:
+            wanted.append(EPC_READABLE)
         if self._coefficient is None:
-            wanted.append((EPC_COEFFICIENT,))
+            wanted.append(EPC_COEFFICIENT)
         if self._energy_unit is None:
-            wanted.append((EPC_ENERGY_UNIT,))
+            wanted.append(EPC_ENERGY_UNIT)
         return tuple(wanted)
+
+    def askable(self, epcs: tuple[int, ...]) -> tuple[int, ...]:
+        """Return those of the properties that this meter has; say once which it lacks."""
+        readable = self._readable
+        if readable is None:
+            return epcs
+        for epc in epcs:
+            if epc not in readable:
+                self._faults.raised(
+                    "property_lacking",
+                    key=epc,
+                    epc=f"{epc:02X}",
+                    hint="this meter does not have it, it is asked no more",
+                )
+        return tuple(epc for epc in epcs if epc in readable)
 
     def take(self, answer: Answer, asked: tuple[int, ...]) -> None:
         """Record an answer's values; say once which properties this meter does not give."""
         for epc in asked:
+            if epc == EPC_READABLE:
+                continue
             if epc in answer.properties:
                 self._faults.ended("property_not_given", key=epc)
             else:
@@ -132,8 +170,22 @@ class MeterSource:
         with self._lock:
             self._record(((item.epc, item.edt) for item in properties), at_ms)
 
+    def _learn_map(self, properties: dict[int, bytes], refused: frozenset[int]) -> None:
+        if EPC_READABLE in refused:
+            self._has_map = False
+        elif EPC_READABLE in properties:
+            try:
+                self._readable = property_map(properties[EPC_READABLE])
+            except Malformed as error:
+                self._has_map = False
+                log.warning("property_map_malformed", reason=str(error))
+                return
+            if EPC_COEFFICIENT not in self._readable and self._coefficient is None:
+                self._coefficient = COEFFICIENT_WHERE_ABSENT
+
     def _learn(self, properties: dict[int, bytes], refused: frozenset[int]) -> None:
         before = self.scale
+        self._learn_map(properties, refused)
         if EPC_COEFFICIENT in properties:
             value = self._number(EPC_COEFFICIENT, properties[EPC_COEFFICIENT])
             self._coefficient = int(value) if value is not None else self._coefficient
@@ -172,6 +224,8 @@ class MeterSource:
     def _decode(self, epc: int, edt: bytes, at_ms: int) -> tuple[Value, ...]:
         spec = PROPERTIES.get(epc)
         if spec is None:
+            if epc == EPC_READABLE:
+                return ()
             log.debug("property_ignored", epc=f"{epc:02X}")
             return ()
         if spec.needs_scale and self.scale is None:

@@ -7,7 +7,7 @@ from fakes import TOKYO, FakeClock
 from session_bench import Memory
 from structlog.testing import capture_logs
 
-from kei.echonet.frame import Property
+from kei.echonet.frame import Property, encode_property_map
 from kei.meter_source import MeterSource
 from kei.reading import Reading, plain
 from kei.wisun.exchange import Answer
@@ -83,7 +83,8 @@ def test_energy_before_the_unit_is_known_is_held_back_until_it_is() -> None:
 def test_what_is_missing_for_the_unit_is_asked_first_and_one_by_one() -> None:
     bench = Bench()
     bench.join({0xE1: b"\x01"})
-    assert bench.source.wanted_first() == ((0xD3,),)
+    bench.answer({}, 0x9F)
+    assert bench.source.wanted_first() == (0xD3,)
     bench.answer({}, 0xD3)
     assert bench.source.wanted_first() == ()
 
@@ -158,3 +159,47 @@ def test_each_join_is_handed_on() -> None:
     bench.join(D3_E1)
     bench.join(D3_E1)
     assert len(bench.joins) == 2
+
+
+def test_what_the_property_map_lacks_is_told_once_and_asked_no_more() -> None:
+    bench = Bench()
+    bench.join({0xE1: b"\x01"})
+    bench.answer({0x9F: encode_property_map(frozenset({0xE0, 0xE1, 0xE7}))})
+    with capture_logs() as logs:
+        assert bench.source.askable((0xE0, 0xE3)) == (0xE0,)
+        assert bench.source.askable((0xE0, 0xE3)) == (0xE0,)
+    assert [(e[EVENT], e["epc"]) for e in logs] == [("property_lacking", "E3")]
+
+
+def test_a_meter_whose_map_lacks_the_coefficient_counts_with_one() -> None:
+    bench = Bench()
+    bench.join({0xE1: b"\x01"})
+    bench.answer({0x9F: encode_property_map(frozenset({0xE0, 0xE1}))})
+    bench.answer({0xE0: E0})
+    assert bench.values() == [("E0", "10934.9")]
+
+
+def test_without_a_property_map_everything_is_asked() -> None:
+    bench = Bench()
+    bench.join(D3_E1)
+    bench.answer({}, 0x9F)
+    assert bench.source.askable((0xE0, 0xE3)) == (0xE0, 0xE3)
+    assert bench.source.wanted_first() == ()
+
+
+def test_the_property_map_is_asked_anew_after_each_join() -> None:
+    bench = Bench()
+    bench.join(D3_E1)
+    bench.answer({0x9F: encode_property_map(frozenset({0xE0}))})
+    bench.join(D3_E1)
+    assert bench.source.wanted_first() == (0x9F,)
+
+
+def test_a_limit_on_properties_at_once_is_told_and_never_rises() -> None:
+    bench = Bench()
+    with capture_logs() as logs:
+        bench.source.limit_at_once(3)
+        bench.source.limit_at_once(5)
+        bench.source.limit_at_once(0)
+    assert bench.source.most_at_once == 1
+    assert [e["at_once"] for e in logs] == [3, 1]

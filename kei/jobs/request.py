@@ -11,9 +11,9 @@ from kei.wisun.session import Session
 
 log = structlog.stdlib.get_logger("kei.request")
 
-PROPERTIES_AT_ONCE = 6  # what a meter must handle (application interface specification, 2.4.4)
 SHORTEST_BUDGET_S = 5.0  # a good link answers within 2 s, a weak one within 6 s
 LONGEST_BUDGET_S = 60.0  # response timer 2 of the application interface specification, 2.4.2
+MISSES_UNTIL_ALONE = 2  # of a frame with several properties; one may be the radio's fault
 
 
 class RequestJob:
@@ -23,7 +23,7 @@ class RequestJob:
         epcs: the properties of the group.
         cycle_s: how often it runs; all tries together take no longer than that.
         session: shared by all groups.
-        source: takes the answers.
+        source: takes the answers, and knows what this meter can do.
         faults: of all request jobs together, so that what holds them all up is told once.
     """
 
@@ -36,26 +36,30 @@ class RequestJob:
         source: MeterSource,
         faults: Faults,
     ) -> None:
-        self._frames = [
-            epcs[i : i + PROPERTIES_AT_ONCE] for i in range(0, len(epcs), PROPERTIES_AT_ONCE)
-        ]
+        self._epcs = epcs
         self._budget_s = min(LONGEST_BUDGET_S, max(SHORTEST_BUDGET_S, cycle_s))
         self._session = session
         self._source = source
         self._faults = faults
+        self._misses_of_several = 0
 
     def run(self) -> None:
         """Ask once; returns at once while the session is not up."""
         try:
-            for epcs in (*self._source.wanted_first(), *self._frames):
-                self._ask(epcs)
+            for epc in self._source.wanted_first():
+                self._ask((epc,))
+            epcs = self._source.askable(self._epcs)
+            while epcs:
+                at_once = epcs[: self._source.most_at_once]
+                epcs = epcs[len(at_once) :] + self._ask(at_once)
         except NotReady as error:
             self._faults.raised("requests_waiting", level=logging.INFO, reason=str(error))
             log.debug("request_held", reason=str(error))
         except Stopping:
             return
 
-    def _ask(self, epcs: tuple[int, ...]) -> None:
+    def _ask(self, epcs: tuple[int, ...]) -> tuple[int, ...]:
+        """Ask for these at once; return those that have to be asked again, with fewer beside."""
         names = " ".join(f"{epc:02X}" for epc in epcs)
         try:
             answer = self._session.get(epcs, self._budget_s)
@@ -64,7 +68,34 @@ class RequestJob:
         except RetryLater as error:
             self._faults.ended("requests_waiting")
             self._faults.raised("request_missed", key=epcs, epcs=names, reason=str(error))
-            return
+            return self._alone_after_misses(epcs)
         self._faults.ended("requests_waiting")
         self._faults.ended("request_missed", key=epcs)
+        cut_off = tuple(
+            epc for epc in epcs if epc not in answer.properties and epc not in answer.refused
+        )
+        if len(epcs) > 1:
+            self._misses_of_several = 0
+        if cut_off and len(epcs) > 1:
+            self._source.limit_at_once(len(epcs) - len(cut_off))
+            self._source.take(answer, asked=tuple(epc for epc in epcs if epc not in cut_off))
+            return cut_off
         self._source.take(answer, asked=epcs)
+        return ()
+
+    def _alone_after_misses(self, epcs: tuple[int, ...]) -> tuple[int, ...]:
+        """Find out whether a meter that answers no frame with several answers one with one."""
+        if len(epcs) == 1:
+            return ()
+        self._misses_of_several += 1
+        if self._misses_of_several < MISSES_UNTIL_ALONE:
+            return ()
+        try:
+            answer = self._session.get(epcs[:1], self._budget_s)
+        except NotReady:
+            raise
+        except RetryLater:
+            return ()  # the meter answers nothing at present: that is no sign of anything
+        self._source.limit_at_once(1)
+        self._source.take(answer, asked=epcs[:1])
+        return epcs[1:]

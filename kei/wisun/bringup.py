@@ -7,6 +7,8 @@ is the session's table.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import structlog
+
 from kei.clock import Clock
 from kei.errors import KeiError
 from kei.secret import Secret
@@ -26,6 +28,8 @@ from kei.wisun.skstack import (
     product_command,
 )
 
+log = structlog.stdlib.get_logger("kei.session")
+
 # A dongle that a crashed program left in the middle of a scan is deaf until the scan ends.
 IDENTIFY_TIMEOUTS_S = (1.0, 2.0, 3.0, 5.0, 8.0, 13.0)
 QUIET_S = 0.15  # ten times the time of a plain command: nothing more is under way
@@ -40,6 +44,8 @@ JOIN_TIMEOUT_S = 60.0  # failure is told after 38-41 s, success takes 4-8 s, at 
 JOIN_UNDER_WAY_S = 3.0  # so much of a stop may be spent on a join that may still succeed
 FILLER = b"\r\n" * (MAX_PAYLOAD_BYTES // 2 + 1)  # completes an interrupted SKSENDTO
 
+
+BINARY_PAYLOAD, ASCII_PAYLOAD = "00", "01"  # WOPT, bit 0
 
 _BEACON_FIELDS = ("Channel", "Pan ID", "Addr", "LQI")  # of EPANDESC; all that kei needs
 
@@ -105,12 +111,31 @@ def identify(link: Link, preset: Dialect | None) -> tuple[Dongle, bool]:
     )
     product = _optional(link, command("SKAPPVER"), "SKAPPVER")
     if preset is not None:
+        if preset.payload_mode:
+            make_sure_of_ascii(link)
         return Dongle(preset, firmware, _version(product)), had_session
     if not isinstance(info, Info):
         raise NoReply("the dongle's answer to SKINFO has no EINFO line")
-    payload_mode = _optional(link, product_command("ROPT"), "ROPT")
-    dialect = recognise(dual=info.dual, payload_mode=any(isinstance(m, Ok) for m in payload_mode))
+    dialect = recognise(dual=info.dual, payload_mode=make_sure_of_ascii(link))
     return Dongle(dialect, firmware, _version(product)), had_session
+
+
+def make_sure_of_ascii(link: Link) -> bool:
+    """Have the dongle send payloads as hex digits, if it lets one choose.
+
+    The choice is kept in flash memory that may be written 10,000 times, so it is written only
+    where it differs. The parser takes binary payloads as well; this is for readable transcripts
+    and for other programs.
+
+    Returns:
+        whether the dongle has the choice (ROHM), or not (Tessera).
+    """
+    reply = _optional(link, product_command("ROPT"), "ROPT")
+    modes = [line.value for line in reply if isinstance(line, Ok)]
+    if modes == [BINARY_PAYLOAD]:
+        written = _optional(link, product_command("WOPT", ASCII_PAYLOAD), "WOPT")
+        log.warning("payload_mode_written", mode=ASCII_PAYLOAD, taken=bool(written))
+    return bool(modes)
 
 
 def _is_info(line: Heard) -> bool:

@@ -33,6 +33,22 @@ def test_dual_stack_dongles_tell_the_link_quality(start: Start) -> None:
     assert bench.session.status().lqi is not None
 
 
+@pytest.mark.parametrize("dongle", ["BP35A1", "BP35C2"])
+def test_the_payload_mode_is_written_once_and_never_again(start: Start, dongle: str) -> None:
+    bench = start(f",dongle={dongle},fault=unplug@2")
+    bench.wait_for_join()
+    with pytest.raises(RetryLater):
+        bench.session.get(POWER, 5)
+    bench.wait_for_join(2, 30)
+    assert bench.sent.count(b"WOPT 01\r") == 1
+
+
+def test_a_dongle_without_a_payload_mode_is_not_written_to(start: Start) -> None:
+    bench = start()
+    bench.wait_for_join()
+    assert b"WOPT" not in bench.sent
+
+
 def test_the_first_answer_has_coefficient_and_unit(start: Start) -> None:
     bench = start()
     bench.wait_for_join()

@@ -1,0 +1,153 @@
+"""The request job: what it asks, and what it makes of answers that are missing or cut short."""
+
+from collections.abc import Callable, Sequence
+
+import structlog
+from fakes import FakeClock
+from session_bench import Memory
+from structlog.testing import capture_logs
+
+from kei.echonet.frame import encode_property_map
+from kei.echonet.meter import PROPERTIES
+from kei.errors import NotReady, RetryLater, Stopping
+from kei.faults import Faults
+from kei.jobs.request import RequestJob
+from kei.meter_source import MeterSource
+from kei.reading import Reading
+from kei.wisun.exchange import Answer
+from kei.wisun.session import Session
+
+Epcs = tuple[int, ...]
+EVERYTHING = encode_property_map(frozenset(PROPERTIES))
+DATA = {epc: bytes(spec.size) for epc, spec in PROPERTIES.items()} | {
+    0x9F: EVERYTHING,
+    0xEA: bytes.fromhex("07E8010F0C1E0000000000"),
+    0xD7: b"\x06",
+}
+
+
+class Meter(Session):
+    """Answers requests as a test wants, instead of over the air."""
+
+    def __init__(self, answer: Callable[[Epcs], Answer]) -> None:
+        self.asked: list[Epcs] = []
+        self._answer = answer
+
+    def get(self, epcs: Epcs, budget_s: float) -> Answer:
+        assert budget_s >= 5
+        self.asked.append(epcs)
+        return self._answer(epcs)
+
+
+class Sink:
+    """Keeps the sensors of what is recorded."""
+
+    def __init__(self) -> None:
+        self.sensors: list[str] = []
+
+    def record(self, readings: Sequence[Reading]) -> None:
+        self.sensors += [reading.sensor for reading in readings]
+
+    record_once = record
+
+
+def everything(epcs: Epcs) -> Answer:
+    return Answer(1, {epc: DATA[epc] for epc in epcs}, frozenset())
+
+
+def at_most(count: int) -> Callable[[Epcs], Answer]:
+    """A meter that silently cuts the rest off."""
+    return lambda epcs: everything(epcs[:count])
+
+
+def one_only(epcs: Epcs) -> Answer:
+    """A meter that answers no frame with several properties."""
+    if len(epcs) > 1:
+        raise RetryLater("no answer")
+    return everything(epcs)
+
+
+def job(answer: Callable[[Epcs], Answer], *epcs: int) -> tuple[RequestJob, Meter, Sink]:
+    clock, meter, sink = FakeClock(), Meter(answer), Sink()
+    source = MeterSource("BR", sink, Memory(), clock=clock, on_joined=lambda: None)
+    source.joined("0", everything((0xD3, 0xE1, 0x9F)))
+    faults = Faults(structlog.stdlib.get_logger("kei.request"), clock)
+    return RequestJob(epcs, 10, session=meter, source=source, faults=faults), meter, sink
+
+
+def test_a_group_is_asked_in_one_frame() -> None:
+    request, meter, sink = job(everything, 0xE7, 0xE0)
+    request.run()
+    assert meter.asked == [(0xE7, 0xE0)]
+    assert sink.sensors == ["E7", "E0"]
+
+
+def test_no_more_than_six_properties_are_asked_at_once() -> None:
+    request, meter, _ = job(everything, 0xD3, 0xD7, 0xE1, 0xE7, 0xE8, 0xE0, 0xE3)
+    request.run()
+    assert [len(epcs) for epcs in meter.asked] == [6, 1]
+
+
+def test_properties_that_the_meter_cut_off_are_asked_again_and_fewer_at_once_from_then_on() -> None:
+    request, meter, sink = job(at_most(2), 0xD7, 0xE7, 0xE0)
+    request.run()
+    request.run()
+    assert meter.asked == [(0xD7, 0xE7, 0xE0), (0xE0,), (0xD7, 0xE7), (0xE0,)]
+    assert sink.sensors == ["D7", "E7", "E0"] * 2
+
+
+def test_a_meter_that_answers_only_single_requests_is_asked_one_by_one() -> None:
+    request, meter, sink = job(one_only, 0xE7, 0xE0)
+    for _ in range(3):
+        request.run()
+    several, single = (0xE7, 0xE0), [(0xE7,), (0xE0,)]
+    assert meter.asked == [several, several, *single, *single]
+    assert sink.sensors == ["E7", "E0"] * 2
+
+
+def test_a_silent_meter_is_no_reason_to_ask_one_by_one() -> None:
+    def silent(_: Epcs) -> Answer:
+        raise RetryLater("no answer")
+
+    request, meter, _ = job(silent, 0xE7, 0xE0)
+    for _ in range(4):
+        request.run()
+    assert meter.asked[-2:] == [(0xE7, 0xE0), (0xE7,)]
+
+
+def test_a_missing_answer_is_told_once_until_it_comes_again() -> None:
+    silent = [True, True, False]
+
+    def sometimes(epcs: Epcs) -> Answer:
+        if silent.pop(0):
+            raise RetryLater("no answer")
+        return everything(epcs)
+
+    request, _, _ = job(sometimes, 0xE7)
+    with capture_logs() as logs:
+        for _ in range(3):
+            request.run()
+    assert [e["event"] for e in logs] == ["request_missed", "fault_ended"]
+    assert logs[-1]["count"] == 2
+
+
+def test_without_a_session_it_returns_at_once_and_says_so_once() -> None:
+    def not_joined(_: Epcs) -> Answer:
+        raise NotReady("not joined")
+
+    request, meter, _ = job(not_joined, 0xE7, 0xE0)
+    with capture_logs() as logs:
+        request.run()
+        request.run()
+    assert len(meter.asked) == 2
+    assert [e["event"] for e in logs if e["log_level"] != "debug"] == ["requests_waiting"]
+
+
+def test_a_stop_ends_it_without_a_word() -> None:
+    def stopping(_: Epcs) -> Answer:
+        raise Stopping("kei is being stopped")
+
+    request, _, _ = job(stopping, 0xE7)
+    with capture_logs() as logs:
+        request.run()
+    assert logs == []
