@@ -84,7 +84,7 @@ class Engine:
             },
             job_defaults={"coalesce": True, "max_instances": 1},
         )
-        self._flushers: list[Flusher] = []
+        self._flushers: dict[UploadTarget, Flusher] = {}
         self._request_jobs: list[RequestJob] = []
         self._request_faults = Faults(structlog.stdlib.get_logger("kei.request"), clock)
         self._session: Session | None = None
@@ -113,10 +113,14 @@ class Engine:
         for name in self._bodies:
             self._start_thread(name)
 
-    def stop(self) -> None:
-        """End everything in order: sources first, then what they feed, the files last."""
+    def stop(self) -> bool:
+        """End everything in order: sources first, then what they feed, the files last.
+
+        Returns:
+            whether no job goes on; if one does, it is an upload whose server hangs.
+        """
         self._scheduler.pause()
-        for flusher in self._flushers:
+        for flusher in self._flushers.values():
             flusher.stop()
         if KEEPER in self._threads:
             self._bodies[KEEPER].stop()
@@ -131,6 +135,7 @@ class Engine:
         self._recorder.close()
         self._close_quietly("sum", self._sums.close)
         self._close_quietly("database", self._database.close)
+        return not ending.is_alive()
 
     @staticmethod
     def _close_quietly(what: str, close: Callable[[], None]) -> None:
@@ -145,8 +150,9 @@ class Engine:
 
     def change_to(self, wanted: Config) -> None:
         """Take up other cycles, request groups, summaries and uploads; nothing else differs."""
-        for flusher in self._flushers:
-            flusher.stop()
+        # One whose target stays goes on: it remembers a batch that may have arrived, and a wait.
+        for target in self._flushers.keys() - set(wanted.upload):
+            self._flushers.pop(target).stop()
         self._scheduler.remove_all_jobs()
         self.config = wanted
         self._schedule()
@@ -219,7 +225,6 @@ class Engine:
     # ------------------------------------------------------------------ jobs
 
     def _schedule(self) -> None:
-        self._flushers.clear()
         self._request_jobs.clear()
         for planned in plan(self.config, self._clock.zone):
             self._scheduler.add_job(
@@ -258,6 +263,11 @@ class Engine:
         return job.run
 
     def _upload(self, target: UploadTarget) -> Callable[[], None]:
+        if target not in self._flushers:
+            self._flushers[target] = self._flusher(target)
+        return self._flushers[target].flush
+
+    def _flusher(self, target: UploadTarget) -> Flusher:
         kind = Kind(target.what.value)
         queue = UploadQueue(self._database)
         queue.register(target.name, kind, target.since_ms(self._clock.zone))
@@ -275,17 +285,15 @@ class Engine:
             compression=Compression(target.compress.value),
             headers={name: value.reveal() for name, value in target.headers},
         )
-        flusher = Flusher(
+        return Flusher(
             wanted,
             queue,
             format_of(wanted, socket.gethostname(), self._clock.zone),
-            Http(self._clock, lambda run: threading.Thread(target=run, daemon=True).start()),
+            Http(self._clock),
             clock=self._clock,
             random=self._rng,
             log=structlog.stdlib.get_logger("kei.upload"),
         )
-        self._flushers.append(flusher)
-        return flusher.flush
 
 
 def _without_effect(config: Config) -> list[str]:

@@ -41,6 +41,7 @@ class Runner:
         self._clock = clock
         self._signals = signals
         self._seen: tuple[int, ...] | None = None
+        self._all_ended = True
 
     def run(self) -> None:
         """Run until HUP, INT or TERM.
@@ -67,8 +68,10 @@ class Runner:
         assert number is not None, "the loop ends with a signal"
         log.info("kei_stopping", signal=number.name)
         self._end_in_time()
-        engine.stop()
+        self._all_ended &= engine.stop()
         log.info("kei_stopped")
+        if not self._all_ended:
+            os._exit(0)  # all files are closed, and the interpreter would wait for that upload
 
     def _start(self, wanted: Config) -> Engine:
         engine = Engine(wanted, clock=self._clock, rng=random.Random())  # noqa: S311 - jitter
@@ -98,7 +101,7 @@ class Runner:
         if engine.can_change_to(wanted):
             engine.change_to(wanted)
             return engine
-        engine.stop()
+        self._all_ended &= engine.stop()
         return self._start(wanted)
 
     def _file_changed(self) -> bool:

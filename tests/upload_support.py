@@ -32,10 +32,6 @@ class RunningClock(FakeClock):
         return time.monotonic()
 
 
-def spawn(task: Callable[[], None]) -> None:
-    threading.Thread(target=task, daemon=True).start()
-
-
 def reading_row(number: int, *, sensor: str = "E7", time_ms: int = 1_700_000_000_000) -> Row:
     value = Decimal(number)
     return Row(number, Reading(time_ms + number * 1000, "BR", sensor, value, "x"))

@@ -12,7 +12,8 @@ from kei.wisun.session import Session
 log = structlog.stdlib.get_logger("kei.request")
 
 SHORTEST_BUDGET_S = 5.0  # a good link answers within 2 s, a weak one within 6 s
-LONGEST_BUDGET_S = 60.0  # response timer 2 of the application interface specification, 2.4.2
+LONGEST_BUDGET_S = 30.0  # three tries; so long a group with a long cycle may hold up the others
+FIRST_BUDGET_S = 10.0  # two tries for what is asked before anything else; the next run asks again
 MISSES_UNTIL_ALONE = 2  # of a frame with several properties; one may be the radio's fault
 
 
@@ -47,22 +48,22 @@ class RequestJob:
         """Ask once; returns at once while the session is not up."""
         try:
             for epc in self._source.wanted_first():
-                self._ask((epc,))
+                self._ask((epc,), FIRST_BUDGET_S)
             epcs = self._source.askable(self._epcs)
             while epcs:
                 at_once = epcs[: self._source.most_at_once]
-                epcs = epcs[len(at_once) :] + self._ask(at_once)
+                epcs = epcs[len(at_once) :] + self._ask(at_once, self._budget_s)
         except NotReady as error:
             self._faults.raised("requests_waiting", level=logging.INFO, reason=str(error))
             log.debug("request_held", reason=str(error))
         except Stopping:
             return
 
-    def _ask(self, epcs: tuple[int, ...]) -> tuple[int, ...]:
+    def _ask(self, epcs: tuple[int, ...], budget_s: float) -> tuple[int, ...]:
         """Ask for these at once; return those that have to be asked again, with fewer beside."""
         names = " ".join(f"{epc:02X}" for epc in epcs)
         try:
-            answer = self._session.get(epcs, self._budget_s)
+            answer = self._session.get(epcs, budget_s)
         except NotReady:
             raise
         except RetryLater as error:

@@ -130,14 +130,20 @@ class Flusher:
             while self._may_post(end) and self._step():
                 pass
         except StoreError as error:
-            self._postpone("database", str(error))
+            if not self._stopping.is_set():  # or else it may well be closed by now
+                self._postpone("database", str(error))
         except Stopping:
             pass  # what was under way stays in the queue
         finally:
             self._report.tell(last=self._stopping.is_set())
 
     def stop(self) -> None:
-        """End a running flush within half a second and let no other begin. Rows stay queued."""
+        """Let no other flush or POST begin; waits for nothing.
+
+        A POST that is under way goes on to its answer or time-out. If it is accepted, its rows
+        count as delivered as long as the database is open. Otherwise they stay in the queue, and
+        the next flusher of the target sends them again.
+        """
         self._stopping.set()
         self._http.stop()
         self._report.tell(last=True)
@@ -153,7 +159,7 @@ class Flusher:
             backlog=self._queue.backlog(self._target.name, self._target.kind),
             last_success_ms=self._last_success_ms,
             last_error=self._last_error,
-            failures=self._report.failures,
+            failures=self._backoff.failures,
             bytes_sent=self._http.sent_bytes,
             set_aside=self._report.set_aside,
         )
@@ -161,11 +167,10 @@ class Flusher:
     def _may_post(self, end: float) -> bool:
         """Say whether a POST may begin now; waits for `min_interval` if there is time for that."""
         now = self._clock.monotonic()
-        if self._stopping.is_set() or now < self._not_before or now >= end:
+        begin = max(now, self._next_post)
+        if now < self._not_before or begin >= end:
             return False
-        if self._next_post >= end:
-            return False
-        return not self._stopping.wait(max(0.0, self._next_post - now))
+        return not self._stopping.wait(begin - now)
 
     def _step(self) -> bool:
         """Send one batch; return whether to go on."""
@@ -180,9 +185,6 @@ class Flusher:
             self._window.unknown(batch.rows)
             self._postpone(str(error))
             return False
-        except Stopping:
-            self._window.unknown(batch.rows)
-            raise
         return self._act(batch, answer, rows)
 
     def _post(self, batch: Batch) -> Answer:
@@ -248,7 +250,7 @@ class Flusher:
         """Wait for the row that is to follow an accused one, if there is such a one."""
         if self._window.accused is not None:
             self._window.acquit()
-            self._postpone(self._last_error or "refused")
+            self._postpone("refused", self._last_error or "")
 
     def _postpone(self, cause: str, detail: str = "", retry_after_s: float | None = None) -> None:
         """Leave the server alone for a while."""

@@ -1,5 +1,6 @@
 """One POST: the request, the answer, and reasons that are fit for a log."""
 
+import contextlib
 import re
 import threading
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,6 @@ from urllib.parse import quote, quote_plus, urljoin, urlsplit
 
 import requests
 from requests.structures import CaseInsensitiveDict
-from urllib3.exceptions import HTTPError
 
 from kei import __version__
 from kei.clock import Clock
@@ -89,9 +89,10 @@ class Http:
             url: http or https.
             body: what to send.
             headers: besides those that HTTP itself needs.
-            timeout_s: longest wait for a connection to each address of the host, for each sign
-                of life while the headers of the answer arrive, and for its whole body. So headers
-                that drip, and name look-ups, which follow the system's own limits, take longer.
+            timeout_s: longest wait for a connection to each address of the host and for each sign
+                of life. The body of the answer gets as long as a whole, and one such wait at its
+                end. Headers that drip are not limited as a whole, and a name look-up has the
+                limits of the system.
 
         Raises:
             PostFailed: no connection, no answer in time, or one that is not HTTP.
@@ -106,18 +107,14 @@ class Http:
                     return answer
                 url = elsewhere
         # ValueError: a URL or a header that cannot be sent.
-        except (OSError, HTTPError, ValueError) as error:
+        except (OSError, ValueError) as error:
             if self._stopping.is_set():
                 raise Stopping("upload stopped") from None
             raise PostFailed(_reason(error)) from None
         raise PostFailed("redirected too often")
 
     def stop(self) -> None:
-        """Let no other POST begin. Any thread; waits for nothing.
-
-        One that is under way ends at its next sign of life, if its body is being read, or else
-        with its answer or time-out.
-        """
+        """Let no other POST begin. Any thread; one that is under way is not waited for."""
         self._stopping.set()
         self._session.close()
 
@@ -146,15 +143,12 @@ class Http:
         """Read the body as far as it is wanted; one that breaks off does not undo the status."""
         body = bytearray()
         end = self._clock.monotonic() + limit_s
-        try:
-            while len(body) < BODY_MAX_BYTES and self._clock.monotonic() < end:
-                # read1, because every other way to read waits until a chunk is full.
-                piece = response.raw.read1(BODY_MAX_BYTES - len(body), decode_content=False)
-                if not piece or self._stopping.is_set():
-                    break
+        with contextlib.suppress(OSError):  # the verdict goes by what there is
+            # Byte by byte, because requests waits until a piece is full.
+            for piece in response.iter_content(1):
                 body += piece
-        except (OSError, HTTPError):
-            pass  # the verdict goes by what there is
+                if len(body) >= BODY_MAX_BYTES or self._clock.monotonic() >= end:
+                    break
         return bytes(body)
 
 

@@ -6,10 +6,10 @@ from threading import Lock
 from structlog.stdlib import BoundLogger
 
 from kei.clock import Clock
+from kei.faults import Faults
 from kei.store.queue import Row
 
 ASIDE_EVERY_S = 3600.0  # a server that refuses everything gets a line an hour, not one a row
-CAUSES_MAX = 8  # different causes told in one outage; a server that makes up new ones is cut short
 
 
 class Report:
@@ -24,9 +24,7 @@ class Report:
     def __init__(self, log: BoundLogger, target: str, clock: Clock) -> None:
         self._log = log.bind(target=target)
         self._clock = clock
-        self._failures = 0
-        self._since = 0.0
-        self._causes: set[str] = set()
+        self._faults = Faults(self._log, clock)
         self._lock = Lock()
         self._aside_total = 0
         self._aside_untold = 0
@@ -38,33 +36,19 @@ class Report:
         """How many rows were set aside since the start."""
         return self._aside_total
 
-    @property
-    def failures(self) -> int:
-        """How many attempts in a row have failed up to now."""
-        return self._failures
-
     def failed(self, cause: str, detail: str = "") -> None:
-        """Count a failed attempt; a cause that is new in this outage is logged.
+        """Tell of a failed attempt, if the cause is new in this outage, or else count it.
 
         Args:
             cause: short and the same for the same fault (`status 503`).
             detail: the rest of what is known; may differ each time.
         """
-        if self._failures == 0:
-            self._since = self._clock.monotonic()
-        self._failures += 1
-        if cause not in self._causes and len(self._causes) < CAUSES_MAX:
-            self._causes.add(cause)
-            self._log.warning("upload_failing", reason=joined(cause, detail))
+        reason = joined(cause, detail)
+        self._faults.raised("upload_failing", key=cause, cause=cause, reason=reason)
 
     def recovered(self) -> None:
-        """Sum up the outage, if there was one."""
-        if self._failures == 0:
-            return
-        duration_s = round(self._clock.monotonic() - self._since, 1)
-        self._log.info("upload_recovered", failures=self._failures, duration_s=duration_s)
-        self._failures = 0
-        self._causes.clear()
+        """Sum up each cause of the outage, if there was one."""
+        self._faults.all_ended()
 
     def aside(self, rows: Sequence[Row], reason: str) -> None:
         """Count rows that were set aside; `tell` logs them."""

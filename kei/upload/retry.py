@@ -24,14 +24,19 @@ class Backoff:
         self._random = random
         self._failures = 0
 
+    @property
+    def failures(self) -> int:
+        """How many attempts in a row have failed up to now."""
+        return self._failures
+
     def after_failure(self, retry_after_s: float | None = None) -> float:
         """Return for how many seconds to wait now.
 
         Args:
             retry_after_s: what the server asked for, honoured up to 6 h.
         """
-        limit = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2**self._failures)
-        self._failures = min(self._failures + 1, _MAX_DOUBLINGS)
+        limit = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2 ** min(self._failures, _MAX_DOUBLINGS))
+        self._failures += 1
         wished = min(retry_after_s or 0.0, RETRY_AFTER_MAX_S)
         return max(self._random.uniform(0.0, limit), wished)
 

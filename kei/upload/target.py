@@ -31,7 +31,7 @@ class Target:
 
     Attributes:
         name: unique among the targets; names its place in the queue.
-        url: http or https, may carry user, password and a query; never logged.
+        url: http or https; never logged, because its query may hold a token.
         key: `upload_key`; the form field `key` of keilog, the authorization of json and influx.
         format: how a batch is written.
         kind: readings or summaries.
@@ -59,7 +59,7 @@ class Target:
 
     def secrets(self) -> list[str]:
         """Return the texts that must not appear in a log, the longest first."""
-        parts = urlsplit(self.url)
-        found = {self.key or "", parts.password or "", parts.query, *self.headers.values()}
-        found.update(value for _, value in parse_qsl(parts.query))
+        query = urlsplit(self.url).query
+        found = {self.key or "", query, *self.headers.values()}
+        found.update(value for _, value in parse_qsl(query))
         return sorted((text for text in found if len(text) >= MIN_SECRET_CHARS), key=len)[::-1]

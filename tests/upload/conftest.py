@@ -9,7 +9,7 @@ import structlog
 from fakes import TOKYO, FakeClock
 from structlog.stdlib import BoundLogger
 from structlog.testing import LogCapture
-from upload_support import KEY, FakeQueue, Make, RunningClock, Server, spawn
+from upload_support import KEY, FakeQueue, Make, RunningClock, Server
 
 from kei.store.queue import Kind
 from kei.upload.flusher import Flusher
@@ -34,7 +34,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def http() -> Iterator[Http]:
-    client = Http(RunningClock(), spawn)
+    client = Http(RunningClock())
     yield client
     client.stop()
 

@@ -3,12 +3,12 @@
 import gzip
 import json
 import threading
-import time
 
 from fakes import FakeClock
+from structlog.testing import LogCapture
 from upload_support import (
     KEY,
-    LIMIT_S,
+    Behaviour,
     Handler,
     Make,
     Post,
@@ -20,6 +20,8 @@ from upload_support import (
     sent,
 )
 
+from kei.errors import StoreError
+from kei.upload.flusher import Flusher
 from kei.upload.target import Compression, FormatName
 
 
@@ -101,19 +103,46 @@ def test_a_flush_leaves_time_before_the_next_one(
     assert len(server.posts) == 2
 
 
-def test_stop_ends_a_flush_that_hangs_and_keeps_the_rows(server: Server, make: Make) -> None:
-    server.always(hang)
+def stopping(flusher: Flusher, then: Behaviour) -> Behaviour:
+    """Stop a flusher while the server has its POST."""
+
+    def behave(handler: Handler, post: Post) -> None:
+        flusher.stop()
+        then(handler, post)
+
+    return behave
+
+
+def test_a_post_that_hangs_when_kei_stops_keeps_its_rows(
+    server: Server, make: Make, capture: LogCapture
+) -> None:
     queue = rows(3)
-    flusher = make(queue, timeout_s=60)
-    thread = threading.Thread(target=flusher.flush)
-    thread.start()
-    server.wait_for_post()
-    began = time.monotonic()
-    flusher.stop()
-    thread.join(LIMIT_S)
-    assert not thread.is_alive()
-    assert time.monotonic() - began < 2
-    assert queue.cursor == 0
+    flusher = make(queue)
+    server.then(stopping(flusher, hang))
+    flusher.flush()
+    assert (queue.cursor, capture.entries) == (0, [])
+
+
+def test_a_post_that_is_accepted_when_kei_stops_counts_and_is_the_last(
+    server: Server, make: Make
+) -> None:
+    queue = rows(10)
+    flusher = make(queue, max_bytes=200)
+    server.then(stopping(flusher, answer(204)))
+    flusher.flush()
+    assert [queue.cursor] == sent(server)[0][-1:]
+    assert len(server.posts) == 1
+
+
+def test_a_database_that_is_closed_already_is_no_fault_when_kei_stops(
+    server: Server, make: Make, capture: LogCapture
+) -> None:
+    queue = rows(3)
+    queue.advance_error = StoreError("kei.db: is closed")
+    flusher = make(queue)
+    server.then(stopping(flusher, answer(204)))
+    flusher.flush()
+    assert (queue.cursor, capture.entries) == (0, [])
 
 
 def test_stop_ends_the_wait_between_two_posts(server: Server, make: Make) -> None:

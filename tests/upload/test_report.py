@@ -23,10 +23,11 @@ def test_a_fault_is_told_once_and_summed_up_at_its_end(
         flusher.flush()
         clock.advance(LONG_AGO_S)
     [failing] = events(capture, "upload_failing")
-    [recovered] = events(capture, "upload_recovered")
+    [recovered] = events(capture, "fault_ended")
     assert (failing["target"], failing["reason"]) == ("server", "status 503: busy")
     assert failing["log_level"] == "warning"
-    assert (recovered["target"], recovered["failures"]) == ("server", 3)
+    assert (recovered["target"], recovered["cause"]) == ("server", "status 503")
+    assert recovered["count"] == 3
     assert recovered["duration_s"] == 3 * LONG_AGO_S
 
 

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 from fakes import TOKYO, FakeClock
 from structlog.stdlib import BoundLogger
-from upload_support import LIMIT_S, RunningClock, Server, answer, spawn, summary_row
+from upload_support import LIMIT_S, RunningClock, Server, answer, summary_row
 
 from kei.reading import Reading, Summary
 from kei.store.database import Database
@@ -40,7 +40,7 @@ def start(server: Server, tmp_path: Path, log: BoundLogger) -> Iterator[Start]:
             target,
             queue,
             format_of(target, "host", TOKYO),
-            Http(RunningClock(), spawn),
+            Http(RunningClock()),
             clock=clock,
             random=Random(1),
             log=log,

@@ -1,0 +1,87 @@
+"""What a reload keeps: the flusher of a target that stays remembers its batch and its wait."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fakes import TOKYO
+from jobs_file import JobsFile
+
+import kei.engine
+from kei.clock import SystemClock
+from kei.config import Config, Summary
+from kei.engine import Engine
+from kei.upload.flusher import Flusher
+
+UPLOADS = """
+[[upload]]
+name = "first"
+target_url = "http://127.0.0.1:9/"
+format = "json"
+cycle = "1d"
+[[upload]]
+name = "second"
+target_url = "http://127.0.0.1:9/"
+format = "json"
+cycle = "1d"
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return JobsFile(tmp_path / "jobs.toml").load(UPLOADS)
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Which flushers were made and stopped."""
+    events: list[str] = []
+
+    def make(*args: object, **kwargs: object) -> Flusher:
+        flusher = Flusher(*args, **kwargs)  # type: ignore[arg-type]  # handed through
+        name = flusher.status().target
+        events.append(f"made {name}")
+        stop = flusher.stop
+
+        def tell_and_stop() -> None:
+            events.append(f"stopped {name}")
+            stop()
+
+        monkeypatch.setattr(flusher, "stop", tell_and_stop)
+        return flusher
+
+    monkeypatch.setattr(kei.engine, "Flusher", make)
+    return events
+
+
+@pytest.fixture
+def engine(config: Config, told: list[str]) -> Iterator[Engine]:
+    running = Engine(config, clock=SystemClock(TOKYO), rng=random.Random(1))
+    running.start()
+    told.clear()
+    yield running
+    running.stop()
+
+
+def test_a_flusher_survives_a_reload_that_leaves_its_target_alone(
+    engine: Engine, config: Config, told: list[str]
+) -> None:
+    engine.change_to(replace(config, summary=Summary(300)))
+    assert told == []
+
+
+def test_a_changed_target_gets_a_flusher_of_its_own(
+    engine: Engine, config: Config, told: list[str]
+) -> None:
+    first, second = config.upload
+    engine.change_to(replace(config, upload=(first, replace(second, timeout_s=5.0))))
+    assert told == ["stopped second", "made second"]
+
+
+def test_the_flusher_of_a_target_that_is_gone_is_stopped(
+    engine: Engine, config: Config, told: list[str]
+) -> None:
+    engine.change_to(replace(config, upload=config.upload[:1]))
+    assert told == ["stopped second"]
