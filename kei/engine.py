@@ -119,7 +119,9 @@ class Engine:
         Returns:
             whether no job goes on; if one does, it is an upload whose server hangs.
         """
-        self._scheduler.pause()
+        started = self._scheduler.running
+        if started:
+            self._scheduler.pause()
         for flusher in self._flushers.values():
             flusher.stop()
         if KEEPER in self._threads:
@@ -127,7 +129,8 @@ class Engine:
             self._threads[KEEPER].join(KEEPER_LIMIT_S)
         for body in self._bodies.values():
             body.stop()
-        ending = threading.Thread(target=self._scheduler.shutdown, name="ending", daemon=True)
+        end = self._scheduler.shutdown if started else (lambda: None)
+        ending = threading.Thread(target=end, name="ending", daemon=True)
         ending.start()
         ending.join(JOBS_LIMIT_S)
         if ending.is_alive():

@@ -13,7 +13,7 @@ from kei import __version__, config, logs
 from kei.clock import Clock
 from kei.config import Config
 from kei.engine import Engine
-from kei.errors import ConfigError
+from kei.errors import ConfigError, KeiError
 from kei.secret import Secret
 from kei.signals import RELOAD_SIGNAL, STOP_SIGNALS, TOGGLE_SIGNAL, SignalBox
 
@@ -75,7 +75,11 @@ class Runner:
 
     def _start(self, wanted: Config) -> Engine:
         engine = Engine(wanted, clock=self._clock, rng=random.Random())  # noqa: S311 - jitter
-        engine.start()
+        try:
+            engine.start()
+        except BaseException:
+            engine.stop()
+            raise
         return engine
 
     def _set_up_logs(self, wanted: Config) -> None:
@@ -95,14 +99,26 @@ class Runner:
             log.info("config_unchanged")
             return engine
         log.info("config_changed", sections=changed)
-        logs.masker.hide(_secrets(wanted))
-        if "log" in changed:
+        try:
             self._set_up_logs(wanted)
+        except OSError as error:
+            log.error("config_refused", faults=[f"log.file: {error}"])  # noqa: TRY400
+            return engine
         if engine.can_change_to(wanted):
             engine.change_to(wanted)
             return engine
+        return self._replace(engine, wanted)
+
+    def _replace(self, engine: Engine, wanted: Config) -> Engine:
+        """Start over with another configuration; if that fails, with the one before."""
         self._all_ended &= engine.stop()
-        return self._start(wanted)
+        try:
+            return self._start(wanted)
+        except (KeiError, OSError) as error:
+            faults = error.faults if isinstance(error, ConfigError) else [str(error)]
+            log.error("config_refused", faults=faults)  # noqa: TRY400 - no traceback to see
+            self._set_up_logs(engine.config)
+            return self._start(engine.config)
 
     def _file_changed(self) -> bool:
         now = self._signature()

@@ -260,6 +260,27 @@ def test_a_changed_folder_starts_over_within_the_same_process(tmp_path: Path) ->
         assert kei.stop() == 0
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        ["[recorder]", 'database = "/proc/nowhere/kei.db"'],
+        ["[log]", 'file = "/proc/nowhere/kei.log"'],
+    ],
+    ids=["database", "log file"],
+)
+def test_a_change_that_cannot_be_carried_out_is_refused_and_the_old_settings_go_on(
+    tmp_path: Path, change: list[str]
+) -> None:
+    jobs = write_jobs(tmp_path, SIM, requests=EVERY_SECOND)
+    with running("--jobs", str(jobs)) as kei:
+        kei.wait_for_event("session_joined")
+        write_jobs(tmp_path, SIM, *change, requests=EVERY_SECOND)
+        kei.wait_for_event("config_refused", 10)
+        before = len(readings(tmp_path))
+        kei.wait_for(lambda: len(readings(tmp_path)) > before + 1, 15, "readings go on")
+        assert kei.stop() == 0
+
+
 def test_nothing_is_lost_or_torn_by_kill_9(tmp_path: Path) -> None:
     jobs = write_jobs(tmp_path, SIM, requests=EVERY_SECOND)
     with running("--jobs", str(jobs)) as kei:
