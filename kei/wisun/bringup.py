@@ -106,18 +106,16 @@ def identify(link: Link, preset: Dialect | None) -> tuple[Dongle, bool]:
     firmware = _synchronise(link)
     had_session = leave(link)
     link.command(command("SKRESET"), "SKRESET", timeout_s=RESET_TIMEOUT_S)
-    info = next(
-        (line for line in link.command(command("SKINFO"), "SKINFO") if _is_info(line)), None
-    )
-    product = _optional(link, command("SKAPPVER"), "SKAPPVER")
+    product = _version(_optional(link, command("SKAPPVER"), "SKAPPVER"))
     if preset is not None:
         if preset.payload_mode:
             make_sure_of_ascii(link)
-        return Dongle(preset, firmware, _version(product)), had_session
-    if not isinstance(info, Info):
+        return Dongle(preset, firmware, product), had_session
+    infos = [line for line in link.command(command("SKINFO"), "SKINFO") if isinstance(line, Info)]
+    if not infos:
         raise NoReply("the dongle's answer to SKINFO has no EINFO line")
-    dialect = recognise(dual=info.dual, payload_mode=make_sure_of_ascii(link))
-    return Dongle(dialect, firmware, _version(product)), had_session
+    dialect = recognise(dual=infos[0].dual, payload_mode=make_sure_of_ascii(link))
+    return Dongle(dialect, firmware, product), had_session
 
 
 def make_sure_of_ascii(link: Link) -> bool:
@@ -136,10 +134,6 @@ def make_sure_of_ascii(link: Link) -> bool:
         written = _optional(link, product_command("WOPT", ASCII_PAYLOAD), "WOPT")
         log.warning("payload_mode_written", mode=ASCII_PAYLOAD, taken=bool(written))
     return bool(modes)
-
-
-def _is_info(line: Heard) -> bool:
-    return isinstance(line, Info)
 
 
 def _version(lines: Iterable[Heard]) -> str:
