@@ -5,6 +5,7 @@ Threads: `run` is the body of the keeper's thread and the only one that changes 
 A lock makes sure that one conversation with the dongle is in progress at a time.
 """
 
+import logging
 import random
 import threading
 from collections import deque
@@ -272,17 +273,20 @@ class Session:
         return Outcome.DONE
 
     def _identify(self) -> Outcome:
-        self._dongle, had_session = bringup.identify(self._link, self._settings.dialect)
-        self._exchange.side = self._dongle.dialect.side
+        dongle, had_session = bringup.identify(self._link, self._settings.dialect)
+        known = dongle == self._dongle
+        self._dongle = dongle
+        self._exchange.side = dongle.dialect.side
         if had_session:
             self._rest()
         self._faults.ended("dongle_failing")
         self._faults.ended("port_lost")
-        log.info(
+        log.log(
+            logging.DEBUG if known else logging.INFO,  # told once, not at each attempt
             "dongle_ready",
-            dongle=self._dongle.dialect.name,
-            firmware=self._dongle.firmware,
-            product=self._dongle.product,
+            dongle=dongle.dialect.name,
+            firmware=dongle.firmware,
+            product=dongle.product,
         )
         return Outcome.DONE
 
@@ -303,7 +307,14 @@ class Session:
             if found:
                 self._networks = deque(found)
                 self._faults.ended("meter_not_found")
-                log.info("meter_found", channel=found[0].channel, lqi=found[0].lqi)
+                before = self._exchange.network
+                known = before is not None and before.mac == found[0].mac
+                log.log(
+                    logging.DEBUG if known else logging.INFO,
+                    "meter_found",
+                    channel=found[0].channel,
+                    lqi=found[0].lqi,
+                )
                 return Outcome.DONE
         self._faults.raised(
             "meter_not_found",
