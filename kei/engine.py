@@ -41,6 +41,7 @@ log = structlog.stdlib.get_logger("kei.engine")
 SIMULATED_PORT = "sim:"
 KEEPER, SIMULATOR = "wisun-keeper", "simulator"  # names of threads
 KEEPER_LIMIT_S = 7.0  # leaving the meter takes at most 6 s
+UPLOADS_AT_ONCE = 16  # threads start when needed; targets that a reload adds need theirs, too
 JOBS_LIMIT_S = 1.0  # after that a job that still runs is an upload, and loses nothing
 _ANY_LOG = Log(LogLevel.INFO, None, None)
 _ANY_SUMMARY = Summary(86_400)
@@ -79,7 +80,7 @@ class Engine:
             executors={
                 Lane.REQUESTS.value: ThreadPoolExecutor(1),
                 Lane.SUMMARY.value: ThreadPoolExecutor(1),
-                Lane.UPLOAD.value: ThreadPoolExecutor(max(1, len(config.upload))),
+                Lane.UPLOAD.value: ThreadPoolExecutor(max(UPLOADS_AT_ONCE, len(config.upload))),
                 Lane.UPKEEP.value: ThreadPoolExecutor(1),
             },
             job_defaults={"coalesce": True, "max_instances": 1},

@@ -71,13 +71,21 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
         return f"<{_PRIORITIES.get(record.levelno, _DEBUG_PRIORITY)}>{line}"
 
 
-class _StdoutHandler(logging.StreamHandler[TextIO]):
-    """Writes to stdout; whoever reads there may go away without taking the logger along."""
+class _Patient(logging.Handler):
+    """A handler for which a reader that went away, or a full disk, is no matter."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
-        if isinstance(sys.exc_info()[1], OSError):
-            return  # nobody listens, or the disk under a redirection is full: nothing to tell it to
-        super().handleError(record)
+        """Give the line up; there is nobody to tell, and recording must go on."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
+class _StdoutHandler(_Patient, logging.StreamHandler[TextIO]):
+    pass
+
+
+class _FileHandler(_Patient, WatchedFileHandler):
+    pass
 
 
 def _shared_processors() -> list[Processor]:
@@ -113,7 +121,7 @@ def configure(level: str, file: Path | None, environ: Mapping[str, str]) -> None
     else:
         handlers[0].setFormatter(_Formatter(_json(), journal=_stdout_is_journal(environ)))
     if file:
-        handlers.append(WatchedFileHandler(file, encoding="utf-8"))
+        handlers.append(_FileHandler(file, encoding="utf-8"))
         handlers[-1].setFormatter(_Formatter(_json(), journal=False))
     root = logging.getLogger()
     for old in root.handlers[:]:

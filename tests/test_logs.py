@@ -127,3 +127,8 @@ def test_a_reader_of_stdout_that_goes_away_does_not_matter() -> None:
         run("log.info('a')\nlog.info('b')\nos.dup2(os.open(os.devnull, 1), 1)", stdout=writing)
     finally:
         os.close(writing)
+
+
+def test_a_log_file_on_a_full_disk_does_not_matter() -> None:
+    lines = run("log.info('a')\nlog.info('b')", "/dev/full")
+    assert [json.loads(line)["event"] for line in lines] == ["a", "b"]

@@ -371,7 +371,8 @@ class Session:
         while not self._stop.is_set():
             while self._exchange.notifications:
                 self._notify(self._exchange.notifications.popleft())
-            if self._misses_in_a_row >= MISSES_UNTIL_PROBE and self.is_joined:
+            silent = self._misses_in_a_row >= MISSES_UNTIL_PROBE and self._held_since is None
+            if silent and self._trouble is None:
                 self._probe()
             if self._trouble is not None:
                 return self._trouble
