@@ -106,7 +106,9 @@ class Engine:
             log.warning("setting_without_effect", setting=setting, hint="a later version has it")
         if self.config.broute is not None:
             self._build_session(self.config.broute)
-        for name in ("apscheduler.scheduler", "apscheduler.executors"):
+        # Each logger by itself: a filter does not see what comes up from the loggers below.
+        executors = [f"apscheduler.executors.{lane.value}" for lane in Lane]
+        for name in ("apscheduler.scheduler", *executors):
             logging.getLogger(name).addFilter(told_here)
         self._scheduler.add_listener(JobReporter(self._clock), EVENTS)
         self._schedule()

@@ -108,9 +108,10 @@ class MeterSource:
             if meter != self._meter:
                 self._meter = meter
                 self._held.clear()
-                self._most_at_once = MOST_AT_ONCE
                 self._coefficient, self._energy_unit = self._remembered()
+            # Learnt anew after each join: the meter may be another, or have been misjudged.
             self._readable, self._has_map = None, True
+            self._most_at_once = MOST_AT_ONCE
             self._learn(first.properties, first.refused)
         self._on_joined()
 

@@ -202,4 +202,6 @@ def test_a_limit_on_properties_at_once_is_told_and_never_rises() -> None:
         bench.source.limit_at_once(5)
         bench.source.limit_at_once(0)
     assert bench.source.most_at_once == 1
+    bench.join(D3_E1)
+    assert bench.source.most_at_once == 6
     assert [e["at_once"] for e in logs] == [3, 1]

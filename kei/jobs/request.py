@@ -14,7 +14,7 @@ log = structlog.stdlib.get_logger("kei.request")
 SHORTEST_BUDGET_S = 5.0  # a good link answers within 2 s, a weak one within 6 s
 LONGEST_BUDGET_S = 30.0  # three tries; so long a group with a long cycle may hold up the others
 FIRST_BUDGET_S = 10.0  # two tries for what is asked before anything else; the next run asks again
-MISSES_UNTIL_ALONE = 2  # of a frame with several properties; one may be the radio's fault
+MISSES_UNTIL_ALONE = 3  # in a row, of a frame with several properties: not just the radio
 
 
 class RequestJob:

@@ -98,10 +98,10 @@ def test_properties_that_the_meter_cut_off_are_asked_again_and_fewer_at_once_fro
 
 def test_a_meter_that_answers_only_single_requests_is_asked_one_by_one() -> None:
     request, meter, sink = job(one_only, 0xE7, 0xE0)
-    for _ in range(3):
+    for _ in range(4):
         request.run()
     several, single = (0xE7, 0xE0), [(0xE7,), (0xE0,)]
-    assert meter.asked == [several, several, *single, *single]
+    assert meter.asked == [several, several, several, *single, *single]
     assert sink.sensors == ["E7", "E0"] * 2
 
 

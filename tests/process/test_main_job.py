@@ -208,11 +208,12 @@ def test_dropped_answers_are_counted_misses_and_asked_again(tmp_path: Path) -> N
     link = tmp_path / "dongle"
     groups = '[[broute.requests]]\nepc = ["E7"]\ncycle = 1\n'
     jobs = write_jobs(tmp_path, str(link), requests=groups)
-    with simulator(link, "--fault", "drop@3"), running("--jobs", str(jobs)) as kei:
-        kei.wait_for_event("request_missed", 20)
-        kei.wait_for(lambda: len(readings(tmp_path)) >= 3, 10, "readings after the miss")
+    with simulator(link, "--fault", "drop@3-4"), running("--jobs", str(jobs)) as kei:
+        kei.wait_for_event("request_missed", 30)
+        kei.wait_for(lambda: len(readings(tmp_path)) >= 3, 30, "readings after the miss")
         assert "request_missed" in [e["fault"] for e in kei.events("fault_ended")]
         assert kei.stop() == 0
+    assert not any("Run time of job" in line for line in kei.lines)
 
 
 def test_usr1_switches_debug_logging_on_and_off(tmp_path: Path) -> None:
