@@ -40,6 +40,11 @@ def build_parser(*, simulate: bool) -> argparse.ArgumentParser:
         "check", help="validate jobs.toml, show what would be scheduled, touch no device"
     )
     _add_jobs(check, default=argparse.SUPPRESS)
+    probe = commands.add_parser(
+        "probe", help="join the meter once, print what dongle and meter are and can do, and leave"
+    )
+    _add_jobs(probe, default=argparse.SUPPRESS)
+    probe.add_argument("--json", action="store_true", help="one JSON object for machines")
     simulator = commands.add_parser(
         "simulate", help="a virtual dongle with a smart meter behind it, on a pseudo terminal"
     )
@@ -78,6 +83,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return _simulate(args)
             case "check":
                 return _check(args.jobs)
+            case "probe":
+                signals.install()
+                return _probe(args.jobs, signals, as_json=args.json)
             case _:
                 signals.install()
                 return _run(args.jobs, signals)
@@ -119,6 +127,16 @@ def _check(path: Path) -> int:
 
     for line in report(path, environ=os.environ, clock=SystemClock()):
         sys.stdout.write(line + "\n")
+    return EXIT_OK
+
+
+def _probe(path: Path, signals: SignalBox, *, as_json: bool) -> int:
+    from kei.clock import SystemClock  # noqa: PLC0415
+    from kei.probe import probe  # noqa: PLC0415
+
+    found = probe(path, environ=os.environ, clock=SystemClock(), signals=signals)
+    if found is not None:  # None: ended by a signal
+        sys.stdout.write(found.to_json() if as_json else found.to_text())
     return EXIT_OK
 
 

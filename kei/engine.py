@@ -6,7 +6,6 @@ import socket
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
 
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -21,7 +20,7 @@ from kei.jobs.events import EVENTS, JobReporter, told_here
 from kei.jobs.plan import Lane, Planned, Upkeep, plan
 from kei.jobs.request import RequestJob
 from kei.jobs.upkeep import Pruner
-from kei.meter_source import FIRST_EPCS, MeterSource
+from kei.meter_source import MeterSource
 from kei.store.database import Database
 from kei.store.queue import Kind, UploadQueue
 from kei.store.recorder import Recorder
@@ -31,30 +30,15 @@ from kei.upload.flusher import Flusher
 from kei.upload.formats import format_of
 from kei.upload.http import Http
 from kei.upload.target import Compression, FormatName, Target
-from kei.wisun.dialects import DIALECTS
-from kei.wisun.seams import Settings
+from kei.wiring import KEEPER, KEEPER_LIMIT_S, SIMULATOR, Body, build_line
 from kei.wisun.session import Session
-from kei.wisun.transport import OnData, OnLost, SerialTransport, Transport
 
 log = structlog.stdlib.get_logger("kei.engine")
 
-SIMULATED_PORT = "sim:"
-KEEPER, SIMULATOR = "wisun-keeper", "simulator"  # names of threads
-KEEPER_LIMIT_S = 7.0  # leaving the meter takes at most 6 s
 UPLOADS_AT_ONCE = 16  # threads start when needed; targets that a reload adds need theirs, too
 JOBS_LIMIT_S = 1.0  # after that a job that still runs is an upload, and loses nothing
 _ANY_LOG = Log(LogLevel.INFO, None, None)
 _ANY_SUMMARY = Summary(86_400)
-
-
-class Body(Protocol):
-    """What a thread of its own runs."""
-
-    def run(self) -> None:
-        """Go on until stopped."""
-
-    def stop(self) -> None:
-        """Make `run` return soon; any thread."""
 
 
 class Engine:
@@ -179,13 +163,6 @@ class Engine:
     # ------------------------------------------------------------------ the meter
 
     def _build_session(self, broute: Broute) -> None:
-        port = broute.port
-        if port.startswith(SIMULATED_PORT):
-            port = self._build_simulator(broute)
-
-        def open_port(on_data: OnData, on_lost: OnLost) -> Transport:
-            return SerialTransport(port, broute.baudrate, on_data, on_lost)
-
         self._source = MeterSource(
             broute.unit,
             self._recorder,
@@ -193,28 +170,11 @@ class Engine:
             clock=self._clock,
             on_joined=self._ask_everything,
         )
-        self._session = Session(
-            Settings(
-                broute.broute_id, broute.broute_pwd, DIALECTS.get(broute.dongle.value), FIRST_EPCS
-            ),
-            open_port,
-            self._database,
-            self._source,
-            clock=self._clock,
-            rng=self._rng,
-        )
+        line = build_line(broute, self._database, self._source, clock=self._clock, rng=self._rng)
+        self._session = line.session
+        if line.simulator is not None:
+            self._bodies[SIMULATOR] = line.simulator
         self._bodies[KEEPER] = self._session
-
-    def _build_simulator(self, broute: Broute) -> str:
-        """Put a simulated meter with these credentials on a pseudo terminal; return its path."""
-        # No part of the main job on a small machine.
-        from kei.simulator.options import parse_sim_port  # noqa: PLC0415
-        from kei.simulator.pty import Simulator  # noqa: PLC0415
-
-        credentials = (broute.broute_id.reveal(), broute.broute_pwd.reveal())
-        simulator = Simulator(parse_sim_port(broute.port, *credentials), clock=self._clock)
-        self._bodies[SIMULATOR] = simulator
-        return simulator.port
 
     def _ask_everything(self) -> None:
         """Ask all groups once, now, in the requests' own lane; their cycles stay as they are."""

@@ -80,7 +80,7 @@ class _Patient(logging.Handler):
             super().handleError(record)
 
 
-class _StdoutHandler(_Patient, logging.StreamHandler[TextIO]):
+class _StreamHandler(_Patient, logging.StreamHandler[TextIO]):
     pass
 
 
@@ -112,24 +112,37 @@ def configure(level: str, file: Path | None, environ: Mapping[str, str]) -> None
         OSError: the file cannot be opened.
     """
     debug = "DEBUG" in environ
-    handlers: list[logging.Handler] = [_StdoutHandler(sys.stdout)]
+    handlers: list[logging.Handler] = [_StreamHandler(sys.stdout)]
     if debug or sys.stdout.isatty():
-        console = structlog.dev.ConsoleRenderer(
-            colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
-        handlers[0].setFormatter(_Formatter(console, journal=False))
+        handlers[0].setFormatter(_Formatter(_readable(sys.stdout), journal=False))
     else:
         handlers[0].setFormatter(_Formatter(_json(), journal=_stdout_is_journal(environ)))
     if file:
         handlers.append(_FileHandler(file, encoding="utf-8"))
         handlers[-1].setFormatter(_Formatter(_json(), journal=False))
+    _install(handlers, "debug" if debug else level)
+
+
+def configure_stderr(environ: Mapping[str, str]) -> None:
+    """Set logging up for a command whose result is on stdout: readable, warnings and worse.
+
+    Args:
+        environ: the environment; with `DEBUG` in it, everything is written.
+    """
+    handler = _StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter(_readable(sys.stderr), journal=False))
+    _install([handler], "debug" if "DEBUG" in environ else "warning")
+
+
+def _install(handlers: list[logging.Handler], level: str) -> None:
+    """Put these in the place of all handlers before, and structlog in front of them."""
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)
         old.close()
     for handler in handlers:
         root.addHandler(handler)
-    set_level("debug" if debug else level)
+    set_level(level)
     for name in _QUIET_LIBRARIES:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)
@@ -142,6 +155,13 @@ def configure(level: str, file: Path | None, environ: Mapping[str, str]) -> None
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
+    )
+
+
+def _readable(stream: TextIO) -> Processor:
+    """Return a renderer for people, coloured where the stream is a terminal."""
+    return structlog.dev.ConsoleRenderer(
+        colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
     )
 
 

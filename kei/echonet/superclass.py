@@ -1,0 +1,137 @@
+"""What every device has: the super class of ECHONET Lite devices (0x80 to 0x9F) as one table.
+
+For people to read; nothing is computed from it. Names and codes are those of the ECHONET Machine
+Readable Appendix, release R, super class 0x0000.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, time
+
+from kei.echonet.frame import property_map
+from kei.errors import Malformed
+
+EPC_VERSION = 0x82
+EPC_MAKER = 0x8A
+EPC_SERIAL_NUMBER = 0x8D
+EPC_ANNOUNCED = 0x9D
+EPC_SETTABLE = 0x9E
+EPC_READABLE = 0x9F
+
+# Manufacturer codes (ECHONET Consortium, list of codes) of those who make meters.
+MAKERS = {
+    0x000001: "Hitachi",
+    0x000006: "Mitsubishi Electric",
+    0x000012: "Oi Electric",
+    0x000016: "Toshiba",
+    0x00002E: "Shikoku Instrumentation",
+    0x000035: "Toshiba Toko Meter Systems",
+    0x000041: "Enegate",
+    0x000048: "Oki Electric Industry",
+    0x000052: "Osaki Electric",
+    0x000085: "Takaoka Toko",
+    0x00008C: "Kyuden Technosystems",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SuperProperty:
+    """A row of the table.
+
+    Attributes:
+        epc: the property code.
+        name: what it is, in English.
+        text: its data for people; None if they do not fit what the standard says.
+    """
+
+    epc: int
+    name: str
+    text: Callable[[bytes], str | None]
+
+
+def _hex(edt: bytes) -> str:
+    return edt.hex().upper()
+
+
+def _code(**words: str) -> Callable[[bytes], str | None]:
+    """Return the text of a property of one byte, given as `x30="on"`."""
+    known = {bytes.fromhex(code.removeprefix("x")): word for code, word in words.items()}
+    return known.get
+
+
+def _version(edt: bytes) -> str | None:
+    if len(edt) != 4 or not chr(edt[2]).isascii() or not chr(edt[2]).isalpha():
+        return None
+    return f"Release {chr(edt[2])}, revision {edt[3]}"
+
+
+def _maker(edt: bytes) -> str | None:
+    if len(edt) != 3:
+        return None
+    name = MAKERS.get(int.from_bytes(edt, "big"))
+    return f"{_hex(edt)} ({name})" if name else _hex(edt)
+
+
+def _ascii(edt: bytes) -> str | None:
+    """Read a text that is filled up with zero bytes."""
+    text = edt.rstrip(b"\0").decode("ascii", "replace").strip()
+    return text if text.isascii() and text.isprintable() and text else None
+
+
+def _date(edt: bytes) -> str | None:
+    try:
+        return date(int.from_bytes(edt[:2], "big"), *edt[2:]).isoformat()
+    except (TypeError, ValueError):
+        return None
+
+
+def _time(edt: bytes) -> str | None:
+    try:
+        return time(*edt).isoformat("minutes") if len(edt) == 2 else None
+    except ValueError:
+        return None
+
+
+def _map(edt: bytes) -> str | None:
+    try:
+        return " ".join(f"{epc:02X}" for epc in sorted(property_map(edt)))
+    except Malformed:
+        return None
+
+
+SUPER_PROPERTIES: dict[int, SuperProperty] = {
+    row.epc: row
+    for row in (
+        SuperProperty(0x80, "operation status", _code(x30="on", x31="off")),
+        SuperProperty(0x81, "installation location", _hex),
+        SuperProperty(EPC_VERSION, "standard version", _version),
+        SuperProperty(0x83, "identification number", _hex),
+        SuperProperty(0x86, "manufacturer's fault code", _hex),
+        SuperProperty(0x88, "fault status", _code(x41="fault", x42="no fault")),
+        SuperProperty(0x89, "fault description", _hex),
+        SuperProperty(EPC_MAKER, "manufacturer", _maker),
+        SuperProperty(0x8B, "business facility", _hex),
+        SuperProperty(0x8C, "product code", _ascii),
+        SuperProperty(EPC_SERIAL_NUMBER, "production number", _ascii),
+        SuperProperty(0x8E, "production date", _date),
+        SuperProperty(0x97, "current time", _time),
+        SuperProperty(0x98, "current date", _date),
+        SuperProperty(EPC_ANNOUNCED, "properties that it announces", _map),
+        SuperProperty(EPC_SETTABLE, "properties that can be set", _map),
+        SuperProperty(EPC_READABLE, "properties that can be read", _map),
+    )
+}
+
+
+def describe(epc: int, edt: bytes) -> str:
+    """Return the data of a property for people.
+
+    Args:
+        epc: a property of the table.
+        edt: its data as the device sent it, any bytes.
+
+    Returns:
+        its meaning; hex digits where it has none, or the data do not fit.
+    """
+    text = SUPER_PROPERTIES[epc].text(edt)
+    return _hex(edt) if text is None else text

@@ -1,0 +1,79 @@
+"""The session and, for a simulated port, the simulator behind it: built as jobs.toml says."""
+
+import random
+from dataclasses import dataclass
+from typing import Protocol
+
+from kei.clock import Clock
+from kei.config import Broute
+from kei.meter_source import FIRST_EPCS
+from kei.wisun.dialects import DIALECTS
+from kei.wisun.seams import Listener, Memory, Settings
+from kei.wisun.session import Session
+from kei.wisun.transport import OnData, OnLost, SerialTransport, Transport
+
+SIMULATED_PORT = "sim:"
+KEEPER, SIMULATOR = "wisun-keeper", "simulator"  # names of threads
+KEEPER_LIMIT_S = 7.0  # leaving the meter takes at most 6 s
+
+
+class Body(Protocol):
+    """What a thread of its own runs."""
+
+    def run(self) -> None:
+        """Go on until stopped."""
+
+    def stop(self) -> None:
+        """Make `run` return soon; any thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The way to the meter; nothing of it runs yet.
+
+    Attributes:
+        session: to be run in a thread named `KEEPER`.
+        simulator: to be run in a thread named `SIMULATOR`; None where the port is a real one.
+    """
+
+    session: Session
+    simulator: Body | None
+
+
+def build_line(
+    broute: Broute, memory: Memory, listener: Listener, *, clock: Clock, rng: random.Random
+) -> Line:
+    """Build the way to the meter.
+
+    Args:
+        broute: port, kind of dongle and credentials.
+        memory: what the session wants to know after a restart.
+        listener: hears of joins and notifications.
+        clock: wall and monotonic time.
+        rng: for jitter.
+
+    Raises:
+        ConfigError: the options of a simulated port are wrong.
+        OSError: no pseudo terminal is to be had for it.
+    """
+    port, simulator = broute.port, None
+    if port.startswith(SIMULATED_PORT):
+        port, simulator = _simulate(broute, clock)
+
+    def open_port(on_data: OnData, on_lost: OnLost) -> Transport:
+        return SerialTransport(port, broute.baudrate, on_data, on_lost)
+
+    dialect = DIALECTS.get(broute.dongle.value)
+    settings = Settings(broute.broute_id, broute.broute_pwd, dialect, FIRST_EPCS)
+    return Line(Session(settings, open_port, memory, listener, clock=clock, rng=rng), simulator)
+
+
+def _simulate(broute: Broute, clock: Clock) -> tuple[str, Body]:
+    """Put a simulated meter with these credentials on a pseudo terminal; return its path and it."""
+    # No part of the main job on a small machine.
+    from kei.simulator.options import parse_sim_port  # noqa: PLC0415
+    from kei.simulator.pty import Simulator  # noqa: PLC0415
+
+    credentials = (broute.broute_id.reveal(), broute.broute_pwd.reveal())
+    simulator = Simulator(parse_sim_port(broute.port, *credentials), clock=clock)
+    return simulator.port, simulator
