@@ -43,8 +43,10 @@ def build_parser(*, simulate: bool) -> argparse.ArgumentParser:
     probe = commands.add_parser(
         "probe", help="join the meter once, print what dongle and meter are and can do, and leave"
     )
-    _add_jobs(probe, default=argparse.SUPPRESS)
-    probe.add_argument("--json", action="store_true", help="one JSON object for machines")
+    status = commands.add_parser("status", help="what the running kei is doing")
+    for command in (probe, status):
+        _add_jobs(command, default=argparse.SUPPRESS)
+        command.add_argument("--json", action="store_true", help="one JSON object for machines")
     simulator = commands.add_parser(
         "simulate", help="a virtual dongle with a smart meter behind it, on a pseudo terminal"
     )
@@ -86,6 +88,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             case "probe":
                 signals.install()
                 return _probe(args.jobs, signals, as_json=args.json)
+            case "status":
+                return _status(args.jobs, as_json=args.json)
             case _:
                 signals.install()
                 return _run(args.jobs, signals)
@@ -138,6 +142,15 @@ def _probe(path: Path, signals: SignalBox, *, as_json: bool) -> int:
     if found is not None:  # None: ended by a signal
         sys.stdout.write(found.to_json() if as_json else found.to_text())
     return EXIT_OK
+
+
+def _status(path: Path, *, as_json: bool) -> int:
+    from kei.clock import SystemClock  # noqa: PLC0415
+    from kei.status import status  # noqa: PLC0415
+
+    found = status(path, environ=os.environ, clock=SystemClock())
+    sys.stdout.write(found.to_json() if as_json else found.to_text())
+    return EXIT_OK if found.is_well else EXIT_FAILED
 
 
 def _simulate(args: argparse.Namespace) -> int:

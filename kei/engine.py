@@ -1,10 +1,11 @@
 """Everything that runs for one configuration, wired together: threads, scheduler, session."""
 
 import logging
+import os
 import random
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import structlog
@@ -12,8 +13,10 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.date import DateTrigger
 
+from kei import __version__, logs
 from kei.clock import Clock, local
 from kei.config import Broute, Config, Log, LogLevel, RequestGroup, Summary, UploadTarget
+from kei.control import StatusServer
 from kei.errors import StoreError
 from kei.faults import Faults
 from kei.jobs.events import EVENTS, JobReporter, told_here
@@ -21,9 +24,10 @@ from kei.jobs.plan import Lane, Planned, Upkeep, plan
 from kei.jobs.request import RequestJob
 from kei.jobs.upkeep import Pruner
 from kei.meter_source import MeterSource
+from kei.snapshot import SessionState, Snapshot, UploadState, clipped, encode
 from kei.store.database import Database
 from kei.store.queue import Kind, UploadQueue
-from kei.store.recorder import Recorder
+from kei.store.recorder import OutletStatus, Recorder, RecorderStatus
 from kei.store.summaries import Summariser
 from kei.store.text import DailyFile
 from kei.upload.flusher import Flusher
@@ -31,11 +35,16 @@ from kei.upload.formats import format_of
 from kei.upload.http import Http
 from kei.upload.target import Compression, FormatName, Target
 from kei.wiring import KEEPER, KEEPER_LIMIT_S, SIMULATOR, Body, build_line
+from kei.wisun.seams import Status as SessionStatus
 from kei.wisun.session import Session
+from kei.wisun.skstack import rssi_dbm
+from kei.wisun.states import State
 
 log = structlog.stdlib.get_logger("kei.engine")
 
+STATUS = "status"  # name of a thread
 UPLOADS_AT_ONCE = 16  # threads start when needed; targets that a reload adds need theirs, too
+STATUS_LIMIT_S = 0.5  # by then the name of its socket is free for another engine
 JOBS_LIMIT_S = 1.0  # after that a job that still runs is an upload, and loses nothing
 _ANY_LOG = Log(LogLevel.INFO, None, None)
 _ANY_SUMMARY = Summary(86_400)
@@ -74,7 +83,10 @@ class Engine:
         self._request_faults = Faults(structlog.stdlib.get_logger("kei.request"), clock)
         self._session: Session | None = None
         self._source: MeterSource | None = None
-        self._bodies: dict[str, Body] = {}
+        self._begun = clock.monotonic()
+        self._bodies: dict[str, Body] = {
+            STATUS: StatusServer(recorder.database, lambda: encode(self.snapshot()), clock)
+        }
         self._threads: dict[str, threading.Thread] = {}
 
     def start(self) -> None:
@@ -116,6 +128,8 @@ class Engine:
             self._threads[KEEPER].join(KEEPER_LIMIT_S)
         for body in self._bodies.values():
             body.stop()
+        if STATUS in self._threads:
+            self._threads[STATUS].join(STATUS_LIMIT_S)
         end = self._scheduler.shutdown if started else (lambda: None)
         ending = threading.Thread(target=end, name="ending", daemon=True)
         ending.start()
@@ -147,6 +161,33 @@ class Engine:
         self.config = wanted
         self._schedule()
         self._ask_everything()
+
+    def snapshot(self) -> Snapshot:
+        """Return what everything is doing now; any thread."""
+        recorder = self._recorder.status()
+        return Snapshot(
+            version=__version__,
+            pid=os.getpid(),
+            up_s=round(self._clock.monotonic() - self._begun, 1),
+            session=_session_state(self._session.status()) if self._session else None,
+            recorder=RecorderStatus(_masked(recorder.text), _masked(recorder.database)),
+            uploads=tuple(self._upload_states()),
+            lines=logs.recent_lines(),
+        )
+
+    def _upload_states(self) -> Iterator[UploadState]:
+        for flusher in list(self._flushers.values()):
+            try:
+                status = flusher.status()
+            except StoreError as error:
+                log.debug("upload_status_unknown", reason=str(error))
+                continue
+            yield UploadState(
+                target=status.target,
+                last_success_ms=status.last_success_ms,
+                last_error=_hidden(status.last_error),
+                failures=status.failures,
+            )
 
     def look_after_threads(self) -> None:
         """Start a thread that has died again; each is made to survive, so that is our bug."""
@@ -260,6 +301,36 @@ class Engine:
             random=self._rng,
             log=structlog.stdlib.get_logger("kei.upload"),
         )
+
+
+def _session_state(status: SessionStatus) -> SessionState:
+    network, dongle = status.network, status.dongle
+    lqi = status.lqi
+    if lqi is None and network is not None:
+        lqi = network.lqi  # of its beacon
+    return SessionState(
+        state=status.state.value,
+        joined=status.state is State.JOINED,
+        since_s=round(status.since_s, 1),
+        dongle=dongle.dialect.name if dongle else None,
+        firmware=clipped(dongle.firmware) if dongle else None,
+        channel=network.channel if network else None,
+        pan_id=f"{network.pan_id:04X}" if network else None,
+        lqi=lqi,
+        rssi_dbm=None if lqi is None else rssi_dbm(lqi),
+        answered=status.answered,
+        missed=status.missed,
+        ignored_frames=status.ignored_frames,
+    )
+
+
+def _masked(outlet: OutletStatus) -> OutletStatus:
+    return replace(outlet, fault=_hidden(outlet.fault))
+
+
+def _hidden(text: str | None) -> str | None:
+    """Return a text for anybody's eyes: no secrets, and of a bounded length."""
+    return None if text is None else clipped(logs.masker.mask(text))
 
 
 def _without_effect(config: Config) -> list[str]:

@@ -10,13 +10,15 @@ import logging
 import os
 import re
 import sys
+from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import TextIO
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 from kei.secret import Secret
 
@@ -25,6 +27,8 @@ _QUIET_LIBRARIES = ("apscheduler", "urllib3", "requests")
 # sd-daemon(3): the priority of a line in angle brackets.
 _PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6}
 _DEBUG_PRIORITY = 7
+RECENT_LINES = 10
+RECENT_MAX_CHARS = 300  # of one line
 
 
 class Masker:
@@ -88,6 +92,55 @@ class _FileHandler(_Patient, WatchedFileHandler):
     pass
 
 
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """A line of the log, as `kei status` shows it.
+
+    Attributes:
+        time_ms: when it was logged, milliseconds since 1970 in UTC.
+        level: `warning` to `critical`.
+        logger: which part of kei said it.
+        text: the event and its fields in one line, masked, at most 300 characters.
+    """
+
+    time_ms: int
+    level: str
+    logger: str
+    text: str
+
+
+class _Recent(logging.Handler):
+    """Remembers the last lines of level WARNING and above."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.setFormatter(_Formatter(_brief, journal=False))
+        self._lines: deque[LogLine] = deque(maxlen=RECENT_LINES)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = self.format(record)
+        except Exception:  # noqa: BLE001 - as all handlers of logging do
+            self.handleError(record)
+            return
+        level, time_ms = record.levelname.lower(), round(record.created * 1000)
+        self._lines.append(LogLine(time_ms, level, record.name, text[:RECENT_MAX_CHARS]))
+
+    def lines(self) -> tuple[LogLine, ...]:
+        return tuple(self._lines.copy())
+
+
+def _brief(_logger: WrappedLogger, _method: str, fields: EventDict) -> str:
+    """Render the event and its fields; of a traceback only the error itself."""
+    event = fields.pop("event", "")
+    for beside in ("timestamp", "level", "logger", "stack"):
+        fields.pop(beside, None)
+    if trace := str(fields.pop("exception", "")).strip():
+        fields["exception"] = trace.splitlines()[-1]
+    text = " ".join([str(event), *(f"{name}={value}" for name, value in fields.items())])
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
 def _shared_processors() -> list[Processor]:
     return [
         structlog.stdlib.add_log_level,
@@ -97,6 +150,14 @@ def _shared_processors() -> list[Processor]:
         structlog.processors.StackInfoRenderer(),
         structlog.processors.UnicodeDecoder(),
     ]
+
+
+_recent = _Recent()
+
+
+def recent_lines() -> tuple[LogLine, ...]:
+    """Return the last 10 lines of level WARNING and above, the newest last."""
+    return _recent.lines()
 
 
 def configure(level: str, file: Path | None, environ: Mapping[str, str]) -> None:
@@ -140,7 +201,7 @@ def _install(handlers: list[logging.Handler], level: str) -> None:
     for old in root.handlers[:]:
         root.removeHandler(old)
         old.close()
-    for handler in handlers:
+    for handler in (*handlers, _recent):
         root.addHandler(handler)
     set_level(level)
     for name in _QUIET_LIBRARIES:

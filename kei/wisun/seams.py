@@ -32,9 +32,22 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What the session is doing, for people and programs to see."""
+    """What the session is doing, for people and programs to see.
+
+    Attributes:
+        state: how far the way to the meter has been gone.
+        since_s: seconds since the meter was joined, or since it has been no more (or not yet).
+        network: the meter's, the last one that was tried; None until one was found.
+        dongle: None until it has been recognised.
+        lqi: link quality of the meter's last frame, 0..255; None if no frame told it.
+        answered: requests since the start that the meter answered.
+        missed: requests since the start that it did not answer.
+        ignored_frames: late, double, foreign and damaged ones since the start.
+        noise_lines: lines of the dongle since the start that mean nothing.
+    """
 
     state: State
+    since_s: float
     network: Network | None
     dongle: Dongle | None
     lqi: int | None

@@ -76,6 +76,7 @@ class Session:
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._state = State.INIT
+        self._turned = clock.monotonic()  # when it was joined, or was no more
         self._trouble: Outcome | None = None
         self._dongle: Dongle | None = None
         self._networks: deque[Network] = deque()
@@ -99,6 +100,7 @@ class Session:
         """Return a snapshot; safe from any thread."""
         return Status(
             state=self._state,
+            since_s=self._clock.monotonic() - self._turned,
             network=self._exchange.network,
             dongle=self._dongle,
             lqi=self._exchange.lqi,
@@ -166,7 +168,7 @@ class Session:
                 outcome=outcome.value,
                 next=transition.next.value,
             )
-            self._state = transition.next
+            self._move_to(transition.next)
             self._pause(transition.pause)
         self._take_leave()
 
@@ -423,7 +425,12 @@ class Session:
                 log.info("session_left", ended=ended)
         finally:
             self._link.detach()
-            self._state = State.INIT
+            self._move_to(State.INIT)
+
+    def _move_to(self, state: State) -> None:
+        if State.JOINED in (state, self._state) and state is not self._state:
+            self._turned = self._clock.monotonic()
+        self._state = state
 
     def _pause(self, pause: Pause) -> None:
         if pause is Pause.SHORT:

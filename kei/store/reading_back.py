@@ -1,0 +1,134 @@
+"""Looking into the database from outside: for other processes than the one that writes it.
+
+Nothing is written, not even a lock that a writer would have to wait for.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from kei.clock import Clock
+from kei.errors import StoreError
+from kei.reading import Reading
+from kei.store.numbers import unpack
+from kei.store.queue import Kind
+from kei.store.rows import Stored
+
+BUSY_TIMEOUT_S = 1.0  # only while a writer repairs its log after a crash
+LIMIT_S = 10.0  # for everything together
+_STEPS = 10_000  # of SQLite's machine between two looks at the clock, below a millisecond
+
+_LAST_OF_SERIES = (
+    "SELECT time_ms, value, data_id FROM readings WHERE series_id = ?"
+    " ORDER BY time_ms DESC, id DESC LIMIT 1"
+)
+_WAITING = {
+    Kind.READINGS: "SELECT count(*) FROM readings WHERE id > ?",
+    Kind.SUMMARIES: "SELECT count(*) FROM summaries WHERE id > ?",
+}
+_OLDEST = {
+    Kind.READINGS: "SELECT time_ms FROM readings WHERE id > ? ORDER BY id LIMIT 1",
+    Kind.SUMMARIES: "SELECT start_ms FROM summaries WHERE id > ? ORDER BY id LIMIT 1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What waits for an upload target.
+
+    Attributes:
+        rows: how many.
+        oldest_ms: the time of the first of them (of a summary: the start of its window).
+        set_aside: how many rows the target refused for good, as long as that is remembered.
+    """
+
+    rows: int
+    oldest_ms: int | None
+    set_aside: int
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What there is.
+
+    Attributes:
+        last: the newest reading of each series, in the order in which the series began.
+        waiting: for each target that was asked for, in that order.
+    """
+
+    last: tuple[Reading, ...]
+    waiting: tuple[Waiting, ...]
+
+
+def look_into(path: Path, targets: Sequence[tuple[str, Kind]], clock: Clock) -> Contents:
+    """Return the newest readings and what waits for upload.
+
+    Args:
+        path: the database; there need not be one yet.
+        targets: names of targets and what each is sent.
+        clock: for the time limit.
+
+    Raises:
+        StoreError: it cannot be read, is damaged, or that takes too long.
+    """
+    nothing = Contents((), tuple(Waiting(0, None, 0) for _ in targets))
+    try:
+        if not path.exists():
+            return nothing
+        with closing(_connect(path)) as connection:
+            end = clock.monotonic() + LIMIT_S
+            connection.set_progress_handler(lambda: clock.monotonic() > end, _STEPS)
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version == 0:  # made a moment ago, and still empty
+                return nothing
+            return Contents(
+                last=_last(connection),
+                waiting=tuple(_waiting(connection, name, kind) for name, kind in targets),
+            )
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: {error}") from error
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror or error}") from error
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # Without a log there is no writer. SQLite would make a log then, and leave it there.
+    has_log = path.with_name(f"{path.name}-wal").exists()
+    options = "mode=ro" if has_log else "mode=ro&immutable=1"
+    uri = f"{path.absolute().as_uri()}?{options}"
+    return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+
+
+def _last(connection: sqlite3.Connection) -> tuple[Reading, ...]:
+    series: list[tuple[int, str, str, int]] = connection.execute(
+        "SELECT id, unit, sensor, places FROM series ORDER BY id"
+    ).fetchall()
+    newest: dict[tuple[str, str], Reading] = {}
+    for id_, unit, sensor, places in series:
+        row: tuple[int, Stored, str] | None = connection.execute(_LAST_OF_SERIES, (id_,)).fetchone()
+        if row is None:
+            continue
+        time_ms, value, data_id = row
+        reading = Reading(time_ms, unit, sensor, unpack(value, places), data_id)
+        # A series that began to write other decimals has several rows here.
+        known = newest.get((unit, sensor))
+        if known is None or known.time_ms <= time_ms:
+            newest[unit, sensor] = reading
+    return tuple(newest.values())
+
+
+def _waiting(connection: sqlite3.Connection, target: str, kind: Kind) -> Waiting:
+    key = (target, kind.value)
+    cursor: tuple[int] | None = connection.execute(
+        "SELECT last_id FROM upload_cursors WHERE target = ? AND kind = ?", key
+    ).fetchone()
+    if cursor is None:  # no kei has run with this target yet
+        return Waiting(0, None, 0)
+    (rows,) = connection.execute(_WAITING[kind], cursor).fetchone()
+    oldest: tuple[int] | None = connection.execute(_OLDEST[kind], cursor).fetchone()
+    (set_aside,) = connection.execute(
+        "SELECT count(*) FROM dead_letters WHERE target = ? AND kind = ?", key
+    ).fetchone()
+    return Waiting(rows, None if oldest is None else oldest[0], set_aside)

@@ -1,0 +1,238 @@
+"""`kei status` from outside: beside a real kei, after one, and before there is any."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import cast
+
+import pytest
+from programs import BROUTE_ID, BROUTE_PWD, ROOT, running, simulator, write_jobs
+
+from kei.clock import SystemClock
+from kei.control import address
+from kei.snapshot import SessionState
+from kei.status import Found, status
+
+SIM = "sim:latency=0,scan-time=0,join-time=0"
+NO_PORT = "/dev/there-is-no-such-dongle"
+EVERY_SECOND = """
+[[broute.requests]]
+epc = ["E7"]
+cycle = 1
+[[broute.requests]]
+epc = ["D3", "D7", "E1", "E0", "E8"]
+cycle = 3600
+"""
+DEAD_SERVER = [
+    "[[upload]]",
+    'name = "dead"',
+    'target_url = "http://127.0.0.1:9/upload?token=very-secret"',
+    'upload_key = "abcdefghijkl"',
+    'format = "json"',
+    'what = "readings"',
+    "cycle = 1",
+]
+
+
+def command(jobs: Path, *flags: str) -> tuple[int, str]:
+    """Exit code and output of `kei status`; there is never anything on stderr."""
+    done = subprocess.run(
+        [sys.executable, "-m", "kei", "status", "--jobs", str(jobs), *flags],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.stderr == ""
+    return done.returncode, done.stdout
+
+
+def as_json(jobs: Path) -> tuple[int, dict[str, object]]:
+    code, text = command(jobs, "--json")
+    return code, cast("dict[str, object]", json.loads(text))
+
+
+def look(jobs: Path) -> Found:
+    """The same without the cost of a process."""
+    return status(jobs, environ={}, clock=SystemClock())
+
+
+def sensors(found: Found) -> set[str]:
+    return {reading.sensor for reading in found.facts.series}
+
+
+def test_a_running_kei_is_seen_with_its_session_and_its_values(tmp_path: Path) -> None:
+    jobs = write_jobs(tmp_path, SIM, requests=EVERY_SECOND)
+    with running("--jobs", str(jobs)) as kei:
+        kei.wait_for(lambda: sensors(look(jobs)) >= {"E7", "E8R", "E0"}, 20, "readings")
+        code, found = as_json(jobs)
+        assert (code, found["well"], found["running"]) == (0, True, True)
+        assert found["pid"] == kei.process.pid
+        session = cast("dict[str, object]", found["session"])
+        assert (session["joined"], session["state"]) == (True, "joined")
+        assert (session["dongle"], session["channel"], session["pan_id"]) == (
+            "RL7023-DSS",
+            33,
+            "8888",
+        )
+        assert session["lqi"] is not None
+        code, text = command(jobs)
+        assert code == 0
+        assert "session    joined" in text
+        assert " W " in text
+        assert kei.stop() == 0
+
+
+def test_a_kei_that_has_stopped_leaves_its_last_values(tmp_path: Path) -> None:
+    jobs = write_jobs(tmp_path, SIM, requests=EVERY_SECOND)
+    with running("--jobs", str(jobs)) as kei:
+        kei.wait_for(lambda: "E7" in sensors(look(jobs)), 20, "a reading")
+        assert kei.stop() == 0
+    before = sorted(tmp_path.iterdir())
+    code, found = as_json(jobs)
+    assert (code, found["running"], found["session"]) == (1, False, None)
+    series = cast("list[dict[str, object]]", found["series"])
+    assert "E7" in {each["sensor"] for each in series}
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_kei_that_was_killed_is_not_taken_for_a_running_one(tmp_path: Path) -> None:
+    jobs = write_jobs(tmp_path, SIM, *DEAD_SERVER, requests=EVERY_SECOND)
+    with running("--jobs", str(jobs)) as kei:
+        kei.wait_for(lambda: "E7" in sensors(look(jobs)), 20, "a reading")
+        kei.send(signal.SIGKILL)
+        kei.wait()
+    code, text = command(jobs)
+    assert code == 1
+    assert text.startswith("kei        does not run\n")
+    found = look(jobs)
+    assert "E7" in sensors(found)
+    (upload,) = found.facts.uploads
+    assert upload.waiting is not None
+    assert upload.waiting.rows >= 1
+
+
+def test_before_the_first_start_nothing_is_known_and_nothing_is_made(tmp_path: Path) -> None:
+    jobs = write_jobs(tmp_path, SIM)
+    code, found = as_json(jobs)
+    assert (code, found["running"], found["series"]) == (1, False, [])
+    assert list(tmp_path.iterdir()) == [jobs]
+
+
+def test_a_kei_without_its_dongle_is_seen_waiting(tmp_path: Path) -> None:
+    jobs = write_jobs(tmp_path, NO_PORT)
+    with running("--jobs", str(jobs)) as kei:
+        kei.wait_for_event("port_lost")
+        code, found = as_json(jobs)
+        assert code == 0  # for ten minutes it may come back
+        session = cast("dict[str, object]", found["session"])
+        assert (session["state"], session["joined"], session["dongle"]) == ("init", False, None)
+        errors = cast("list[dict[str, str]]", found["errors"])
+        assert errors[0]["text"].startswith("port_lost ")
+        assert kei.stop() == 0
+
+
+def test_a_session_that_is_lost_is_away_since_then(tmp_path: Path) -> None:
+    def session() -> SessionState:
+        snapshot = look(jobs).facts.snapshot
+        assert snapshot is not None
+        assert snapshot.session is not None
+        return snapshot.session
+
+    with simulator(tmp_path / "dongle") as dongle:
+        jobs = write_jobs(tmp_path, str(tmp_path / "dongle"), requests=EVERY_SECOND)
+        with running("--jobs", str(jobs)) as kei:
+            kei.wait_for_event("session_joined")
+            kei.wait_for(lambda: session().since_s > 2, 10, "a while in the session")
+            dongle.kill()
+            kei.wait_for(lambda: not session().joined, 10, "the loss")
+            assert session().since_s < 2
+            assert kei.stop() == 0
+
+
+def test_a_dead_server_is_told_of_without_address_or_secret(tmp_path: Path) -> None:
+    jobs = write_jobs(tmp_path, SIM, *DEAD_SERVER, requests=EVERY_SECOND)
+    with running("--jobs", str(jobs)) as kei:
+        kei.wait_for_event("upload_failing", 20)
+        _, found = as_json(jobs)
+        (upload,) = cast("list[dict[str, object]]", found["uploads"])
+        assert upload["target"] == "dead"
+        assert upload["last_error"] == "Connection refused"
+        assert cast("int", upload["waiting"]) >= 1
+        shown = (json.dumps(found) + command(jobs)[1]).upper()
+        for secret in (BROUTE_ID, BROUTE_PWD, "abcdefghijkl", "very-secret", "127.0.0.1"):
+            assert secret.upper() not in shown
+        assert kei.stop() == 0
+
+
+def test_clients_of_all_sorts_disturb_neither_kei_nor_each_other(tmp_path: Path) -> None:
+    jobs = write_jobs(tmp_path, SIM, requests=EVERY_SECOND)
+    with running("--jobs", str(jobs)) as kei:
+        kei.wait_for(lambda: "E7" in sensors(look(jobs)), 20, "a reading")
+        silent = [socket.socket(socket.AF_UNIX) for _ in range(30)]
+        for number, client in enumerate(silent):
+            client.connect(address(tmp_path / "kei.db"))
+            if number % 2:
+                with suppress(BrokenPipeError):  # it has been answered already
+                    client.send(os.urandom(1000))
+        assert all(look(jobs).is_well for _ in range(100))
+        for client in silent:
+            client.close()
+        assert kei.stop() == 0
+    assert not [line for line in kei.lines if '"level": "info"' not in line]
+
+
+def test_two_kei_are_told_apart_by_their_databases(tmp_path: Path) -> None:
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+    one, two = (write_jobs(folder, NO_PORT) for folder in folders)
+    with running("--jobs", str(one)) as first, running("--jobs", str(two)) as second:
+        for kei in (first, second):
+            kei.wait_for_event("port_lost")
+        assert as_json(one)[1]["pid"] == first.process.pid
+        assert as_json(two)[1]["pid"] == second.process.pid
+        assert not first.events("status_unavailable")
+        assert not second.events("status_unavailable")
+
+
+def test_the_answer_goes_on_over_a_reload_that_starts_over(tmp_path: Path) -> None:
+    jobs = write_jobs(tmp_path, NO_PORT)
+    with running("--jobs", str(jobs)) as kei:
+        kei.wait_for_event("port_lost")
+        write_jobs(tmp_path, NO_PORT + "-either")
+        kei.wait_for_event("port_lost", 20, count=2)
+        assert as_json(jobs)[0] == 0
+        assert not kei.events("status_unavailable")
+        assert kei.stop() == 0
+
+
+@pytest.mark.parametrize("flag", [[], ["--json"]])
+def test_a_process_that_hangs_is_said_to_run_without_an_answer(
+    tmp_path: Path, flag: list[str]
+) -> None:
+    jobs = write_jobs(tmp_path, NO_PORT)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address(tmp_path / "kei.db"))
+        listener.listen()
+        listener.settimeout(10)
+        with running("status", "--jobs", str(jobs), *flag) as client:
+            connection, _ = listener.accept()
+            with connection:
+                connection.send(b"what?")
+            assert client.wait() == 1
+    assert "not_answering" in "\n".join(client.lines)
+
+
+def test_a_wrong_configuration_exits_2(tmp_path: Path) -> None:
+    jobs = tmp_path / "jobs.toml"
+    jobs.write_text("[broute\n")
+    with running("status", "--jobs", str(jobs)) as client:
+        assert client.wait() == 2
+        assert len(client.errors) == 1

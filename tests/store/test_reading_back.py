@@ -1,0 +1,180 @@
+"""Looking into a database from outside: right, quick, and without a trace."""
+
+import os
+import sqlite3
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from fakes import FakeClock
+
+from kei.errors import StoreError
+from kei.reading import Reading, Summary
+from kei.store import reading_back
+from kei.store.database import Database
+from kei.store.queue import Kind, UploadQueue
+from kei.store.reading_back import Contents, Waiting, look_into
+
+T0 = 1_790_000_000_000
+NONE_WAITING = Waiting(0, None, 0)
+READINGS, SUMMARIES = ("server", Kind.READINGS), ("server", Kind.SUMMARIES)
+
+
+def e7(time_ms: int, value: str = "512") -> Reading:
+    return Reading(time_ms, "BR", "E7", Decimal(value), "x")
+
+
+def summary(start_ms: int) -> Summary:
+    one = Decimal(1)
+    return Summary(start_ms, "BR", "E7", one, one, one, 1)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "kei.db"
+
+
+def last(path: Path) -> tuple[Reading, ...]:
+    return look_into(path, [], FakeClock()).last
+
+
+def test_a_file_that_does_not_exist_yet_has_nothing_and_is_not_made(tmp_path: Path) -> None:
+    missing = tmp_path / "nowhere" / "kei.db"
+    assert look_into(missing, [READINGS], FakeClock()) == Contents((), (NONE_WAITING,))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_without_tables_has_nothing(path: Path) -> None:
+    path.touch()
+    assert look_into(path, [READINGS], FakeClock()) == Contents((), (NONE_WAITING,))
+
+
+def test_the_newest_reading_of_each_series_is_found(database: Database, path: Path) -> None:
+    other = Reading(T0, "A1", "T1", Decimal("21.53"), "7")
+    database.add_readings([e7(T0 + 2), e7(T0 + 3, "-4"), e7(T0 + 1), other])
+    assert last(path) == (e7(T0 + 3, "-4"), other)
+
+
+def test_of_two_readings_of_the_same_time_the_later_one_counts(
+    database: Database, path: Path
+) -> None:
+    database.add_readings([e7(T0, "1"), e7(T0, "2")])
+    assert last(path) == (e7(T0, "2"),)
+
+
+@pytest.mark.parametrize("values", [("1", "1.50"), ("1.50", "1")])
+def test_a_series_that_changes_its_decimals_is_one_series(
+    database: Database, path: Path, values: tuple[str, str]
+) -> None:
+    database.add_readings([e7(T0, values[0]), e7(T0 + 1, values[1])])
+    (found,) = last(path)
+    assert str(found.value) == values[1]
+
+
+def test_last_values_come_from_the_index(database: Database, path: Path) -> None:
+    database.add_readings([e7(T0)])
+    with sqlite3.connect(path) as connection:
+        steps = connection.execute(
+            f"EXPLAIN QUERY PLAN {reading_back._LAST_OF_SERIES}", (1,)
+        ).fetchall()
+    connection.close()
+    assert [step[3] for step in steps] == [
+        "SEARCH readings USING INDEX readings_series_time (series_id=?)"
+    ]
+
+
+def test_what_waits_is_counted_for_each_target(database: Database, path: Path) -> None:
+    queue = UploadQueue(database)
+    database.add_readings([e7(T0)])
+    for name, kind in (READINGS, SUMMARIES, ("other", Kind.READINGS)):
+        queue.register(name, kind, None)
+    database.add_readings([e7(T0 + n) for n in (5, 4, 3)])
+    database.add_summaries([summary(T0)])
+    queue.advance("other", Kind.READINGS, 2)
+    found = look_into(path, [READINGS, SUMMARIES, ("other", Kind.READINGS)], FakeClock())
+    assert found.waiting == (Waiting(3, T0 + 5, 0), Waiting(1, T0, 0), Waiting(2, T0 + 4, 0))
+
+
+def test_what_was_set_aside_is_counted(database: Database, path: Path) -> None:
+    queue = UploadQueue(database)
+    queue.register(*READINGS, None)
+    queue.register("other", Kind.READINGS, None)
+    database.add_readings([e7(T0), e7(T0 + 1)])
+    queue.set_aside(*READINGS, queue.pending(*READINGS, 1), "status 400")
+    found = look_into(path, [READINGS, ("other", Kind.READINGS)], FakeClock())
+    assert found.waiting == (Waiting(1, T0 + 1, 1), Waiting(2, T0, 0))
+
+
+def test_nothing_waits_for_a_target_that_no_kei_has_known(database: Database, path: Path) -> None:
+    database.add_readings([e7(T0)])
+    assert look_into(path, [READINGS], FakeClock()).waiting == (NONE_WAITING,)
+
+
+def test_looking_leaves_no_files_behind(database: Database, path: Path) -> None:
+    database.add_readings([e7(T0)])
+    database.close()
+    before = {file: file.stat().st_mtime_ns for file in path.parent.iterdir()}
+    assert last(path) == (e7(T0),)
+    assert {file: file.stat().st_mtime_ns for file in path.parent.iterdir()} == before
+
+
+def test_readings_that_only_the_log_has_are_found(database: Database, path: Path) -> None:
+    database.add_readings([e7(T0)])
+    crashed = path.parent / "crashed"
+    crashed.mkdir()
+    for name in ("kei.db", "kei.db-wal"):
+        (crashed / name).write_bytes((path.parent / name).read_bytes())
+    assert last(crashed / "kei.db") == (e7(T0),)
+
+
+def test_a_writer_in_the_middle_of_a_change_is_not_waited_for(
+    database: Database, path: Path
+) -> None:
+    database.add_readings([e7(T0)])
+    with database.transaction() as connection:
+        connection.execute("DELETE FROM readings")
+        assert last(path) == (e7(T0),)
+
+
+def test_a_writer_does_not_wait_for_whoever_looks(database: Database, path: Path) -> None:
+    database.add_readings([e7(T0)])
+    database.sync()
+    reader = reading_back._connect(path)
+    rows = reader.execute("SELECT * FROM readings")
+    database.add_readings([e7(T0 + 1)])
+    database.sync()
+    assert len(rows.fetchall()) == 1
+    reader.close()
+
+
+def test_a_path_may_have_any_characters(tmp_path: Path) -> None:
+    path = tmp_path / "100% ?mode=rw#[家]" / "kei.db"
+    database = Database.open(path, FakeClock())
+    database.add_readings([e7(T0)])
+    assert last(path) == (e7(T0),)
+    database.close()
+
+
+@pytest.mark.parametrize("content", [b"no database at all" * 100, os.urandom(8192)])
+def test_a_damaged_file_is_a_store_error_that_names_it(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match=r"kei\.db: "):
+        last(path)
+
+
+def test_a_folder_in_place_of_the_file_is_a_store_error(path: Path) -> None:
+    path.mkdir()
+    with pytest.raises(StoreError, match=r"kei\.db: "):
+        last(path)
+
+
+def test_a_count_that_takes_too_long_is_given_up(database: Database, path: Path) -> None:
+    class Racing(FakeClock):
+        def monotonic(self) -> float:
+            self.advance(reading_back.LIMIT_S + 1)
+            return super().monotonic()
+
+    UploadQueue(database).register(*READINGS, None)
+    database.add_readings([e7(T0 + n) for n in range(5000)])
+    with pytest.raises(StoreError, match="interrupted"):
+        look_into(path, [READINGS], Racing())
