@@ -17,6 +17,9 @@ class Clock(Protocol):
     def monotonic(self) -> float:
         """Return seconds that never go back; only differences mean something."""
 
+    def wait_s(self, seconds: float) -> float:
+        """Return how long a thread has to sleep for so much time to pass on this clock, seconds."""
+
     @property
     def zone(self) -> tzinfo:
         """The local time zone, in which the files are written."""
@@ -35,6 +38,10 @@ class SystemClock:
     def monotonic(self) -> float:
         """Return seconds that never go back; only differences mean something."""
         return time.monotonic()
+
+    def wait_s(self, seconds: float) -> float:
+        """Return the same, at least 0."""
+        return max(0.0, seconds)
 
     @property
     def zone(self) -> tzinfo:

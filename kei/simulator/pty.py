@@ -137,9 +137,9 @@ class Simulator:
                 self._serve(events)
 
     def _patience(self, now: float) -> float:
-        """Return how long nothing needs doing, seconds."""
+        """Return how long nothing needs doing, in the machine's own seconds."""
         due = self._dongle.next_due()
-        wait = _LONGEST_WAIT_S if due is None else max(0.0, due - now)
+        wait = _LONGEST_WAIT_S if due is None else self._clock.wait_s(due - now)
         return wait if self._client else min(wait, _LOOK_FOR_CLIENT_S)
 
     def _look_for_client(self) -> None:

@@ -134,7 +134,8 @@ class Link:
         """
         while True:
             try:
-                heard = self._inbox.get(timeout=max(0.0, deadline - self._clock.monotonic()))
+                left_s = self._clock.wait_s(deadline - self._clock.monotonic())
+                heard = self._inbox.get(timeout=left_s)
             except Empty:
                 heard = None
             self._check()

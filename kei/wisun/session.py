@@ -127,7 +127,7 @@ class Session:
         """
         deadline = self._clock.monotonic() + budget_s
         self._check_ready()
-        if not self._lock.acquire(budget_s):
+        if not self._lock.acquire(self._clock.wait_s(budget_s)):
             raise RetryLater("the session is busy")
         try:
             self._check_ready()
@@ -325,7 +325,7 @@ class Session:
         return Outcome.FAILED
 
     def _join(self) -> Outcome:
-        self._stop.wait(max(0.0, self._rest_until - self._clock.monotonic()))
+        self._sleep(self._rest_until - self._clock.monotonic())
         network = self._networks[0]
         self._exchange.network = network
         if bringup.join(self._link, network):
@@ -384,7 +384,7 @@ class Session:
                 if patience_s <= 0:
                     self._report(Outcome.CLOSED, EventNumber.LIFETIME_EXPIRED)
                     continue
-            self._wake.wait(patience_s)
+            self._wake.wait(None if patience_s is None else self._clock.wait_s(patience_s))
             self._wake.clear()
         raise Stopping("kei is being stopped")
 
@@ -434,10 +434,14 @@ class Session:
 
     def _pause(self, pause: Pause) -> None:
         if pause is Pause.SHORT:
-            self._stop.wait(PORT_PAUSE_S)
+            self._sleep(PORT_PAUSE_S)
         elif pause is Pause.GROWING:
-            self._stop.wait(self._backoff_s * self._rng.uniform(0.5, 1.0))
+            self._sleep(self._backoff_s * self._rng.uniform(0.5, 1.0))
             self._backoff_s = min(BACKOFF_MAX_S, self._backoff_s * 2)
+
+    def _sleep(self, seconds: float) -> None:
+        """Do nothing for so long, or until `stop`."""
+        self._stop.wait(self._clock.wait_s(seconds))
 
     def _rest(self) -> None:
         self._rest_until = self._clock.monotonic() + REST_AFTER_LEAVING_S

@@ -5,10 +5,10 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
+from fakes import FastClock
 from programs import BROUTE_ID, BROUTE_PWD
 from session_bench import FAST, Bench, Listener, Memory, Recording
 
-from kei.clock import SystemClock
 from kei.secret import Secret
 from kei.simulator.options import parse_sim_port
 from kei.simulator.pty import Simulator
@@ -25,9 +25,13 @@ def start() -> Iterator[Start]:
     benches: list[tuple[Bench, list[threading.Thread]]] = []
 
     def start_one(
-        options: str = "", *, memory: Memory | None = None, password: str = BROUTE_PWD
+        options: str = "",
+        *,
+        memory: Memory | None = None,
+        password: str = BROUTE_PWD,
+        speed: float = 10.0,
     ) -> Bench:
-        clock = SystemClock()
+        clock = FastClock(speed)
         simulator = Simulator(parse_sim_port(FAST + options), clock=clock)
         sent = bytearray()
 
