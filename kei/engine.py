@@ -320,6 +320,7 @@ def _session_state(status: SessionStatus) -> SessionState:
         rssi_dbm=None if lqi is None else rssi_dbm(lqi),
         answered=status.answered,
         missed=status.missed,
+        held_back=status.held_back,
         ignored_frames=status.ignored_frames,
     )
 

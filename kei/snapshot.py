@@ -29,6 +29,7 @@ class SessionState:
         rssi_dbm: the same as received power.
         answered: requests since the start.
         missed: requests since the start that got no answer.
+        held_back: requests since the start that could not be sent.
         ignored_frames: late, double, foreign and damaged ones since the start.
     """
 
@@ -43,6 +44,7 @@ class SessionState:
     rssi_dbm: float | None
     answered: int
     missed: int
+    held_back: int
     ignored_frames: int
 
 

@@ -67,5 +67,8 @@ class Recording:
         self._sent += data
         self._inner.write(data)
 
+    def shared_with(self) -> tuple[str, ...]:
+        return self._inner.shared_with()
+
     def close(self) -> None:
         self._inner.close()

@@ -26,6 +26,7 @@ SESSION = SessionState(
     rssi_dbm=-42.4,
     answered=1100,
     missed=3,
+    held_back=4,
     ignored_frames=1,
 )
 OUTLET = OutletStatus(written=1102, waiting=0, dropped=0, fault=None)

@@ -56,7 +56,7 @@ def _meter(session: SessionState) -> Iterator[str]:
     heard = session.lqi is not None
     signal = f"LQI {session.lqi}, {session.rssi_dbm} dBm" if heard else unknown
     yield from _labelled("signal", [signal])
-    counts = f"{session.answered} answered, {session.missed} missed"
+    counts = f"{session.answered} answered, {session.missed} missed, {session.held_back} held back"
     yield from _labelled("requests", [f"{counts}, {session.ignored_frames} frames ignored"])
 
 

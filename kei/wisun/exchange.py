@@ -10,6 +10,7 @@ from kei.clock import Clock
 from kei.echonet.frame import METER, Esv, Frame, Property, decode, get_request
 from kei.errors import Malformed
 from kei.wisun.bringup import Network
+from kei.wisun.gate import Gate
 from kei.wisun.link import CommandRefused, Link, Received
 from kei.wisun.skstack import (
     ECHONET_PORT,
@@ -46,6 +47,25 @@ class Answer:
     refused: frozenset[int]
 
 
+@dataclass(frozen=True, slots=True)
+class _Awaited:
+    """What an answer has to be like to be ours."""
+
+    tids: frozenset[int]
+    epcs: frozenset[int]
+
+    def matches(self, frame: Frame) -> bool:
+        return (
+            frame.esv in (Esv.GET_RES, Esv.GET_SNA)
+            and frame.tid in self.tids
+            and frame.seoj == METER
+            and {item.epc for item in frame.properties} <= self.epcs
+        )
+
+
+_NOTHING = _Awaited(frozenset(), frozenset())
+
+
 class Exchange:
     """The meter's side of the conversation.
 
@@ -54,15 +74,17 @@ class Exchange:
 
     Args:
         link: over which to talk.
+        gate: says when not to.
         clock: for deadlines and the time of answers.
         rng: for the first TID, so that a late answer to an earlier run is not taken for ours.
     """
 
-    def __init__(self, link: Link, clock: Clock, rng: random.Random) -> None:
+    def __init__(self, link: Link, gate: Gate, clock: Clock, rng: random.Random) -> None:
         self._link = link
+        self._gate = gate
         self._clock = clock
         self._tid = rng.randrange(0x10000)
-        self._awaited: frozenset[int] = frozenset()
+        self._awaited = _NOTHING
         self.network: Network | None = None
         self.side = False
         self.notifications: deque[Received] = deque(maxlen=NOTIFICATIONS_MAX)
@@ -80,7 +102,7 @@ class Exchange:
             the answer, the good values of a partial one too; None if none came.
 
         Raises:
-            CommandRefused: the dongle refuses to send.
+            CommandRefused: the dongle refuses to send, to the last.
             KeiError: the port or the session was lost, or kei is being stopped.
         """
         budget_s = max(0.0, deadline - self._clock.monotonic())
@@ -88,48 +110,66 @@ class Exchange:
         try_s = min(LONGEST_TRY_S, budget_s / planned)
         tids: frozenset[int] = frozenset()
         try:
-            for _ in range(MOST_TRIES):
+            for number in range(1, MOST_TRIES + 1):
+                if not self._may_send(deadline):
+                    break
                 self._tid = (self._tid + 1) & 0xFFFF
                 tids |= {self._tid}
-                self._awaited = tids
-                received = self._converse(get_request(self._tid, epcs), try_s)
-                if received is not None:
-                    return _answer(received)
+                self._awaited = _Awaited(tids, frozenset(epcs))
+                outcome = self._converse(get_request(self._tid, epcs), try_s)
+                if isinstance(outcome, Received):
+                    return _answer(outcome)
                 # Tries that failed at once leave time for more than were planned.
-                if self._clock.monotonic() + try_s / 2 > deadline:
+                is_last = number == MOST_TRIES or self._clock.monotonic() + try_s / 2 > deadline
+                if is_last and outcome is not None:
+                    raise CommandRefused("SKSENDTO", outcome.code)
+                if is_last:
                     break
         finally:
-            self._awaited = frozenset()
+            self._awaited = _NOTHING
         return None
+
+    def _may_send(self, deadline: float) -> bool:
+        """Wait while the dongle renews the session; tell whether that was over in time."""
+        while self._gate.is_renewing:
+            if self._link.next(deadline) is None:
+                return False
+        return True
 
     def confirm(self, infc: Frame) -> None:
         """Answer a confirmed notification (INFC) with INFC_Res: the same EPCs without data."""
+        if not self._may_send(self._clock.monotonic() + LONGEST_TRY_S):
+            return
         properties = tuple(Property(item.epc) for item in infc.properties)
         self._send(Frame(infc.tid, infc.deoj, infc.seoj, Esv.INFC_RES, properties))
         for heard in self._link.heard(AFTERMATH_S):
             if isinstance(heard, Ok | Fail):
                 return
 
-    def _converse(self, frame: Frame, try_s: float) -> Received | None:
-        """Send one frame and wait for its answer; the dongle's own OK has to come, too."""
+    def _converse(self, frame: Frame, try_s: float) -> Received | Fail | None:
+        """Send one frame and wait for its answer; the dongle's own OK has to come, too.
+
+        Returns:
+            the answer, how the dongle refused, or None where nothing came.
+        """
         self._send(frame)
         deadline = self._clock.monotonic() + try_s
-        received, taken = None, False
+        received, refused, taken = None, None, False
         while (heard := self._link.next(deadline)) is not None:
+            soon = min(deadline, self._clock.monotonic() + AFTERMATH_S)
             match heard:
                 case Received():
-                    received = heard
-                    deadline = min(deadline, self._clock.monotonic() + AFTERMATH_S)
+                    received, deadline = heard, soon
                 case Ok():
                     taken = True
-                case Fail(code):
-                    raise CommandRefused("SKSENDTO", code)
+                case Fail():
+                    refused, deadline = heard, soon
                 case Event(EventNumber.SENT, _, SendResult.FAILED):
                     log.debug("send_failed")
-                    deadline = min(deadline, self._clock.monotonic() + AFTERMATH_S)
-            if received and taken:
+                    deadline = soon
+            if received and (taken or refused):
                 break
-        return received
+        return received or refused
 
     def _send(self, frame: Frame) -> None:
         assert self.network is not None, "nobody asks before a network is known"
@@ -154,12 +194,8 @@ class Exchange:
         if frame.esv in (Esv.INF, Esv.INFC):
             self.notifications.append(received)
             return None
-        if (
-            frame.esv in (Esv.GET_RES, Esv.GET_SNA)
-            and frame.tid in self._awaited
-            and frame.seoj == METER
-        ):
-            self._awaited = frozenset()  # the same answer again is none
+        if self._awaited.matches(frame):
+            self._awaited = _NOTHING  # the same answer again is none
             return received
         self.ignored += 1
         log.debug("frame_ignored", reason="not awaited", tid=frame.tid, esv=frame.esv.name)

@@ -80,6 +80,11 @@ class Link:
         """Whether there is a port to talk over."""
         return self._transport is not None
 
+    def shared_with(self) -> tuple[str, ...]:
+        """Return the other processes that have the port open, as `name (pid 123)`."""
+        transport = self._transport
+        return () if transport is None else transport.shared_with()
+
     def on_data(self, data: bytes) -> None:
         """Take bytes from the port (reader thread)."""
         for message in self._parser.feed(data):

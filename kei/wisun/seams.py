@@ -42,6 +42,7 @@ class Status:
         lqi: link quality of the meter's last frame, 0..255; None if no frame told it.
         answered: requests since the start that the meter answered.
         missed: requests since the start that it did not answer.
+        held_back: requests since the start that could not be put to it.
         ignored_frames: late, double, foreign and damaged ones since the start.
         noise_lines: lines of the dongle since the start that mean nothing.
     """
@@ -53,6 +54,7 @@ class Status:
     lqi: int | None
     answered: int
     missed: int
+    held_back: int
     ignored_frames: int
     noise_lines: int
 

@@ -8,7 +8,6 @@ A lock makes sure that one conversation with the dongle is in progress at a time
 import logging
 import random
 import threading
-from collections import deque
 
 import structlog
 
@@ -17,28 +16,28 @@ from kei.echonet.frame import METER, Esv
 from kei.errors import KeiError, NotReady, PortLost, RejoinNeeded, RetryLater, Stopping
 from kei.faults import Faults
 from kei.wisun import bringup
-from kei.wisun.bringup import Dongle, Network
+from kei.wisun.bringup import Dongle
+from kei.wisun.candidates import Candidates
 from kei.wisun.exchange import Answer, Exchange
+from kei.wisun.gate import Gate
 from kei.wisun.link import CommandRefused, Heard, Link, NoReply, Received
 from kei.wisun.seams import Listener, Memory, OpenPort, Settings, Status
 from kei.wisun.skstack import Datagram, Event, EventNumber, Message, rssi_dbm
 from kei.wisun.states import TRANSITIONS, Outcome, Pause, State
+from kei.wisun.tally import Tally
 from kei.wisun.turns import Turns
 
 log = structlog.stdlib.get_logger("kei.session")
 
 SCAN_DURATIONS = (4, 5, 6, 7)  # 4.8, 9.2, 18 and 36 s over all channels
-JOIN_FAILURES_UNTIL_RESCAN = 2
 REST_AFTER_LEAVING_S = 10.0  # a join at once after SKTERM fails (field experience)
-FIRST_ANSWER_TIMEOUT_S = 20.0
+FIRST_ANSWER_TIMEOUT_S = 20.0  # two tries; for each of two questions
 MISSES_UNTIL_PROBE = 3
 PROBE_EPCS = (0x80,)  # operation status: every device has it (super class, required)
 PROBE_TIMEOUT_S = 10.0  # two tries; weak links answer within 6 s
-REAUTHENTICATION_S = 75.0  # EVENT 29 to 25: median 2 s, longest seen 42 s
-LIMIT_S = 3660.0  # the limit is on the sum of an hour (ARIB STD-T108): EVENT 33 was missed
-PORT_PAUSE_S = 2.0
+WRONG_ARGUMENTS = (5, 6)  # FAIL ER05 and ER06: their number, their form
+SHORT_PAUSE_S = 2.0
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 2.0, 600.0
-NETWORK_KEY = "broute.network"
 
 
 class Session:
@@ -65,13 +64,14 @@ class Session:
     ) -> None:
         self._settings = settings
         self._open_port = open_port
-        self._memory = memory
         self._listener = listener
         self._clock = clock
         self._rng = rng
         self._faults = Faults(log, clock)
         self._link = Link(clock, self._on_message)
-        self._exchange = Exchange(self._link, clock, rng)
+        self._gate = Gate(clock)
+        self._exchange = Exchange(self._link, self._gate, clock, rng)
+        self._tally = Tally()
         self._lock = Turns()
         self._stop = threading.Event()
         self._wake = threading.Event()
@@ -79,15 +79,10 @@ class Session:
         self._turned = clock.monotonic()  # when it was joined, or was no more
         self._trouble: Outcome | None = None
         self._dongle: Dongle | None = None
-        self._networks: deque[Network] = deque()
+        self._candidates = Candidates(memory)
         self._first: Answer | None = None
-        self._join_failures = 0
         self._backoff_s = BACKOFF_FIRST_S
         self._rest_until = 0.0
-        self._held_since: float | None = None
-        self._limited_since: float | None = None
-        self._misses_in_a_row = 0
-        self._answered = self._missed = 0
 
     # ------------------------------------------------------------------ for everybody
 
@@ -104,8 +99,9 @@ class Session:
             network=self._exchange.network,
             dongle=self._dongle,
             lqi=self._exchange.lqi,
-            answered=self._answered,
-            missed=self._missed,
+            answered=self._tally.answered,
+            missed=self._tally.missed,
+            held_back=self._tally.held_back,
             ignored_frames=self._exchange.ignored,
             noise_lines=self._link.noise_lines,
         )
@@ -128,20 +124,22 @@ class Session:
         deadline = self._clock.monotonic() + budget_s
         self._check_ready()
         if not self._lock.acquire(self._clock.wait_s(budget_s)):
+            self._tally.miss(asked=False)
             raise RetryLater("the session is busy")
+        reason = "nothing came in time"
         try:
             self._check_ready()
             answer = self._exchange.ask(epcs, deadline)
         except (CommandRefused, PortLost, RejoinNeeded) as error:
-            answer = None
-            log.debug("request_broken", reason=str(error))
+            answer, reason = None, str(error)
         finally:
             self._lock.release()
         if answer is None:
-            self._count_miss()
-            raise RetryLater(f"no answer to {' '.join(f'{epc:02X}' for epc in epcs)}")
-        self._answered += 1
-        self._misses_in_a_row = 0
+            self._tally.miss(asked=True)
+            if self._is_silent:
+                self._wake.set()
+            raise RetryLater(f"no answer to {' '.join(f'{epc:02X}' for epc in epcs)}: {reason}")
+        self._tally.answer()
         return answer
 
     def stop(self) -> None:
@@ -175,22 +173,18 @@ class Session:
     def _check_ready(self) -> None:
         if self._stop.is_set():
             raise Stopping("kei is being stopped")
+        reason = None
         if not self.is_joined:
-            raise NotReady("not joined")
-        if self._held_since is not None:
-            raise NotReady("the dongle is renewing its authentication")
-        if self._is_limited():
-            raise NotReady("the dongle's transmission time is used up for this hour")
+            reason = "not joined"
+        elif self._gate.is_limited:
+            reason = "the dongle's transmission time is used up for this hour"
+        if reason is not None:
+            self._tally.hold_back()
+            raise NotReady(reason)
 
-    def _is_limited(self) -> bool:
-        since = self._limited_since
-        return since is not None and self._clock.monotonic() < since + LIMIT_S
-
-    def _count_miss(self) -> None:
-        self._missed += 1
-        self._misses_in_a_row += 1
-        if self._misses_in_a_row >= MISSES_UNTIL_PROBE:
-            self._wake.set()
+    @property
+    def _is_silent(self) -> bool:
+        return self._tally.misses_in_a_row >= MISSES_UNTIL_PROBE
 
     # ------------------------------------------------------------------ reader's thread
 
@@ -206,16 +200,10 @@ class Session:
         return message
 
     def _on_event(self, number: int) -> None:
+        self._gate.take(number)
         match number:
             case EventNumber.LIFETIME_EXPIRED:
-                self._held_since = self._clock.monotonic()
                 self._wake.set()
-            case EventNumber.JOINED:
-                self._held_since = None
-            case EventNumber.LIMIT_ON | EventNumber.LIMIT_OFF:
-                limited = number == EventNumber.LIMIT_ON
-                self._limited_since = self._clock.monotonic() if limited else None
-                log.warning("transmission_limit", active=limited)
             case (
                 EventNumber.JOIN_FAILED
                 | EventNumber.PEER_CLOSED
@@ -266,8 +254,18 @@ class Session:
                 self._faults.raised("port_lost", reason=str(error))
                 return Outcome.PORT_LOST
             except (CommandRefused, NoReply, RejoinNeeded) as error:
-                self._faults.raised("dongle_failing", state=self._state.value, reason=str(error))
+                self._faults.raised(
+                    "dongle_failing", state=self._state.value, reason=self._why(error)
+                )
                 return Outcome.BROKEN
+
+    def _why(self, error: KeiError) -> str:
+        """Return what a person needs to know of a dongle that does not do what it should."""
+        if isinstance(error, NoReply) and (others := self._link.shared_with()):
+            return f"{error}; the port is also used by {', '.join(others)}"
+        if isinstance(error, CommandRefused) and error.code in WRONG_ARGUMENTS:
+            return f'{error}; is broute.dongle right? "auto" finds out by itself'
+        return str(error)
 
     def _open(self) -> Outcome:
         self._link.detach()
@@ -296,10 +294,7 @@ class Session:
         assert self._dongle is not None, "OPEN comes before SETUP"
         settings = self._settings
         bringup.set_up(self._link, self._dongle.dialect, settings.broute_id, settings.broute_pwd)
-        self._join_failures = 0
-        remembered = self._remembered()
-        self._networks = deque([remembered] if remembered else [])
-        return Outcome.KNOWN if remembered else Outcome.DONE
+        return Outcome.KNOWN if self._candidates.recall() else Outcome.DONE
 
     def _scan(self) -> Outcome:
         assert self._dongle is not None, "OPEN comes before SCAN"
@@ -307,7 +302,7 @@ class Session:
             log.debug("scan_started", duration=duration)
             found = bringup.scan(self._link, self._clock, self._dongle.dialect, duration)
             if found:
-                self._networks = deque(found)
+                self._candidates.replace(found)
                 self._faults.ended("meter_not_found")
                 before = self._exchange.network
                 known = before is not None and before.mac == found[0].mac
@@ -326,14 +321,14 @@ class Session:
 
     def _join(self) -> Outcome:
         self._sleep(self._rest_until - self._clock.monotonic())
-        network = self._networks[0]
+        network = self._candidates.current
         self._exchange.network = network
+        self._gate.open()
         if bringup.join(self._link, network):
             # Joined but silent happens: only an answer proves the session.
-            deadline = self._clock.monotonic() + FIRST_ANSWER_TIMEOUT_S
-            self._first = self._exchange.ask(self._settings.first_epcs, deadline)
+            self._first = self._first_answer()
             if self._first is not None:
-                self._settle_in(network)
+                self._settle_in()
                 return Outcome.DONE
             bringup.leave(self._link)
             self._rest()
@@ -341,20 +336,21 @@ class Session:
             "join_failed",
             hint="check the B-route password; another device may hold the meter's only session",
         )
-        self._networks.rotate(-1)
-        self._join_failures += 1
-        if self._join_failures < JOIN_FAILURES_UNTIL_RESCAN:
-            return Outcome.FAILED
-        self._remember(None)
-        return Outcome.GIVEN_UP
+        return Outcome.GIVEN_UP if self._candidates.failed() else Outcome.FAILED
 
-    def _settle_in(self, network: Network) -> None:
-        self._remember(network)
-        self._join_failures = 0
+    def _first_answer(self) -> Answer | None:
+        """Ask what is needed first; if need be less, as some meters answer one property only."""
+        for epcs in (self._settings.first_epcs, PROBE_EPCS):
+            deadline = self._clock.monotonic() + FIRST_ANSWER_TIMEOUT_S
+            if (answer := self._exchange.ask(epcs, deadline)) is not None:
+                return answer
+        return None
+
+    def _settle_in(self) -> None:
+        network = self._candidates.current
+        self._candidates.joined()
         self._backoff_s = BACKOFF_FIRST_S
-        self._held_since = None
-        self._limited_since = None
-        self._misses_in_a_row = 0
+        self._tally.forgive()
         lqi = network.lqi if self._exchange.lqi is None else self._exchange.lqi
         log.info(
             "session_joined",
@@ -369,21 +365,18 @@ class Session:
         """Hand on what the meter says, until the session is lost."""
         first, self._first = self._first, None
         if first is not None:
-            self._listener.joined(self._networks[0].mac, first)
+            self._listener.joined(self._candidates.current.mac, first)
         while not self._stop.is_set():
             while self._exchange.notifications:
                 self._notify(self._exchange.notifications.popleft())
-            silent = self._misses_in_a_row >= MISSES_UNTIL_PROBE and self._held_since is None
-            if silent and self._trouble is None:
+            if self._is_silent and not self._gate.is_renewing and self._trouble is None:
                 self._probe()
             if self._trouble is not None:
                 return self._trouble
-            patience_s = None
-            if (held_since := self._held_since) is not None:
-                patience_s = held_since + REAUTHENTICATION_S - self._clock.monotonic()
-                if patience_s <= 0:
-                    self._report(Outcome.CLOSED, EventNumber.LIFETIME_EXPIRED)
-                    continue
+            patience_s = self._gate.patience_s()
+            if patience_s is not None and patience_s <= 0:
+                self._report(Outcome.CLOSED, EventNumber.LIFETIME_EXPIRED)
+                continue
             self._wake.wait(None if patience_s is None else self._clock.wait_s(patience_s))
             self._wake.clear()
         raise Stopping("kei is being stopped")
@@ -397,17 +390,17 @@ class Session:
         except (CommandRefused, PortLost, RejoinNeeded) as error:
             answered = False
             log.debug("probe_broken", reason=str(error))
-        self._misses_in_a_row = 0
+        self._tally.forgive()
         if not answered:
             self._report(Outcome.SILENT)
 
     def _notify(self, received: Received) -> None:
         """Hand on what the meter sent by itself, and confirm it if the meter asks for that."""
         frame = received.frame
-        if frame.seoj != METER:
+        if frame.seoj == METER:
+            self._listener.notified(frame.properties, received.at_ms)
+        else:
             log.debug("instance_list", seoj=f"{frame.seoj:06X}")
-            return
-        self._listener.notified(frame.properties, received.at_ms)
         if frame.esv is not Esv.INFC:
             return
         try:
@@ -434,7 +427,7 @@ class Session:
 
     def _pause(self, pause: Pause) -> None:
         if pause is Pause.SHORT:
-            self._sleep(PORT_PAUSE_S)
+            self._sleep(SHORT_PAUSE_S)
         elif pause is Pause.GROWING:
             self._sleep(self._backoff_s * self._rng.uniform(0.5, 1.0))
             self._backoff_s = min(BACKOFF_MAX_S, self._backoff_s * 2)
@@ -445,17 +438,3 @@ class Session:
 
     def _rest(self) -> None:
         self._rest_until = self._clock.monotonic() + REST_AFTER_LEAVING_S
-
-    def _remembered(self) -> Network | None:
-        try:
-            text = self._memory.get_state(NETWORK_KEY)
-        except KeiError as error:
-            log.warning("memory_unreadable", key=NETWORK_KEY, reason=str(error))
-            return None
-        return Network.from_text(text) if text else None
-
-    def _remember(self, network: Network | None) -> None:
-        try:
-            self._memory.set_state(NETWORK_KEY, network.to_text() if network else "")
-        except KeiError as error:
-            log.warning("memory_unwritable", key=NETWORK_KEY, reason=str(error))

@@ -11,6 +11,7 @@ from typing import Protocol
 import serial
 import structlog
 
+from kei import ports
 from kei.errors import PortLost
 
 log = structlog.stdlib.get_logger("kei.wisun.transport")
@@ -24,6 +25,9 @@ class Transport(Protocol):
 
     def write(self, data: bytes) -> None:
         """Send all of these bytes; PortLost if the port does not take them."""
+
+    def shared_with(self) -> tuple[str, ...]:
+        """Return the other processes that have the port open, as `name (pid 123)`."""
 
     def close(self) -> None:
         """Give the port back; safe to call twice and from any thread but the reader's."""
@@ -78,6 +82,13 @@ class SerialTransport:
             # pyserial raises TypeError when another thread closed the port in the middle.
             raise PortLost(_reason(self._port, error)) from None
 
+    def shared_with(self) -> tuple[str, ...]:
+        """Return the other processes that have the port open, as `name (pid 123)`.
+
+        The lock keeps those out that ask for it; a terminal program does not.
+        """
+        return ports.holders(self._port)
+
     def close(self) -> None:
         """Give the port back; safe to call twice and from any thread but the reader's."""
         if self._closing.is_set():
@@ -121,11 +132,12 @@ def _reason(port: str, error: Exception) -> str:
     """Return one line for a person: what is wrong with the port and what to do."""
     number = getattr(error, "errno", None)
     if number == errno.ENOENT:
-        return f"{port}: no such device; is the dongle plugged in? see /dev/serial/by-id/"
+        there = ", ".join(ports.known()) or "none"
+        return f"{port}: no such device; is the dongle plugged in? there is: {there}"
     if number == errno.EACCES:
         return f"{port}: permission denied; add the user to the group dialout and log in again"
     if number in (errno.EBUSY, errno.EAGAIN) or "exclusively lock" in str(error):
-        return f"{port}: in use by another program"
+        return f"{port}: {ports.busy(port)}"
     if number in (errno.EIO, errno.ENXIO, errno.ENODEV):
         return f"{port}: unplugged"
     return f"{port}: {error}"

@@ -99,14 +99,14 @@ def test_a_port_that_is_missing_is_told_at_once(tmp_path: Path) -> None:
     assert kei.lines == []
 
 
-def test_a_port_in_use_is_told_at_once(tmp_path: Path) -> None:
+def test_a_port_in_use_is_told_at_once_and_by_whom(tmp_path: Path) -> None:
     with simulator(tmp_path / "dongle"):
         jobs = write_jobs(tmp_path, str(tmp_path / "dongle"))
         with running("--jobs", str(jobs)) as holder:
             holder.wait_for_event("session_joined")
             with running("probe", "--jobs", str(jobs)) as kei:
                 kei.wait_for(lambda: kei.errors, 10, "the fault")
-                assert "in use by another program" in kei.errors[0]
+                assert f"(pid {holder.process.pid})" in kei.errors[0]
                 assert kei.stop() == 0
             assert holder.stop() == 0
 

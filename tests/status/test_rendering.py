@@ -33,7 +33,7 @@ def test_people_see_columns_that_line_up() -> None:
         "dongle     RL7023-DSS, firmware 1.5.2\n"
         "network    channel 33, PAN 8888\n"
         "signal     LQI 225, -42.4 dBm\n"
-        "requests   1100 answered, 3 missed, 1 frames ignored\n"
+        "requests   1100 answered, 3 missed, 4 held back, 1 frames ignored\n"
         "\n"
         "series     UNIT  SENSOR    VALUE             AGE\n"
         "           BR    E7         -512 W           4 s\n"

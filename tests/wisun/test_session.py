@@ -7,8 +7,8 @@ import pytest
 from programs import wait_until
 from session_bench import Bench, Memory
 
-from kei.errors import RetryLater
-from kei.wisun.session import NETWORK_KEY
+from kei.errors import NotReady, RetryLater
+from kei.wisun.candidates import NETWORK_KEY
 from kei.wisun.states import State
 
 Start = Callable[..., Bench]
@@ -111,7 +111,7 @@ def test_a_confirmed_notification_is_confirmed(start: Start) -> None:
     wait_until(lambda: infc_res in bench.sent, 5, "INFC_Res")
 
 
-@pytest.mark.parametrize("kind", ["drop", "wrong-tid", "garble", "txfail"])
+@pytest.mark.parametrize("kind", ["drop", "wrong-tid", "garble", "txfail", "fail"])
 def test_a_lost_answer_is_asked_for_again_within_the_budget(start: Start, kind: str) -> None:
     bench = start(f",fault={kind}@2")
     bench.wait_for_join()
@@ -146,12 +146,25 @@ def test_a_meter_that_falls_silent_is_joined_again(start: Start) -> None:
     assert 0xE7 in bench.session.get(POWER, 5).properties
 
 
-def test_requests_are_held_while_the_authentication_is_renewed(start: Start) -> None:
+def test_a_request_waits_while_the_authentication_is_renewed(start: Start) -> None:
     bench = start(",fault=expire@2")
     bench.wait_for_join()
-    bench.session.get(POWER, 5)
-    wait_until(lambda: _answers(bench), 10, "an answer after the renewal")
+    for _ in range(3):
+        assert 0xE7 in bench.session.get(POWER, 10).properties
     assert len(bench.listener.joins) == 1
+    assert bench.session.status().missed == 0
+
+
+def test_a_request_that_cannot_be_put_is_counted(start: Start) -> None:
+    bench = start(",fault=limit@2")
+    bench.wait_for_join()
+    with pytest.raises(RetryLater, match="nothing came"):
+        bench.session.get(POWER, 0.5)
+    with pytest.raises(NotReady, match="transmission time"):
+        bench.session.get(POWER, 0.5)
+    status = bench.session.status()
+    assert (status.missed, status.held_back) == (1, 1)
+    wait_until(lambda: _answers(bench), 10, "the end of the limit")
 
 
 def test_an_unplugged_dongle_is_opened_again_when_it_is_back(start: Start) -> None:
@@ -191,5 +204,5 @@ def test_two_threads_may_ask_at_once(start: Start) -> None:
 def _answers(bench: Bench) -> bool:
     try:
         return 0xE7 in bench.session.get(POWER, 2).properties
-    except RetryLater:
+    except (NotReady, RetryLater):
         return False

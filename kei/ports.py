@@ -1,0 +1,56 @@
+"""Who else has a serial port open, and which ports there are: for messages that help."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+_PROCESSES = Path("/proc")
+_BY_ID = Path("/dev/serial/by-id")
+
+
+def holders(port: str) -> tuple[str, ...]:
+    """Return the other processes that have a port open, as `name (pid 123)`.
+
+    Without root only those of the same user can be seen.
+
+    Args:
+        port: path of the device, or of a link to it.
+    """
+    device = os.path.realpath(port)
+    return tuple(_found(device))
+
+
+def busy(port: str) -> str:
+    """Return the words for who uses a port that is busy."""
+    found = holders(port)
+    if found:
+        return f"in use by {', '.join(found)}; stop it first"
+    return f"in use by another program; 'sudo fuser -v {port}' tells by which"
+
+
+def known() -> tuple[str, ...]:
+    """Return the ports that have a name which stays the same wherever they are plugged in."""
+    try:
+        return tuple(sorted(str(path) for path in _BY_ID.iterdir()))
+    except OSError:
+        return ()
+
+
+def _found(device: str) -> Iterator[str]:
+    for process in sorted(_PROCESSES.glob("[0-9]*"), key=lambda path: int(path.name)):
+        if process.name != str(os.getpid()) and _has_open(process, device):
+            yield f"{_name(process)} (pid {process.name})"
+
+
+def _has_open(process: Path, device: str) -> bool:
+    try:
+        return any(str(fd.readlink()) == device for fd in (process / "fd").iterdir())
+    except OSError:  # of another user, or gone meanwhile
+        return False
+
+
+def _name(process: Path) -> str:
+    try:
+        return (process / "comm").read_text(errors="replace").strip()
+    except OSError:
+        return "a process"

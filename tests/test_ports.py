@@ -1,0 +1,45 @@
+"""Who has a port open: told from /proc, of real processes and real pseudo terminals."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from programs import wait_until
+
+from kei import ports
+
+
+@pytest.fixture
+def terminal() -> str:
+    _master, slave = os.openpty()
+    return os.ttyname(slave)
+
+
+HOLD = "import sys; f = open(sys.argv[1], 'rb+', 0); print('open', flush=True); sys.stdin.read()"
+
+
+def test_another_process_is_named_with_its_pid(terminal: str, tmp_path: Path) -> None:
+    link = tmp_path / "dongle"
+    link.symlink_to(terminal)
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, terminal], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        try:
+            assert other.stdout is not None
+            other.stdout.readline()
+            (holder,) = ports.holders(str(link))
+            assert holder.endswith(f"(pid {other.pid})")
+            assert str(other.pid) in ports.busy(str(link))
+        finally:
+            other.kill()
+    wait_until(lambda: ports.holders(str(link)) == (), 5, "the end of the other process")
+
+
+def test_one_does_not_name_oneself(terminal: str) -> None:
+    assert ports.holders(terminal) == ()
+
+
+def test_where_nobody_can_be_seen_the_words_say_how_to_find_out(terminal: str) -> None:
+    assert f"sudo fuser -v {terminal}" in ports.busy(terminal)
