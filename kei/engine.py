@@ -46,7 +46,6 @@ STATUS = "status"  # name of a thread
 UPLOADS_AT_ONCE = 16  # threads start when needed; targets that a reload adds need theirs, too
 STATUS_LIMIT_S = 0.5  # by then the name of its socket is free for another engine
 JOBS_LIMIT_S = 1.0  # after that a job that still runs is an upload, and loses nothing
-_ANY_LOG = Log(LogLevel.INFO, None, None)
 _ANY_SUMMARY = Summary(86_400)
 
 
@@ -211,7 +210,14 @@ class Engine:
             clock=self._clock,
             on_joined=self._ask_everything,
         )
-        line = build_line(broute, self._database, self._source, clock=self._clock, rng=self._rng)
+        line = build_line(
+            broute,
+            self._database,
+            self._source,
+            clock=self._clock,
+            rng=self._rng,
+            transcript=self.config.log.transcript,
+        )
         self._session = line.session
         if line.simulator is not None:
             self._bodies[SIMULATOR] = line.simulator
@@ -336,15 +342,11 @@ def _hidden(text: str | None) -> str | None:
 
 def _without_effect(config: Config) -> list[str]:
     """Return the settings that are checked already, but that this version does nothing with."""
-    found = []
-    if config.serial:
-        found.append("serial")
-    if config.log.transcript is not None:
-        found.append("log.transcript")
-    return found
+    return ["serial"] if config.serial else []
 
 
 def _skeleton(config: Config) -> Config:
     """Return the configuration without what can be changed while the session goes on."""
     broute = replace(config.broute, requests=()) if config.broute else None
-    return replace(config, broute=broute, summary=_ANY_SUMMARY, upload=(), log=_ANY_LOG)
+    log_ = Log(LogLevel.INFO, None, config.log.transcript)
+    return replace(config, broute=broute, summary=_ANY_SUMMARY, upload=(), log=log_)

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from kei.clock import Clock
@@ -10,6 +11,7 @@ from kei.meter_source import FIRST_EPCS
 from kei.wisun.dialects import DIALECTS
 from kei.wisun.seams import Listener, Memory, Settings
 from kei.wisun.session import Session
+from kei.wisun.transcript import Transcript
 from kei.wisun.transport import OnData, OnLost, SerialTransport, Transport
 
 SIMULATED_PORT = "sim:"
@@ -41,7 +43,13 @@ class Line:
 
 
 def build_line(
-    broute: Broute, memory: Memory, listener: Listener, *, clock: Clock, rng: random.Random
+    broute: Broute,
+    memory: Memory,
+    listener: Listener,
+    *,
+    clock: Clock,
+    rng: random.Random,
+    transcript: Path | None = None,
 ) -> Line:
     """Build the way to the meter.
 
@@ -51,6 +59,7 @@ def build_line(
         listener: hears of joins and notifications.
         clock: wall and monotonic time.
         rng: for jitter.
+        transcript: file for everything that is said on the port; None for none.
 
     Raises:
         ConfigError: the options of a simulated port are wrong.
@@ -65,7 +74,10 @@ def build_line(
 
     dialect = DIALECTS.get(broute.dongle.value)
     settings = Settings(broute.broute_id, broute.broute_pwd, dialect, FIRST_EPCS)
-    return Line(Session(settings, open_port, memory, listener, clock=clock, rng=rng), simulator)
+    secrets = (broute.broute_id, broute.broute_pwd)
+    tap = None if transcript is None else Transcript(transcript, secrets, clock)
+    session = Session(settings, open_port, memory, listener, clock=clock, rng=rng, tap=tap)
+    return Line(session, simulator)
 
 
 def _simulate(broute: Broute, clock: Clock) -> tuple[str, Body]:

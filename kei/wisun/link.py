@@ -7,6 +7,7 @@ Threads: the transport's reader calls `on_data` and `on_lost`; everybody else ta
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
+from typing import Protocol
 
 from kei.clock import Clock
 from kei.echonet.frame import Frame
@@ -45,6 +46,16 @@ class Received:
 Heard = Message | Received
 
 
+class Tap(Protocol):
+    """Who is shown everything that is said on the port; must not raise."""
+
+    def said(self, data: bytes) -> None:
+        """Take bytes that are sent; may hold the credentials."""
+
+    def heard(self, raw: bytes, message: Message) -> None:
+        """Take bytes that were received and what they mean; may hold the credentials."""
+
+
 class Link:
     """The conversation over one open port at a time.
 
@@ -52,12 +63,19 @@ class Link:
         clock: for deadlines.
         on_message: sees every message first, in the reader thread, and returns what the
             conversation in progress should hear of it, if anything.
+        tap: is shown everything that is said; None for nobody.
     """
 
-    def __init__(self, clock: Clock, on_message: Callable[[Message], Heard | None]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        on_message: Callable[[Message], Heard | None],
+        tap: Tap | None = None,
+    ) -> None:
         self._clock = clock
         self._on_message = on_message
-        self._parser = Parser()
+        self._tap = tap
+        self._parser = self._new_parser()
         self._transport: Transport | None = None
         self._inbox: SimpleQueue[Heard | None] = SimpleQueue()
         self._halted: KeiError | None = None
@@ -73,7 +91,10 @@ class Link:
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.close()
-        self._parser = Parser()
+        self._parser = self._new_parser()
+
+    def _new_parser(self) -> Parser:
+        return Parser(self._tap.heard if self._tap is not None else None)
 
     @property
     def is_open(self) -> bool:
@@ -129,6 +150,8 @@ class Link:
         self._check()
         if self._transport is None:
             raise PortLost("the port is not open")
+        if self._tap is not None:
+            self._tap.said(data)
         self._transport.write(data)
 
     def next(self, deadline: float) -> Heard | None:

@@ -20,7 +20,7 @@ from kei.wisun.bringup import Dongle
 from kei.wisun.candidates import Candidates
 from kei.wisun.exchange import Answer, Exchange
 from kei.wisun.gate import Gate
-from kei.wisun.link import CommandRefused, Heard, Link, NoReply, Received
+from kei.wisun.link import CommandRefused, Heard, Link, NoReply, Received, Tap
 from kei.wisun.seams import Listener, Memory, OpenPort, Settings, Status
 from kei.wisun.skstack import Datagram, Event, EventNumber, Message, rssi_dbm
 from kei.wisun.states import TRANSITIONS, Outcome, Pause, State
@@ -50,6 +50,7 @@ class Session:
         listener: hears of joins and notifications.
         clock: wall and monotonic time.
         rng: for the jitter of pauses.
+        tap: is shown everything that is said on the port; None for nobody.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Session:
         *,
         clock: Clock,
         rng: random.Random,
+        tap: Tap | None = None,
     ) -> None:
         self._settings = settings
         self._open_port = open_port
@@ -68,7 +70,7 @@ class Session:
         self._clock = clock
         self._rng = rng
         self._faults = Faults(log, clock)
-        self._link = Link(clock, self._on_message)
+        self._link = Link(clock, self._on_message, tap)
         self._gate = Gate(clock)
         self._exchange = Exchange(self._link, self._gate, clock, rng)
         self._tally = Tally()

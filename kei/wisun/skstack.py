@@ -6,6 +6,7 @@ parameter two, an LQI two), and binary payloads are taken by their length.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -151,9 +152,13 @@ class Parser:
     """Cuts the dongle's byte stream into messages, whatever the size of the pieces.
 
     Any bytes are safe: what cannot be understood becomes `Noise` and costs that line only.
+
+    Args:
+        on_raw: is shown the bytes of each message, too, without their line end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_raw: Callable[[bytes, Message], None] | None = None) -> None:
+        self._on_raw = on_raw
         self._buffer = bytearray()
         self._skipping = False
 
@@ -171,9 +176,11 @@ class Parser:
             taken, message = self._take(start)
             if taken == 0:
                 break
-            start += taken
             if message is not None:
                 found.append(message)
+                if self._on_raw is not None:
+                    self._on_raw(bytes(buffer[start : start + taken]), message)
+            start += taken
         del buffer[:start]
         return found
 

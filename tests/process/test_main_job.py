@@ -168,13 +168,20 @@ def all_output_and_files(folder: Path, kei: Program) -> str:
 
 def test_no_secret_reaches_an_output_or_a_file_at_any_level(tmp_path: Path) -> None:
     jobs = write_jobs(
-        tmp_path, SIM, "[log]", 'level = "debug"', 'file = "kei.log"', requests=EVERY_SECOND
+        tmp_path,
+        SIM,
+        "[log]",
+        'level = "debug"',
+        'file = "kei.log"',
+        'transcript = "port.txt"',
+        requests=EVERY_SECOND,
     )
     with running("--jobs", str(jobs), DEBUG="1") as kei:
         kei.wait_for(lambda: "E7" in sensors(tmp_path), 10, "a reading")
         assert kei.stop() == 0
         everything = all_output_and_files(tmp_path, kei)
     assert "SESSION_JOINED" in everything
+    assert "> SKSETPWD ***" in (tmp_path / "port.txt").read_text()
     for secret in (BROUTE_ID, BROUTE_PWD):
         assert secret not in everything
         assert secret.encode().hex().upper() not in everything
