@@ -43,6 +43,7 @@ from kei.wisun.states import State
 log = structlog.stdlib.get_logger("kei.engine")
 
 STATUS = "status"  # name of a thread
+REQUESTS_AT_ONCE = 4  # the session decides who is next, so that none waits for a slow one
 UPLOADS_AT_ONCE = 16  # threads start when needed; targets that a reload adds need theirs, too
 STATUS_LIMIT_S = 0.5  # by then the name of its socket is free for another engine
 JOBS_LIMIT_S = 1.0  # after that a job that still runs is an upload, and loses nothing
@@ -70,7 +71,7 @@ class Engine:
         self._scheduler = BackgroundScheduler(
             timezone=clock.zone,
             executors={
-                Lane.REQUESTS.value: ThreadPoolExecutor(1),
+                Lane.REQUESTS.value: ThreadPoolExecutor(REQUESTS_AT_ONCE),
                 Lane.SUMMARY.value: ThreadPoolExecutor(1),
                 Lane.UPLOAD.value: ThreadPoolExecutor(max(UPLOADS_AT_ONCE, len(config.upload))),
                 Lane.UPKEEP.value: ThreadPoolExecutor(1),
@@ -224,16 +225,21 @@ class Engine:
         self._bodies[KEEPER] = self._session
 
     def _ask_everything(self) -> None:
-        """Ask all groups once, now, in the requests' own lane; their cycles stay as they are."""
-        for number, job in enumerate(self._request_jobs):
-            self._scheduler.add_job(
-                job.run,
-                DateTrigger(local(self._clock.now_ms(), self._clock.zone)),
-                id=f"once-{number}",
-                executor=Lane.REQUESTS.value,
-                misfire_grace_time=None,
-                replace_existing=True,
-            )
+        """Ask all groups once, now, one after the other; their cycles stay as they are."""
+        jobs = tuple(self._request_jobs)
+
+        def ask() -> None:
+            for job in jobs:
+                job.run()
+
+        self._scheduler.add_job(
+            ask,
+            DateTrigger(local(self._clock.now_ms(), self._clock.zone)),
+            id="once",
+            executor=Lane.REQUESTS.value,
+            misfire_grace_time=None,
+            replace_existing=True,
+        )
 
     # ------------------------------------------------------------------ jobs
 

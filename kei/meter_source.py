@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Protocol
@@ -33,6 +33,8 @@ EPC_READABLE = 0x9F  # the map of the properties that a Get may ask for (super c
 MOST_AT_ONCE = 6  # what a meter must handle (application interface specification, 2.4.4)
 FIRST_EPCS = (EPC_COEFFICIENT, EPC_ENERGY_UNIT)  # asked right after joining
 COEFFICIENT_WHERE_ABSENT = 1  # class 0x0288, EPC D3
+ASK_FIRST_AGAIN_S = 60.0  # a meter without a unit, or a weak link, must not hold up the rest
+MAP_TRIES = 3  # then the meter does without
 HELD_MAX = 64  # energy values that wait for the unit; the meter sends two each half hour
 
 
@@ -86,9 +88,11 @@ class MeterSource:
         self._faults = Faults(log, clock)
         self._meter: str | None = None
         self._coefficient: int | None = None
+        self._is_coefficient_assumed = False
         self._energy_unit: Decimal | None = None
         self._readable: frozenset[int] | None = None
-        self._has_map = True
+        self._map_tries = 0
+        self._ask_first_at: float | None = None
         self._most_at_once = MOST_AT_ONCE
         self._held: deque[_Held] = deque(maxlen=HELD_MAX)
         self._lock = (
@@ -109,10 +113,15 @@ class MeterSource:
                 self._meter = meter
                 self._held.clear()
                 self._coefficient, self._energy_unit = self._remembered()
+                self._is_coefficient_assumed = False
             # Learnt anew after each join: the meter may be another, or have been misjudged.
-            self._readable, self._has_map = None, True
+            self._readable, self._map_tries = None, 0
             self._most_at_once = MOST_AT_ONCE
+            self._ask_first_at = None
             self._learn(first.properties, first.refused)
+
+    def ready(self) -> None:
+        """Hear that the meter can be asked from now on."""
         self._on_joined()
 
     @property
@@ -128,15 +137,39 @@ class MeterSource:
             log.warning("fewer_properties_at_once", at_once=limit)
 
     def wanted_first(self) -> tuple[int, ...]:
-        """Return what has to be asked, one by one, before anything else makes sense."""
-        wanted = []
-        if self._readable is None and self._has_map:
-            wanted.append(EPC_READABLE)
+        """Return what has to be asked, one by one, before anything else makes sense.
+
+        Whoever gets it asks it: the next one gets it again in a minute, if it is still wanted.
+        """
+        with self._lock:
+            now = self._clock.monotonic()
+            if self._ask_first_at is not None and now < self._ask_first_at:
+                return ()
+            self._ask_first_at = now + ASK_FIRST_AGAIN_S
+            wanted = []
+            if self._may_have_map:
+                wanted.append(EPC_READABLE)
+                self._map_tries += 1
+            if self._wants_coefficient:
+                wanted.append(EPC_COEFFICIENT)
+            if self._energy_unit is None and self._may_have(EPC_ENERGY_UNIT):
+                wanted.append(EPC_ENERGY_UNIT)
+            return tuple(wanted)
+
+    @property
+    def _may_have_map(self) -> bool:
+        """Whether the property map is worth asking for; the standard requires one."""
+        return self._readable is None and self._map_tries < MAP_TRIES
+
+    @property
+    def _wants_coefficient(self) -> bool:
         if self._coefficient is None:
-            wanted.append(EPC_COEFFICIENT)
-        if self._energy_unit is None:
-            wanted.append(EPC_ENERGY_UNIT)
-        return tuple(wanted)
+            return self._may_have(EPC_COEFFICIENT)
+        has_one = self._readable is not None and EPC_COEFFICIENT in self._readable
+        return self._is_coefficient_assumed and has_one
+
+    def _may_have(self, epc: int) -> bool:
+        return self._readable is None or epc in self._readable
 
     def askable(self, epcs: tuple[int, ...]) -> tuple[int, ...]:
         """Return those of the properties that this meter has; say once which it lacks."""
@@ -171,27 +204,25 @@ class MeterSource:
         with self._lock:
             self._record(((item.epc, item.edt) for item in properties), at_ms)
 
-    def _learn_map(self, properties: dict[int, bytes], refused: frozenset[int]) -> None:
-        if EPC_READABLE in refused:
-            self._has_map = False
-        elif EPC_READABLE in properties:
-            try:
-                self._readable = property_map(properties[EPC_READABLE])
-            except Malformed as error:
-                self._has_map = False
-                log.warning("property_map_malformed", reason=str(error))
-                return
-            if EPC_COEFFICIENT not in self._readable and self._coefficient is None:
-                self._coefficient = COEFFICIENT_WHERE_ABSENT
+    def _learn_map(self, properties: dict[int, bytes]) -> None:
+        if EPC_READABLE not in properties:
+            return
+        try:
+            self._readable = property_map(properties[EPC_READABLE])
+        except Malformed as error:
+            self._map_tries = MAP_TRIES
+            log.warning("property_map_malformed", reason=str(error))
 
     def _learn(self, properties: dict[int, bytes], refused: frozenset[int]) -> None:
         before = self.scale
-        self._learn_map(properties, refused)
+        self._learn_map(properties)
         if EPC_COEFFICIENT in properties:
             value = self._number(EPC_COEFFICIENT, properties[EPC_COEFFICIENT])
             self._coefficient = int(value) if value is not None else self._coefficient
-        elif EPC_COEFFICIENT in refused:
+            self._is_coefficient_assumed &= value is None
+        elif self._coefficient is None and self._lacks_coefficient(properties, refused):
             self._coefficient = COEFFICIENT_WHERE_ABSENT
+            self._is_coefficient_assumed = True
         if EPC_ENERGY_UNIT in properties:
             value = self._number(EPC_ENERGY_UNIT, properties[EPC_ENERGY_UNIT])
             self._energy_unit = value if value is not None else self._energy_unit
@@ -201,6 +232,12 @@ class MeterSource:
             held, self._held = self._held, deque(maxlen=HELD_MAX)
             for item in held:
                 self._record([(item.epc, item.edt)], item.at_ms)
+
+    def _lacks_coefficient(self, given: Mapping[int, bytes], refused: frozenset[int]) -> bool:
+        """Tell whether the meter has none; a meter that refuses everything may just be busy."""
+        if self._readable is not None:
+            return EPC_COEFFICIENT not in self._readable
+        return EPC_COEFFICIENT in refused and (bool(given) or not self._may_have_map)
 
     @staticmethod
     def _number(epc: int, edt: bytes) -> Decimal | None:

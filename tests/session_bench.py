@@ -33,6 +33,9 @@ class Listener:
     def joined(self, meter: str, first: Answer) -> None:
         self.joins.append((meter, first))
 
+    def ready(self) -> None:
+        assert self.joins
+
     def notified(self, properties: tuple[Property, ...], at_ms: int) -> None:
         assert at_ms > 0
         self.notifications.append(properties)

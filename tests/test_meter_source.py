@@ -8,12 +8,14 @@ from session_bench import Memory
 from structlog.testing import capture_logs
 
 from kei.echonet.frame import Property, encode_property_map
+from kei.echonet.meter import PROPERTIES
 from kei.meter_source import MeterSource
 from kei.reading import Reading, plain
 from kei.wisun.exchange import Answer
 
 AT_MS = 1_700_000_000_000
 METER = "001D129012345678"
+EVERYTHING = encode_property_map(frozenset(PROPERTIES))
 D3_E1 = {0xD3: b"\0\0\0\x01", 0xE1: b"\x01"}
 E0 = bytes.fromhex("0001AB25")
 EA = bytes.fromhex("07E8010F0C1E000001AB25")
@@ -39,6 +41,7 @@ class Bench:
     """A source and everything round it."""
 
     memory: Memory = field(default_factory=Memory)
+    clock: FakeClock = field(default_factory=lambda: FakeClock(zone=TOKYO))
     record: Record = field(default_factory=Record)
     joins: list[None] = field(default_factory=list)
 
@@ -47,12 +50,13 @@ class Bench:
             "BR",
             self.record,
             self.memory,
-            clock=FakeClock(zone=TOKYO),
+            clock=self.clock,
             on_joined=lambda: self.joins.append(None),
         )
 
     def join(self, properties: dict[int, bytes], *refused: int, meter: str = METER) -> None:
         self.source.joined(meter, Answer(AT_MS, properties, frozenset(refused)))
+        self.source.ready()
 
     def answer(self, properties: dict[int, bytes], *refused: int) -> None:
         asked = (*properties, *refused)
@@ -80,13 +84,50 @@ def test_energy_before_the_unit_is_known_is_held_back_until_it_is() -> None:
     assert ("E0", "10934.90") in bench.values()
 
 
-def test_what_is_missing_for_the_unit_is_asked_first_and_one_by_one() -> None:
+def test_what_is_missing_is_asked_first_once_a_minute() -> None:
     bench = Bench()
-    bench.join({0xE1: b"\x01"})
-    bench.answer({}, 0x9F)
-    assert bench.source.wanted_first() == (0xD3,)
-    bench.answer({}, 0xD3)
+    bench.join({0x80: b"\x30"})
+    assert bench.source.wanted_first() == (0x9F, 0xD3, 0xE1)
     assert bench.source.wanted_first() == ()
+    bench.answer({0x9F: EVERYTHING, 0xE1: b"\x01"})
+    bench.clock.advance(60)
+    assert bench.source.wanted_first() == (0xD3,)
+    bench.answer({0xD3: b"\0\0\0\x01"})
+    bench.clock.advance(60)
+    assert bench.source.wanted_first() == ()
+
+
+def test_what_the_meter_lacks_by_its_map_is_not_asked_first() -> None:
+    bench = Bench()
+    bench.join({0x80: b"\x30"})
+    bench.answer({0x9F: encode_property_map(frozenset({0xE0, 0xE7}))})
+    assert bench.source.wanted_first() == ()
+
+
+def test_a_refusal_does_not_overwrite_a_coefficient_that_is_known() -> None:
+    bench = Bench()
+    bench.join({0xD3: b"\0\0\0\x0a", 0xE1: b"\x01"})
+    bench.join({0xE1: b"\x01"}, 0xD3)
+    bench.answer({0xE0: E0})
+    assert bench.values() == [("E0", "109349.0")]
+
+
+def test_a_meter_that_refuses_everything_is_not_taken_for_one_without_coefficient() -> None:
+    bench = Bench()
+    bench.join({}, 0xD3, 0xE1)
+    bench.answer({0xE0: E0, 0xE1: b"\x01"})
+    assert ("E0", "10934.9") not in bench.values()
+    bench.answer({0xD3: b"\0\0\0\x0a"})
+    assert ("E0", "109349.0") in bench.values()
+
+
+def test_a_coefficient_that_was_assumed_is_asked_for_again_if_the_map_has_it() -> None:
+    bench = Bench()
+    bench.join({0xE1: b"\x01"}, 0xD3)
+    bench.answer({0x9F: EVERYTHING})
+    assert bench.source.wanted_first() == (0xD3,)
+    bench.answer({0xD3: b"\0\0\0\x0a", 0xE0: E0})
+    assert ("E0", "109349.0") in bench.values()
 
 
 def test_a_meter_without_coefficient_counts_with_one() -> None:
@@ -182,9 +223,12 @@ def test_a_meter_whose_map_lacks_the_coefficient_counts_with_one() -> None:
 def test_without_a_property_map_everything_is_asked() -> None:
     bench = Bench()
     bench.join(D3_E1)
-    bench.answer({}, 0x9F)
-    assert bench.source.askable((0xE0, 0xE3)) == (0xE0, 0xE3)
+    for _ in range(3):
+        assert bench.source.wanted_first() == (0x9F,)
+        bench.answer({}, 0x9F)
+        bench.clock.advance(60)
     assert bench.source.wanted_first() == ()
+    assert bench.source.askable((0xE0, 0xE3)) == (0xE0, 0xE3)
 
 
 def test_the_property_map_is_asked_anew_after_each_join() -> None:

@@ -14,6 +14,7 @@ from apscheduler.events import (
 
 from kei.clock import Clock
 from kei.faults import Faults
+from kei.jobs.plan import REQUEST_PREFIX
 
 log = structlog.stdlib.get_logger("kei.scheduler")
 
@@ -40,11 +41,17 @@ class JobReporter:
                 )
             case code if code == EVENT_JOB_MISSED:
                 self._faults.raised("job_missed", key=event.job_id, job=event.job_id)
+            case code if code == EVENT_JOB_MAX_INSTANCES and _is_request(event.job_id):
+                log.debug("job_still_running", job=event.job_id)  # the request itself will tell
             case code if code == EVENT_JOB_MAX_INSTANCES:
                 self._faults.raised("job_still_running", key=event.job_id, job=event.job_id)
             case _:
                 self._faults.ended("job_missed", key=event.job_id)
                 self._faults.ended("job_still_running", key=event.job_id)
+
+
+def _is_request(job_id: str) -> bool:
+    return job_id.startswith(REQUEST_PREFIX)
 
 
 def told_here(record: logging.LogRecord) -> bool:

@@ -10,6 +10,7 @@ from apscheduler.triggers.cron import CronTrigger
 from kei.config import Config, RequestGroup, UploadTarget
 from kei.jobs.triggers import AlignedInterval, window_ends
 
+REQUEST_PREFIX = "request-"  # of the names of jobs that ask the meter
 SUMMARY_DELAY_S = 3  # after the window: a reading of its last instant has been written by then
 PRUNE_HOUR, PRUNE_MINUTE = 3, 17  # at night, off the full hour when everybody's jobs run
 AIR_TIME_A_FRAME_S = 0.01  # 100 bytes at 100 kbit/s and the pause after them (ARIB STD-T108)
@@ -105,7 +106,7 @@ def plan(config: Config, zone: tzinfo) -> list[Planned]:
 def _request(group: RequestGroup) -> Planned:
     names = "-".join(f"{epc:02X}" for epc in group.epcs)
     return Planned(
-        id=f"request-{names}",
+        id=f"{REQUEST_PREFIX}{names}",
         what=f"ask the meter for {names.replace('-', ' ')}",
         every=duration(group.cycle_s),
         subject=group,

@@ -89,7 +89,11 @@ class _Joined:
     def __init__(self) -> None:
         self.once = threading.Event()
 
-    def joined(self, meter: str, first: Answer) -> None:  # noqa: ARG002 - it is asked again
+    def joined(self, meter: str, first: Answer) -> None:
+        """Let it go: it is asked again."""
+
+    def ready(self) -> None:
+        """Wait no more."""
         self.once.set()
 
     def notified(self, properties: tuple[Property, ...], at_ms: int) -> None:

@@ -6,6 +6,8 @@ is the session's table.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum, auto
+from itertools import chain
 
 import structlog
 
@@ -41,7 +43,8 @@ CHANNEL_TIME_S = 0.01  # x (2^duration + 1), Skyley API text; ROHM says 0.0096
 SCAN_GRACE_S = 5.0  # some firmware never sends EVENT 22
 LATE_BEACON_S = 0.6  # EPANDESC was seen up to half a second after EVENT 22
 JOIN_TIMEOUT_S = 60.0  # failure is told after 38-41 s, success takes 4-8 s, at most a minute
-JOIN_UNDER_WAY_S = 3.0  # so much of a stop may be spent on a join that may still succeed
+LAST_LEAVE_S = 6.0  # of the 10 s that a stop may take
+JOIN_UNDER_WAY_S = 3.0  # so much of them for a join that may still succeed
 FILLER = b"\r\n" * (MAX_PAYLOAD_BYTES // 2 + 1)  # completes an interrupted SKSENDTO
 
 
@@ -90,50 +93,88 @@ class Network:
         return _network(dict(zip(_BEACON_FIELDS, text.split(), strict=False)))
 
 
-def identify(link: Link, preset: Dialect | None) -> tuple[Dongle, bool]:
+class Farewell(Enum):
+    """How the end of a PANA session went."""
+
+    NO_SESSION = auto()
+    CONFIRMED = auto()  # the meter knows
+    UNCONFIRMED = auto()  # the dongle has ended it, and the meter has not said a word
+
+
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """What `identify` found.
+
+    Attributes:
+        dongle: what is on the port.
+        farewell: how the PANA session ended that it may still have held.
+        wrote_flash: whether its payload mode has been written.
+    """
+
+    dongle: Dongle
+    farewell: Farewell
+    wrote_flash: bool
+
+
+def identify(link: Link, preset: Dialect | None, *, may_write_flash: bool) -> Identified:
     """Find out what is on the port and reset it.
 
     Args:
         link: over the freshly opened port, whatever state the dongle is in.
         preset: the dialect if the owner chose one, else it is recognised.
-
-    Returns:
-        the dongle, and whether it still held a PANA session, which has been ended.
+        may_write_flash: whether to change the payload mode where it differs.
 
     Raises:
         NoReply: nothing on the port speaks SKSTACK-IP.
     """
     firmware = _synchronise(link)
-    had_session = leave(link)
+    farewell = leave(link)
     link.command(command("SKRESET"), "SKRESET", timeout_s=RESET_TIMEOUT_S)
     product = _version(_optional(link, command("SKAPPVER"), "SKAPPVER"))
-    if preset is not None:
-        if preset.payload_mode:
-            make_sure_of_ascii(link)
-        return Dongle(preset, firmware, product), had_session
-    infos = [line for line in link.command(command("SKINFO"), "SKINFO") if isinstance(line, Info)]
-    if not infos:
-        raise NoReply("the dongle's answer to SKINFO has no EINFO line")
-    dialect = recognise(dual=infos[0].dual, payload_mode=make_sure_of_ascii(link))
-    return Dongle(dialect, firmware, product), had_session
+    dialect, mode = preset, ""
+    if dialect is None:
+        infos = _infos(link)
+        if not infos:
+            raise NoReply("the dongle's answer to SKINFO has no EINFO line")
+        mode = _payload_mode(link)
+        dialect = recognise(dual=infos[0].dual, payload_mode=bool(mode))
+    elif dialect.payload_mode:
+        mode = _payload_mode(link)
+    wrote_flash = mode == BINARY_PAYLOAD and may_write_flash
+    if wrote_flash:
+        _choose_ascii(link)
+    return Identified(Dongle(dialect, firmware, product), farewell, wrote_flash)
 
 
-def make_sure_of_ascii(link: Link) -> bool:
-    """Have the dongle send payloads as hex digits, if it lets one choose.
+def is_tuned(link: Link, network: Network) -> bool:
+    """Tell whether the dongle still has the network that it was given; a restart loses it.
 
-    The choice is kept in flash memory that may be written 10,000 times, so it is written only
-    where it differs. The parser takes binary payloads as well; this is for readable transcripts
-    and for other programs.
-
-    Returns:
-        whether the dongle has the choice (ROHM), or not (Tessera).
+    Raises:
+        CommandRefused, NoReply: the dongle does not say.
     """
+    return any(
+        (info.channel, info.pan_id) == (network.channel, network.pan_id) for info in _infos(link)
+    )
+
+
+def _infos(link: Link) -> list[Info]:
+    return [line for line in link.command(command("SKINFO"), "SKINFO") if isinstance(line, Info)]
+
+
+def _payload_mode(link: Link) -> str:
+    """Return how the dongle sends payloads; nothing if it has no choice (Tessera)."""
     reply = _optional(link, product_command("ROPT"), "ROPT")
-    modes = [line.value for line in reply if isinstance(line, Ok)]
-    if modes == [BINARY_PAYLOAD]:
-        written = _optional(link, product_command("WOPT", ASCII_PAYLOAD), "WOPT")
-        log.warning("payload_mode_written", mode=ASCII_PAYLOAD, taken=bool(written))
-    return bool(modes)
+    return next((line.value or ASCII_PAYLOAD for line in reply if isinstance(line, Ok)), "")
+
+
+def _choose_ascii(link: Link) -> None:
+    """Have the dongle send payloads as hex digits.
+
+    That is kept in flash memory which may be written 10,000 times. The parser takes binary
+    payloads as well; this is for readable transcripts and for other programs.
+    """
+    reply = _optional(link, product_command("WOPT", ASCII_PAYLOAD), "WOPT")
+    log.info("payload_mode_written", mode=ASCII_PAYLOAD, taken=bool(reply))
 
 
 def _version(lines: Iterable[Heard]) -> str:
@@ -273,49 +314,51 @@ def _verdict(heard: Heard) -> bool | None:
     return None
 
 
-def leave(link: Link) -> bool:
+def leave(link: Link, reply_s: float = TERMINATE_TIMEOUT_S) -> Farewell:
     """End the PANA session, if the dongle has one, and wait until the meter knows.
 
-    Returns:
-        whether there was one.
+    Args:
+        link: to a dongle.
+        reply_s: how long to wait for its reply, and as long again for the meter's.
 
     Raises:
         PortLost: the port is gone.
     """
-    ends = {EventNumber.CLOSED, EventNumber.CLOSE_TIMED_OUT}
     try:
-        lines = link.command(command("SKTERM"), "SKTERM", timeout_s=TERMINATE_TIMEOUT_S)
-    except CommandRefused:
-        return False  # FAIL ER10: no session
-    except NoReply:
-        return False
-    if any(isinstance(line, Event) and line.number in ends for line in lines):
-        return True
-    for heard in link.heard(TERMINATE_TIMEOUT_S):
-        if isinstance(heard, Event) and heard.number in ends:
-            break
-    return True
+        lines = link.command(command("SKTERM"), "SKTERM", timeout_s=reply_s)
+    except (CommandRefused, NoReply):  # FAIL ER10: no session
+        return Farewell.NO_SESSION
+    for heard in chain(lines, link.heard(reply_s)):
+        match heard:
+            case Event(EventNumber.CLOSED):
+                return Farewell.CONFIRMED
+            case Event(EventNumber.CLOSE_TIMED_OUT):
+                break
+    return Farewell.UNCONFIRMED
 
 
-def last_leave(link: Link, *, joining: bool) -> bool:
-    """Leave in the course of stopping: a port that is gone by now is no matter.
+def last_leave(link: Link, clock: Clock, *, joining: bool) -> bool:
+    """Leave in the course of stopping, within 6 s; a port that is gone by now is no matter.
 
     Args:
         link: over which `stop` has been called.
+        clock: for the limit.
         joining: a join may be under way, which the dongle cannot call off; a session that it
             still brings is ended, too.
 
     Returns:
         whether a session was ended.
     """
+    end = clock.monotonic() + LAST_LEAVE_S
     link.allow_last_words()
     try:
-        if leave(link):
+        if leave(link) is not Farewell.NO_SESSION:
             return True
         if joining:
-            for heard in link.heard(JOIN_UNDER_WAY_S):
+            for heard in link.heard(min(JOIN_UNDER_WAY_S, end - clock.monotonic())):
                 if (verdict := _verdict(heard)) is not None:
-                    return verdict and leave(link)
+                    left_s = end - clock.monotonic()
+                    return verdict and leave(link, left_s / 2) is not Farewell.NO_SESSION
     except KeiError:
         return False
     return False

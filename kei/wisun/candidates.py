@@ -3,13 +3,10 @@
 from collections import deque
 from collections.abc import Iterable
 
-import structlog
-
 from kei.errors import KeiError
+from kei.faults import Faults
 from kei.wisun.bringup import Network
 from kei.wisun.seams import Memory
-
-log = structlog.stdlib.get_logger("kei.session")
 
 FAILURES_UNTIL_RESCAN = 2  # of each network that was found at least one
 NETWORK_KEY = "broute.network"
@@ -20,12 +17,15 @@ class Candidates:
 
     Args:
         memory: keeps the network of the last join.
+        faults: are told when it cannot.
     """
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: Memory, faults: Faults) -> None:
         self._memory = memory
+        self._faults = faults
         self._networks: deque[Network] = deque()
         self._failures = 0
+        self._forgotten = False  # whatever the memory says: it may be unwritable
 
     @property
     def current(self) -> Network:
@@ -34,23 +34,22 @@ class Candidates:
 
     def recall(self) -> bool:
         """Begin with the network of the last join; tell whether there is one."""
-        try:
-            text = self._memory.get_state(NETWORK_KEY)
-        except KeiError as error:
-            log.warning("memory_unreadable", key=NETWORK_KEY, reason=str(error))
-            text = None
-        network = Network.from_text(text) if text else None
-        self.replace([network] if network else [])
+        network = None if self._forgotten else self._recalled()
+        self._networks = deque([network] if network else [])
         return network is not None
 
     def replace(self, networks: Iterable[Network]) -> None:
-        """Begin with these, the best one first."""
-        self._networks = deque(networks)
+        """Begin with these that a scan found, the best one first."""
+        by_mac: dict[str, Network] = {}
+        for network in networks:
+            by_mac.setdefault(network.mac, network)  # heard twice in a scan
+        self._networks = deque(by_mac.values())
         self._failures = 0
 
     def joined(self) -> None:
         """Remember the present network."""
         self._failures = 0
+        self._forgotten = False
         self._remember(self.current.to_text())
 
     def failed(self) -> bool:
@@ -59,11 +58,21 @@ class Candidates:
         self._failures += 1
         if self._failures < max(FAILURES_UNTIL_RESCAN, len(self._networks)):
             return False
+        self._failures = 0
+        self._forgotten = True
         self._remember("")
         return True
+
+    def _recalled(self) -> Network | None:
+        try:
+            text = self._memory.get_state(NETWORK_KEY)
+        except KeiError as error:
+            self._faults.raised("memory_unreadable", key=NETWORK_KEY, reason=str(error))
+            return None
+        return Network.from_text(text) if text else None
 
     def _remember(self, text: str) -> None:
         try:
             self._memory.set_state(NETWORK_KEY, text)
         except KeiError as error:
-            log.warning("memory_unwritable", key=NETWORK_KEY, reason=str(error))
+            self._faults.raised("memory_unwritable", key=NETWORK_KEY, reason=str(error))

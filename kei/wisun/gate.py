@@ -24,8 +24,12 @@ class Gate:
         self._limited_since: float | None = None
 
     def open(self) -> None:
-        """Let everything pass, as after a join."""
+        """Let everything pass, as after a reset."""
         self._renewing_since = self._limited_since = None
+
+    def end_renewal(self) -> None:
+        """Wait no more for the end of a renewal, as a join takes its place."""
+        self._renewing_since = None
 
     def take(self, number: int) -> None:
         """Follow an EVENT line."""

@@ -15,6 +15,8 @@ from kei.errors import KeiError, PortLost, Stopping
 from kei.wisun.skstack import Fail, Message, Noise, Ok, Parser
 from kei.wisun.transport import Transport
 
+_NOT_UNDERSTOOD = (4, 5, 6)  # FAIL codes: unknown command, number of arguments, their form
+STALE_S = 2.0  # a line of 2.6 kB takes a quarter of a second at 115200 baud
 REPLY_TIMEOUT_S = 5.0  # a plain command takes 5-15 ms, "may take seconds" (command reference)
 
 
@@ -24,6 +26,11 @@ class CommandRefused(KeiError):
     def __init__(self, what: str, code: int) -> None:
         super().__init__(f"the dongle refused {what} (ER{code:02d})")
         self.code = code
+
+    @property
+    def is_misunderstanding(self) -> bool:
+        """Whether the dongle does not know such a command, so that it is of another kind."""
+        return self.code in _NOT_UNDERSTOOD
 
 
 class NoReply(KeiError):
@@ -80,6 +87,7 @@ class Link:
         self._inbox: SimpleQueue[Heard | None] = SimpleQueue()
         self._halted: KeiError | None = None
         self._stopping = False
+        self._data_at = 0.0
         self.noise_lines = 0
 
     def attach(self, transport: Transport) -> None:
@@ -108,7 +116,10 @@ class Link:
 
     def on_data(self, data: bytes) -> None:
         """Take bytes from the port (reader thread)."""
-        for message in self._parser.feed(data):
+        last, self._data_at = self._data_at, self._clock.monotonic()
+        stale = self._parser.is_waiting and self._data_at - last > STALE_S
+        before = self._parser.give_up() if stale else []
+        for message in [*before, *self._parser.feed(data)]:
             if isinstance(message, Noise):
                 self.noise_lines += 1
             elif (heard := self._on_message(message)) is not None:

@@ -75,6 +75,9 @@ class Listener(Protocol):
     def joined(self, meter: str, first: Answer) -> None:
         """Take the MAC address of the meter that has been joined and its first answer."""
 
+    def ready(self) -> None:
+        """Hear that the meter can be asked from now on."""
+
     def notified(self, properties: tuple[Property, ...], at_ms: int) -> None:
         """Take what the meter sent by itself."""
 

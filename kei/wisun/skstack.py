@@ -184,6 +184,22 @@ class Parser:
         del buffer[:start]
         return found
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a message has begun and is not complete."""
+        return bool(self._buffer)
+
+    def give_up(self) -> list[Message]:
+        """Take what has begun for a damaged line, and return what may have come after it.
+
+        A datagram whose length is damaged would else swallow as many bytes as it claims to have.
+        """
+        end = _LINE_END.search(self._buffer)
+        self._skipping = end is None
+        length = len(self._buffer) if end is None else end.start()
+        del self._buffer[:length]
+        return [Noise(length), *self.feed(b"")]
+
     def _take(self, start: int) -> tuple[int, Message | None]:
         """Return how many bytes the message at `start` has, and it; 0 while it is incomplete."""
         buffer = self._buffer
@@ -228,6 +244,8 @@ class Parser:
             payload = bytes.fromhex(raw.decode("ascii")) if ascii_hex else raw
         except ValueError:
             return self._broken_line(start, data)
+        if len(payload) != length:  # blanks between the digits
+            return self._broken_line(start, data)
         return end - start, Datagram(
             sender=header[1].decode("ascii").upper(),
             destination=header[2].decode("ascii").upper(),
@@ -264,8 +282,9 @@ def _parse_words(words: list[bytes]) -> Message | None:
     match words:
         case [b"OK", *rest]:
             return Ok(b" ".join(rest).decode("ascii"))
-        case [b"FAIL", code]:
-            return Fail(int(code.removeprefix(b"ER")))
+        case [b"FAIL", *code]:
+            digits = b"".join(code).removeprefix(b"ER")
+            return Fail(int(digits) if digits.isdigit() else 0)
         case [b"EVENT", number, address, *rest]:
             params = [int(word, 16) for word in rest if len(word) == 2]
             return Event(

@@ -36,8 +36,8 @@ class Pause(StrEnum):
     """How long to wait before the next state's action."""
 
     NONE = auto()
-    SHORT = auto()  # a port that is missing is looked for every few seconds, a lost meter, too
-    GROWING = auto()  # back-off with jitter, reset when the meter has been joined
+    SHORT = auto()  # a port that is missing is looked for every few seconds
+    GROWING = auto()  # back-off with jitter, reset by a session that lasts
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +71,8 @@ TRANSITIONS: dict[tuple[State, Outcome], Transition] = {
     (State.JOIN, Outcome.GIVEN_UP): Transition(State.OPEN, Pause.GROWING),
     (State.JOIN, Outcome.BROKEN): _REOPEN,
     (State.JOIN, Outcome.PORT_LOST): _PORT_GONE,
-    (State.JOINED, Outcome.CLOSED): Transition(State.JOIN, Pause.SHORT),
-    (State.JOINED, Outcome.SILENT): Transition(State.JOIN, Pause.SHORT),
+    (State.JOINED, Outcome.CLOSED): Transition(State.JOIN, Pause.GROWING),
+    (State.JOINED, Outcome.SILENT): Transition(State.JOIN, Pause.GROWING),
     (State.JOINED, Outcome.BROKEN): _REOPEN,
     (State.JOINED, Outcome.PORT_LOST): _PORT_GONE,
 }

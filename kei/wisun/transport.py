@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import select
+import termios
 import threading
 from collections.abc import Callable
 from typing import Protocol
@@ -17,7 +18,7 @@ from kei.errors import PortLost
 log = structlog.stdlib.get_logger("kei.wisun.transport")
 
 READ_CHUNK_BYTES = 4096  # the kernel's tty buffer: one read empties it
-WRITE_TIMEOUT_S = 5.0  # a line of 1.3 kB takes 0.12 s at 115200 baud; a healthy port never waits
+WRITE_TIMEOUT_S = 2.0  # a line of 1.3 kB takes 0.12 s at 115200 baud; a healthy port never waits
 
 
 class Transport(Protocol):
@@ -59,7 +60,7 @@ class SerialTransport:
             self._serial = serial.Serial(
                 port, baudrate, timeout=0, write_timeout=WRITE_TIMEOUT_S, exclusive=True
             )
-        except (serial.SerialException, OSError, ValueError) as error:
+        except (serial.SerialException, OSError, ValueError, termios.error) as error:
             raise PortLost(_reason(port, error)) from None
         self._fd = self._serial.fileno()
         self._port = port
@@ -74,7 +75,7 @@ class SerialTransport:
         """Send all of these bytes.
 
         Raises:
-            PortLost: the port is gone or did not take them within 5 s.
+            PortLost: the port is gone or did not take them within 2 s.
         """
         try:
             self._serial.write(data)

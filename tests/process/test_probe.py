@@ -116,7 +116,7 @@ def test_a_wrong_password_is_told_with_what_to_check(tmp_path: Path) -> None:
     with running("probe", "--jobs", str(jobs)) as kei:
         kei.wait_for(lambda: kei.errors, 10, "the fault")
         assert "join_failed" in kei.errors[0]
-        assert "check the B-route password" in kei.errors[0]
+        assert "check B-route ID and password" in kei.errors[0]
         assert kei.stop() == 0
     check_secrets(kei)
 
