@@ -1,14 +1,17 @@
 """A real session over a real pseudo terminal to the simulator, in this process."""
 
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from fakes import FastClock
 from programs import wait_until
 
 from kei.echonet.frame import Property
 from kei.simulator.pty import Simulator
 from kei.wisun.exchange import Answer
 from kei.wisun.session import Session
-from kei.wisun.transport import Transport
+from kei.wisun.transport import OnData, Transport
 
 FAST = "sim:latency=0,scan-time=0,join-time=0"
 
@@ -50,6 +53,13 @@ class Bench:
     listener: Listener
     memory: Memory
     sent: bytearray
+    clock: FastClock
+    began: float
+    keeper: threading.Thread
+
+    def says(self, data: bytes) -> None:
+        """Have the dongle say something by itself."""
+        self.session._link.on_data(data)
 
     def wait_for_join(self, count: int = 1, deadline_s: float = 20.0) -> None:
         wait_until(
@@ -59,16 +69,25 @@ class Bench:
         )
 
 
-class Recording:
-    """A transport that also keeps what was sent."""
+# Is shown what the session sends and may answer by itself: then the dongle does not hear of it.
+Meddle = Callable[[bytes, OnData], bool]
 
-    def __init__(self, inner: Transport, sent: bytearray) -> None:
+
+class Recording:
+    """A transport that also keeps what was sent, and lets somebody meddle."""
+
+    def __init__(
+        self, inner: Transport, sent: bytearray, on_data: OnData, meddle: Meddle | None
+    ) -> None:
         self._inner = inner
         self._sent = sent
+        self._on_data = on_data
+        self._meddle = meddle
 
     def write(self, data: bytes) -> None:
         self._sent += data
-        self._inner.write(data)
+        if self._meddle is None or not self._meddle(data, self._on_data):
+            self._inner.write(data)
 
     def shared_with(self) -> tuple[str, ...]:
         return self._inner.shared_with()

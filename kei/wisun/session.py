@@ -151,8 +151,12 @@ class Session:
         finally:
             self._exchange.end(request)
         if request.answer is None:
+            if not request.tries:
+                reason = "the session is busy"
+            elif request.refusal is not None:
+                reason = self._why(CommandRefused("SKSENDTO", request.refusal))
+                self._troubles.report(Outcome.BROKEN, RejoinNeeded(reason))
             self._miss(request)
-            reason = reason if request.tries else "the session is busy"
             raise RetryLater(f"no answer to {' '.join(f'{epc:02X}' for epc in epcs)}: {reason}")
         self._tally.answer()
         return request.answer
@@ -180,9 +184,6 @@ class Session:
     def _miss(self, request: Request) -> None:
         """Count a missing answer, and have the keeper look for the cause."""
         self._tally.miss(asked=request.was_sent and not self._gate.is_limited)
-        if request.refusal is not None:
-            refused = CommandRefused("SKSENDTO", request.refusal)
-            self._troubles.report(Outcome.BROKEN, RejoinNeeded(self._why(refused)))
         if request.tries:
             self._troubles.wake()
 

@@ -5,13 +5,15 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
+import serial
 from fakes import FastClock
 from programs import BROUTE_ID, BROUTE_PWD
-from session_bench import FAST, Bench, Listener, Memory, Recording
+from session_bench import FAST, Bench, Listener, Meddle, Memory, Recording
 
 from kei.secret import Secret
 from kei.simulator.options import parse_sim_port
 from kei.simulator.pty import Simulator
+from kei.wisun.dialects import DIALECTS
 from kei.wisun.seams import Settings
 from kei.wisun.session import Session
 from kei.wisun.transport import OnData, OnLost, SerialTransport, Transport
@@ -22,7 +24,17 @@ Start = Callable[..., Bench]
 @pytest.fixture
 def start() -> Iterator[Start]:
     """Starts a session against a simulator with these options; everything ends with the test."""
-    benches: list[tuple[Bench, list[threading.Thread]]] = []
+    benches: list[Bench] = []
+    serving: list[tuple[Simulator, threading.Thread]] = []
+
+    def simulate(options: str, clock: FastClock) -> Simulator:
+        own = {option.split("=")[0] for option in options.split(",")}
+        fast = [option for option in FAST.split(",") if option.split("=")[0] not in own]
+        simulator = Simulator(parse_sim_port(",".join(fast) + options), clock=clock)
+        thread = threading.Thread(target=simulator.run)
+        serving.append((simulator, thread))
+        thread.start()
+        return simulator
 
     def start_one(
         options: str = "",
@@ -30,28 +42,45 @@ def start() -> Iterator[Start]:
         memory: Memory | None = None,
         password: str = BROUTE_PWD,
         speed: float = 10.0,
+        dongle: str | None = None,
+        meddle: Meddle | None = None,
+        left_behind: bytes = b"",
+        beside: Bench | None = None,
     ) -> Bench:
-        clock = FastClock(speed)
-        simulator = Simulator(parse_sim_port(FAST + options), clock=clock)
+        clock = FastClock(speed) if beside is None else beside.clock
+        began = clock.monotonic()
+        simulator = simulate(options, clock) if beside is None else beside.simulator
         sent = bytearray()
+        leave_behind(simulator.port, left_behind)
 
         def open_port(on_data: OnData, on_lost: OnLost) -> Transport:
-            return Recording(SerialTransport(simulator.port, 115200, on_data, on_lost), sent)
+            port = SerialTransport(simulator.port, 115200, on_data, on_lost)
+            return Recording(port, sent, on_data, meddle)
 
         listener, memory = Listener(), Memory() if memory is None else memory
-        settings = Settings(Secret(BROUTE_ID), Secret(password), None, (0xD3, 0xE1))
+        dialect = None if dongle is None else DIALECTS[dongle]
+        settings = Settings(Secret(BROUTE_ID), Secret(password), dialect, (0xD3, 0xE1))
         session = Session(settings, open_port, memory, listener, clock=clock, rng=random.Random(1))
-        bench = Bench(session, simulator, listener, memory, sent)
-        threads = [threading.Thread(target=body.run) for body in (simulator, session)]
-        benches.append((bench, threads))
-        for thread in threads:
-            thread.start()
+        keeper = threading.Thread(target=session.run)
+        bench = Bench(session, simulator, listener, memory, sent, clock, began, keeper)
+        benches.append(bench)
+        keeper.start()
         return bench
 
     yield start_one
-    for bench, threads in benches:
+    for bench in benches:
         bench.session.stop()
-        threads[1].join(10)
-        bench.simulator.stop()
-        threads[0].join(10)
-        assert not any(thread.is_alive() for thread in threads)
+        bench.keeper.join(10)
+        assert not bench.keeper.is_alive()
+    for simulator, thread in serving:
+        simulator.stop()
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def leave_behind(port: str, data: bytes) -> None:
+    """Do what a program does that crashes in the middle of a command."""
+    if data:
+        with serial.Serial(port, 115200, timeout=1) as crashing:
+            crashing.write(data)
+            crashing.read(1)  # until the dongle has taken notice, or a second

@@ -1,5 +1,6 @@
 """The session against the simulator: dialects, requests, notifications, and losses."""
 
+import contextlib
 import threading
 from collections.abc import Callable
 
@@ -10,6 +11,7 @@ from session_bench import Bench, Memory
 from kei.errors import NotReady, RetryLater
 from kei.wisun.candidates import NETWORK_KEY
 from kei.wisun.states import State
+from kei.wisun.transport import OnData
 
 Start = Callable[..., Bench]
 
@@ -199,6 +201,72 @@ def test_two_threads_may_ask_at_once(start: Start) -> None:
     for thread in threads:
         thread.join(20)
     assert sorted(map(sorted, answers)) == [[0xE0]] * 50 + [[0xE7]] * 50
+
+
+def test_power_every_ten_seconds_is_not_starved_by_a_history_that_nobody_answers(
+    start: Start,
+) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        history = data.startswith(b"SKSENDTO") and data.endswith(b"\xe2\x00")
+        if history:
+            say(b"EVENT 21 FE80:0000:0000:0000:021D:1290:1234:5678 0 00\r\nOK\r\n")
+        return history
+
+    bench = start(meddle=meddle)
+    bench.wait_for_join()
+    done = threading.Event()
+
+    def ask_for_history() -> None:
+        while not done.is_set():
+            with contextlib.suppress(RetryLater):
+                bench.session.get((0xE2,), 30)
+
+    greedy = [threading.Thread(target=ask_for_history) for _ in range(2)]
+    for thread in greedy:
+        thread.start()
+    try:
+        for _ in range(6):
+            assert 0xE7 in bench.session.get(POWER, 10).properties
+    finally:
+        done.set()
+        for thread in greedy:
+            thread.join(20)
+
+
+@pytest.mark.parametrize("source", [b"\x02\x88\x01", b"\x0e\xf0\x01"])
+def test_whatever_wants_to_be_confirmed_is_confirmed(start: Start, source: bytes) -> None:
+    frame = b"\x10\x81\x43\x21" + source + b"\x05\xff\x01\x74\x01\x80\x01\x30"
+    bench = start()
+    bench.wait_for_join()
+    bench.says(received(frame))
+    confirmation = b"\x10\x81\x43\x21\x05\xff\x01" + source + b"\x7a\x01\x80\x00"
+    wait_until(lambda: confirmation in bench.sent, 5, "INFC_Res")
+
+
+def test_a_late_answer_to_an_earlier_try_is_taken(start: Start) -> None:
+    tids: list[bytes] = []
+
+    def meddle(data: bytes, say: OnData) -> bool:
+        if not data.startswith(b"SKSENDTO") or not data.endswith(b"\xe7\x00"):
+            return False
+        tids.append(data[-12:-10])
+        say(b"EVENT 21 FE80:0000:0000:0000:021D:1290:1234:5678 0 00\r\nOK\r\n")
+        if len(tids) == 2:
+            say(received(b"\x10\x81" + tids[0] + bytes.fromhex("02880105FF017201E704000001F8")))
+        return True
+
+    bench = start(meddle=meddle)
+    bench.wait_for_join()
+    assert bench.session.get(POWER, 10).properties == {0xE7: b"\0\0\x01\xf8"}
+    assert len(set(tids)) == 2
+    assert bench.session.status().ignored_frames == 0
+
+
+def received(frame: bytes) -> bytes:
+    """The line of a frame that came from the meter."""
+    head = "ERXUDP FE80:0000:0000:0000:021D:1290:1234:5678 FE80:0000:0000:0000:021D:1290:0003:C890"
+    middle = f"0E1A 0E1A 001D129012345678 1 0 {len(frame):04X}"
+    return f"{head} {middle} {frame.hex().upper()}\r\n".encode()
 
 
 def _answers(bench: Bench) -> bool:

@@ -138,6 +138,38 @@ def test_arbitrary_bytes_are_safe_and_the_pieces_do_not_matter(chunks: list[byte
     assert [m for m in pieces if not isinstance(m, Noise)] == understood
 
 
+def test_a_binary_datagram_whose_length_is_damaged_can_be_given_up() -> None:
+    parser = Parser()
+    assert parser.feed(erxudp("1 0412", POWER) + b"OK\r\n") == []
+    assert parser.is_waiting
+    (broken, *after) = parser.give_up()
+    assert isinstance(broken, Noise)
+    assert after == [Ok()]
+    assert parser.feed(b"EVER 1.5.2\r\n") == [Version("1.5.2", product=False)]
+
+
+def test_giving_up_half_a_line_skips_the_rest_of_it() -> None:
+    parser = Parser()
+    parser.feed(b"EVENT 2")
+    assert parser.give_up() == [Noise(7)]
+    assert parser.feed(b"5 OK\r\nOK\r\n") == [Noise(4), Ok()]
+
+
+def test_blanks_between_hex_digits_do_not_shorten_a_payload() -> None:
+    (message,) = Parser().feed(erxudp("1 0004", b"10 81 00"))
+    assert isinstance(message, Noise)
+
+
+@given(st.binary(max_size=400), st.binary(max_size=100))
+def test_whatever_was_given_up_later_lines_are_understood(begun: bytes, rest: bytes) -> None:
+    parser = Parser()
+    parser.feed(begun)
+    parser.give_up()
+    parser.feed(rest)
+    parser.give_up()
+    assert parser.feed(b"\r\nOK 01\r\n")[-1] == Ok("01")
+
+
 def test_send_to_has_the_bytes_of_both_dialects() -> None:
     payload = bytes.fromhex("1081000105FF010288016201E700")
     assert (

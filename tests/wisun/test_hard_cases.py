@@ -1,0 +1,231 @@
+"""What dongles and meters do at the worst moment, and what the session makes of it."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+from programs import wait_until
+from session_bench import Bench, Memory
+from structlog.testing import capture_logs
+
+from kei.errors import NotReady, RetryLater, StoreError
+from kei.wisun.candidates import NETWORK_KEY
+from kei.wisun.states import State
+from kei.wisun.transport import OnData
+
+Start = Callable[..., Bench]
+
+POWER = (0xE7,)
+METER = b"FE80:0000:0000:0000:021D:1290:1234:5678"
+CACHED = "21 8888 001D129012345678 E1"
+ELSEWHERE = "3C 1234 001D129012345678 E1"  # where the meter was before it changed the channel
+
+
+def try_to_get(bench: Bench, budget_s: float = 5.0) -> str:
+    try:
+        bench.session.get(POWER, budget_s)
+    except (NotReady, RetryLater) as error:
+        return str(error)
+    return ""
+
+
+def wait_for_answer(bench: Bench, deadline_s: float = 10.0) -> None:
+    wait_until(lambda: not try_to_get(bench), deadline_s, "an answer")
+
+
+def test_a_remembered_network_that_the_dongle_refuses_to_join_is_scanned_for(start: Start) -> None:
+    scanned = threading.Event()
+
+    def meddle(data: bytes, say: OnData) -> bool:
+        if data.startswith(b"SKSCAN"):
+            scanned.set()
+        if data.startswith(b"SKJOIN") and not scanned.is_set():
+            say(b"FAIL ER10\r\n")
+            return True
+        return False
+
+    bench = start(memory=Memory({NETWORK_KEY: CACHED}), meddle=meddle)
+    bench.wait_for_join()
+    assert bench.sent.count(b"SKJOIN") == 3
+
+
+class ReadOnly(Memory):
+    """A database on a disk that takes nothing any more."""
+
+    def set_state(self, key: str, value: str) -> None:
+        raise StoreError(f"{key} is not written, {len(value)} characters")
+
+
+def test_a_stale_network_is_scanned_for_even_if_it_cannot_be_forgotten(start: Start) -> None:
+    bench = start(memory=ReadOnly({NETWORK_KEY: ELSEWHERE}), speed=40)
+    bench.wait_for_join()
+    assert bench.sent.count(b"SKSCAN") >= 1
+
+
+def test_a_back_off_ends_when_the_dongle_is_plugged_in_again(start: Start) -> None:
+    bench = start(",fault=scan-miss:28,fault=unplug@t200", speed=40)
+    wait_until(lambda: bench.sent.count(b"SKSCAN") == 28, 30, "seven rounds in vain")
+    bench.wait_for_join(1, 20)
+    assert bench.clock.monotonic() - bench.began < 200 + 30
+
+
+def test_an_event_that_ends_the_session_while_it_is_being_settled_counts(start: Start) -> None:
+    says: list[OnData] = []
+
+    class Slow(Memory):
+        def set_state(self, key: str, value: str) -> None:
+            super().set_state(key, value)
+            if len(says) == 1:
+                says[0](b"EVENT 26 " + METER + b" 0\r\n")
+
+    def meddle(data: bytes, say: OnData) -> bool:
+        if data.startswith(b"SKJOIN"):
+            says.append(say)
+        return False
+
+    bench = start(memory=Slow(), meddle=meddle)
+    wait_until(lambda: len(says) == 2, 10, "a second join")
+    bench.wait_for_join()
+
+
+def test_the_transmission_limit_is_no_reason_to_join_again(start: Start) -> None:
+    sends: list[bytes] = []
+
+    def meddle(data: bytes, say: OnData) -> bool:
+        if not data.startswith(b"SKSENDTO") or not joined.is_set():
+            return False
+        sends.append(data)
+        failed = len(sends) > 2
+        if len(sends) == 3:
+            say(b"EVENT 32 " + METER + b" 0\r\n")
+        say(b"EVENT 21 " + METER + (b" 0 01" if failed else b" 0 00") + b"\r\nOK\r\n")
+        return True
+
+    joined = threading.Event()
+    bench = start(meddle=meddle)
+    bench.wait_for_join()
+    joined.set()
+    assert [bool(try_to_get(bench, 2)) for _ in range(5)] == [True] * 5
+    assert "transmission time" in try_to_get(bench)
+    assert bench.session.status().state is State.JOINED
+    assert bench.sent.count(b"SKJOIN") == 1
+    assert NETWORK_KEY in bench.memory
+
+
+def test_a_meter_that_answers_one_property_at_a_time_can_be_joined(start: Start) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        several = data.startswith(b"SKSENDTO") and data[-5:-4] > b"\x01"
+        if several:
+            say(b"EVENT 21 " + METER + b" 0 00\r\nOK\r\n")
+        return several
+
+    bench = start(meddle=meddle)
+    bench.wait_for_join()
+    assert set(bench.listener.joins[0][1].properties) == {0x80}
+    assert not try_to_get(bench)
+
+
+def test_a_dongle_that_cannot_be_written_to_is_written_to_once_only(start: Start) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        if data.startswith(b"WOPT"):
+            say(b"OK\r")
+            return True
+        return False
+
+    bench = start(",dongle=BP35A1,fault=reboot@3,fault=reboot@6", meddle=meddle)
+    for count in (1, 2):
+        bench.wait_for_join(count)
+        wait_until(lambda: try_to_get(bench), 10, "the restart")
+    bench.wait_for_join(3)
+    assert bench.sent.count(b"WOPT") == 1
+
+
+def test_a_dongle_that_has_restarted_is_noticed_at_the_first_miss(start: Start) -> None:
+    bench = start(",fault=reboot@2")
+    bench.wait_for_join()
+    assert try_to_get(bench)
+    bench.wait_for_join(2)
+    assert bench.session.status().missed == 1
+    assert bench.sent.count(b"SKSCAN") == 1
+
+
+def test_a_dongle_that_refuses_to_send_is_set_up_anew_at_the_first_miss(start: Start) -> None:
+    bench = start(",fault=fail@2-4")
+    bench.wait_for_join()
+    assert "ER10" in try_to_get(bench, 10)
+    bench.wait_for_join(2)
+    assert bench.session.status().missed == 1
+
+
+def test_a_silent_session_is_ended_before_another_is_begun(start: Start) -> None:
+    bench = start(",fault=lost@2")
+    bench.wait_for_join()
+    for _ in range(3):
+        try_to_get(bench, 2)
+    bench.wait_for_join(2)
+    last_join = bench.sent.rindex(b"SKJOIN")
+    assert b"SKTERM" in bench.sent[bench.sent.index(b"SKJOIN") : last_join]
+
+
+def test_a_meter_that_hangs_up_at_once_is_not_joined_without_end(start: Start) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        if data.startswith(b"SKSENDTO") and b"\xe7" in data:
+            say(b"EVENT 26 " + METER + b" 0\r\n")
+        return False
+
+    bench = start(meddle=meddle, speed=40)
+    begun = bench.clock.monotonic()
+    bench.wait_for_join()
+    while bench.clock.monotonic() < begun + 300:
+        try_to_get(bench)
+    assert bench.session.status().held_back > 0
+    assert bench.sent.count(b"SKJOIN") < 25
+
+
+def test_the_reader_may_report_a_lost_port_while_a_step_begins(start: Start) -> None:
+    bench = start(",fault=unplug@t2,fault=unplug@t6,fault=unplug@t10,fault=unplug@t14", speed=10)
+    bench.wait_for_join(1)
+    wait_until(lambda: bench.clock.monotonic() > bench.began + 20, 10, "all faults")
+    wait_for_answer(bench)
+
+
+def test_a_wrong_dialect_is_told_with_the_remedy(start: Start) -> None:
+    with capture_logs() as logs:
+        bench = start(dongle="RL7023-IPS")
+        wait_until(lambda: any(e["event"] == "dongle_failing" for e in logs), 10, "the fault")
+    (told,) = [e for e in logs if e["event"] == "dongle_failing"]
+    assert 'is broute.dongle right? "auto"' in told["reason"]
+    assert not bench.listener.joins
+
+
+@pytest.mark.parametrize(
+    "left_behind",
+    [
+        b"SKSENDTO 1 " + METER + b" 0E1A 1 0 04D0 half a payload",
+        b"SKSETPWD C 01234",
+        b"SKSCAN 2 FFFFFFFF 6 0\r\n",
+        b"\x00\xff" * 100,
+    ],
+)
+def test_a_dongle_left_in_the_middle_of_something_is_taken_in_stride(
+    start: Start, left_behind: bytes
+) -> None:
+    bench = start(",scan-time=3", left_behind=left_behind)
+    bench.wait_for_join()
+    assert not try_to_get(bench)
+
+
+def test_a_dongle_left_with_a_session_is_joined_again_after_a_rest(start: Start) -> None:
+    def lose_the_farewell(data: bytes, say: OnData) -> bool:
+        assert callable(say)
+        return data.startswith(b"SKTERM")
+
+    crashed = start(meddle=lose_the_farewell)
+    crashed.wait_for_join()
+    crashed.session.stop()
+    crashed.keeper.join(10)
+    begun = crashed.clock.monotonic()
+    bench = start(memory=crashed.memory, beside=crashed)
+    bench.wait_for_join()
+    assert bench.clock.monotonic() - begun >= 10
+    assert b"SKSCAN" not in bench.sent
