@@ -10,8 +10,6 @@ Nobody has to ask for anything in words: each connection gets one document and i
 client sends is never read, and one that takes nothing is left alone after a second.
 """
 
-import hashlib
-import os
 import socket
 import threading
 from collections.abc import Callable
@@ -19,6 +17,7 @@ from pathlib import Path
 
 import structlog
 
+from kei.claim import abstract_name
 from kei.clock import Clock
 from kei.errors import RetryLater
 from kei.faults import Faults
@@ -37,8 +36,7 @@ _RECEIVE_BYTES = 65_536
 
 def address(database: Path) -> str:
     """Return the name of the socket that belongs to a database, however its path is spelled."""
-    digest = hashlib.sha256(os.fsencode(os.path.realpath(database))).hexdigest()
-    return f"\0kei.status.{digest[:32]}"
+    return abstract_name("status", database)
 
 
 class StatusServer:

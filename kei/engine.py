@@ -10,10 +10,11 @@ from dataclasses import replace
 
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.triggers.date import DateTrigger
 
 from kei import __version__, logs
+from kei.claim import Claim
 from kei.clock import Clock, local
 from kei.config import Broute, Config, Log, LogLevel, RequestGroup, Summary, UploadTarget
 from kei.control import StatusServer
@@ -57,6 +58,9 @@ class Engine:
         config: what to do.
         clock: wall and monotonic time.
         rng: for jitter.
+
+    Raises:
+        StoreError: another kei uses the database, or it cannot be opened.
     """
 
     def __init__(self, config: Config, *, clock: Clock, rng: random.Random) -> None:
@@ -64,7 +68,12 @@ class Engine:
         self._clock = clock
         self._rng = rng
         recorder = config.recorder
-        self._database = Database.open(recorder.database, clock)
+        self._claim = Claim(recorder.database)
+        try:
+            self._database = Database.open(recorder.database, clock)
+        except BaseException:
+            self._claim.release()
+            raise
         self._text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
         self._sums = DailyFile(recorder.directory, recorder.fname_base, "sum", clock.zone)
         self._recorder = Recorder(self._database, self._text)
@@ -79,7 +88,7 @@ class Engine:
             job_defaults={"coalesce": True, "max_instances": 1},
         )
         self._flushers: dict[UploadTarget, Flusher] = {}
-        self._request_jobs: list[RequestJob] = []
+        self._request_ids: list[str] = []
         self._request_faults = Faults(structlog.stdlib.get_logger("kei.request"), clock)
         self._session: Session | None = None
         self._source: MeterSource | None = None
@@ -139,6 +148,7 @@ class Engine:
         self._recorder.close()
         self._close_quietly("sum", self._sums.close)
         self._close_quietly("database", self._database.close)
+        self._claim.release()
         return not ending.is_alive()
 
     @staticmethod
@@ -225,27 +235,21 @@ class Engine:
         self._bodies[KEEPER] = self._session
 
     def _ask_everything(self) -> None:
-        """Ask all groups once, now, one after the other; their cycles stay as they are."""
-        jobs = tuple(self._request_jobs)
-
-        def ask() -> None:
-            for job in jobs:
-                job.run()
-
-        self._scheduler.add_job(
-            ask,
-            DateTrigger(local(self._clock.now_ms(), self._clock.zone)),
-            id="once",
-            executor=Lane.REQUESTS.value,
-            misfire_grace_time=None,
-            replace_existing=True,
-        )
+        """Have all groups asked now; after that their cycles go on as they are."""
+        now = local(self._clock.now_ms(), self._clock.zone)
+        for name in tuple(self._request_ids):
+            try:
+                self._scheduler.modify_job(name, next_run_time=now)
+            except JobLookupError:  # taken out by a reload, which asks everything itself
+                log.debug("job_gone", job=name)
 
     # ------------------------------------------------------------------ jobs
 
     def _schedule(self) -> None:
-        self._request_jobs.clear()
+        self._request_ids.clear()
         for planned in plan(self.config, self._clock.zone):
+            if isinstance(planned.subject, RequestGroup):
+                self._request_ids.append(planned.id)
             self._scheduler.add_job(
                 self._body(planned),
                 planned.trigger,
@@ -271,15 +275,13 @@ class Engine:
     def _request(self, group: RequestGroup) -> Callable[[], None]:
         assert self._session is not None, "requests belong to a session"
         assert self._source is not None, "requests belong to a session"
-        job = RequestJob(
+        return RequestJob(
             group.epcs,
             group.cycle_s,
             session=self._session,
             source=self._source,
             faults=self._request_faults,
-        )
-        self._request_jobs.append(job)
-        return job.run
+        ).run
 
     def _upload(self, target: UploadTarget) -> Callable[[], None]:
         if target not in self._flushers:

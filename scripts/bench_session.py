@@ -59,6 +59,9 @@ def kei(port: str, count: int, started: float) -> dict[str, float]:
 
     class Everything:
         def joined(self, *_: object) -> None:
+            pass
+
+        def ready(self) -> None:
             joined.set()
 
         def notified(self, *_: object) -> None:

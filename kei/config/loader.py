@@ -15,6 +15,14 @@ from kei.errors import ConfigError
 
 MAX_BYTES = 1024 * 1024  # a thousand serial ports with ten checks each fit
 
+# What word processors and Japanese input methods put where TOML wants plain ASCII.
+_LOOKALIKES = {
+    **dict.fromkeys("\u201c\u201d\u201e\uff02\u300c\u300d", '"'),
+    **dict.fromkeys("\u2018\u2019\uff07", "'"),
+    **{chr(0xFEE0 + ord(plain)): plain for plain in "0123456789=[]{},.#-_"},
+    "\u3000": "a blank",
+}
+
 _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
@@ -73,8 +81,19 @@ def _syntax(path: Path, text: str, error: ValueError) -> ConfigError:
         line, column = text.count("\n") + 1, len(text) - text.rfind("\n")
     else:
         line, column = int(found[1]), int(found[2])
-    what = f"TOML syntax error at column {column}: {_POSITION.sub('', str(error))}"
-    return _fault(path, line, what, "look for a missing quote, bracket or equals sign")
+    said = _POSITION.sub("", str(error))
+    remedy = _remedy(said, text.split("\n")[line - 1])
+    return _fault(path, line, f"TOML syntax error at column {column}: {said}", remedy)
+
+
+def _remedy(said: str, line: str) -> str:
+    """Return what to do about a syntax error, by tomllib's words and the line itself."""
+    if said.startswith(("Cannot overwrite", "Cannot declare")):
+        return "it is there twice: remove one of them"
+    code = line.split("#", maxsplit=1)[0]
+    if odd := [character for character in code if character in _LOOKALIKES]:
+        return f"write {_LOOKALIKES[odd[0]]} instead of {odd[0]}, as typed without an input method"
+    return "look for a missing quote, bracket or equals sign"
 
 
 def _fault(path: Path, line: int, what: str, remedy: str) -> ConfigError:

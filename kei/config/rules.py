@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from kei.config.faults import Wrong, shown
 from kei.echonet.meter import PROPERTIES
+from kei.errors import ConfigError
 
 BROUTE_ID_DIGITS = 32
 BROUTE_PWD_CHARACTERS = 12
@@ -115,7 +116,20 @@ def port(text: str) -> str:
             f"{shown(text)} is the name of a port under Windows",
             "write one of the names that `ls /dev/serial/by-id/*` shows",
         )
+    if text.startswith(SIMULATOR):
+        _simulator_options(text)
     return text
+
+
+def _simulator_options(text: str) -> None:
+    # No part of the main job on a small machine.
+    from kei.simulator.options import parse_sim_port  # noqa: PLC0415
+
+    try:
+        parse_sim_port(text)
+    except ConfigError as error:
+        mistakes = "; ".join(error.faults)
+        raise Wrong(mistakes, "`kei simulate --help` shows the options") from None
 
 
 def epc(text: str) -> int:

@@ -1,6 +1,8 @@
 """Which jobs a configuration asks for: their names, what they do, and when. Starts nothing."""
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 from enum import StrEnum
 
@@ -100,7 +102,15 @@ def plan(config: Config, zone: tzinfo) -> list[Planned]:
             grace_s=3600,
         )
     )
-    return jobs
+    return list(_by_names_of_their_own(jobs))
+
+
+def _by_names_of_their_own(jobs: Iterable[Planned]) -> Iterator[Planned]:
+    """Number jobs of the same name: two groups may ask for the same properties."""
+    seen: Counter[str] = Counter()
+    for job in jobs:
+        seen[job.id] += 1
+        yield job if seen[job.id] == 1 else replace(job, id=f"{job.id}.{seen[job.id]}")
 
 
 def _request(group: RequestGroup) -> Planned:

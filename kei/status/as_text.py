@@ -12,6 +12,15 @@ from kei.store.recorder import OutletStatus
 
 _LABEL_WIDTH = 11
 
+# What goes on in a state of the session that is not joined, for people.
+_DOING = {
+    "init": "waiting for the port",
+    "open": "talking to the dongle",
+    "setup": "setting the dongle up",
+    "scan": "looking for the meter",
+    "join": "authenticating",
+}
+
 
 def to_text(facts: Facts, problems: Sequence[Problem]) -> str:
     """Return the lines, each with an end; what comes from elsewhere is made printable."""
@@ -46,7 +55,8 @@ def _head(facts: Facts, problems: Sequence[Problem]) -> Iterator[str]:
 def _meter(session: SessionState) -> Iterator[str]:
     unknown = "not known yet"
     yield ""
-    joined = "joined" if session.joined else f"not joined ({session.state})"
+    doing = _DOING.get(session.state, session.state)
+    joined = "joined" if session.joined else f"not joined ({doing})"
     yield from _labelled("session", [f"{joined} for {span(session.since_s)}"])
     dongle = f"{session.dongle}, firmware {session.firmware}" if session.dongle else unknown
     yield from _labelled("dongle", [dongle])

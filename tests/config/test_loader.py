@@ -278,3 +278,22 @@ headers = {{ Authorization = 'é{hidden}', '{BROUTE_ID} ' = '{hidden}' }}
     for fault in jobs.faults(text):
         assert hidden not in fault
         assert BROUTE_PWD[::-1] not in fault
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "remedy"),
+    [
+        ("[log]\nlevel = 'info'\nlevel = 'debug'\n", 3, "it is there twice: remove one of them"),
+        ("[log]\nlevel = \u201cinfo\u201d\n", 2, 'write " instead of \u201c'),
+        ("[summary]\ncycle = \uff16\uff10\uff10\n", 2, "write 6 instead of \uff16"),
+        ("[summary]\n\u3000cycle = 600\n", 2, "write a blank instead of"),
+        ("[log\nlevel = 'info'\n", 1, "look for a missing quote, bracket or equals sign"),
+        ("[log]\nlevel = ", 2, "look for a missing quote, bracket or equals sign"),
+    ],
+)
+def test_a_syntax_error_has_a_remedy_that_fits(
+    jobs: JobsFile, text: str, line: int, remedy: str
+) -> None:
+    fault = jobs.fault(text)
+    assert fault.startswith(f"{line}: file: TOML syntax error")
+    assert remedy in fault

@@ -67,6 +67,14 @@ def test_every_group_is_asked_once_right_after_joining(tmp_path: Path) -> None:
     assert len(readings(tmp_path)) == 3
 
 
+def test_two_groups_may_ask_for_the_same(tmp_path: Path) -> None:
+    groups = '[[broute.requests]]\nepc = ["E7"]\ncycle = 1\n' * 2
+    with running("--jobs", str(write_jobs(tmp_path, SIM, requests=groups))) as kei:
+        kei.wait_for(lambda: len(readings(tmp_path)) >= 2, 10, "readings")
+        assert kei.stop() == 0
+    assert kei.errors == []
+
+
 def test_requests_fire_aligned_to_their_cycle(tmp_path: Path) -> None:
     groups = '[[broute.requests]]\nepc = ["E7"]\ncycle = 2\n'
     with running("--jobs", str(write_jobs(tmp_path, SIM, requests=groups))) as kei:
@@ -140,6 +148,7 @@ def test_a_missing_file_exits_2_with_one_line(tmp_path: Path) -> None:
 def test_wrong_options_of_the_simulated_port_exit_2(tmp_path: Path) -> None:
     with running("--jobs", str(write_jobs(tmp_path, "sim:colour=red"))) as kei:
         assert kei.wait() == 2
+        assert "jobs.toml:2: broute.port: " in kei.errors[0]
         assert "colour" in kei.errors[0]
 
 
@@ -148,6 +157,17 @@ def test_a_folder_that_cannot_be_written_exits_1_with_one_line(tmp_path: Path) -
     with running("--jobs", str(jobs)) as kei:
         assert kei.wait() == 1
         assert len(kei.errors) == 1
+
+
+def test_a_second_kei_with_the_same_database_exits_1_and_names_the_first(tmp_path: Path) -> None:
+    jobs = write_jobs(tmp_path, SIM, requests=EVERY_SECOND)
+    with running("--jobs", str(jobs)) as first:
+        first.wait_for_event("session_joined")
+        with running("--jobs", str(jobs)) as second:
+            assert second.wait() == 1
+            (line,) = second.errors
+        assert f"in use by another kei (pid {first.process.pid})" in line
+        assert first.stop() == 0
 
 
 def test_check_shows_the_schedule_and_touches_nothing(tmp_path: Path) -> None:

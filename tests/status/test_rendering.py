@@ -79,7 +79,7 @@ def test_before_anything_is_known_the_text_says_so() -> None:
     )
     facts = replace(FACTS, snapshot=replace(SNAPSHOT, session=session, lines=()), series=())
     text = text_of(facts)
-    assert "session    not joined (init) for 2 s" in text
+    assert "session    not joined (waiting for the port) for 2 s" in text
     assert text.count("not known yet") == 3
     assert "series     none yet" in text
     assert "warnings   none" in text

@@ -1,0 +1,66 @@
+"""One kei for each database: a second one would record every reading twice.
+
+The claim is an abstract unix socket whose name comes from the path of the database, so that it
+ends with the process however that ends, and no file is left behind. Abstract sockets are one set
+for each network namespace (network_namespaces(7)): kei in containers that share a folder do not
+see each other.
+"""
+
+import errno
+import hashlib
+import os
+import socket
+import struct
+from pathlib import Path
+
+from kei.errors import StoreError
+
+_CREDENTIALS = struct.Struct("iII")  # pid, uid, gid of SO_PEERCRED, socket(7)
+
+
+def abstract_name(purpose: str, database: Path) -> str:
+    """Return the name of a socket that belongs to a database, however its path is spelled."""
+    digest = hashlib.sha256(os.fsencode(os.path.realpath(database))).hexdigest()
+    return f"\0kei.{purpose}.{digest[:32]}"
+
+
+class Claim:
+    """That this process alone writes to a database, from here to `release`.
+
+    Args:
+        database: its path; it need not be there yet.
+
+    Raises:
+        StoreError: another process has claimed it; the text says which.
+    """
+
+    def __init__(self, database: Path) -> None:
+        name = abstract_name("claim", database)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._socket.bind(name)
+            self._socket.listen(1)  # so that others can find out who this is
+        except OSError as error:
+            self._socket.close()
+            if error.errno != errno.EADDRINUSE:
+                raise StoreError(f"{database}: cannot be claimed ({error.strerror})") from None
+            remedy = "stop it first, or give this one a database and folder of its own"
+            raise StoreError(f"{database}: in use by {_holder(name)}; {remedy}") from None
+
+    def release(self) -> None:
+        """Let another process claim it."""
+        self._socket.close()
+
+
+def _holder(name: str) -> str:
+    """Return who has a name, as far as that can be found out."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        asking.setblocking(False)  # a full queue is no reason to wait
+        try:
+            asking.connect(name)
+            credentials = asking.getsockopt(
+                socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size
+            )
+        except OSError:
+            return "another kei"
+    return f"another kei (pid {_CREDENTIALS.unpack(credentials)[0]})"
