@@ -4,19 +4,15 @@ import logging
 
 import structlog
 
-from kei.clock import Clock
 from kei.errors import KeiError, RejoinNeeded
-from kei.faults import Faults
 from kei.wisun import bringup
 from kei.wisun.bringup import Dongle, Farewell
-from kei.wisun.candidates import Candidates
-from kei.wisun.exchange import Answer, Exchange
-from kei.wisun.gate import Gate
-from kei.wisun.link import CommandRefused, Link, NoReply
+from kei.wisun.exchange import Answer
+from kei.wisun.link import CommandRefused, NoReply
+from kei.wisun.parts import Parts
 from kei.wisun.seams import OpenPort, Settings
 from kei.wisun.skstack import rssi_dbm
 from kei.wisun.states import Outcome
-from kei.wisun.troubles import Troubles
 
 log = structlog.stdlib.get_logger("kei.session")
 
@@ -36,37 +32,23 @@ class Approach:
     Args:
         settings: credentials and dialect.
         open_port: opens the port anew each time.
-        link: over which to talk.
-        gate: says when not to send.
-        exchange: for the first answer.
-        candidates: the networks to try.
-        troubles: what the reader reports meanwhile.
-        faults: are told.
-        clock: for pauses.
+        parts: of the session.
+
+    Attributes:
+        dongle: what is on the port; None until it has been recognised.
+        first: the meter's first answer, until the listener has it.
     """
 
-    def __init__(  # noqa: PLR0913 - everything that a session is made of, wired in one place
-        self,
-        settings: Settings,
-        open_port: OpenPort,
-        *,
-        link: Link,
-        gate: Gate,
-        exchange: Exchange,
-        candidates: Candidates,
-        troubles: Troubles,
-        faults: Faults,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, settings: Settings, open_port: OpenPort, parts: Parts) -> None:
         self._settings = settings
         self._open_port = open_port
-        self._link = link
-        self._gate = gate
-        self._exchange = exchange
-        self._candidates = candidates
-        self._troubles = troubles
-        self._faults = faults
-        self._clock = clock
+        self._link = parts.link
+        self._gate = parts.gate
+        self._exchange = parts.exchange
+        self._candidates = parts.candidates
+        self._troubles = parts.troubles
+        self._faults = parts.faults
+        self._clock = parts.clock
         self._payload_mode_written = False
         self._rest_until = 0.0
         self._failed_rounds = 0
@@ -143,6 +125,8 @@ class Approach:
             broken = error
         except RejoinNeeded as error:
             log.debug("join_cut_short", reason=str(error))
+        if self._gate.is_limited and broken is None:
+            return Outcome.FAILED  # which says nothing of the network
         given_up = self._candidates.failed()
         if broken is not None:
             raise broken

@@ -24,6 +24,7 @@ from kei.wisun.skstack import (
     Ok,
     PanField,
     PanStart,
+    Register,
     Version,
     command,
     link_local,
@@ -155,6 +156,16 @@ def is_tuned(link: Link, network: Network) -> bool:
     return any(
         (info.channel, info.pan_id) == (network.channel, network.pan_id) for info in _infos(link)
     )
+
+
+def is_limited(link: Link) -> bool:
+    """Tell whether the dongle keeps silent because of its transmission limit (register SFB).
+
+    Raises:
+        CommandRefused, NoReply: the dongle does not say.
+    """
+    lines = link.command(command("SKSREG", "SFB"), "SKSREG SFB")
+    return any(isinstance(line, Register) and line.value.strip("0") != "" for line in lines)
 
 
 def _infos(link: Link) -> list[Info]:

@@ -170,11 +170,11 @@ class Exchange:
         self._await_reply()
 
     def _may_send(self, deadline: float) -> bool:
-        """Wait while the dongle renews the session; tell whether that was over in time."""
+        """Wait while the dongle renews the session; tell whether it may send in time."""
         while self._gate.is_renewing:
             if self._link.next(deadline) is None:
                 return False
-        return True
+        return not self._gate.is_limited
 
     def _await(self, request: Request, deadline: float) -> None:
         """Wait for the answer; the dongle's own OK has to come, too, before it can do more."""

@@ -12,20 +12,15 @@ import structlog
 
 from kei.clock import Clock
 from kei.errors import KeiError, NotReady, PortLost, RejoinNeeded, RetryLater, Stopping
-from kei.faults import Faults
 from kei.wisun import bringup
 from kei.wisun.approach import Approach
 from kei.wisun.backoff import Backoff
-from kei.wisun.candidates import Candidates
-from kei.wisun.exchange import Answer, Exchange, Request
-from kei.wisun.gate import Gate
-from kei.wisun.link import CommandRefused, Heard, Link, NoReply, Tap
+from kei.wisun.exchange import Answer, Request
+from kei.wisun.link import CommandRefused, Heard, NoReply, Tap
+from kei.wisun.parts import Parts
 from kei.wisun.seams import Listener, Memory, OpenPort, Settings, Status
 from kei.wisun.skstack import Datagram, Event, Message
 from kei.wisun.states import TRANSITIONS, Outcome, Pause, State
-from kei.wisun.tally import Tally
-from kei.wisun.troubles import Troubles
-from kei.wisun.turns import Turns
 from kei.wisun.watch import Watch
 
 log = structlog.stdlib.get_logger("kei.session")
@@ -58,37 +53,20 @@ class Session:
         rng: random.Random,
         tap: Tap | None = None,
     ) -> None:
+        parts = Parts.of(memory, self._on_message, clock=clock, rng=rng, tap=tap)
         self._listener = listener
         self._clock = clock
-        self._faults = Faults(log, clock)
         self._backoff = Backoff(rng)
-        self._tally = Tally()
-        self._turns = Turns()
-        self._gate = Gate(clock)
-        self._candidates = Candidates(memory, self._faults)
-        self._link = Link(clock, self._on_message, tap)
-        self._exchange = Exchange(self._link, self._gate, clock, rng)
-        self._troubles = Troubles(self._link, self._gate, self._faults, clock)
-        self._approach = Approach(
-            settings,
-            open_port,
-            link=self._link,
-            gate=self._gate,
-            exchange=self._exchange,
-            candidates=self._candidates,
-            troubles=self._troubles,
-            faults=self._faults,
-            clock=clock,
-        )
-        self._watch = Watch(
-            link=self._link,
-            gate=self._gate,
-            exchange=self._exchange,
-            turns=self._turns,
-            tally=self._tally,
-            troubles=self._troubles,
-            listener=listener,
-        )
+        self._faults = parts.faults
+        self._tally = parts.tally
+        self._turns = parts.turns
+        self._gate = parts.gate
+        self._candidates = parts.candidates
+        self._link = parts.link
+        self._exchange = parts.exchange
+        self._troubles = parts.troubles
+        self._approach = Approach(settings, open_port, parts)
+        self._watch = Watch(parts, listener)
         self._turned = clock.monotonic()  # when it was joined, or was no more
 
     # ------------------------------------------------------------------ for everybody

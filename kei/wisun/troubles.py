@@ -79,7 +79,7 @@ class Troubles:
     def take(self, number: int) -> None:
         """Follow an EVENT line (reader's thread)."""
         self._gate.take(number)
-        if number == EventNumber.LIFETIME_EXPIRED:
+        if number in (EventNumber.LIFETIME_EXPIRED, EventNumber.LIMIT_ON):
             self._wake.set()
         elif number == EventNumber.JOINED:
             self.established = True

@@ -6,20 +6,17 @@ from kei.echonet.frame import METER, Esv
 from kei.errors import KeiError, PortLost, RejoinNeeded, Stopping
 from kei.wisun import bringup
 from kei.wisun.approach import PROBE_EPCS
-from kei.wisun.exchange import Exchange
-from kei.wisun.gate import Gate
-from kei.wisun.link import CommandRefused, Link, NoReply, Received
+from kei.wisun.link import CommandRefused, NoReply, Received
+from kei.wisun.parts import Parts
 from kei.wisun.seams import Listener
 from kei.wisun.skstack import EventNumber
 from kei.wisun.states import Outcome
-from kei.wisun.tally import Tally
-from kei.wisun.troubles import Troubles
-from kei.wisun.turns import Turns
 
 log = structlog.stdlib.get_logger("kei.session")
 
 MISSES_UNTIL_PROBE = 3
 PROBE_TIMEOUT_S = 6.0  # one try, and an answer to it that comes late
+LOOK_AT_LIMIT_S = 60.0
 SILENCES_UNTIL_REOPEN = 2  # soon after one another
 
 
@@ -27,33 +24,20 @@ class Watch:
     """Holds a session that has been joined.
 
     Args:
-        link: over which to talk.
-        gate: says when not to send.
-        exchange: brings notifications, and asks.
-        turns: for whatever is said to the dongle.
-        tally: of the requests.
-        troubles: where the end of the session is reported, by whoever notices it.
+        parts: of the session.
         listener: hears of notifications.
     """
 
-    def __init__(
-        self,
-        *,
-        link: Link,
-        gate: Gate,
-        exchange: Exchange,
-        turns: Turns,
-        tally: Tally,
-        troubles: Troubles,
-        listener: Listener,
-    ) -> None:
-        self._link = link
-        self._gate = gate
-        self._exchange = exchange
-        self._turns = turns
-        self._tally = tally
-        self._troubles = troubles
+    def __init__(self, parts: Parts, listener: Listener) -> None:
         self._listener = listener
+        self._link = parts.link
+        self._gate = parts.gate
+        self._exchange = parts.exchange
+        self._turns = parts.turns
+        self._tally = parts.tally
+        self._troubles = parts.troubles
+        self._clock = parts.clock
+        self._look_at_limit_at: float | None = None
         self._looked_into = 0
         self._silences = 0
 
@@ -78,12 +62,15 @@ class Watch:
                 self._notify(self._exchange.notifications.popleft())
             if troubles.present is None and not self._gate.is_renewing:
                 self._look_into_misses()
+                self._look_into_limit()
             if (trouble := troubles.present) is not None:
                 return trouble
             patience_s = self._gate.patience_s()
             if patience_s is not None and patience_s <= 0:
                 late = RejoinNeeded(f"no EVENT 25 after EVENT {EventNumber.LIFETIME_EXPIRED:02X}")
                 troubles.report(Outcome.CLOSED, late)
+            elif patience_s is None and self._gate.is_limited:
+                troubles.await_news(LOOK_AT_LIMIT_S)
             else:
                 troubles.await_news(patience_s)
         raise Stopping("kei is being stopped")
@@ -97,12 +84,26 @@ class Watch:
         if silent and self._troubles.present is None and not self._gate.is_limited:
             self._probe()
 
+    def _look_into_limit(self) -> None:
+        """See now and then whether the limit still holds: its EVENT 33 may have been lost."""
+        if not self._gate.is_limited:
+            self._look_at_limit_at = None
+            return
+        now = self._clock.monotonic()
+        if self._look_at_limit_at is None:
+            self._look_at_limit_at = now + LOOK_AT_LIMIT_S
+        elif now >= self._look_at_limit_at:
+            self._look_at_limit_at = now + LOOK_AT_LIMIT_S
+            self._look_at_dongle()
+
     def _look_at_dongle(self) -> None:
         """A dongle that has restarted has lost its registers; asking it costs no air time."""
         assert self._exchange.network is not None, "it was joined"
         try:
             with self._turns:
                 tuned = bringup.is_tuned(self._link, self._exchange.network)
+                if self._gate.is_limited and not bringup.is_limited(self._link):
+                    self._gate.take(EventNumber.LIMIT_OFF)
         except (CommandRefused, NoReply) as error:
             self._troubles.report(Outcome.BROKEN, RejoinNeeded(str(error)))
         except (PortLost, RejoinNeeded) as error:

@@ -1,0 +1,72 @@
+"""What a session is made of, and what its keeper's steps share."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from kei.clock import Clock
+from kei.faults import Faults
+from kei.wisun.candidates import Candidates
+from kei.wisun.exchange import Exchange
+from kei.wisun.gate import Gate
+from kei.wisun.link import Heard, Link, Tap
+from kei.wisun.seams import Memory
+from kei.wisun.skstack import Message
+from kei.wisun.tally import Tally
+from kei.wisun.troubles import Troubles
+from kei.wisun.turns import Turns
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of one session.
+
+    Attributes:
+        link: the conversation with the dongle.
+        turns: whose turn it is to talk.
+        gate: says when not to send.
+        exchange: the meter's side of the conversation.
+        candidates: the networks to try.
+        tally: of the requests.
+        troubles: where the end of the session is reported, by whoever notices it.
+        faults: are told.
+        clock: wall and monotonic time.
+    """
+
+    link: Link
+    turns: Turns
+    gate: Gate
+    exchange: Exchange
+    candidates: Candidates
+    tally: Tally
+    troubles: Troubles
+    faults: Faults
+    clock: Clock
+
+    @classmethod
+    def of(
+        cls,
+        memory: Memory,
+        on_message: Callable[[Message], Heard | None],
+        *,
+        clock: Clock,
+        rng: random.Random,
+        tap: Tap | None,
+    ) -> "Parts":
+        """Return the parts, wired together; see `Session` and `Link` for what is handed in."""
+        faults = Faults(structlog.stdlib.get_logger("kei.session"), clock)
+        gate = Gate(clock)
+        link = Link(clock, on_message, tap)
+        return cls(
+            link=link,
+            turns=Turns(),
+            gate=gate,
+            exchange=Exchange(link, gate, clock, rng),
+            candidates=Candidates(memory, faults),
+            tally=Tally(),
+            troubles=Troubles(link, gate, faults, clock),
+            faults=faults,
+            clock=clock,
+        )

@@ -1,0 +1,33 @@
+"""A short soak: hundreds of requests while faults of every kind come at random."""
+
+import threading
+
+from soak import soak
+
+from kei.simulator.faults import FaultKind
+from kei.simulator.models import MODELS
+
+REQUESTS = 300
+SPEED = 60.0
+PERCENT = 5
+STUCK_S = 600.0  # far above the longest way back: a port, four scans, two joins and a back-off
+AT_ONCE = "latency=0,scan-time=0,join-time=0"
+
+
+def test_many_requests_under_every_fault_are_all_accounted_for() -> None:
+    threads = threading.active_count()
+    results = soak(
+        [_mix(dongle, seed) for seed, dongle in enumerate(MODELS, start=11)],
+        requests=REQUESTS,
+        speed=SPEED,
+        bound_s=STUCK_S,
+    )
+    assert [result.mistakes for result in results] == [()] * len(results)
+    assert sum(result.account.asked for result in results) == REQUESTS
+    assert all(result.account.answered for result in results)
+    assert threading.active_count() == threads
+
+
+def _mix(dongle: str, seed: int) -> str:
+    faults = [f"fault={kind}%{PERCENT}" for kind in FaultKind]
+    return ",".join([AT_ONCE, f"dongle={dongle}", f"seed={seed}", *faults])
