@@ -1,5 +1,7 @@
 """When the dongle must not send: while it renews the session, and past its transmission limit."""
 
+import logging
+
 import structlog
 
 from kei.clock import Clock
@@ -41,7 +43,8 @@ class Gate:
             case EventNumber.LIMIT_ON | EventNumber.LIMIT_OFF:
                 limited = number == EventNumber.LIMIT_ON
                 self._limited_since = self._clock.monotonic() if limited else None
-                log.warning("transmission_limit", active=limited)
+                level = logging.WARNING if limited else logging.INFO
+                log.log(level, "transmission_limit", active=limited)
 
     @property
     def is_renewing(self) -> bool:
