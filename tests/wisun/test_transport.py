@@ -1,0 +1,94 @@
+"""What is wrong with a port is said in one line, with what to do about it."""
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import serial
+from programs import wait_until
+
+from kei import ports
+from kei.errors import PortLost
+from kei.wisun.transport import SerialTransport
+
+
+@pytest.fixture
+def port() -> Iterator[tuple[int, str]]:
+    """The other end of a pseudo terminal, and its name."""
+    master, slave = os.openpty()
+    name = os.ttyname(slave)
+    os.close(slave)
+    yield master, name
+    os.close(master)
+
+
+def opened(name: str) -> tuple[SerialTransport, bytearray, list[PortLost]]:
+    data, lost = bytearray(), list[PortLost]()
+    return SerialTransport(name, 115200, data.extend, lost.append), data, lost
+
+
+def reason(name: str) -> str:
+    with pytest.raises(PortLost) as caught:
+        opened(name)
+    return str(caught.value)
+
+
+def test_bytes_go_both_ways(port: tuple[int, str]) -> None:
+    master, name = port
+    line, data, _ = opened(name)
+    line.write(b"SKVER\r\n")
+    assert os.read(master, 100) == b"SKVER\r\n"
+    os.write(master, b"\x00\xff\r\nOK")
+    wait_until(lambda: bytes(data) == b"\x00\xff\r\nOK", 5, "all bytes as they are")
+    line.close()
+    line.close()
+
+
+def test_a_port_that_goes_away_is_told_once(port: tuple[int, str]) -> None:
+    master, name = port
+    line, _, lost = opened(name)
+    os.dup2(os.open(os.devnull, os.O_RDWR), master)  # hangs up
+    wait_until(lambda: lost, 5, "the loss")
+    line.close()
+    assert [str(error) for error in lost] == [f"{name}: unplugged"]
+
+
+def test_a_missing_port_is_told_with_those_that_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "known", lambda: ("/dev/serial/by-id/usb-FTDI",))
+    assert reason("/dev/nowhere") == (
+        "/dev/nowhere: no such device; is the dongle plugged in? "
+        "there is: /dev/serial/by-id/usb-FTDI"
+    )
+
+
+@pytest.mark.parametrize("name", ["/dev/null", "/tmp", "/etc/hostname"])
+def test_what_is_no_serial_port_is_told_so(name: str) -> None:
+    assert reason(name).startswith(f"{name}: not a serial port")
+
+
+def test_a_port_in_use_is_told_with_a_remedy(port: tuple[int, str]) -> None:
+    _, name = port
+    line, _, _ = opened(name)
+    assert reason(name).startswith(f"{name}: in use by ")
+    line.close()
+
+
+def test_a_port_that_is_not_permitted_is_told_with_the_remedy(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # Root may open everything, so the system's answer to others stands in here.
+    def refuse(*_args: object, **_kwargs: object) -> None:
+        raise serial.SerialException(errno.EACCES, "could not open port: Permission denied")
+
+    monkeypatch.setattr(serial, "Serial", refuse)
+    assert "group dialout" in reason(str(tmp_path / "ttyUSB0"))
+
+
+def test_writing_to_a_port_that_takes_nothing_ends_in_time(port: tuple[int, str]) -> None:
+    _, name = port
+    line, _, _ = opened(name)
+    with pytest.raises(PortLost):
+        line.write(b"x" * 1_000_000)  # nobody reads at the other end
+    line.close()
