@@ -32,7 +32,7 @@ from kei.simulator.models import MODELS  # noqa: E402
 
 STUCK_S = 1800.0
 HOMES = 4  # the simulator keeps the yearly sums of so many; they take long to add up
-STRIKES, SPACING = 10, 20
+STRIKES, SPACING = 10, 110  # so that the sessions between them last
 AT_THE_START = {FaultKind.SCAN_MISS, FaultKind.JOIN_FAIL}  # cannot be had in mid-session
 
 

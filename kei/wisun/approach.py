@@ -11,7 +11,7 @@ from kei.wisun.exchange import Answer
 from kei.wisun.link import CommandRefused, NoReply
 from kei.wisun.parts import Parts
 from kei.wisun.seams import OpenPort, Settings
-from kei.wisun.skstack import rssi_dbm
+from kei.wisun.skstack import EventNumber, rssi_dbm
 from kei.wisun.states import Outcome
 
 log = structlog.stdlib.get_logger("kei.session")
@@ -116,6 +116,8 @@ class Approach:
         self._troubles.sleep(self._rest_until - self._clock.monotonic())
         self._exchange.network = self._candidates.current
         self._gate.end_renewal()
+        if self._gate.is_limited and not bringup.is_limited(self._link):
+            self._gate.take(EventNumber.LIMIT_OFF)
         broken: KeiError | None = None
         try:
             if self._proves_itself():
@@ -175,7 +177,7 @@ class Approach:
     def _leave(self) -> None:
         """End the session, and let the meter forget it."""
         self._troubles.established = False
-        self._rest_after(bringup.leave(self._link))
+        self._rest_after(bringup.leave(self._link, meter_s=bringup.UNANSWERED_S))
 
     def _rest_after(self, farewell: Farewell) -> None:
         if farewell is Farewell.CONFIRMED:

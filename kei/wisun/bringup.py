@@ -38,7 +38,8 @@ IDENTIFY_TIMEOUTS_S = (1.0, 2.0, 3.0, 5.0, 8.0, 13.0)
 QUIET_S = 0.15  # ten times the time of a plain command: nothing more is under way
 SETTLE_LIMIT_S = 5.0
 RESET_TIMEOUT_S = 10.0  # takes 1-2 s
-TERMINATE_TIMEOUT_S = 3.0  # EVENT 27 comes at once, 28 when the meter does not answer
+TERMINATE_TIMEOUT_S = 3.0  # EVENT 27 comes at once
+UNANSWERED_S = 15.0  # EVENT 28 comes when the meter does not answer; one that is late does harm
 LOWEST_CHANNEL, CHANNELS = 33, 28  # 33 to 60; register S2 holds the number itself
 CHANNEL_TIME_S = 0.01  # x (2^duration + 1), Skyley API text; ROHM says 0.0096
 SCAN_GRACE_S = 5.0  # some firmware never sends EVENT 22
@@ -325,12 +326,17 @@ def _verdict(heard: Heard) -> bool | None:
     return None
 
 
-def leave(link: Link, reply_s: float = TERMINATE_TIMEOUT_S) -> Farewell:
+def leave(
+    link: Link,
+    reply_s: float = TERMINATE_TIMEOUT_S,
+    meter_s: float = TERMINATE_TIMEOUT_S,
+) -> Farewell:
     """End the PANA session, if the dongle has one, and wait until the meter knows.
 
     Args:
         link: to a dongle.
-        reply_s: how long to wait for its reply, and as long again for the meter's.
+        reply_s: how long to wait for its reply.
+        meter_s: how long to wait for the meter's after that.
 
     Raises:
         PortLost: the port is gone.
@@ -339,7 +345,7 @@ def leave(link: Link, reply_s: float = TERMINATE_TIMEOUT_S) -> Farewell:
         lines = link.command(command("SKTERM"), "SKTERM", timeout_s=reply_s)
     except (CommandRefused, NoReply):  # FAIL ER10: no session
         return Farewell.NO_SESSION
-    for heard in chain(lines, link.heard(reply_s)):
+    for heard in chain(lines, link.heard(meter_s)):
         match heard:
             case Event(EventNumber.CLOSED):
                 return Farewell.CONFIRMED
@@ -369,7 +375,9 @@ def last_leave(link: Link, clock: Clock, *, joining: bool) -> bool:
             for heard in link.heard(min(JOIN_UNDER_WAY_S, end - clock.monotonic())):
                 if (verdict := _verdict(heard)) is not None:
                     left_s = end - clock.monotonic()
-                    return verdict and leave(link, left_s / 2) is not Farewell.NO_SESSION
+                    return (
+                        verdict and leave(link, left_s / 2, left_s / 2) is not Farewell.NO_SESSION
+                    )
     except KeiError:
         return False
     return False
