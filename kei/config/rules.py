@@ -4,8 +4,10 @@ A rule for a secret never repeats the text, nor does one for a text that may car
 """
 
 import difflib
+import os
 import re
 from datetime import date, datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from kei.config.faults import Wrong, shown
@@ -97,6 +99,19 @@ def file_path(text: str) -> str:
     if text.startswith("~"):
         raise Wrong("a path with ~ is not expanded", "write the whole path, beginning with /")
     return text
+
+
+def obstacle(folder: Path) -> Path | None:
+    """Return what stands where a folder is or would be made and is none, if anything does."""
+    for path in (folder, *folder.parents):
+        if os.path.lexists(path):  # which never raises
+            return None if is_folder(path) else path
+    return None
+
+
+def is_folder(path: Path) -> bool:
+    """Tell whether there is a folder, as far as one may look."""
+    return os.path.isdir(path)  # noqa: PTH112 - unlike Path.is_dir it never raises
 
 
 def real_port(text: str) -> str:

@@ -139,10 +139,18 @@ def _series_check(table: TableReader) -> SeriesCheck:
 
 
 def _recorder(table: TableReader) -> Recorder:
+    directory = table.path("directory", default=".")
+    database = table.path("database", default="kei.db")
+    for key, path in (("directory", directory), ("database", database.parent)):
+        if (obstacle := rules.obstacle(path)) is not None:
+            table.wrong(key, Wrong(f"{obstacle} is a file, not a folder", "give another path"))
+    if rules.is_folder(database):
+        remedy = f"""name a file in it: "{database.name}/kei.db\""""
+        table.wrong("database", Wrong(f"{database} is a folder", remedy))
     return Recorder(
-        directory=table.path("directory", default="."),
+        directory=directory,
         fname_base=table.text("fname_base", rules.fname_base, default="mydatafile"),
-        database=table.path("database", default="kei.db"),
+        database=database,
         retention_s=table.duration(
             "retention", low=RETENTION_MIN_S, high=RETENTION_MAX_S, default=400 * DAY_S
         ),

@@ -219,3 +219,17 @@ def test_an_empty_log_file_is_none(jobs: JobsFile) -> None:
 
 def test_a_log_file_that_no_file_can_be_is_a_fault(jobs: JobsFile) -> None:
     assert jobs.fault('[log]\nfile = "~/kei.log"').startswith("2: log.file: a path with ~ ")
+
+
+@pytest.mark.parametrize("key", ["directory", "database"])
+def test_a_file_where_a_folder_belongs_is_a_fault(jobs: JobsFile, key: str) -> None:
+    (jobs.path.parent / "taken").write_text("")
+    fault = jobs.fault(f'[recorder]\n{key} = "taken/below/it"')
+    assert fault.startswith(f"2: recorder.{key}: ")
+    assert "taken is a file, not a folder" in fault
+
+
+def test_a_folder_as_database_is_a_fault(jobs: JobsFile) -> None:
+    (jobs.path.parent / "data").mkdir()
+    fault = jobs.fault('[recorder]\ndatabase = "data"')
+    assert 'is a folder; name a file in it: "data/kei.db"' in fault
