@@ -20,6 +20,7 @@ SCAN_DURATIONS = (4, 5, 6, 7)  # 4.8, 9.2, 18 and 36 s over all channels
 REST_AFTER_LEAVING_S = 10.0  # a join at once after SKTERM fails (field experience)
 FIRST_ANSWER_TIMEOUT_S = 15.0  # three tries; for each of two questions
 PROBE_EPCS = (0x80,)  # operation status: every device has it (super class, required)
+LOOK_AT_LIMIT_S = 60.0
 ROUNDS_UNTIL_REOPEN = 2  # of scanning and joining in vain
 
 
@@ -46,6 +47,7 @@ class Approach:
         self._gate = parts.gate
         self._exchange = parts.exchange
         self._candidates = parts.candidates
+        self._backoff = parts.backoff
         self._troubles = parts.troubles
         self._faults = parts.faults
         self._clock = parts.clock
@@ -116,19 +118,17 @@ class Approach:
         self._troubles.sleep(self._rest_until - self._clock.monotonic())
         self._exchange.network = self._candidates.current
         self._gate.end_renewal()
-        if self._gate.is_limited and not bringup.is_limited(self._link):
-            self._gate.take(EventNumber.LIMIT_OFF)
         broken: KeiError | None = None
         try:
+            self._await_end_of_limit()
             if self._proves_itself():
                 self._settle_in()
                 return Outcome.DONE
         except (CommandRefused, NoReply) as error:
             broken = error
+            self._backoff.shorten()  # it has most likely restarted, which is soon mended
         except RejoinNeeded as error:
             log.debug("join_cut_short", reason=str(error))
-        if self._gate.is_limited and broken is None:
-            return Outcome.FAILED  # which says nothing of the network
         given_up = self._candidates.failed()
         if broken is not None:
             raise broken
@@ -146,19 +146,35 @@ class Approach:
         return self.dongle
 
     def _proves_itself(self) -> bool:
-        """Join and get a first answer: joined but silent happens, only an answer proves it.
-
-        Some meters answer a single property only.
-        """
+        """Join and get a first answer: joined but silent happens, only an answer proves it."""
         if not bringup.join(self._link, self._candidates.current):
             return False
+        self._backoff.shorten()  # ID and password are right, so it is worth trying again soon
+        self.first = self._first_answer()
+        if self.first is None:
+            self._leave()
+        return self.first is not None
+
+    def _first_answer(self) -> Answer | None:
+        """Ask what is needed first; if need be less, as some meters answer one property only."""
         for epcs in (self._settings.first_epcs, PROBE_EPCS):
             answer = self._exchange.ask(epcs, FIRST_ANSWER_TIMEOUT_S).answer
+            if answer is None and self._gate.is_limited:
+                self._await_end_of_limit()
+                answer = self._exchange.ask(epcs, FIRST_ANSWER_TIMEOUT_S).answer
             if answer is not None:
-                self.first = answer
-                return True
-        self._leave()
-        return False
+                return answer
+        return None
+
+    def _await_end_of_limit(self) -> None:
+        """Wait while the dongle must not send; its EVENT 33 may have been lost."""
+        look_at = self._clock.monotonic() + LOOK_AT_LIMIT_S
+        while self._gate.is_limited:
+            if self._link.next(look_at) is not None:
+                continue
+            look_at = self._clock.monotonic() + LOOK_AT_LIMIT_S
+            if not bringup.is_limited(self._link):
+                self._gate.take(EventNumber.LIMIT_OFF)
 
     def _settle_in(self) -> None:
         network = self._candidates.current

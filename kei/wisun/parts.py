@@ -8,6 +8,7 @@ import structlog
 
 from kei.clock import Clock
 from kei.faults import Faults
+from kei.wisun.backoff import Backoff
 from kei.wisun.candidates import Candidates
 from kei.wisun.exchange import Exchange
 from kei.wisun.gate import Gate
@@ -29,6 +30,7 @@ class Parts:
         gate: says when not to send.
         exchange: the meter's side of the conversation.
         candidates: the networks to try.
+        backoff: the pauses between attempts.
         tally: of the requests.
         troubles: where the end of the session is reported, by whoever notices it.
         faults: are told.
@@ -40,6 +42,7 @@ class Parts:
     gate: Gate
     exchange: Exchange
     candidates: Candidates
+    backoff: Backoff
     tally: Tally
     troubles: Troubles
     faults: Faults
@@ -65,6 +68,7 @@ class Parts:
             gate=gate,
             exchange=Exchange(link, gate, clock, rng),
             candidates=Candidates(memory, faults),
+            backoff=Backoff(rng),
             tally=Tally(),
             troubles=Troubles(link, gate, faults, clock),
             faults=faults,

@@ -14,7 +14,6 @@ from kei.clock import Clock
 from kei.errors import KeiError, NotReady, PortLost, RejoinNeeded, RetryLater, Stopping
 from kei.wisun import bringup
 from kei.wisun.approach import Approach
-from kei.wisun.backoff import Backoff
 from kei.wisun.exchange import Answer, Request
 from kei.wisun.link import CommandRefused, Heard, NoReply, Tap
 from kei.wisun.parts import Parts
@@ -25,7 +24,7 @@ from kei.wisun.watch import Watch
 
 log = structlog.stdlib.get_logger("kei.session")
 
-SHORT_PAUSE_S = 2.0
+SHORT_PAUSE_S = 1.0  # a dongle that is plugged in again is back within 10 s
 STABLE_S = 60.0  # a session that is lost sooner does not count as success
 
 
@@ -56,7 +55,7 @@ class Session:
         parts = Parts.of(memory, self._on_message, clock=clock, rng=rng, tap=tap)
         self._listener = listener
         self._clock = clock
-        self._backoff = Backoff(rng)
+        self._backoff = parts.backoff
         self._faults = parts.faults
         self._tally = parts.tally
         self._turns = parts.turns

@@ -5,7 +5,7 @@ import structlog
 from kei.echonet.frame import METER, Esv
 from kei.errors import KeiError, PortLost, RejoinNeeded, Stopping
 from kei.wisun import bringup
-from kei.wisun.approach import PROBE_EPCS
+from kei.wisun.approach import LOOK_AT_LIMIT_S, PROBE_EPCS
 from kei.wisun.link import CommandRefused, NoReply, Received
 from kei.wisun.parts import Parts
 from kei.wisun.seams import Listener
@@ -16,7 +16,6 @@ log = structlog.stdlib.get_logger("kei.session")
 
 MISSES_UNTIL_PROBE = 3
 PROBE_TIMEOUT_S = 6.0  # one try, and an answer to it that comes late
-LOOK_AT_LIMIT_S = 60.0
 SILENCES_UNTIL_REOPEN = 2  # soon after one another
 
 
