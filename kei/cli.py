@@ -47,6 +47,7 @@ def build_parser(*, simulate: bool) -> argparse.ArgumentParser:
     for command in (probe, status):
         _add_jobs(command, default=argparse.SUPPRESS)
         command.add_argument("--json", action="store_true", help="one JSON object for machines")
+    _add_export(commands.add_parser("export", help="what was recorded, as lines on stdout"))
     simulator = commands.add_parser(
         "simulate", help="a virtual dongle with a smart meter behind it, on a pseudo terminal"
     )
@@ -67,6 +68,19 @@ def _add_jobs(parser: argparse.ArgumentParser, default: object) -> None:
     )
 
 
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    _add_jobs(parser, default=argparse.SUPPRESS)
+    day = "a day (2026-11-23) or a local time (2026-11-23T07:30)"
+    parser.add_argument("--from", dest="begin", required=True, metavar="D", help=day)
+    parser.add_argument("--to", dest="end", required=True, metavar="D", help="a day is included")
+    parser.add_argument("--unit", metavar="U", help="only this UnitID")
+    parser.add_argument("--sensor", metavar="S", help="only this SensorID")
+    parser.add_argument(
+        "--summary", action="store_true", help="averages, least and largest values of each window"
+    )
+    parser.add_argument("--format", choices=("csv", "jsonl"), default="csv")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command.
 
@@ -80,19 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     args = build_parser(simulate="simulate" in words).parse_args(words)
     try:
-        match args.command:
-            case "simulate":
-                return _simulate(args)
-            case "check":
-                return _check(args.jobs)
-            case "probe":
-                signals.install()
-                return _probe(args.jobs, signals, as_json=args.json)
-            case "status":
-                return _status(args.jobs, as_json=args.json)
-            case _:
-                signals.install()
-                return _run(args.jobs, signals)
+        return _carry_out(args, signals)
     except ConfigError as error:
         _complain(*error.faults)
         return EXIT_USAGE
@@ -107,6 +109,24 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         _complain(f"kei: {error}")
         return EXIT_FAILED
+
+
+def _carry_out(args: argparse.Namespace, signals: SignalBox) -> int:
+    match args.command:
+        case "simulate":
+            return _simulate(args)
+        case "check":
+            return _check(args.jobs)
+        case "probe":
+            signals.install()
+            return _probe(args.jobs, signals, as_json=args.json)
+        case "export":
+            return _export(args)
+        case "status":
+            return _status(args.jobs, as_json=args.json)
+        case _:
+            signals.install()
+            return _run(args.jobs, signals)
 
 
 def _complain(*lines: str) -> None:
@@ -151,6 +171,17 @@ def _status(path: Path, *, as_json: bool) -> int:
     found = status(path, environ=os.environ, clock=SystemClock())
     sys.stdout.write(found.to_json() if as_json else found.to_text())
     return EXIT_OK if found.is_well else EXIT_FAILED
+
+
+def _export(args: argparse.Namespace) -> int:
+    from kei.clock import SystemClock  # noqa: PLC0415
+    from kei.export import Form, Selection, export  # noqa: PLC0415
+
+    form = Form(args.format)
+    selection = Selection(args.begin, args.end, args.unit, args.sensor, args.summary, form)
+    sys.stdout.writelines(export(args.jobs, selection, environ=os.environ, clock=SystemClock()))
+    sys.stdout.flush()
+    return EXIT_OK
 
 
 def _simulate(args: argparse.Namespace) -> int:

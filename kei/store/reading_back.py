@@ -77,7 +77,7 @@ def look_into(path: Path, targets: Sequence[tuple[str, Kind]], clock: Clock) -> 
     try:
         if not path.exists():
             return nothing
-        with closing(_connect(path)) as connection:
+        with closing(connect_to_look(path)) as connection:
             end = clock.monotonic() + LIMIT_S
             connection.set_progress_handler(lambda: clock.monotonic() > end, _STEPS)
             (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -93,7 +93,8 @@ def look_into(path: Path, targets: Sequence[tuple[str, Kind]], clock: Clock) -> 
         raise StoreError(f"{path}: {error.strerror or error}") from error
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def connect_to_look(path: Path) -> sqlite3.Connection:
+    """Open a database so that nothing is written; sqlite3.Error if that fails."""
     # Without a log there is no writer. SQLite would make a log then, and leave it there.
     has_log = path.with_name(f"{path.name}-wal").exists()
     options = "mode=ro" if has_log else "mode=ro&immutable=1"

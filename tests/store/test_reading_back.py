@@ -139,7 +139,7 @@ def test_a_writer_in_the_middle_of_a_change_is_not_waited_for(
 def test_a_writer_does_not_wait_for_whoever_looks(database: Database, path: Path) -> None:
     database.add_readings([e7(T0)])
     database.sync()
-    reader = reading_back._connect(path)
+    reader = reading_back.connect_to_look(path)
     rows = reader.execute("SELECT * FROM readings")
     database.add_readings([e7(T0 + 1)])
     database.sync()
