@@ -5,7 +5,10 @@ from pathlib import Path
 
 from kei import config
 from kei.clock import Clock, local
-from kei.jobs.plan import AIR_TIME_LIMIT_S, air_time_s, plan
+from kei.config import Config
+from kei.jobs.plan import AIR_TIME_LIMIT_S, air_time_s, duration, plan
+
+ANSWER_S = 2.0  # what a meter takes on a good link, at most
 
 
 def report(path: Path, *, environ: Mapping[str, str], clock: Clock) -> Iterator[str]:
@@ -23,5 +26,18 @@ def report(path: Path, *, environ: Mapping[str, str], clock: Clock) -> Iterator[
         when = f"every {job.every:<4}  next {following:%Y-%m-%d %H:%M:%S}"
         yield f"{job.id:{width}}  {when}  {job.what}"
     if wanted.broute:
-        used = air_time_s(wanted)
-        yield f"air time: about {used:.1f} s an hour of the {AIR_TIME_LIMIT_S} s that are allowed"
+        yield from _what_the_radio_bears(wanted)
+
+
+def _what_the_radio_bears(wanted: Config) -> Iterator[str]:
+    used = air_time_s(wanted)
+    yield f"air time: about {used:.1f} s an hour of the {AIR_TIME_LIMIT_S} s that are allowed"
+    if used > AIR_TIME_LIMIT_S / 2:
+        yield "warning: answers and tries again need air time, too: ask less often"
+    for group in wanted.broute.requests if wanted.broute else ():
+        if group.cycle_s < ANSWER_S:
+            names = " ".join(f"{epc:02X}" for epc in group.epcs)
+            yield (
+                f"warning: {names} every {duration(group.cycle_s)}: an answer takes "
+                f"up to {ANSWER_S:g} s, on a weak link more: many will be left out"
+            )

@@ -158,6 +158,8 @@ def _probe(path: Path, signals: SignalBox, *, as_json: bool) -> int:
     from kei.clock import SystemClock  # noqa: PLC0415
     from kei.probe import probe  # noqa: PLC0415
 
+    if sys.stderr.isatty():
+        _complain("looking for the meter: one to two minutes, five at most; Ctrl-C ends it")
     found = probe(path, environ=os.environ, clock=SystemClock(), signals=signals)
     if found is not None:  # None: ended by a signal
         sys.stdout.write(found.to_json() if as_json else found.to_text())

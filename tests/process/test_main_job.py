@@ -180,6 +180,14 @@ def test_check_shows_the_schedule_and_touches_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [jobs]
 
 
+def test_check_warns_of_what_the_radio_does_not_bear(tmp_path: Path) -> None:
+    groups = '[[broute.requests]]\nepc = ["E7"]\ncycle = "100ms"\n'
+    with running("check", "--jobs", str(write_jobs(tmp_path, SIM, requests=groups))) as kei:
+        assert kei.wait() == 0
+    warnings = [line for line in kei.lines if line.startswith("warning: ")]
+    assert ["ask less often" in warnings[0], "E7 every 0.1s" in warnings[1]] == [True, True]
+
+
 def all_output_and_files(folder: Path, kei: Program) -> str:
     files = [path for path in folder.rglob("*") if path.is_file() and path.name != "jobs.toml"]
     texts = [path.read_bytes().decode("latin-1") for path in files]
