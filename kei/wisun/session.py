@@ -122,7 +122,7 @@ class Session:
                     self._turns.release()
         except PortLost as error:
             reason = str(error)
-            self._troubles.port_lost(error)
+            self._troubles.asker_failed(Outcome.PORT_LOST, error)
         except RejoinNeeded as error:
             reason = str(error)
         finally:
@@ -132,7 +132,7 @@ class Session:
                 reason = "the session is busy"
             elif request.refusal is not None:
                 reason = self._why(CommandRefused("SKSENDTO", request.refusal))
-                self._troubles.report(Outcome.BROKEN, RejoinNeeded(reason))
+                self._troubles.asker_failed(Outcome.BROKEN, RejoinNeeded(reason))
             self._miss(request)
             raise RetryLater(f"no answer to {' '.join(f'{epc:02X}' for epc in epcs)}: {reason}")
         self._tally.answer()

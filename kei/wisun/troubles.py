@@ -91,6 +91,10 @@ class Troubles:
         """Tell that the port is gone."""
         self.report(Outcome.PORT_LOST, error)
 
+    def asker_failed(self, trouble: Outcome, error: KeiError) -> None:
+        """Tell what is wrong, unless the keeper has noticed and is on its way again."""
+        self._report(trouble, error, (State.JOINED,))
+
     def report(self, trouble: Outcome, error: KeiError) -> None:
         """Tell what is wrong; the first report counts, except that a lost port outdoes others.
 
@@ -98,9 +102,14 @@ class Troubles:
             trouble: the outcome of the present state.
             error: what conversations in progress and later ones end with.
         """
+        self._report(trouble, error, tuple(State))
+
+    def _report(self, trouble: Outcome, error: KeiError, states: tuple[State, ...]) -> None:
         with self._mutex:
             if self._stop.is_set():
                 return  # taking leave ends the session, too
+            if self._state not in states:
+                return
             if self._present is not None and trouble is not Outcome.PORT_LOST:
                 return
             self._present = trouble
