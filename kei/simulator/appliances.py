@@ -20,9 +20,10 @@ _MOST_COOLER_W = 900
 _FULL_TILT_W = 450  # below, the compressor is switched on and off; above, it only slows down
 _LEAST_LOAD_W = 120
 _MOST_LATE_S = 1_500  # air conditioners do not know the full hour
-_SUN_SLOT_S = 240
+_SUN_SLOT_S = 300
 
 _Range = tuple[float, float]
+_Whole = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +37,22 @@ class Use:
         times: range of how often in that span, each day that it is used.
         weekdays: probability of a day with it, Monday to Friday.
         weekend: the same for Saturday and Sunday.
-        pulse_s: range of how long its thermostat keeps it on, and then off; (0, 0) is without.
+        pulse_s: range of how long its thermostat keeps it on, and off; (0, 0) is without one.
     """
 
-    watts: tuple[int, int]
-    seconds: tuple[int, int]
+    watts: _Whole
+    seconds: _Whole
     hours: _Range
-    times: tuple[int, int] = (1, 1)
+    times: _Whole = (1, 1)
     weekdays: float = 1.0
     weekend: float = 1.0
-    pulse_s: tuple[int, int] = (0, 0)
+    pulse_s: _Whole = (0, 0)
 
 
 _USES = (
     Use((1000, 1250), (90, 270), (5.2, 7.5), (0, 2)),  # kettle
     Use((1000, 1250), (90, 270), (9.0, 16.5), (0, 1), weekdays=0.6),
-    Use((1000, 1250), (90, 270), (17.3, 26.0), (0, 2)),
+    Use((1000, 1250), (90, 270), (17.3, 24.0), (0, 2)),
     Use((550, 1050), (900, 2100), (5.0, 6.0), weekdays=0.7, weekend=0.5, pulse_s=(35, 90)),  # rice
     Use((450, 850), (900, 1800), (17.2, 18.5), weekdays=0.4, weekend=0.5, pulse_s=(35, 90)),
     Use((800, 1050), (120, 260), (5.8, 7.8), weekdays=0.8),  # toaster
@@ -60,6 +61,7 @@ _USES = (
     Use((950, 1250), (40, 200), (17.5, 20.5), (0, 2)),
     Use((950, 1250), (120, 300), (0.0, 4.0), weekdays=0.3, weekend=0.4),  # a late meal
     Use((400, 850), (240, 900), (17.3, 19.5), (1, 2), pulse_s=(60, 180)),  # cooking plate
+    # The drum of a washing machine.
     Use((150, 350), (2100, 3300), (6.0, 10.0), weekdays=0.7, weekend=0.95, pulse_s=(200, 330)),
     Use((450, 800), (300, 900), (9.0, 14.0), weekdays=0.3, weekend=0.6),  # vacuum cleaner
     Use((600, 1050), (120, 360), (19.5, 23.0), (0, 2)),  # hair dryer
@@ -69,7 +71,8 @@ _USES = (
     Use((80, 190), (3600, 14_400), (0.0, 24.0), (2, 4)),  # computers
     Use((60, 130), (120, 1500), (0.0, 24.0), (14, 30)),  # fans, lights, chargers, a warm tap
 )
-_WARM_SEATS = ((80, 140), (40, 120), (60, 240))  # W, s on, s off: heated seat, carpet, kotatsu
+_WARM_SEATS_W = (80, 140)  # heated seat, carpet, kotatsu
+_WARM_SEATS_S = ((40, 120), (60, 240))  # on, off
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +107,14 @@ class Home:
     def of(cls, chance: random.Random, *, solar: bool) -> "Home":
         """Return a home by chance."""
         home = cls(
-            standby_w=chance.randint(220, 315),
+            standby_w=chance.randint(235, 320),
             lasting_w=tuple(chance.choice((0, 0, 40, 90, 240)) for _ in range(_MONTHS)),
             evening_w=chance.randint(100, 220),
             fridge_w=chance.randint(80, 130),
             fridge_on_s=chance.randint(840, 1500),
             fridge_cycle_s=chance.randint(2500, 3600),
             cooler_w=chance.randint(70, 110),
-            solar_peak_w=chance.randint(3200, 5000),
+            solar_peak_w=chance.randint(2800, 4600),
             share_of_r=chance.uniform(0.5, 0.72),
             habit_s=chance.randint(-900, 900),
         )
@@ -192,10 +195,7 @@ def _use(home: Home, steps: _Steps, use: Use, chance: random.Random, *, weekend:
         if use.pulse_s == (0, 0):
             steps.add(start, seconds, watts)
             continue
-        end = start + seconds
-        while start < end:
-            steps.add(start, _between(chance, use.pulse_s), watts)
-            start += 2 * _between(chance, use.pulse_s)
+        _pulses(steps, (start, start + seconds), watts, (use.pulse_s, use.pulse_s), chance)
 
 
 def _mean_celsius(position: int) -> float:
@@ -211,7 +211,7 @@ def _climate(
     start = hour * _HOUR_S + late_s
     end = start + _HOUR_S
     if celsius < _WARM_SEAT_BELOW_CELSIUS and chance.random() < (0.9 if awake else 0.5):
-        _warm_seats(steps, start, end, chance)
+        _pulses(steps, (start, end), _between(chance, _WARM_SEATS_W), _WARM_SEATS_S, chance)
     cooling = celsius - _COOL_ABOVE_CELSIUS
     heating = _HEAT_BELOW_CELSIUS - celsius if awake else 0.0
     effort = max(cooling, heating, 0.0)
@@ -219,12 +219,15 @@ def _climate(
         _air_conditioner(steps, start, end, 120 + home.cooler_w * effort, chance)
 
 
-def _warm_seats(steps: _Steps, start: float, end: float, chance: random.Random) -> None:
-    watts, on_s, off_s = _WARM_SEATS
-    watt = _between(chance, watts)
+def _pulses(
+    steps: _Steps, span: _Range, watts: int, on_off_s: tuple[_Whole, _Whole], chance: random.Random
+) -> None:
+    """Let a thermostat switch on and off, from the start of a span to its end."""
+    start, end = span
+    on_s, off_s = on_off_s
     while start < end:
         seconds = _between(chance, on_s)
-        steps.add(start, seconds, watt)
+        steps.add(start, seconds, watts)
         start += seconds + _between(chance, off_s)
 
 
@@ -245,7 +248,7 @@ def _sun(home: Home, position: int, steps: _Steps, chance: random.Random) -> Non
     season = -math.cos(2 * math.pi * (position - 9) / DAYS_PER_YEAR)  # shortest day in December
     half_day = (6.0 + 1.2 * season) * _HOUR_S
     noon = 11.75 * _HOUR_S
-    clear = chance.choice((1.0, 1.0, 0.9, 0.6, 0.25))
+    clear = chance.choice((1.0, 1.0, 0.8, 0.5, 0.25))
     peak_w = home.solar_peak_w * (0.85 + 0.15 * season)
     sky, before = clear, 0
     dawn, dusk = int(noon - half_day), int(noon + half_day)
@@ -259,7 +262,7 @@ def _sun(home: Home, position: int, steps: _Steps, chance: random.Random) -> Non
     steps.change(dusk, before)
 
 
-def _between(chance: random.Random, span: tuple[int, int]) -> int:
+def _between(chance: random.Random, span: _Whole) -> int:
     """Return a whole number of a span; several times as fast as `randint`, and there are many."""
     low, high = span
     return low + int(chance.random() * (high - low + 1))

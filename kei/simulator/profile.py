@@ -101,10 +101,10 @@ class DayProfile:
         sums = [murmur.sums[second + offset] for second in (*starts, SECONDS_PER_DAY)]
         murmured = map(sub, sums[1:], sums)
         nets = list(map(add, map(mul, levels, map(sub, ends, starts)), murmured))
-        # As one of `_bought` for each, but most homes never come near 0 W, and it is many days.
-        bought = nets
-        if min(levels) < murmur.peak_w:
-            bought = list(map(self._bought, levels, nets, starts, ends))
+        bought = [
+            net if level >= murmur.peak_w else self._bought(level, net, start, end)
+            for level, net, start, end in zip(levels, nets, starts, ends, strict=True)
+        ]
         # Up to the start of each step, and to the end of the day.
         self._normal = array("q", accumulate(bought, initial=0))
         self._reverse = array("q", accumulate(map(sub, bought, nets), initial=0))
