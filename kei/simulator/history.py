@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from kei.simulator.counters import HALF_HOUR_S, NO_DATA, EnergyCounter, last_half_hour
-from kei.simulator.household import SECONDS_PER_DAY
+from kei.simulator.profile import SECONDS_PER_DAY
 
 DAYS_KEPT = 99
 NOT_SELECTED = 0xFF

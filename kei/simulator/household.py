@@ -1,8 +1,8 @@
 """The home behind the meter: power at any second, and the energy that follows from it.
 
 Everything is a pure function of the seed and of local time, in whole numbers: power is constant
-within a minute (W), energy is its exact integral (Ws). So that energy since the installation can
-be told without adding up years of minutes, the 364 days of 52 weeks repeat; the seasons then drift
+within a second (W), energy is its exact integral (Ws). So that energy since the installation can
+be told without adding up years of seconds, the 364 days of 52 weeks repeat; the seasons then drift
 from the calendar by little more than a day a year.
 
 Local time is in seconds since 1970-01-01 00:00 on the meter's own clock.
@@ -10,45 +10,19 @@ Local time is in seconds since 1970-01-01 00:00 on the meter's own clock.
 
 import random
 from array import array
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cache, cached_property, lru_cache, partial
 from itertools import accumulate
-from operator import add, sub
 from typing import Protocol
 
 from kei.simulator import appliances
+from kei.simulator.profile import SECONDS_PER_DAY, DayProfile, Energy, Murmur
 
-SECONDS_PER_DAY = 86_400
-MINUTES_PER_DAY = 1_440
-PERIOD_DAYS = 364  # 52 weeks: week days keep their place
+PERIOD_DAYS = appliances.DAYS_PER_YEAR
 _PERIOD_START_DAY = 19_723  # 2024-01-01, a Monday
 INSTALLED_S = 18_353 * SECONDS_PER_DAY  # 2020-04-01: the registers were at zero
 
-_CACHED_DAYS = 128  # 99 days of history and some
-_CACHED_HOMES = 4  # adding up a period takes a tenth of a second
-
-
-@dataclass(frozen=True, slots=True)
-class Energy:
-    """Energy since some origin, in Ws.
-
-    Attributes:
-        normal: bought.
-        reverse: sold.
-    """
-
-    normal: int
-    reverse: int
-
-    def __add__(self, other: "Energy") -> "Energy":
-        return Energy(self.normal + other.normal, self.reverse + other.reverse)
-
-    def __sub__(self, other: "Energy") -> "Energy":
-        return Energy(self.normal - other.normal, self.reverse - other.reverse)
-
-    def times(self, count: int) -> "Energy":
-        """Return so many times this energy."""
-        return Energy(self.normal * count, self.reverse * count)
+_CACHED_DAYS = 128  # 99 days of history and some; a day takes some 15 kB
+_SHARED_PERIODS = 64  # of homes that are the same; one that is in use keeps its own anyway
 
 
 class Load(Protocol):
@@ -64,40 +38,24 @@ class Load(Protocol):
         """Return the current of the R and the T phase, 0.1 A."""
 
 
-class DayProfile:
-    """One day.
+class _Period:
+    """The energy of a whole period of a home, up to the start of each day and to the end."""
 
-    Args:
-        watts: the power of each of its 1,440 minutes, W.
+    def __init__(self, home: appliances.Home, seed: int) -> None:
+        totals = [_make_day(home, seed, position).total for position in range(PERIOD_DAYS)]
+        self._normal = array("q", accumulate((total.normal for total in totals), initial=0))
+        self._reverse = array("q", accumulate((total.reverse for total in totals), initial=0))
 
-    Attributes:
-        watts: the same.
-    """
-
-    def __init__(self, watts: list[int]) -> None:
-        bought = [max(0, watt) for watt in watts]
-        self.watts = array("l", watts)
-        # Up to the start of each minute and to the end of the day, in W x min.
-        self._normal = array("q", accumulate(bought, initial=0))
-        self._reverse = array("q", accumulate(map(sub, bought, watts), initial=0))
-
-    def energy(self, second: int) -> Energy:
-        """Return the energy from midnight to a second of the day."""
-        minute, rest = divmod(second, 60)
-        watt = self.watts[minute] if rest else 0
-        return Energy(
-            self._normal[minute] * 60 + max(watt, 0) * rest,
-            self._reverse[minute] * 60 + max(-watt, 0) * rest,
-        )
-
-    @property
-    def total(self) -> Energy:
-        """The energy of the whole day."""
-        return Energy(self._normal[-1] * 60, self._reverse[-1] * 60)
+    def before(self, position: int) -> Energy:
+        """Return the energy before a day of the period."""
+        return Energy(self._normal[position], self._reverse[position])
 
 
 class Household:
     """A home.
+
+    The first question for energy takes about a tenth of a second, for all the days of a period
+    are then made; from then on an answer takes microseconds, or a day's making.
 
     Args:
         seed: which one.
@@ -112,11 +70,11 @@ class Household:
     def watt(self, second: int) -> int:
         """Return the power at a local second, W; negative when more is sold than used."""
         day, in_day = divmod(second, SECONDS_PER_DAY)
-        return self._day(_in_period(day)).watts[in_day // 60]
+        return self._day((day - _PERIOD_START_DAY) % PERIOD_DAYS).watt(in_day)
 
     def energy(self, second: int) -> Energy:
         """Return the energy from the installation to a local second; negative before it."""
-        return self._since_period_start(second) - self._since_period_start(INSTALLED_S)
+        return self._since_period_start(second) - self._before_installation
 
     def current_tenths(self, second: int) -> tuple[int, int]:
         """Return the current of the R and the T phase, 0.1 A, at 100 V each.
@@ -127,25 +85,34 @@ class Household:
         on_r = round(total * self._home.share_of_r)
         return on_r, total - on_r
 
+    @cached_property
+    def _period(self) -> _Period:
+        return _shared_period(self._home, self._seed)
+
+    @cached_property
+    def _before_installation(self) -> Energy:
+        return self._since_period_start(INSTALLED_S)
+
     def _since_period_start(self, second: int) -> Energy:
         day, in_day = divmod(second, SECONDS_PER_DAY)
         periods, position = divmod(day - _PERIOD_START_DAY, PERIOD_DAYS)
-        starts = _starts(self._home, self._seed)
-        whole = starts[PERIOD_DAYS].times(periods) + starts[position]
+        whole = self._period.before(PERIOD_DAYS).times(periods) + self._period.before(position)
         return whole + self._day(position).energy(in_day)
+
+
+@lru_cache(_SHARED_PERIODS)
+def _shared_period(home: appliances.Home, seed: int) -> _Period:
+    return _Period(home, seed)
+
+
+@cache
+def _murmur() -> Murmur:
+    """Return the murmur of all homes, as none knows it again."""
+    return Murmur.of(random.Random("murmur"))
 
 
 def _make_day(home: appliances.Home, seed: int, position: int) -> DayProfile:
     chance = random.Random(f"{seed}/{position}")
-    return DayProfile(appliances.day(home, position, chance))
-
-
-@lru_cache(_CACHED_HOMES)
-def _starts(home: appliances.Home, seed: int) -> tuple[Energy, ...]:
-    """Return the energy at the start of each day of the period, and at its end."""
-    totals = (_make_day(home, seed, position).total for position in range(PERIOD_DAYS))
-    return tuple(accumulate(totals, add, initial=Energy(0, 0)))
-
-
-def _in_period(day: int) -> int:
-    return (day - _PERIOD_START_DAY) % PERIOD_DAYS
+    murmur = _murmur()
+    offset = chance.randrange(murmur.cycle_s)
+    return DayProfile(appliances.day(home, position, chance), murmur, offset)

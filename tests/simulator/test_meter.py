@@ -8,8 +8,9 @@ from simulator_bench import SteadyHousehold
 
 from kei.echonet.frame import CONTROLLER, METER, NODE_PROFILE, Esv, Frame, Property, decode
 from kei.simulator.counters import CounterSetup
-from kei.simulator.household import INSTALLED_S, Energy, Household
+from kei.simulator.household import INSTALLED_S, Household
 from kei.simulator.meter import Meter
+from kei.simulator.profile import Energy
 
 NO_DATA = b"\xff\xff\xff\xfe"
 HALF_HOUR_S, DAY_S = 1800, 86_400

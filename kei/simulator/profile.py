@@ -1,0 +1,146 @@
+"""One day of power and energy, second by second, and at once at any of them.
+
+Power is a staircase, of a few hundred steps at any second, and a murmur upon it that is another
+every second. The sums of both up to any second are at hand, so that the energy between any two of
+them is told exactly, in whole Ws, without adding up.
+"""
+
+import random
+from array import array
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from operator import add, mul, sub
+
+SECONDS_PER_DAY = 86_400
+_MURMUR_S = 10_007  # then it comes again; a prime, so that it falls on other seconds of minutes
+_FAST_W, _SLOW_W, _MOST_SLOW_W = 5, 20.0, 75
+_SLOW_S = (15, 75)  # how long the slow part stays as it is
+_SLOW_MEMORY = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Energy:
+    """Energy since some origin, in Ws.
+
+    Attributes:
+        normal: bought.
+        reverse: sold.
+    """
+
+    normal: int
+    reverse: int
+
+    def __add__(self, other: "Energy") -> "Energy":
+        return Energy(self.normal + other.normal, self.reverse + other.reverse)
+
+    def __sub__(self, other: "Energy") -> "Energy":
+        return Energy(self.normal - other.normal, self.reverse - other.reverse)
+
+    def times(self, count: int) -> "Energy":
+        """Return so many times this energy."""
+        return Energy(self.normal * count, self.reverse * count)
+
+
+class Murmur:
+    """What cannot be told apart in the power of a home: something every second.
+
+    Args:
+        cycle: the power of each second, W; it comes again for longer than a day.
+
+    Attributes:
+        cycle_s: after how many seconds it comes again.
+        watts: the power at each second.
+        sums: the energy up to each second, Ws.
+        peak_w: the power is never further from 0 than this.
+    """
+
+    def __init__(self, cycle: list[int]) -> None:
+        self.cycle_s = len(cycle)
+        whole, rest = divmod(SECONDS_PER_DAY, self.cycle_s)
+        watts = cycle * (whole + 1) + cycle[:rest]
+        self.watts = array("h", watts)
+        self.sums = array("i", accumulate(watts, initial=0))
+        self.peak_w = max(map(abs, cycle))
+
+    @classmethod
+    def of(cls, chance: random.Random) -> "Murmur":
+        """Return a murmur by chance."""
+        cycle: list[int] = []
+        slow = 0.0
+        while len(cycle) < _MURMUR_S:
+            slow = _SLOW_MEMORY * slow + chance.gauss(0.0, _SLOW_W)
+            middle = min(max(round(slow), -_MOST_SLOW_W), _MOST_SLOW_W)
+            seconds = range(chance.randint(*_SLOW_S))
+            cycle += [middle + chance.randint(-_FAST_W, _FAST_W) for _ in seconds]
+        return cls(cycle[:_MURMUR_S])
+
+
+SILENCE = Murmur([0])
+
+
+class DayProfile:
+    """One day.
+
+    Args:
+        edges: by how much the power changes at which seconds of the day, W; 0 is among them, and
+            tells the power at midnight.
+        murmur: what is added to that.
+        offset: where in the murmur the day begins, s, less than its `cycle_s`.
+    """
+
+    def __init__(self, edges: Mapping[int, int], murmur: Murmur = SILENCE, offset: int = 0) -> None:
+        self._murmur = murmur
+        self._offset = offset
+        starts = sorted(edges)
+        levels = list(accumulate(map(edges.__getitem__, starts)))
+        self._starts = array("i", starts)
+        self._levels = array("i", levels)
+        ends = [*starts[1:], SECONDS_PER_DAY]
+        sums = [murmur.sums[second + offset] for second in (*starts, SECONDS_PER_DAY)]
+        murmured = map(sub, sums[1:], sums)
+        nets = list(map(add, map(mul, levels, map(sub, ends, starts)), murmured))
+        bought = [
+            net if level >= murmur.peak_w else self._bought(level, net, start, end)
+            for level, net, start, end in zip(levels, nets, starts, ends, strict=True)
+        ]
+        # Up to the start of each step, and to the end of the day.
+        self._normal = array("q", accumulate(bought, initial=0))
+        self._reverse = array("q", accumulate(map(sub, bought, nets), initial=0))
+
+    def watt(self, second: int) -> int:
+        """Return the power at a second of the day, W; negative when more is sold than used."""
+        level = self._levels[bisect_right(self._starts, second) - 1]
+        return level + self._murmur.watts[second + self._offset]
+
+    def energy(self, second: int) -> Energy:
+        """Return the energy from midnight to a second of the day; its end is one, too."""
+        step = bisect_right(self._starts, second) - 1
+        level, start, sums = self._levels[step], self._starts[step], self._murmur.sums
+        murmured = sums[second + self._offset] - sums[start + self._offset]
+        net = level * (second - start) + murmured
+        bought = self._bought(level, net, start, second)
+        return Energy(self._normal[step] + bought, self._reverse[step] + bought - net)
+
+    @property
+    def total(self) -> Energy:
+        """The energy of the whole day."""
+        return Energy(self._normal[-1], self._reverse[-1])
+
+    def _bought(self, level: int, net: int, start: int, end: int) -> int:
+        """Return what is bought between two seconds of a step, Ws: near 0 W it changes sides.
+
+        Args:
+            level: the power of the step, W.
+            net: what is bought less what is sold between them, Ws.
+            start: the first of them.
+            end: the one after the last.
+        """
+        murmur = self._murmur
+        if level >= murmur.peak_w:
+            return net
+        if level <= -murmur.peak_w:
+            return 0
+        watts = murmur.watts[start + self._offset : end + self._offset]
+        return sum([level + watt for watt in watts if level + watt > 0])
