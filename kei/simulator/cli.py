@@ -1,8 +1,10 @@
 """`kei simulate`: the simulator as a program of its own."""
 
 import argparse
+import contextlib
 import logging
 import os
+import select
 import signal
 import sys
 from collections.abc import Iterator
@@ -11,6 +13,8 @@ from pathlib import Path
 import structlog
 
 from kei.clock import SystemClock
+from kei.simulator.build import build
+from kei.simulator.control import HELP, Console
 from kei.simulator.faults import FaultKind
 from kei.simulator.models import DEFAULT_MODEL, MODELS
 from kei.simulator.options import FLAGS, SETTINGS, SimulatorOptions, apply
@@ -37,6 +41,13 @@ _HELP = {
 }
 
 
+_EPILOG = (
+    "While it runs it takes lines on standard input and answers each by one line: "
+    f"{HELP.replace('%', '%%')}. Faults given so count from then on; clear calls off those to "
+    "come; power sets what the household draws, the registers follow."
+)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `kei simulate` to a parser."""
     parser.add_argument(
@@ -47,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name}", action="append", default=[], metavar=metavar, help=text)
     for name in FLAGS:
         parser.add_argument(f"--{name}", action="store_true", help=_HELP[name][1])
+    parser.epilog = _EPILOG
 
 
 def main(args: argparse.Namespace) -> int:
@@ -66,9 +78,19 @@ def main(args: argparse.Namespace) -> int:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     options = apply(SimulatorOptions(), _given(args))
+    clock = SystemClock()
+    dongle = build(options, clock)
     simulator = Simulator(
-        options, clock=SystemClock(), link=args.link, on_ready=lambda: _say_ready(args.link)
+        options,
+        clock=clock,
+        link=args.link,
+        on_ready=lambda: _say_ready(args.link),
+        device=dongle,
+        # There is none at all where the parent has closed it.
+        console=None if sys.stdin is None else Console(sys.stdin.fileno(), dongle, _answer),
     )
+    # Reading from a terminal in the background then fails instead of stopping the process.
+    signal.signal(signal.SIGTTIN, signal.SIG_IGN)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda _number, _frame: simulator.stop())
     simulator.run()
@@ -88,3 +110,11 @@ def _given(args: argparse.Namespace) -> Iterator[tuple[str, str | None]]:
 def _say_ready(link: Path) -> None:
     sys.stdout.write(f"ready {link}\n")
     sys.stdout.flush()
+
+
+def _answer(line: str) -> None:
+    """Say a line to whoever sent one, unless nobody listens or what was said is piling up."""
+    with contextlib.suppress(OSError):
+        if select.select([], [sys.stdout], [], 0)[1]:
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()

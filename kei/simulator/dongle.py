@@ -66,6 +66,7 @@ class VirtualDongle:
         self._session = Session(core, self._introduce)
         self._scanner = Scanner(core)
         self._air_time = AirTime(core)
+        self._meter = meter
         self._radio = Radio(core, self._session, self._air_time, meter)
         self._commands = CommandSet(
             core, self._session, self._scanner, self._air_time, self._restart
@@ -104,6 +105,10 @@ class VirtualDongle:
         """Let nothing go wrong any more; what has gone wrong already takes its course."""
         self._core.faults.clear()
         self._core.timeline.cancel(Group.FAULT)
+
+    def set_power(self, watt: int | None) -> None:
+        """Have the household draw this from now on, W; None is its own power again."""
+        self._meter.set_power(watt)
 
     def unplug(self) -> None:
         """Have the port taken away, as the fault of that name does."""
