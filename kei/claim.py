@@ -20,8 +20,25 @@ _CREDENTIALS = struct.Struct("iII")  # pid, uid, gid of SO_PEERCRED, socket(7)
 
 def abstract_name(purpose: str, database: Path) -> str:
     """Return the name of a socket that belongs to a database, however its path is spelled."""
-    digest = hashlib.sha256(os.fsencode(os.path.realpath(database))).hexdigest()
+    return name_of(purpose, os.path.realpath(database))
+
+
+def name_of(purpose: str, path: str) -> str:
+    """Return the name of a socket that belongs to a path, taken as it is."""
+    digest = hashlib.sha256(os.fsencode(path)).hexdigest()
     return f"\0kei.{purpose}.{digest[:32]}"
+
+
+def take(name: str) -> socket.socket:
+    """Take a name for this process until the socket is closed; OSError(EADDRINUSE) if taken."""
+    taken = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        taken.bind(name)
+        taken.listen(1)  # so that others can find out who this is
+    except OSError:
+        taken.close()
+        raise
+    return taken
 
 
 class Claim:
@@ -36,24 +53,21 @@ class Claim:
 
     def __init__(self, database: Path) -> None:
         name = abstract_name("claim", database)
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            self._socket.bind(name)
-            self._socket.listen(1)  # so that others can find out who this is
+            self._socket = take(name)
         except OSError as error:
-            self._socket.close()
             if error.errno != errno.EADDRINUSE:
                 raise StoreError(f"{database}: cannot be claimed ({error.strerror})") from None
             remedy = "stop it first, or give this one a database and folder of its own"
-            raise StoreError(f"{database}: in use by {_holder(name)}; {remedy}") from None
+            raise StoreError(f"{database}: in use by another {holder(name)}; {remedy}") from None
 
     def release(self) -> None:
         """Let another process claim it."""
         self._socket.close()
 
 
-def _holder(name: str) -> str:
-    """Return who has a name, as far as that can be found out."""
+def holder(name: str) -> str:
+    """Return who has a name, as far as that can be found out: `kei (pid 123)`."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
         asking.setblocking(False)  # a full queue is no reason to wait
         try:
@@ -62,5 +76,5 @@ def _holder(name: str) -> str:
                 socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size
             )
         except OSError:
-            return "another kei"
-    return f"another kei (pid {_CREDENTIALS.unpack(credentials)[0]})"
+            return "kei"
+    return f"kei (pid {_CREDENTIALS.unpack(credentials)[0]})"

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 BROUTE_ID = "00112233445566778899AABBCCDDEEFF"
@@ -29,14 +30,20 @@ def wait_until(condition: Callable[[], object], deadline_s: float, what: str) ->
 class Program:
     """A running `kei`; its output is collected line by line."""
 
-    def __init__(self, *args: str, cwd: Path | None = None, **environ: str) -> None:
+    def __init__(
+        self,
+        *args: str,
+        cwd: Path | None = None,
+        stdin: int | IO[bytes] = subprocess.DEVNULL,
+        **environ: str,
+    ) -> None:
         env = {k: v for k, v in os.environ.items() if k not in ("DEBUG", "JOURNAL_STREAM")}
         env["PYTHONPATH"] = str(ROOT)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "kei", *args],
             cwd=cwd,
             env=env | environ,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -82,6 +89,12 @@ class Program:
         """Everything that the program has said, for the text of a failure."""
         return "\n".join([*self.lines[-60:], *self.errors[-60:]])
 
+    def type(self, line: str) -> None:
+        """Write a line to its standard input, which has to be a pipe."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
     def send(self, number: int) -> None:
         self.process.send_signal(number)
 
@@ -106,6 +119,8 @@ class Program:
         for stream in (self.process.stdout, self.process.stderr):
             assert stream is not None
             stream.close()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
 
 
 def _parsed(line: str) -> dict[str, object]:
@@ -117,9 +132,14 @@ def _parsed(line: str) -> dict[str, object]:
 
 
 @contextmanager
-def running(*args: str, cwd: Path | None = None, **environ: str) -> Iterator[Program]:
+def running(
+    *args: str,
+    cwd: Path | None = None,
+    stdin: int | IO[bytes] = subprocess.DEVNULL,
+    **environ: str,
+) -> Iterator[Program]:
     """A program that is certainly gone when the block ends."""
-    program = Program(*args, cwd=cwd, **environ)
+    program = Program(*args, cwd=cwd, stdin=stdin, **environ)
     try:
         yield program
     finally:
@@ -127,10 +147,12 @@ def running(*args: str, cwd: Path | None = None, **environ: str) -> Iterator[Pro
 
 
 @contextmanager
-def simulator(link: Path, *options: str) -> Iterator[Program]:
+def simulator(
+    link: Path, *options: str, stdin: int | IO[bytes] = subprocess.DEVNULL
+) -> Iterator[Program]:
     """A simulator without latencies on a pseudo terminal of its own process."""
     fast = ("--latency", "0", "--scan-time", "0", "--join-time", "0")
-    with running("simulate", "--link", str(link), *fast, *options) as program:
+    with running("simulate", "--link", str(link), *fast, *options, stdin=stdin) as program:
         program.wait_for(lambda: f"ready {link}" in program.lines, 10, "the simulator's ready")
         yield program
 

@@ -1,8 +1,10 @@
 """`kei simulate`: the simulator as a program of its own."""
 
 import argparse
+import contextlib
 import logging
 import os
+import select
 import signal
 import sys
 from collections.abc import Iterator
@@ -10,11 +12,16 @@ from pathlib import Path
 
 import structlog
 
-from kei.clock import SystemClock
+from kei.clock import Clock, SystemClock
+from kei.errors import ConfigError
+from kei.simulator.build import build
+from kei.simulator.control import HELP, Console
 from kei.simulator.faults import FaultKind
 from kei.simulator.models import DEFAULT_MODEL, MODELS
 from kei.simulator.options import FLAGS, SETTINGS, SimulatorOptions, apply
-from kei.simulator.pty import Simulator
+from kei.simulator.pty import Device, Simulator
+from kei.simulator.recording import read_recording
+from kei.simulator.replay import Difference, Pace, Replay, shown
 
 _HELP = {
     "dongle": ("MODEL", f"{', '.join(MODELS)} (default: {DEFAULT_MODEL})"),
@@ -37,6 +44,15 @@ _HELP = {
 }
 
 
+_FOR_REPLAY = ("speed", "latency", "transcript")
+
+_EPILOG = (
+    "While it runs it takes lines on standard input and answers each by one line: "
+    f"{HELP.replace('%', '%%')}. Faults given so count from then on; clear calls off those to "
+    "come; power sets what the household draws, the registers follow."
+)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `kei simulate` to a parser."""
     parser.add_argument(
@@ -47,16 +63,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name}", action="append", default=[], metavar=metavar, help=text)
     for name in FLAGS:
         parser.add_argument(f"--{name}", action="store_true", help=_HELP[name][1])
+    parser.add_argument(
+        "--replay",
+        type=Path,
+        metavar="FILE",
+        help="instead of a dongle, play its side of FILE: a transcript of this command or of a "
+        "running kei ([log] transcript). The first thing that the client says otherwise is told on "
+        "stderr with its line, and ends it with 1; the end of FILE ends it with 0. Credentials and "
+        "transaction numbers may differ. Pauses are as recorded, also before lines that the dongle "
+        "says of itself, which come at once if the client goes on before; --speed divides pauses, "
+        "--latency is the longest. Only --speed, --latency and --transcript go with it",
+    )
+    parser.epilog = _EPILOG
 
 
 def main(args: argparse.Namespace) -> int:
-    """Simulate until INT, TERM or HUP.
+    """Simulate until INT, TERM or HUP, or play a recording.
 
     Returns:
-        the exit code, 0.
+        the exit code: 0, or 1 if a recording was not played to its end.
 
     Raises:
-        ConfigError: an option is wrong, or the link or transcript cannot be made.
+        ConfigError: an option or the recording is wrong, or the link or transcript cannot be made.
         OSError: the terminal failed.
     """
     # Standard output belongs to the one line that says that the port is there.
@@ -65,14 +93,70 @@ def main(args: argparse.Namespace) -> int:
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    if args.replay is not None:
+        return _replay(args)
     options = apply(SimulatorOptions(), _given(args))
-    simulator = Simulator(
-        options, clock=SystemClock(), link=args.link, on_ready=lambda: _say_ready(args.link)
+    clock = SystemClock()
+    dongle = build(options, clock)
+    # There is no standard input at all where the parent has closed it.
+    console = None if sys.stdin is None else Console(sys.stdin.fileno(), dongle, _answer)
+    # Reading from a terminal in the background then fails instead of stopping the process.
+    signal.signal(signal.SIGTTIN, signal.SIG_IGN)
+    _run(_simulator(args.link, options, clock, dongle, console))
+    return 0
+
+
+def _simulator(
+    link: Path, options: SimulatorOptions, clock: Clock, device: Device, console: Console | None
+) -> Simulator:
+    return Simulator(
+        options,
+        clock=clock,
+        link=link,
+        on_ready=lambda: _say_ready(link),
+        device=device,
+        console=console,
     )
+
+
+def _run(simulator: Simulator) -> None:
+    """Serve until a signal, or until the simulator ends by itself."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda _number, _frame: simulator.stop())
     simulator.run()
-    return 0
+
+
+def _replay(args: argparse.Namespace) -> int:
+    """Play a recording until its end, a difference, or a signal; return the exit code."""
+    given = list(_given(args))
+    if others := [f"--{name}" for name, _ in given if name not in _FOR_REPLAY]:
+        allowed = ", ".join(f"--{name}" for name in _FOR_REPLAY)
+        raise ConfigError(
+            [f"--replay: {', '.join(others)} means nothing with it, only {allowed} do"]
+        )
+    options = apply(SimulatorOptions(), given)
+    steps = read_recording(args.replay)
+    results: list[Difference | None] = []
+
+    def over(result: Difference | None) -> None:
+        results.append(result)
+        simulator.stop()
+
+    replay = Replay(steps, Pace(options.speed, options.latency), over)
+    simulator = _simulator(args.link, options, SystemClock(), replay, None)
+    _run(simulator)
+    match results:
+        case [Difference(line, expected, got)]:
+            ending = f":{line}: expected '{expected}', got '{got}'"
+        case _ if replay.is_played:
+            ending = ": played to its end"
+        case _:
+            left = replay.expected
+            ending = ": stopped before its end" + (
+                f", line {left.line}: '{shown(left.command)}'" if left is not None else ""
+            )
+    sys.stderr.write(f"{args.replay}{ending}\n")
+    return 0 if replay.is_played else 1
 
 
 def _given(args: argparse.Namespace) -> Iterator[tuple[str, str | None]]:
@@ -88,3 +172,11 @@ def _given(args: argparse.Namespace) -> Iterator[tuple[str, str | None]]:
 def _say_ready(link: Path) -> None:
     sys.stdout.write(f"ready {link}\n")
     sys.stdout.flush()
+
+
+def _answer(line: str) -> None:
+    """Say a line to whoever sent one, unless nobody listens or what was said is piling up."""
+    with contextlib.suppress(OSError):
+        if select.select([], [sys.stdout], [], 0)[1]:
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()

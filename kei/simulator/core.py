@@ -116,12 +116,12 @@ class Core:
         self.ports = dict(DEFAULT_PORTS)
 
     def reset(self) -> None:
-        """Put everything at its defaults, as SKRESET does; only the meter's own plans stay."""
+        """Put everything at its defaults, as SKRESET does; meter and faults keep their plans."""
         self.registers.reset()
         self.credentials = Credentials()
         self.neighbours.clear()
         self.ports = dict(DEFAULT_PORTS)
-        self.timeline.cancel(*(group for group in Group if group is not Group.METER))
+        self.timeline.cancel(*(set(Group) - {Group.METER, Group.FAULT}))
 
     def at(self, due: float, action: Action, group: Group) -> None:
         """Have something happen at `due`, monotonic seconds."""

@@ -66,6 +66,7 @@ class VirtualDongle:
         self._session = Session(core, self._introduce)
         self._scanner = Scanner(core)
         self._air_time = AirTime(core)
+        self._meter = meter
         self._radio = Radio(core, self._session, self._air_time, meter)
         self._commands = CommandSet(
             core, self._session, self._scanner, self._air_time, self._restart
@@ -75,7 +76,7 @@ class VirtualDongle:
         self.unplugged = False
         self._radio.plan_notice(now)
         for due, kind in core.faults.start(now):
-            core.at(due, partial(self._strike, kind), Group.METER)
+            core.at(due, partial(self._strike, kind), Group.FAULT)
 
     def receive(self, data: bytes, now: float) -> None:
         """Take bytes from the host, in any portions, at a monotonic time."""
@@ -93,6 +94,25 @@ class VirtualDongle:
         out = bytes(self._core.out)
         self._core.out.clear()
         return out
+
+    def add_fault(self, spec: FaultSpec, now: float) -> None:
+        """Make something go wrong from now on; its trigger counts from now, too."""
+        due = self._core.faults.add(spec, now)
+        if due is not None:
+            self._core.at(due, partial(self._strike, spec.kind), Group.FAULT)
+
+    def clear_faults(self) -> None:
+        """Let nothing go wrong any more; what has gone wrong already takes its course."""
+        self._core.faults.clear()
+        self._core.timeline.cancel(Group.FAULT)
+
+    def set_power(self, watt: int | None) -> None:
+        """Have the household draw this from now on, W; None is its own power again."""
+        self._meter.set_power(watt)
+
+    def unplug(self) -> None:
+        """Have the port taken away, as the fault of that name does."""
+        self.unplugged = True
 
     def power_on(self) -> None:
         """Start anew after a power cut: defaults, and what SKSAVE kept if SFF says so."""

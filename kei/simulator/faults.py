@@ -1,7 +1,8 @@
 """Faults on demand: `drop@3`, `garble@2-5`, `unplug@t30`, `scan-miss:2`, `late%5`.
 
 What a trigger counts is what the kind can hit: scans for `scan-miss`, joins (renewals included)
-for `join-fail`, and SKSENDTO commands for all others, from 1 since the start.
+for `join-fail`, and SKSENDTO commands for all others, from 1 since the start, or since the fault
+was added to a dongle that runs.
 """
 
 import random
@@ -56,6 +57,10 @@ OF_ITSELF = (
         FaultKind.JOIN_FAIL,
     }
 )  # those that happen at their very time, without waiting for something to hit
+
+
+_COUNTED_APART = frozenset({FaultKind.SCAN_MISS, FaultKind.JOIN_FAIL})
+_NOTHING: frozenset[FaultKind] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,65 +140,75 @@ def _kind(name: str, text: str) -> FaultKind:
         raise ConfigError([f"fault '{text}': unknown kind '{name}', {hint}"]) from None
 
 
+@dataclass(slots=True)
+class _Armed:
+    """A fault and what it has counted since it was asked for."""
+
+    spec: FaultSpec
+    since: float
+    count: int = 0
+    over: bool = False
+
+
 class FaultPlan:
     """Decides, from the seed, what goes wrong when.
 
     Args:
-        specs: the faults asked for.
+        specs: the faults asked for from the start.
         chance: source of the percentages.
     """
 
     def __init__(self, specs: Iterable[FaultSpec], chance: random.Random) -> None:
         self._specs = tuple(specs)
         self._chance = chance
-        self._counts: dict[FaultKind | None, int] = {}
-        self._started: float | None = None
-        self._spent: set[FaultSpec] = set()
+        self._armed: list[_Armed] = []
 
     def start(self, now: float) -> tuple[tuple[float, FaultKind], ...]:
-        """Begin to count time; return which faults happen of themselves and when, monotonic."""
-        self._started = now
-        due = []
-        for spec in self._specs:
-            if spec.kind in OF_ITSELF and isinstance(spec.trigger, AtTime):
-                due.append((now + spec.trigger.seconds, spec.kind))
-                self._spent.add(spec)
-        return tuple(due)
+        """Begin to count; return which faults happen of themselves and when, monotonic."""
+        found = [(self.add(spec, now), spec.kind) for spec in self._specs]
+        return tuple((due, kind) for due, kind in found if due is not None)
+
+    def add(self, spec: FaultSpec, now: float) -> float | None:
+        """Count for one more fault, from this instant on.
+
+        Returns:
+            when it happens, monotonic, if it does so of itself; it is then the caller's.
+        """
+        if spec.kind in OF_ITSELF and isinstance(spec.trigger, AtTime):
+            return now + spec.trigger.seconds
+        self._armed.append(_Armed(spec, now))
+        return None
+
+    def clear(self) -> None:
+        """Let nothing go wrong any more."""
+        self._armed.clear()
 
     def on_send(self, now: float) -> frozenset[FaultKind]:
         """Count a SKSENDTO and return everything that hits it."""
-        if not self._specs:
-            return frozenset()
-        special = {FaultKind.SCAN_MISS, FaultKind.JOIN_FAIL}
-        return self._strike([spec for spec in self._specs if spec.kind not in special], None, now)
+        return self._strike(frozenset(FaultKind) - _COUNTED_APART, now) if self._armed else _NOTHING
 
     def on_scan(self, now: float) -> bool:
         """Count a scan and return whether it misses the meter."""
-        return self._special(FaultKind.SCAN_MISS, now)
+        return bool(self._strike(frozenset({FaultKind.SCAN_MISS}), now))
 
     def on_join(self, now: float) -> bool:
         """Count a join or a renewal and return whether it fails."""
-        return self._special(FaultKind.JOIN_FAIL, now)
+        return bool(self._strike(frozenset({FaultKind.JOIN_FAIL}), now))
 
-    def _special(self, kind: FaultKind, now: float) -> bool:
-        return bool(self._strike([spec for spec in self._specs if spec.kind is kind], kind, now))
+    def _strike(self, kinds: frozenset[FaultKind], now: float) -> frozenset[FaultKind]:
+        concerned = [armed for armed in self._armed if armed.spec.kind in kinds]
+        struck = frozenset([armed.spec.kind for armed in concerned if self._hits(armed, now)])
+        self._armed = [armed for armed in self._armed if not armed.over]
+        return struck
 
-    def _strike(
-        self, specs: list[FaultSpec], counter: FaultKind | None, now: float
-    ) -> frozenset[FaultKind]:
-        count = self._counts.get(counter, 0) + 1
-        self._counts[counter] = count
-        return frozenset([spec.kind for spec in specs if self._hits(spec, count, now)])
-
-    def _hits(self, spec: FaultSpec, count: int, now: float) -> bool:
-        match spec.trigger:
+    def _hits(self, armed: _Armed, now: float) -> bool:
+        armed.count += 1
+        match armed.spec.trigger:
             case Span(first, last):
-                return first <= count <= last
+                armed.over = armed.count >= last
+                return first <= armed.count <= last
             case Chance(percent):
                 return self._chance.random() * 100 < percent
             case AtTime(seconds):
-                assert self._started is not None, "not started"
-                if spec in self._spent or now < self._started + seconds:
-                    return False
-                self._spent.add(spec)
-                return True
+                armed.over = now >= armed.since + seconds
+                return armed.over

@@ -29,6 +29,7 @@ from kei.simulator.counters import (
 )
 from kei.simulator.history import History
 from kei.simulator.household import Load
+from kei.simulator.power import AdjustableLoad
 
 _INSTALLATION_SIZES = frozenset({1, 17})
 _ANNOUNCED = frozenset({0x80, 0x81, 0x88})
@@ -65,12 +66,16 @@ class Meter:
         self, household: Load, now: Callable[[], float], setup: CounterSetup | None = None
     ) -> None:
         self.now = now
-        self._household = household
-        self._counter = EnergyCounter(household, setup or CounterSetup())
+        self._household = AdjustableLoad(household)
+        self._counter = EnergyCounter(self._household, setup or CounterSetup())
         self._history = History(self._counter)
         self._location = b"\x61"  # outdoors, as a meter is
         self._tid = 0
         self._objects = {METER: self._meter_object(), NODE_PROFILE: self._node_profile()}
+
+    def set_power(self, watt: int | None) -> None:
+        """Measure this power from now on, W; None is the household's own again."""
+        self._household.set_power(watt, int(self.now()))
 
     def respond(self, payload: bytes, *, refuse: bool = False) -> bytes | None:
         """Answer a datagram.

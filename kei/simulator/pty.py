@@ -3,16 +3,18 @@
 import contextlib
 import selectors
 import socket
-import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
 from kei.clock import Clock, SystemClock
 from kei.simulator.build import build
+from kei.simulator.control import Console
 from kei.simulator.options import SimulatorOptions
+from kei.simulator.places import PrivateFolder, claim_link
 from kei.simulator.terminal import Terminal
 from kei.simulator.transcript import Direction, Transcript
 
@@ -23,14 +25,38 @@ _LOOK_FOR_CLIENT_S = 0.02  # Linux does not wake anybody when a client opens a p
 _MAX_UNSENT_BYTES = 65_536  # a client that does not read loses the rest, as with a real UART
 
 
+class Device(Protocol):
+    """What speaks on the port; times are monotonic seconds.
+
+    Attributes:
+        unplugged: set when the port is to be taken away.
+    """
+
+    unplugged: bool
+
+    def receive(self, data: bytes, now: float) -> None:
+        """Take bytes from the host, in any portions."""
+
+    def next_due(self) -> float | None:
+        """Return when `poll` has something to do next."""
+
+    def poll(self, now: float) -> bytes:
+        """Do what is due and return what is written to the host since the last call."""
+
+    def power_on(self) -> None:
+        """Start anew: the port is there again."""
+
+
 class Simulator:
     """A virtual dongle on a pseudo terminal.
 
     Args:
-        options: what to simulate.
+        options: what to simulate, and the transcript.
         clock: wall and monotonic time.
         link: symbolic link to be made; None makes one in a folder of its own.
         on_ready: called in the serving thread as soon as clients can open the port.
+        device: what speaks on the port; None builds the dongle that the options describe.
+        console: where lines for the device come from, if anywhere.
 
     Attributes:
         port: what clients open; valid from the start, before `run`, and while unplugged.
@@ -47,11 +73,14 @@ class Simulator:
         clock: Clock | None = None,
         link: Path | None = None,
         on_ready: Callable[[], None] | None = None,
+        device: Device | None = None,
+        console: Console | None = None,
     ) -> None:
         self._clock = clock or SystemClock()
         self._on_ready = on_ready
         self._timing = options.timing()
-        self._dongle = build(options, self._clock)
+        self._device = device or build(options, self._clock)
+        self._console = console
         self._unsent = bytearray()
         self._client = False
         self._interest = 0
@@ -62,8 +91,11 @@ class Simulator:
         with contextlib.ExitStack() as opened:
             self._transcript = self._open_transcript(options.transcript, opened)
             if link is None:
-                folder = tempfile.TemporaryDirectory(prefix="kei-sim-")
-                link = Path(opened.enter_context(folder), "dongle")
+                folder = PrivateFolder()
+                opened.callback(folder.close)
+                link = folder.path / "dongle"
+            else:
+                opened.enter_context(claim_link(link))
             self._link = link
             self.port = str(link)
             self._terminal: Terminal | None = Terminal(link)
@@ -73,6 +105,8 @@ class Simulator:
             opened.enter_context(self._woken)
             self._selector = opened.enter_context(selectors.DefaultSelector())
             self._selector.register(self._woken, selectors.EVENT_READ)
+            if console is not None and console.can_be_waited_on:
+                self._selector.register(console, selectors.EVENT_READ)
             self._opened = opened.pop_all()
 
     def _open_transcript(
@@ -102,6 +136,10 @@ class Simulator:
                 self._terminal = Terminal(self._link)
             if self._on_ready is not None:
                 self._on_ready()
+            if self._console is not None and self._console.is_file:
+                while self._console.serve(self._clock.monotonic()):
+                    pass  # a file is there as a whole
+                self._console = None
             while not self._stopping.is_set():
                 self._turn()
         finally:
@@ -124,8 +162,8 @@ class Simulator:
         now = self._clock.monotonic()
         if self._back_at is not None and now >= self._back_at:
             self._plug_in()
-        self._say(self._dongle.poll(now))
-        if self._dongle.unplugged and self._back_at is None:
+        self._say(self._device.poll(now))
+        if self._device.unplugged and self._back_at is None:
             log.info("unplugged", port=self.port)
             self._hang_up()
             self._back_at = now + self._timing.unplugged_s
@@ -133,12 +171,14 @@ class Simulator:
         for key, events in self._selector.select(self._patience(now)):
             if key.fileobj is self._woken:
                 self._woken.recv(64)
+            elif key.fileobj is self._console:
+                self._serve_console(self._console)
             else:
                 self._serve(events)
 
     def _patience(self, now: float) -> float:
         """Return how long nothing needs doing, in the machine's own seconds."""
-        due = self._dongle.next_due()
+        due = self._device.next_due()
         wait = _LONGEST_WAIT_S if due is None else self._clock.wait_s(due - now)
         return wait if self._client else min(wait, _LOOK_FOR_CLIENT_S)
 
@@ -157,9 +197,14 @@ class Simulator:
                 return
             if data:
                 self._note(Direction.HOST, data)
-                self._dongle.receive(data, self._clock.monotonic())
+                self._device.receive(data, self._clock.monotonic())
         if events & selectors.EVENT_WRITE:
             self._flush()
+
+    def _serve_console(self, console: Console) -> None:
+        if not console.serve(self._clock.monotonic()):
+            self._selector.unregister(console)
+            self._console = None
 
     def _client_left(self) -> None:
         assert self._terminal is not None, "it has just been read"
@@ -209,7 +254,7 @@ class Simulator:
     def _plug_in(self) -> None:
         self._terminal = Terminal(self._link)
         self._back_at = None
-        self._dongle.power_on()
+        self._device.power_on()
         log.info("plugged_in", port=self.port)
 
     def _note(self, direction: Direction, data: bytes) -> None:

@@ -81,6 +81,11 @@ class CommandReader:
         self._buffer.clear()
         self._skipping = False
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no command has begun."""
+        return not self._buffer and not self._skipping
+
     def next(self) -> Command | None:
         """Return the next complete command, or None until more bytes have come."""
         if self._skipping:

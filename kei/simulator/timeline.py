@@ -17,7 +17,8 @@ class Group(Enum):
     SESSION = auto()  # joining, renewing, leaving, the end of the lifetime
     AIR = auto()  # datagrams on their way
     LIMIT = auto()  # the transmission limit
-    METER = auto()  # what the meter does by itself, and faults at a time
+    METER = auto()  # what the meter does by itself
+    FAULT = auto()  # faults at a time
 
 
 @dataclass(order=True, slots=True)
