@@ -24,6 +24,7 @@ def build(options: SimulatorOptions, clock: Clock) -> VirtualDongle:
     start_ms = clock.now_ms()
     offset = local(start_ms, clock.zone).utcoffset()
     start_s = start_ms / 1000 + (offset.total_seconds() if offset else 0.0)
+    meter_s = start_s + options.clock_skew
     household: Load = (
         RecordedHousehold(options.household)
         if options.household
@@ -32,7 +33,11 @@ def build(options: SimulatorOptions, clock: Clock) -> VirtualDongle:
     return VirtualDongle(
         MODELS[options.dongle],
         MeterRadio(options.broute_id, options.broute_pwd),
-        Meter(household, lambda: start_s + (clock.now_ms() - start_ms) / 1000 * options.speed),
+        Meter(
+            household,
+            lambda: meter_s + (clock.now_ms() - start_ms) / 1000 * options.speed,
+            options.meter_type(meter_s),
+        ),
         timing=options.timing(),
         faults=options.faults,
         chance=random.Random(f"{options.seed}/air"),

@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,12 @@ _HELP = {
     "join-time": ("SECONDS", "of a join that succeeds (default: realistic)"),
     "speed": ("FACTOR", "of the meter's clock, so that days pass in minutes (default: 1)"),
     "household": ("FILE", "CSV of a recorded day (measured_at, instant_watt), played every day"),
+    "unit": ("KWH", "of the meter's registers: 1, 0.1, 0.01 ... (default: 0.1)"),
+    "coefficient": ("N", "that its registers are to be multiplied by (default: 1)"),
+    "digits": ("N", "of its registers, which then begin at zero again (default: 6)"),
+    "lacks": ("EPC+EPC", "properties that it does not have, such as D3+E3+E4+EB+EC+ED"),
+    "installed": ("DAYS", "ago that it was put up, its registers at zero (default: long ago)"),
+    "clock-skew": ("SECONDS", "that its clock is ahead; negative for behind (default: 0)"),
     "transcript": ("FILE", "append everything that is said, with its time"),
     "fault": (
         "SPEC",
@@ -41,6 +48,9 @@ _HELP = {
         + " ".join(FaultKind),
     ),
     "solar": ("", "panels on the roof, so that power also flows back"),
+    "next-gen": ("", "a meter of Release R, with one-minute values (unit 0.001, 8 digits)"),
+    "two-wire": ("", "one phase of two wires: no current of the T phase"),
+    "confirmed": ("", "half-hour values as INFC, said again until they are confirmed"),
 }
 
 
@@ -51,6 +61,13 @@ _EPILOG = (
     f"{HELP.replace('%', '%%')}. Faults given so count from then on; clear calls off those to "
     "come; power sets what the household draws, the registers follow."
 )
+
+
+class _WholeWords(argparse.HelpFormatter):
+    """Breaks lines at blanks only: `wrong-tid` is one word."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,6 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--latency is the longest. Only --speed, --latency and --transcript go with it",
     )
     parser.epilog = _EPILOG
+    parser.formatter_class = _WholeWords
 
 
 def main(args: argparse.Namespace) -> int:

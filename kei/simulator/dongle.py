@@ -222,7 +222,7 @@ class VirtualDongle:
             case FaultKind.LIMIT:
                 self._air_time.forbid(now + self._core.timing.limit_s)
             case FaultKind.INF | FaultKind.INFC:
-                self._radio.notify(confirmed=kind is FaultKind.INFC)
+                self._radio.notify(now, confirmed=kind is FaultKind.INFC)
             case FaultKind.REBOOT:
                 self.power_on()
             case FaultKind.UNPLUG:

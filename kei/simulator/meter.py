@@ -1,7 +1,7 @@
 """The virtual meter: ECHONET Lite requests in, answers out. No I/O and no delays.
 
-It answers as class 0x0288 of Release F with every property that real meters of that release were
-seen to have, and as the node profile.
+It answers as class 0x0288 with every property that real meters of its release were seen to have,
+and as the node profile.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from kei.echonet.frame import (
 )
 from kei.errors import Malformed
 from kei.simulator.counters import (
-    CounterSetup,
+    HALF_HOUR_S,
     EnergyCounter,
     date_bytes,
     last_half_hour,
@@ -27,10 +27,14 @@ from kei.simulator.counters import (
     stamped,
     time_bytes,
 )
-from kei.simulator.history import History
+from kei.simulator.history import HALF_HOURS_MAX, MINUTES_MAX, History, Segments
 from kei.simulator.household import Load
+from kei.simulator.metertype import InstalledLoad, MeterType
 from kei.simulator.power import AdjustableLoad
 
+_MAKER = b"\x00\x00\x16"
+_NOT_MEASURED = b"\x7f\xfe"
+MINUTE_S = 60
 _INSTALLATION_SIZES = frozenset({1, 17})
 _ANNOUNCED = frozenset({0x80, 0x81, 0x88})
 _INSTANCE_LIST = b"\x01" + METER.to_bytes(3, "big")
@@ -59,16 +63,21 @@ class Meter:
     Args:
         household: what it measures.
         now: its clock, local seconds since 1970-01-01 00:00.
-        setup: unit, coefficient and digits of its registers.
+        kind: what kind of meter it is; None is the most usual one.
     """
 
     def __init__(
-        self, household: Load, now: Callable[[], float], setup: CounterSetup | None = None
+        self, household: Load, now: Callable[[], float], kind: MeterType | None = None
     ) -> None:
         self.now = now
+        self.kind = kind or MeterType()
+        if self.kind.installed_s is not None:
+            household = InstalledLoad(household, self.kind.installed_s)
         self._household = AdjustableLoad(household)
-        self._counter = EnergyCounter(self._household, setup or CounterSetup())
+        self._counter = EnergyCounter(self._household, self.kind.counting)
         self._history = History(self._counter)
+        self._half_hours = Segments(self._counter, HALF_HOUR_S, HALF_HOURS_MAX)
+        self._minutes = Segments(self._counter, MINUTE_S, MINUTES_MAX)
         self._location = b"\x61"  # outdoors, as a meter is
         self._tid = 0
         self._objects = {METER: self._meter_object(), NODE_PROFILE: self._node_profile()}
@@ -126,12 +135,18 @@ class Meter:
         """Return the announcement of its objects, INF D5."""
         return self._own(NODE_PROFILE, NODE_PROFILE, Esv.INF, Property(0xD5, _INSTANCE_LIST))
 
-    def half_hour_values(self, *, confirmed: bool) -> bytes:
-        """Return the notification of :00 and :30, INF EA EB; INFC if it is to be confirmed."""
+    def half_hour_values(self, *, confirmed: bool) -> bytes | None:
+        """Return the notification of :00 and :30, INF EA EB; INFC if it is to be confirmed.
+
+        None if the meter has neither of the two.
+        """
         second = int(self.now())
         service = Esv.INFC if confirmed else Esv.INF
-        values = tuple(Property(epc, self._objects[METER].get[epc](second)) for epc in (0xEA, 0xEB))
-        return self._own(METER, CONTROLLER, service, *values)
+        getters = self._objects[METER].get
+        values = tuple(
+            Property(epc, getters[epc](second)) for epc in (0xEA, 0xEB) if epc in getters
+        )
+        return self._own(METER, CONTROLLER, service, *values) if values else None
 
     def _own(self, seoj: int, deoj: int, esv: Esv, *properties: Property) -> bytes:
         """Build a frame with the meter's own transaction number."""
@@ -153,9 +168,9 @@ class Meter:
         get: dict[int, Getter] = {
             0x80: lambda _: b"\x30",
             0x81: lambda _: self._location,
-            0x82: lambda _: b"\0\0F\0",
+            0x82: lambda _: b"\0\0R\0" if self.kind.next_gen else b"\0\0F\0",
             0x88: lambda _: b"\x42",
-            0x8A: lambda _: b"\x00\x00\x16",
+            0x8A: lambda _: _MAKER,
             0x8D: lambda _: b"KEI000000001",
             0x97: time_bytes,
             0x98: date_bytes,
@@ -168,27 +183,47 @@ class Meter:
             0xE4: history.reverse_day,
             0xE5: lambda _: history.day_selector,
             0xE7: lambda second: signed(home.watt(second), 4),
-            0xE8: lambda second: b"".join(
-                signed(tenths, 2) for tenths in home.current_tenths(second)
-            ),
+            0xE8: self._currents,
             0xEA: lambda second: stamped(last_half_hour(second), counter.normal),
             0xEB: lambda second: stamped(last_half_hour(second), counter.reverse),
-            0xEC: history.segments,
-            0xED: lambda _: history.segment_selector,
+            0xEC: self._half_hours.values,
+            0xED: lambda _: self._half_hours.selector,
         }
         set_: dict[int, Setter] = {
             0x81: self._set_location,
             0xE5: history.select_day,
-            0xED: history.select_segments,
+            0xED: self._half_hours.select,
         }
-        return _with_maps(get, set_)
+        if self.kind.next_gen:
+            get |= {
+                0xC0: lambda _: b"\0" + _MAKER + b"KEI000000001",
+                0xD0: self._last_minute,
+                0xEE: self._minutes.values,
+                0xEF: lambda _: self._minutes.selector,
+            }
+            set_[0xEF] = self._minutes.select
+        lacks = self.kind.lacks
+        return _with_maps(
+            {epc: getter for epc, getter in get.items() if epc not in lacks},
+            {epc: setter for epc, setter in set_.items() if epc not in lacks},
+        )
+
+    def _currents(self, second: int) -> bytes:
+        on_r, on_t = self._household.current_tenths(second)
+        if self.kind.two_wire:
+            return signed(on_r + on_t, 2) + _NOT_MEASURED
+        return signed(on_r, 2) + signed(on_t, 2)
+
+    def _last_minute(self, second: int) -> bytes:
+        minute = second // MINUTE_S * MINUTE_S
+        return stamped(minute, lambda at: self._counter.normal(at) + self._counter.reverse(at))
 
     def _node_profile(self) -> _Object:
         get: dict[int, Getter] = {
             0x80: lambda _: b"\x30",
             0x82: lambda _: b"\x01\x0e\x01\x00",
             0x83: lambda _: b"\xfe\x00\x00\x16" + bytes(12) + b"\x01",
-            0x8A: lambda _: b"\x00\x00\x16",
+            0x8A: lambda _: _MAKER,
             0xD3: lambda _: b"\x00\x00\x01",
             0xD4: lambda _: b"\x00\x02",
             0xD6: lambda _: _INSTANCE_LIST,

@@ -1,13 +1,18 @@
 """What a simulation can be told, on the command line and in a `sim:` port alike."""
 
+import math
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 
+from kei.echonet.meter import COEFFICIENT_MAX, ENERGY_UNITS
 from kei.errors import ConfigError
 from kei.simulator.faults import FaultSpec, parse_fault
+from kei.simulator.metertype import MeterType
 from kei.simulator.models import DEFAULT_MODEL, MODELS
+from kei.simulator.profile import SECONDS_PER_DAY
 from kei.simulator.timing import Timing
 
 SIM_PREFIX = "sim:"
@@ -17,6 +22,7 @@ _ID_CHARS, _PWD_CHARS = 32, 12
 _HEX_DIGITS = frozenset("0123456789ABCDEF")
 _MAX_SECONDS = 3600.0
 _MIN_SPEED, _MAX_SPEED = 0.001, 100_000
+_MAX_SKEW_S = 366 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,12 @@ class SimulatorOptions:
         transcript: file for everything said on the line.
         speed: how much faster than real time the meter's clock and household go.
         household: CSV file of a recorded day, instead of a made-up home.
+        meter: what kind of meter it is, but for what follows.
+        unit: of its registers, the code of EPC E1; None is usual for its kind.
+        coefficient: EPC D3; None as above.
+        digits: EPC D7; None as above.
+        installed_days: how long before the start the meter was put up; None is long ago.
+        clock_skew: how far the meter's clock is ahead, seconds.
         faults: what goes wrong.
     """
 
@@ -50,7 +62,22 @@ class SimulatorOptions:
     transcript: Path | None = None
     speed: float = 1.0
     household: Path | None = None
+    meter: MeterType = field(default_factory=MeterType)
+    unit: int | None = None
+    coefficient: int | None = None
+    digits: int | None = None
+    installed_days: float | None = None
+    clock_skew: float = 0.0
     faults: tuple[FaultSpec, ...] = ()
+
+    def meter_type(self, start_s: float) -> MeterType:
+        """Return the meter for a start at this local second."""
+        kind = self.meter.counting_as(
+            unit=self.unit, coefficient=self.coefficient, digits=self.digits
+        )
+        if self.installed_days is None:
+            return kind
+        return replace(kind, installed_s=int(start_s - self.installed_days * SECONDS_PER_DAY))
 
     def timing(self) -> Timing:
         """Return the delays that these options mean."""
@@ -136,6 +163,61 @@ def speed(text: str) -> float:
     return value
 
 
+def number(name: str, text: str, low: float, high: float) -> float:
+    """Read an option that is a number in a range.
+
+    Raises:
+        ConfigError: no number, or out of range.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not low <= value <= high:
+        raise ConfigError([f"{name}: '{text}' is not a number from {low:g} to {high:g}"])
+    return value
+
+
+def whole(name: str, text: str, low: int, high: int) -> int:
+    """Read an option that is a whole number in a range.
+
+    Raises:
+        ConfigError: none, or out of range.
+    """
+    if text.isascii() and text.isdigit() and len(text) <= 9 and low <= int(text) <= high:
+        return int(text)
+    raise ConfigError([f"{name}: '{text}' is not a whole number from {low} to {high}"])
+
+
+def unit(text: str) -> int:
+    """Read `--unit`, kWh, as the code of EPC E1.
+
+    Raises:
+        ConfigError: not a unit that a meter can have.
+    """
+    for code, size in ENERGY_UNITS.items():
+        if text in {str(size), f"{size:f}"}:
+            return code
+    known = ", ".join(str(size) for size in sorted(ENERGY_UNITS.values()))
+    raise ConfigError([f"unit: '{text}' is none of {known} (kWh)"])
+
+
+def lacks(text: str) -> frozenset[int]:
+    """Read `--lacks`: property codes, joined by `+`.
+
+    Raises:
+        ConfigError: one of them is no property code.
+    """
+    codes = re.split(r"[+,]", text.upper())
+    if wrong := [code for code in codes if not re.fullmatch(r"[89A-F][0-9A-F]", code)]:
+        raise ConfigError([f"lacks: '{wrong[0]}' is no property code; write D3+E3+E4"])
+    return frozenset(int(code, 16) for code in codes)
+
+
+def _meter(options: SimulatorOptions, change: Callable[[MeterType], MeterType]) -> SimulatorOptions:
+    return replace(options, meter=change(options.meter))
+
+
 Setting = Callable[[SimulatorOptions, str], SimulatorOptions]
 """Puts the text of one option into the options; raises `ConfigError`."""
 
@@ -149,6 +231,18 @@ SETTINGS: dict[str, Setting] = {
     "join-time": lambda options, text: replace(options, join_time=seconds("join-time", text)),
     "speed": lambda options, text: replace(options, speed=speed(text)),
     "household": lambda options, text: replace(options, household=Path(text)),
+    "unit": lambda options, text: replace(options, unit=unit(text)),
+    "coefficient": lambda options, text: replace(
+        options, coefficient=whole("coefficient", text, 1, COEFFICIENT_MAX)
+    ),
+    "digits": lambda options, text: replace(options, digits=whole("digits", text, 1, 8)),
+    "lacks": lambda options, text: _meter(options, lambda kind: replace(kind, lacks=lacks(text))),
+    "installed": lambda options, text: replace(
+        options, installed_days=number("installed", text, 0, 36_500)
+    ),
+    "clock-skew": lambda options, text: replace(
+        options, clock_skew=number("clock-skew", text, -_MAX_SKEW_S, _MAX_SKEW_S)
+    ),
     "transcript": lambda options, text: replace(options, transcript=Path(text)),
     "fault": lambda options, text: replace(options, faults=(*options.faults, parse_fault(text))),
 }
@@ -156,6 +250,9 @@ SETTINGS: dict[str, Setting] = {
 
 FLAGS: dict[str, Callable[[SimulatorOptions], SimulatorOptions]] = {
     "solar": lambda options: replace(options, solar=True),
+    "next-gen": lambda options: _meter(options, lambda kind: replace(kind, next_gen=True)),
+    "two-wire": lambda options: _meter(options, lambda kind: replace(kind, two_wire=True)),
+    "confirmed": lambda options: _meter(options, lambda kind: replace(kind, confirmed=True)),
 }
 """Every option without a value."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from kei.echonet.frame import UDP_PORT
+from kei.echonet.frame import UDP_PORT, Esv
 from kei.simulator.airtime import AirTime
 from kei.simulator.commands import Reply
 from kei.simulator.core import Core, Neighbour
@@ -16,6 +16,9 @@ from kei.simulator.timing import COMMAND_S, NOTICE_DELAY_S, RESOLVE_S, TRANSMIT_
 from kei.simulator.wire import MULTICAST, Event, Received, Sent, ok
 
 _LOOK_AT_CLOCK_S = 60.0
+REPEATS = 3  # of an INFC that is not confirmed; what real meters do is not known
+_TID, _ESV = slice(2, 4), slice(10, 11)  # of an ECHONET Lite frame
+_INFC_RES = bytes((Esv.INFC_RES,))
 _HISTORY_BYTES = 200  # an answer as long as this holds a day of half-hours
 _ENCRYPT, _ENCRYPT_IF_POSSIBLE = 1, 2  # security argument of SKSENDTO
 _DUPLICATE_AFTER_S = 0.05
@@ -36,6 +39,7 @@ class Radio:
         self._session = session
         self._air_time = air_time
         self._meter = meter
+        self._unconfirmed: set[bytes] = set()  # transaction numbers
 
     def send(
         self,
@@ -84,10 +88,36 @@ class Radio:
             due, lambda _now: self._hear(self._meter.instance_list(), MULTICAST), Group.AIR
         )
 
-    def notify(self, *, confirmed: bool) -> None:
-        """Have the meter send its half-hour values now, if it knows of the session."""
-        if self._session.open and self._session.remembered:
-            self._hear(self._meter.half_hour_values(confirmed=confirmed), self._core.address)
+    def notify(self, now: float, *, confirmed: bool) -> None:
+        """Have the meter send its half-hour values now, if it knows of the session.
+
+        Args:
+            now: monotonic seconds.
+            confirmed: whether it wants them confirmed, and says them again until they are.
+        """
+        if not (self._session.open and self._session.remembered):
+            return
+        news = self._meter.half_hour_values(confirmed=confirmed)
+        if news is None:
+            return
+        self._hear(news, self._core.address)
+        if confirmed:
+            self._unconfirmed.add(news[_TID])
+            self._repeat(now, news, REPEATS)
+
+    def _repeat(self, now: float, news: bytes, left: int) -> None:
+        """Say it again until it is confirmed, so many times at most."""
+
+        def look(due: float) -> None:
+            if news[_TID] not in self._unconfirmed:
+                return
+            if not left:
+                self._unconfirmed.discard(news[_TID])
+            elif self._session.open and self._session.remembered:
+                self._hear(news, self._core.address)
+                self._repeat(due, news, left - 1)
+
+        self._core.at(now + self._core.timing.repeat_s, look, Group.AIR)
 
     def plan_notice(self, now: float) -> None:
         """Have the half-hour values sent from now on, a little after :00 and :30.
@@ -101,7 +131,7 @@ class Radio:
         def look(due: float) -> None:
             wall = self._meter.now()
             if wall >= notice_at:
-                self.notify(confirmed=False)
+                self.notify(due, confirmed=self._meter.kind.confirmed)
             if wall >= notice_at or wall < boundary - HALF_HOUR_S:
                 self.plan_notice(due)
             else:
@@ -142,6 +172,8 @@ class Radio:
         core = self._core
         if not self._session.remembered:
             return
+        if payload[_ESV] == _INFC_RES:
+            self._unconfirmed.discard(payload[_TID])
         answer = self._meter.respond(payload, refuse=FaultKind.SNA in kinds)
         if answer is None or FaultKind.DROP in kinds:
             return

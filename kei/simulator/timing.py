@@ -43,6 +43,7 @@ class Timing:
         late_s: range of the answers of the fault `late`.
         limit_s: how long the fault `limit` lasts.
         unplugged_s: how long the fault `unplug` lasts.
+        repeat_s: after how long the meter says again what was not confirmed.
         speed: how much faster than real time the meter's clock goes.
     """
 
@@ -52,6 +53,7 @@ class Timing:
     late_s: tuple[float, float] = (60.0, 120.0)
     limit_s: float = 60.0
     unplugged_s: float = 10.0
+    repeat_s: float = 20.0
     speed: float = 1.0
 
     @classmethod
@@ -75,6 +77,7 @@ class Timing:
                 late_s=(21.0, 25.0),
                 limit_s=2.0,
                 unplugged_s=1.0,
+                repeat_s=2.0,
             )
         if join_s is not None:
             timing = replace(timing, join=join_s / JOIN_S)

@@ -109,3 +109,27 @@ def test_faults_can_come_at_a_time() -> None:
     assert "EVENT 32" in bench.wait(10)
     bench.wait(10)
     assert bench.type("SKSREG S3").endswith("ESREG FFFF\nOK\n")
+
+
+def notices(said: str) -> list[bytes]:
+    return [frame for frame in answers(said) if decode(frame).esv is Esv.INFC]
+
+
+def test_what_is_not_confirmed_is_said_again_some_times() -> None:
+    bench = joined("infc@1")
+    [first] = notices(bench.send())
+    assert notices(bench.wait(600)) == [first] * 3
+
+
+def test_what_is_confirmed_is_not_said_again() -> None:
+    bench = joined("infc@1")
+    [notice] = notices(bench.send())
+    bench.send(notice[:4] + bytes.fromhex("05FF010288017A02EA00EB00"))
+    assert not notices(bench.wait(600))
+
+
+def test_a_confirmation_of_something_else_does_not_count() -> None:
+    bench = joined("infc@1")
+    [notice] = notices(bench.send())
+    bench.send(notice[:2] + b"\x77\x77" + bytes.fromhex("05FF010288017A02EA00EB00"))
+    assert notices(bench.wait(600)) == [notice] * 3

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from kei.simulator import appliances
 from kei.simulator.counters import CounterSetup, EnergyCounter
-from kei.simulator.history import DAYS_KEPT, History
+from kei.simulator.history import DAYS_KEPT, History, Segments
 from kei.simulator.household import INSTALLED_S, PERIOD_DAYS, Household
 from kei.simulator.profile import SECONDS_PER_DAY
 
@@ -91,14 +91,14 @@ def test_the_segments_are_what_the_registers_were(
 ) -> None:
     now += DAYS_KEPT * SECONDS_PER_DAY
     counter = EnergyCounter(home, CounterSetup())
-    history = History(counter)
+    half_hours = Segments(counter, HALF_HOUR_S, 12)
     latest = now // HALF_HOUR_S * HALF_HOUR_S - half_hours_ago * HALF_HOUR_S
     moment = datetime.fromtimestamp(latest, UTC)
     date = moment.year.to_bytes(2) + bytes((moment.month, moment.day))
-    assert history.select_segments(date + bytes((moment.hour, moment.minute, count)))
+    assert half_hours.select(date + bytes((moment.hour, moment.minute, count)))
     stamps = [latest - number * HALF_HOUR_S for number in range(count)]
     wanted = b"".join(counter.normal(at) + counter.reverse(at) for at in stamps)
-    assert history.segments(now)[7:] == wanted
+    assert half_hours.values(now)[7:] == wanted
 
 
 @SOME

@@ -10,6 +10,7 @@ from kei.echonet.frame import CONTROLLER, METER, NODE_PROFILE, Esv, Frame, Prope
 from kei.simulator.counters import CounterSetup
 from kei.simulator.household import INSTALLED_S, Household
 from kei.simulator.meter import Meter
+from kei.simulator.metertype import MeterType
 from kei.simulator.profile import Energy
 
 NO_DATA = b"\xff\xff\xff\xfe"
@@ -101,10 +102,11 @@ def test_published_frames(meter: Meter, request_: str, answer: str) -> None:
 def test_the_notifications_are_as_published(meter: Meter) -> None:
     assert meter.instance_list().hex().upper() == "108100010EF0010EF0017301D50401028801"
     values = "02EA0B07E8010F0C1E000001AB25EB0B07E8010F0C1E000000A544"
-    notice = meter.half_hour_values(confirmed=False).hex().upper()
-    assert notice == f"1081000202880105FF0173{values}"
-    notice = meter.half_hour_values(confirmed=True).hex().upper()
-    assert notice == f"1081000302880105FF0174{values}"
+    notices = [meter.half_hour_values(confirmed=confirmed) for confirmed in (False, True)]
+    assert notices == [
+        bytes.fromhex(f"1081000202880105FF0173{values}"),
+        bytes.fromhex(f"1081000302880105FF0174{values}"),
+    ]
 
 
 def test_segments_are_as_published(meter: Meter) -> None:
@@ -256,7 +258,7 @@ def test_the_register_shows_the_energy_within_one_unit(
     unit: int, coefficient: int, digits: int, now: int
 ) -> None:
     setup = CounterSetup(unit, coefficient, digits)
-    meter = Meter(HOMES[1], lambda: now, setup)
+    meter = Meter(HOMES[1], lambda: now, MeterType(counters=setup))
     shown = int.from_bytes(value(meter, 0xE0), "big")
     energy = HOMES[1].energy(now).normal
     assert shown < 10**digits
