@@ -105,7 +105,7 @@ def test_clients_that_die_one_after_another_leave_a_dongle_that_answers(link: Pa
 def test_kei_joins_with_a_dongle_whose_last_client_died_in_the_middle_of_a_payload(
     link: Path, tmp_path: Path
 ) -> None:
-    jobs = write_jobs(tmp_path, str(link), requests='[[broute.requests]]\nepc = ["E7"]')
+    jobs = write_jobs(tmp_path, str(link))
     die_after(link, SEND_E7[:-10])
     with running("--jobs", str(jobs), cwd=tmp_path) as kei:
         kei.wait_for_event("session_joined")
