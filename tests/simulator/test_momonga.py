@@ -1,12 +1,13 @@
 """A B-route client that others wrote reads the virtual meter through a real pseudo terminal."""
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
 from fakes import TOKYO
-from momonga import Momonga
+from momonga import EchonetServiceCode, Momonga, MomongaError
 from simulator_bench import BP35A1, BP35C2, BROUTE_ID, BROUTE_PWD, DSS, IPS
 
 from kei.clock import SystemClock
@@ -21,11 +22,24 @@ MODELS = (DSS, IPS, BP35A1, BP35C2)
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """What the client read, and the local seconds between which it did."""
+    """What the client read, and the local seconds between which it did.
+
+    Attributes:
+        power: W.
+        energy: kWh.
+        current: A, by phase.
+        refused: the getters that failed, of all that the client has, and why.
+        notices: what the meter said by itself, until it was silent.
+        yesterday: the registers at the half-hours of the day that was selected by a Set.
+        seconds: local ones.
+    """
 
     power: int | None
     energy: float | None
     current: dict[str, float | None]
+    refused: dict[str, str]
+    notices: list[object]
+    yesterday: list[object]
     seconds: range
 
 
@@ -34,7 +48,8 @@ def local_second() -> int:
 
 
 def visit(model: str) -> Visit:
-    options = parse_sim_port(f"sim:dongle={model},seed={SEED},latency=0,scan-time=0,join-time=0")
+    instant = "latency=0,scan-time=0,join-time=0"
+    options = parse_sim_port(f"sim:dongle={model},seed={SEED},next-gen,fault=infc@5,{instant}")
     simulator = Simulator(options, clock=SystemClock(TOKYO))
     thread = threading.Thread(target=simulator.run)
     thread.start()
@@ -43,13 +58,45 @@ def visit(model: str) -> Visit:
         client.internal_xmit_interval = 0
         start = local_second()
         with client:
-            power = client.get_instantaneous_power()
-            energy = client.get_measured_cumulative_energy()
-            current = client.get_instantaneous_current()
-        return Visit(power, energy, current, range(start, local_second() + 1))
+            return Visit(
+                power=client.get_instantaneous_power(),
+                energy=client.get_measured_cumulative_energy(),
+                current=client.get_instantaneous_current(),
+                refused=refused(client),
+                notices=list(notices(client)),
+                yesterday=yesterday(client),
+                seconds=range(start, local_second() + 1),
+            )
     finally:
         simulator.stop()
         thread.join(DEADLINE_S)
+
+
+def refused(client: Momonga) -> dict[str, str]:
+    found = {}
+    getters = [name for name in dir(client) if name.startswith("get_")]
+    for name in getters:
+        if name == "get_notification":
+            continue
+        try:
+            getattr(client, name)()
+        except MomongaError as error:
+            found[name] = repr(error)
+    assert len(getters) > 25
+    return found
+
+
+def notices(client: Momonga) -> Iterator[object]:
+    """Take what comes, which the client confirms, until nothing comes for longer than a repeat."""
+    while (notice := client.get_notification(2.5)) is not None:
+        yield notice["esv"]
+
+
+def yesterday(client: Momonga) -> list[object]:
+    client.set_day_for_historical_data_1(1)
+    assert client.get_day_for_historical_data_1() == 1
+    values = client.get_historical_cumulative_energy_1(1)
+    return [value["cumulative energy"] for value in values]
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +104,30 @@ def visits() -> dict[str, Visit]:
     """One visit for each dongle, all at once: the client waits for two seconds when it opens."""
     with ThreadPoolExecutor(len(MODELS)) as pool:
         return dict(zip(MODELS, pool.map(visit, MODELS), strict=True))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_momonga_can_read_everything_that_it_knows(visits: dict[str, Visit], model: str) -> None:
+    assert visits[model].refused == {}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_momonga_confirms_a_notice_which_then_comes_no_more(
+    visits: dict[str, Visit], model: str
+) -> None:
+    assert visits[model].notices == [EchonetServiceCode.infc]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_momonga_selects_a_day_and_reads_its_half_hours(
+    visits: dict[str, Visit], model: str
+) -> None:
+    found = visits[model]
+    midnight = (found.seconds[0] // 86_400 - 1) * 86_400
+    registers = [
+        Household(SEED).energy(midnight + slot * 1800).normal // 3600 for slot in range(48)
+    ]
+    assert found.yesterday == [pytest.approx(register / 1000) for register in registers]
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -69,8 +140,8 @@ def test_momonga_reads_the_power_of_the_household(visits: dict[str, Visit], mode
 def test_momonga_reads_the_energy_of_the_household(visits: dict[str, Visit], model: str) -> None:
     found = visits[model]
     assert found.energy is not None
-    assert round(found.energy * 10) in {
-        Household(SEED).energy(second).normal // 360_000 for second in found.seconds
+    assert round(found.energy * 1000) in {
+        Household(SEED).energy(second).normal // 3600 for second in found.seconds
     }
 
 
