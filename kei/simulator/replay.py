@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kei.echonet.frame import Esv
-from kei.simulator.reader import Command, CommandReader, Datagram, Line
+from kei.simulator.reader import BadHeader, Command, CommandReader, Datagram, Line, Overrun
 from kei.simulator.recording import MASK, Heard, Said, Step, fits
 
 _LAST_WORD_S = 1.0  # for the client to read it before the port goes away
@@ -202,8 +202,10 @@ def shown(command: Command) -> str:
             return _escaped(verb + b" " + MASK if verb in _CREDENTIALS else text)
         case Datagram(header=header, payload=payload):
             return _escaped(header) + payload.hex().upper()
-        case _:
-            return _escaped(getattr(command, "header", b"a line without end"))
+        case BadHeader(header):
+            return _escaped(header)
+        case Overrun():
+            return "(a line without end)"
 
 
 def _same(recorded: Command, came: Command) -> bool:

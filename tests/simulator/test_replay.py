@@ -1,9 +1,12 @@
 """The dongle's side of a recording, played to a client."""
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from programs import readings, running, simulator, write_jobs
 from simulator_bench import DONGLE, GET_E7, METER
 
@@ -163,6 +166,27 @@ def test_what_the_meter_says_of_itself_keeps_its_transaction_number(tmp_path: Pa
     player = Player(tmp_path, f"0 > {HEAD}{recorded}", rf"0 < {ERXUDP}{notice}\r\n")
     said = player.say(HEAD.encode() + GET_E7[:2] + b"\xab\xcd" + GET_E7[4:])
     assert said == f"{ERXUDP}{notice}\r\n".encode()
+
+
+COMMANDS = st.from_regex(r"SK[A-Z]{2,8}( [0-9A-F]{1,8}){0,3}", fullmatch=True)
+REPLIES = st.lists(st.from_regex(r"[A-Z][ -Z]{0,30}", fullmatch=True), max_size=3)
+
+
+@given(exchanges=st.lists(st.tuples(COMMANDS, REPLIES), min_size=1, max_size=6), echo=st.booleans())
+def test_whoever_says_what_was_recorded_hears_what_was_recorded(
+    exchanges: list[tuple[str, list[str]]], *, echo: bool
+) -> None:
+    lines, heard = [], b""
+    for command, replies in exchanges:
+        lines.append(rf"0 > {command}\r\n")
+        for reply in [command, *replies] if echo else replies:
+            lines.append(rf"7 < {reply}\r\n")
+            heard += f"{reply}\r\n".encode()
+    with tempfile.TemporaryDirectory() as folder:
+        player = Player(Path(folder), *lines, pace=Pace(longest_s=0))
+    said = b"".join(player.say(f"{command}\r\n".encode()) for command, _ in exchanges)
+    player.wait(1)
+    assert (said, player.results) == (heard, [None])
 
 
 @dataclass(frozen=True, slots=True)
