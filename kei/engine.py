@@ -44,7 +44,7 @@ from kei.wisun.states import State
 log = structlog.stdlib.get_logger("kei.engine")
 
 STATUS = "status"  # name of a thread
-REQUESTS_AT_ONCE = 4  # the session decides who is next, so that none waits for a slow one
+REQUESTS_AT_ONCE = 32  # the session decides who is next, so that none waits for a slow one
 UPLOADS_AT_ONCE = 16  # threads start when needed; targets that a reload adds need theirs, too
 STATUS_LIMIT_S = 0.5  # by then the name of its socket is free for another engine
 JOBS_LIMIT_S = 1.0  # after that a job that still runs is an upload, and loses nothing

@@ -139,8 +139,8 @@ class Rig:
                 raise ValueError("nobody knows when chance strikes")
 
     def sent_before(self, moment: float) -> str:
-        """The last command before a time."""
-        return [name for at, name in list(self.sent) if at < moment][-1]
+        """The last command before a time; nothing if there was none."""
+        return next((name for at, name in reversed(list(self.sent)) if at < moment), "")
 
 
 @dataclass

@@ -67,16 +67,12 @@ class Approach:
     def identify(self) -> Outcome:
         """OPEN: find out what is on the port, and reset it."""
         self._troubles.established = False
-        may_write = not self._payload_mode_written
-        found = bringup.identify(self._link, self._settings.dialect, may_write_flash=may_write)
-        self._payload_mode_written |= found.wrote_flash
+        found = bringup.identify(self._link, self._settings.dialect, self._may_write_flash)
         known = found.dongle == self.dongle
         dongle = self.dongle = found.dongle
         self._exchange.side = dongle.dialect.side
         self._gate.open()
         self._rest_after(found.farewell)
-        self._faults.ended("dongle_failing")
-        self._faults.ended("port_lost")
         log.log(
             _once(known=known),
             "dongle_ready",
@@ -85,6 +81,11 @@ class Approach:
             product=dongle.product,
         )
         return Outcome.DONE
+
+    def _may_write_flash(self) -> bool:
+        """Allow it once, whatever comes of it: flash memory wears out."""
+        before, self._payload_mode_written = self._payload_mode_written, True
+        return not before
 
     def set_up(self) -> Outcome:
         """SETUP: hand the dongle registers and credentials."""

@@ -4,7 +4,7 @@ They know the commands and what may go wrong with each, but not when to take whi
 is the session's table.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import chain
@@ -110,21 +110,19 @@ class Identified:
     Attributes:
         dongle: what is on the port.
         farewell: how the PANA session ended that it may still have held.
-        wrote_flash: whether its payload mode has been written.
     """
 
     dongle: Dongle
     farewell: Farewell
-    wrote_flash: bool
 
 
-def identify(link: Link, preset: Dialect | None, *, may_write_flash: bool) -> Identified:
+def identify(link: Link, preset: Dialect | None, may_write_flash: Callable[[], bool]) -> Identified:
     """Find out what is on the port and reset it.
 
     Args:
         link: over the freshly opened port, whatever state the dongle is in.
         preset: the dialect if the owner chose one, else it is recognised.
-        may_write_flash: whether to change the payload mode where it differs.
+        may_write_flash: is asked before the payload mode is changed, where it differs.
 
     Raises:
         NoReply: nothing on the port speaks SKSTACK-IP.
@@ -142,31 +140,40 @@ def identify(link: Link, preset: Dialect | None, *, may_write_flash: bool) -> Id
         dialect = recognise(dual=infos[0].dual, payload_mode=bool(mode))
     elif dialect.payload_mode:
         mode = _payload_mode(link)
-    wrote_flash = mode == BINARY_PAYLOAD and may_write_flash
-    if wrote_flash:
+    if mode == BINARY_PAYLOAD and may_write_flash():
         _choose_ascii(link)
-    return Identified(Dongle(dialect, firmware, product), farewell, wrote_flash)
+    return Identified(Dongle(dialect, firmware, product), farewell)
 
 
 def is_tuned(link: Link, network: Network) -> bool:
-    """Tell whether the dongle still has the network that it was given; a restart loses it.
+    """Tell whether the dongle has the network that it was given; a restart loses it.
+
+    Where it does not say, not even when it is asked again, it is believed to have it.
 
     Raises:
-        CommandRefused, NoReply: the dongle does not say.
+        CommandRefused, NoReply: the dongle does not answer at all.
     """
-    return any(
-        (info.channel, info.pan_id) == (network.channel, network.pan_id) for info in _infos(link)
-    )
+    for _ in range(2):  # the first OK may be a late one, of something else
+        if infos := _infos(link):
+            tuned = [(info.channel, info.pan_id) for info in infos]
+            return (network.channel, network.pan_id) in tuned
+    return True
 
 
 def is_limited(link: Link) -> bool:
     """Tell whether the dongle keeps silent because of its transmission limit (register SFB).
 
+    Where it does not say, because not every firmware has the register, it is believed to.
+
     Raises:
-        CommandRefused, NoReply: the dongle does not say.
+        NoReply: the dongle does not answer at all.
     """
-    lines = link.command(command("SKSREG", "SFB"), "SKSREG SFB")
-    return any(isinstance(line, Register) and line.value.strip("0") != "" for line in lines)
+    try:
+        lines = link.command(command("SKSREG", "SFB"), "SKSREG SFB")
+    except CommandRefused:
+        return True
+    values = [line.value for line in lines if isinstance(line, Register)]
+    return not values or any(value.strip("0") for value in values)
 
 
 def _infos(link: Link) -> list[Info]:

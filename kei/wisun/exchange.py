@@ -178,7 +178,7 @@ class Exchange:
 
     def _await(self, request: Request, deadline: float) -> None:
         """Wait for the answer; the dongle's own OK has to come, too, before it can do more."""
-        taken = answered = failed = False
+        taken = answered = failed = refused = False
         request.refusal = None
         while not (taken and answered) and (heard := self._link.next(deadline)) is not None:
             match heard:
@@ -187,11 +187,12 @@ class Exchange:
                 case Ok():
                     taken = True
                 case Fail(code):
-                    request.refusal, taken, failed = code, True, True
+                    request.refusal, taken, refused = code, True, True
                 case Event(EventNumber.SENT, _, SendResult.FAILED):
                     log.debug("send_failed")
                     failed = True
-            if answered or failed:
+            # EVENT 21 with 01 may only mean that the acknowledgement was lost: the last try waits.
+            if answered or refused or (failed and request.tries < MOST_TRIES):
                 deadline = min(deadline, self._clock.monotonic() + AFTERMATH_S)
         if not taken:
             self._await_reply()

@@ -140,8 +140,10 @@ class Link:
         self._inbox.put(None)
 
     def allow_last_words(self) -> None:
-        """Allow conversations after `stop`, to take leave of the meter."""
+        """Allow conversations after `stop`, to take leave of the meter, if there is a port."""
         self._stopping = False
+        if not isinstance(self._halted, PortLost):
+            self._halted = None
 
     def _check(self) -> None:
         if self._stopping:

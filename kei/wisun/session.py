@@ -25,6 +25,7 @@ from kei.wisun.watch import Watch
 log = structlog.stdlib.get_logger("kei.session")
 
 SHORT_PAUSE_S = 1.0  # a dongle that is plugged in again is back within 10 s
+LOSS_PAUSE_MAX_S = 32.0  # a hub that cannot feed the radio drops it at each attempt
 STABLE_S = 60.0  # a session that is lost sooner does not count as success
 
 
@@ -67,6 +68,7 @@ class Session:
         self._approach = Approach(settings, open_port, parts)
         self._watch = Watch(parts, listener)
         self._turned = clock.monotonic()  # when it was joined, or was no more
+        self._losses = 0  # of the port in a row, while it was used
 
     # ------------------------------------------------------------------ for everybody
 
@@ -115,9 +117,13 @@ class Session:
             self._check_ready()
             while request.is_open(self._clock.monotonic()) and self._take_turn(request):
                 try:
+                    if not request.is_open(self._clock.monotonic()):
+                        break
+                    if request.was_sent and (why := self._why_not_ready()) is not None:
+                        reason = why  # it has been asked, so that this is a miss
+                        break
                     self._check_ready()
-                    if request.is_open(self._clock.monotonic()):
-                        self._exchange.attempt(request)
+                    self._exchange.attempt(request)
                 finally:
                     self._turns.release()
         except PortLost as error:
@@ -149,14 +155,16 @@ class Session:
     def _check_ready(self) -> None:
         if self._troubles.is_stopping:
             raise Stopping("kei is being stopped")
-        reason = None
-        if not self.is_joined:
-            reason = "not joined"
-        elif self._gate.is_limited:
-            reason = "the dongle's transmission time is used up for this hour"
-        if reason is not None:
+        if (reason := self._why_not_ready()) is not None:
             self._tally.hold_back()
             raise NotReady(reason)
+
+    def _why_not_ready(self) -> str | None:
+        if not self.is_joined:
+            return "not joined"
+        if self._gate.is_limited:
+            return "the dongle's transmission time is used up for this hour"
+        return None
 
     def _miss(self, request: Request) -> None:
         """Count a missing answer, and have the keeper look for the cause."""
@@ -192,7 +200,7 @@ class Session:
                 log.exception("keeper_failed", state=state.value)
                 outcome = Outcome.BROKEN
             if outcome is Outcome.PORT_LOST:
-                self._backoff.reset()  # whoever plugs it in again wants to see it work
+                self._rest_after_loss(state)
             transition = TRANSITIONS[state, outcome]
             log.debug(
                 "session_step",
@@ -217,15 +225,18 @@ class Session:
             if not self._troubles.begin_step():
                 return Outcome.PORT_LOST
             try:
-                return action()
+                outcome = action()
             except PortLost as error:
                 self._faults.raised("port_lost", reason=str(error))
                 return Outcome.PORT_LOST
             except (CommandRefused, NoReply, RejoinNeeded) as error:
                 if self._troubles.has_lost_port:
                     return Outcome.PORT_LOST
-                self._faults.raised("dongle_failing", state=state.value, reason=self._why(error))
+                why = self._why(error)
+                self._faults.raised("dongle_failing", key=state, state=state.value, reason=why)
                 return Outcome.BROKEN
+            self._faults.ended("dongle_failing", key=state)
+            return outcome
 
     def _hold(self) -> Outcome:
         """Introduce a meter that has been joined, and watch over it."""
@@ -255,8 +266,18 @@ class Session:
                 self._backoff.shorten()
             else:
                 self._backoff.reset()
+                self._losses = 0
                 self._watch.forget_silences()
         self._turned = now
+
+    def _rest_after_loss(self, state: State) -> None:
+        """Look for the port soon, except when it goes away again and again while it is used."""
+        self._backoff.reset()  # whoever plugs it in again wants to see it work
+        if state is State.INIT:
+            self._losses = 0  # it is not there: that costs nothing
+        elif state is not State.JOINED:
+            self._losses += 1
+            self._troubles.sleep_on(min(LOSS_PAUSE_MAX_S, 2.0**self._losses) - SHORT_PAUSE_S)
 
     def _pause(self, pause: Pause) -> None:
         if pause is Pause.SHORT:

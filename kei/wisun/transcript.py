@@ -18,7 +18,11 @@ log = structlog.stdlib.get_logger("kei.session")
 MAX_BYTES = 10_000_000  # of the file and the one before it together
 _LONGEST_CHARS = 600  # of a line; the answer with a day of half-hours has 560
 _FRAGMENT_CHARS = 4  # so many characters of a secret in a row give something away
-_CREDENTIALS = re.compile(rb"\s*(SKSETPWD|SKSETRBID|SKSETPSK)\b", re.IGNORECASE)
+_CREDENTIALS = re.compile(rb"(SKSETPWD|SKSETRBID|SKSETPSK)\b", re.IGNORECASE)
+_ORDINARY = re.compile(
+    rb"OK(?: [0-9A-F]{2})?|FAIL ER\d\d|EVENT [0-9A-F]{2} [0-9A-F:]{39}(?: [0-9A-F]{1,2}){0,2}",
+    re.IGNORECASE,
+)
 _SEND_HEADER = re.compile(rb"SKSENDTO \S+ \S+ \S+ \S (?:[01] )?[0-9A-F]{4} ")
 _DAMAGED = b"ERXUDP"
 
@@ -47,7 +51,7 @@ class Redactor:
 
     def said(self, data: bytes) -> str:
         """Return the line for bytes that were sent."""
-        if credentials := _CREDENTIALS.match(data):
+        if credentials := _CREDENTIALS.search(data[:20]):
             return f"{credentials[1].decode('ascii')} {MASK}"
         if header := _SEND_HEADER.match(data):
             return _escaped(header[0]) + data[header.end() :].hex().upper()
@@ -62,12 +66,13 @@ class Redactor:
                 is_data = message.sender_port == message.own_port == ECHONET_PORT
                 content = as_hex.decode() if is_data else f"({len(payload)} bytes)"
                 return _escaped(raw[:-size]) + content
-            case Ok() | Fail() | Event():
+            case Ok() | Fail() | Event() if _ORDINARY.fullmatch(raw):
                 return _escaped(raw)
-            case Noise() if credentials := _CREDENTIALS.match(raw):
-                return f"{credentials[1].decode('ascii')} {MASK}"
             case Noise() if _DAMAGED in raw.upper():
                 return f"(damaged ERXUDP, {len(raw)} bytes)"
+        # Also what stands behind other words, when a line end between them was lost.
+        if credentials := _CREDENTIALS.search(raw):
+            return f"{_escaped(self._without_fragments(raw[: credentials.end()]))} {MASK}"
         return _escaped(self._without_fragments(raw))
 
     def _without_fragments(self, line: bytes) -> bytes:

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import re
 import select
 import termios
 import threading
@@ -17,7 +18,7 @@ from kei.errors import PortLost
 
 log = structlog.stdlib.get_logger("kei.wisun.transport")
 
-# Of a file, a folder, and what else is no terminal; pyserial puts the first one into its text.
+# Of a file, a folder, and what else is no terminal.
 _NO_SERIAL_PORT = (errno.ENOTTY, errno.EISDIR, errno.EINVAL)
 READ_CHUNK_BYTES = 4096  # the kernel's tty buffer: one read empties it
 WRITE_TIMEOUT_S = 2.0  # a line of 1.3 kB takes 0.12 s at 115200 baud; a healthy port never waits
@@ -133,7 +134,7 @@ class SerialTransport:
 
 def _reason(port: str, error: Exception) -> str:
     """Return one line for a person: what is wrong with the port and what to do."""
-    number = getattr(error, "errno", None)
+    number = _number(error)
     if number == errno.ENOENT:
         there = ", ".join(ports.known()) or "none"
         return f"{port}: no such device; is the dongle plugged in? there is: {there}"
@@ -141,8 +142,16 @@ def _reason(port: str, error: Exception) -> str:
         return f"{port}: permission denied; add the user to the group dialout and log in again"
     if number in (errno.EBUSY, errno.EAGAIN) or "exclusively lock" in str(error):
         return f"{port}: {ports.busy(port)}"
-    if number in _NO_SERIAL_PORT or any(f"({each}," in str(error) for each in _NO_SERIAL_PORT):
+    if number in _NO_SERIAL_PORT:
         return f"{port}: not a serial port; there is: {', '.join(ports.known()) or 'none'}"
     if number in (errno.EIO, errno.ENXIO, errno.ENODEV):
         return f"{port}: unplugged"
     return f"{port}: {error}"
+
+
+def _number(error: Exception) -> int | None:
+    """Return the system's error number; where pyserial has none, it stands in its text."""
+    if number := getattr(error, "errno", None):
+        return int(number)
+    found = re.search(r"\((\d+), ", str(error))
+    return int(found[1]) if found else None

@@ -67,10 +67,11 @@ class Troubles:
 
     def stop(self) -> None:
         """Make every wait end, now and later."""
-        self._stop.set()
+        with self._mutex:  # or else a step that begins would take the interruption back
+            self._stop.set()
+            self._interrupt.set()
         self._link.stop()
         self._wake.set()
-        self._interrupt.set()
 
     def wake(self) -> None:
         """Have the keeper look at what is new."""
@@ -148,6 +149,10 @@ class Troubles:
     def sleep(self, seconds: float) -> None:
         """Do nothing for so long, or until `stop`, or until the port is lost."""
         self._interrupt.wait(self._clock.wait_s(seconds))
+
+    def sleep_on(self, seconds: float) -> None:
+        """Do nothing for so long, or until `stop`, even though the port is lost."""
+        self._stop.wait(self._clock.wait_s(seconds))
 
     def await_news(self, limit_s: float | None) -> None:
         """Wait for something to look at, for so long at most."""

@@ -120,7 +120,7 @@ class Watch:
             log.debug("probe_broken", reason=str(error))
             return
         self._tally.forgive()
-        if request.answer is not None or self._gate.is_limited:
+        if request.answer is not None or self._gate.is_limited or self._gate.is_renewing:
             return
         self._silences += 1
         again = self._silences < SILENCES_UNTIL_REOPEN

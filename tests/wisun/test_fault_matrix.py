@@ -16,6 +16,7 @@ REAL_SCAN = "latency=0,join-time=0"  # 4.6 s, and twice that for each step
 SLOW_JOIN = "latency=0,scan-time=0,join-time=10"
 JUST_STARTED_S = 20.0  # a fault at a time strikes before that
 READY_S = 60.0  # from the start to a first reading when nothing goes wrong, and ample
+ATTEMPTS = 3
 HICCUP_S = 0.3  # of the machine's time: it does other things, too
 DONGLES = ("RL7023-DSS", "RL7023-IPS", "BP35A1", "BP35C2")
 
@@ -173,21 +174,31 @@ def test_every_kind_of_fault_is_in_the_tables() -> None:
 
 
 def _recovers(case: Case) -> None:
+    """Run a case; again if the machine was so busy that the fault struck at another moment."""
+    for _ in range(ATTEMPTS):
+        if _recovers_now(case):
+            return
+    raise AssertionError(f"the fault never struck during {case.while_}")
+
+
+def _recovers_now(case: Case) -> bool:
     faults = case.fault.split("+")
     options = ",".join([case.options, *(f"fault={fault}" for fault in faults)])
     with Rig(options, speed=case.speed, dialect=case.dialect) as rig:
         requester = Requester(rig, ((POWER,),))
         struck = _ask_until_answered(rig, requester, faults, case.within_s)
+        if case.while_ is not None:
+            first = rig.strikes(parse_fault(faults[0]))[0]
+            if case.while_ not in (rig.sent_before(first), rig.sent_before(first + 0.001)):
+                return False
         recovered = requester.account.answers[-1]
         assert recovered - struck <= case.within_s + HICCUP_S * case.speed
         assert requester.ask(), "one reading, but not the next"
         assert requester.account.missed <= case.misses
         assert requester.mistakes() == []
         assert rig.lost_threads == []
-        if case.while_ is not None:
-            first = rig.strikes(parse_fault(faults[0]))[0]
-            assert case.while_ in (rig.sent_before(first), rig.sent_before(first + 0.001))
     assert rig.threads_left == []
+    return True
 
 
 def _ask_until_answered(

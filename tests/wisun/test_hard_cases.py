@@ -4,11 +4,12 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from fakes import FastClock
 from programs import wait_until
 from session_bench import Bench, Memory
 from structlog.testing import capture_logs
 
-from kei.errors import NotReady, RetryLater, StoreError
+from kei.errors import NotReady, PortLost, RetryLater, StoreError
 from kei.wisun.candidates import NETWORK_KEY
 from kei.wisun.states import State
 from kei.wisun.transport import OnData
@@ -229,3 +230,82 @@ def test_a_dongle_left_with_a_session_is_joined_again_after_a_rest(start: Start)
     bench.wait_for_join()
     assert bench.clock.monotonic() - begun >= 10
     assert b"SKSCAN" not in bench.sent
+
+
+def test_an_answer_is_waited_for_even_if_nobody_acknowledged_the_question(start: Start) -> None:
+    asked: list[bytes] = []
+
+    def meddle(data: bytes, say: OnData) -> bool:
+        if not data.startswith(b"SKSENDTO") or not data.endswith(b"\xe7\x00"):
+            return False
+        asked.append(data[-12:-10])
+        say(b"EVENT 21 " + METER + b" 0 01\r\nOK\r\n")
+        if len(asked) == 3:
+            frame = b"\x10\x81" + asked[0] + bytes.fromhex("02880105FF017201E704000001F8")
+            head = METER + b" " + METER + b" 0E1A 0E1A 001D129012345678 1 0 0012 "
+            line = b"ERXUDP " + head + frame.hex().upper().encode() + b"\r\n"
+            threading.Timer(0.25, say, [line]).start()  # 2.5 s of the session's time
+        return True
+
+    bench = start(meddle=meddle)
+    bench.wait_for_join()
+    assert not try_to_get(bench, 10)
+    assert len(asked) == 3
+
+
+@pytest.mark.parametrize("reply", [b"OK\r\n", b"EINFO \xff\xfe damaged\r\nOK\r\n"])
+def test_a_dongle_that_does_not_say_is_not_taken_for_one_that_has_restarted(
+    start: Start, reply: bytes
+) -> None:
+    joined = threading.Event()
+
+    def meddle(data: bytes, say: OnData) -> bool:
+        if data.startswith(b"SKINFO") and joined.is_set():
+            say(reply)
+            return True
+        return False
+
+    bench = start(",fault=drop@2", meddle=meddle)
+    bench.wait_for_join()
+    joined.set()
+    assert try_to_get(bench, 2)
+    assert not try_to_get(bench)
+    assert len(bench.listener.joins) == 1
+
+
+def test_a_silent_session_is_ended_even_if_kei_is_stopped_before_it_is_joined_again(
+    start: Start,
+) -> None:
+    bench = start(",fault=lost@2")
+    bench.wait_for_join()
+    for _ in range(3):
+        try_to_get(bench, 2)
+    wait_until(lambda: bench.session.status().state is State.JOIN, 10, "the silence")
+    bench.session.stop()
+    bench.keeper.join(10)
+    assert b"SKTERM" in bench.sent[bench.sent.index(b"SKJOIN") :]
+
+
+def test_an_answer_that_came_while_others_had_their_turn_counts(start: Start) -> None:
+    bench = start(",fault=drop@2,fault=limit@4")
+    bench.wait_for_join()
+    assert not try_to_get(bench, 10)
+    status = bench.session.status()
+    assert (status.answered, status.missed, status.held_back) == (1, 0, 0)
+
+
+def test_a_port_that_goes_away_whenever_it_is_used_is_left_alone_for_longer(start: Start) -> None:
+    losses: list[float] = []
+
+    def meddle(data: bytes, say: OnData) -> bool:
+        assert callable(say)
+        if data.startswith(b"SKRESET"):
+            losses.append(clocks[0].monotonic() if clocks else 0.0)
+            raise PortLost("it cannot feed the radio")
+        return False
+
+    clocks: list[FastClock] = []
+    bench = start(meddle=meddle, speed=40)
+    clocks.append(bench.clock)
+    wait_until(lambda: len(losses) >= 5, 10, "some rounds")
+    assert losses[4] - losses[3] > 8

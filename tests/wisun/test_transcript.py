@@ -51,6 +51,10 @@ PANA = bytes.fromhex("00000068800000020000000100000001") + b"SM" + BROUTE_ID.enc
         (b"XKSETPWD C 0123456789AB\r\n", "XKSETPWD C ***"),
         (b"SKXETPWD C 01X3456789AB\r\n", "SKXETPWD C 01X***"),
         (b"\xff\x00junk\r\n", "\\xff\\x00junk"),
+        (b"OKSKSETPWD C 0123456789AB\r\n", "OKSKSETPWD ***"),
+        (b"OK SKSETPWD C 0123456789AB\r\n", "OK SKSETPWD ***"),
+        (b"FAIL ER04SKSETRBID 00112233445566778899AABBCCDDEEFF\r\n", "FAIL ER04SKSETRBID ***"),
+        (f"EVENT 27 {METER} 0SKSETPWD C 01234\r\n".encode(), f"EVENT 27 {METER} 0SKSETPWD ***"),
     ],
 )
 def test_a_line_is_shown_without_secrets(line: bytes, shown: str) -> None:
