@@ -14,6 +14,7 @@ from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from kei import __version__, logs
+from kei.cadence import cycles_of
 from kei.claim import Claim
 from kei.clock import Clock, local
 from kei.config import Broute, Config, Log, LogLevel, RequestGroup, Summary, UploadTarget
@@ -23,14 +24,18 @@ from kei.faults import Faults
 from kei.jobs.events import EVENTS, JobReporter, told_here
 from kei.jobs.plan import Lane, Planned, Upkeep, plan
 from kei.jobs.request import RequestJob
-from kei.jobs.upkeep import Pruner
+from kei.jobs.upkeep import SUMMARIES_KEPT_S, Kept, Pruner
 from kei.meter_source import MeterSource
 from kei.snapshot import SessionState, Snapshot, UploadState, clipped, encode
 from kei.store.database import Database
-from kei.store.queue import Kind, UploadQueue
-from kei.store.recorder import OutletStatus, Recorder, RecorderStatus
+from kei.store.queue import DeadLetters, Kind, UploadQueue
+from kei.store.reading_table import ReadingTable
+from kei.store.recorder import Recorder
+from kei.store.spool import OutletStatus, RecorderStatus
 from kei.store.summaries import Summariser
+from kei.store.summary_table import SummaryTable
 from kei.store.text import DailyFile
+from kei.store.timing import UNKNOWN, Timing, boot_id
 from kei.upload.flusher import Flusher
 from kei.upload.formats import format_of
 from kei.upload.http import Http
@@ -43,7 +48,7 @@ from kei.wisun.states import State
 
 log = structlog.stdlib.get_logger("kei.engine")
 
-STATUS = "status"  # name of a thread
+STATUS, RECORDER = "status", "recorder"  # names of threads
 REQUESTS_AT_ONCE = 32  # the session decides who is next, so that none waits for a slow one
 UPLOADS_AT_ONCE = 16  # threads start when needed; targets that a reload adds need theirs, too
 STATUS_LIMIT_S = 0.5  # by then the name of its socket is free for another engine
@@ -76,7 +81,13 @@ class Engine:
             raise
         self._text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
         self._sums = DailyFile(recorder.directory, recorder.fname_base, "sum", clock.zone)
-        self._recorder = Recorder(self._database, self._text)
+        self._recorder = Recorder(
+            self._database,
+            self._text,
+            Timing(clock, UNKNOWN, boot_id(), recorder.wait_for_clock_s),
+            clock=clock,
+            sync_s=recorder.sync_s,
+        )
         self._scheduler = BackgroundScheduler(
             timezone=clock.zone,
             executors={
@@ -94,7 +105,8 @@ class Engine:
         self._source: MeterSource | None = None
         self._begun = clock.monotonic()
         self._bodies: dict[str, Body] = {
-            STATUS: StatusServer(recorder.database, lambda: encode(self.snapshot()), clock)
+            STATUS: StatusServer(recorder.database, lambda: encode(self.snapshot()), clock),
+            RECORDER: self._recorder,
         }
         self._threads: dict[str, threading.Thread] = {}
 
@@ -115,6 +127,7 @@ class Engine:
         executors = [f"apscheduler.executors.{lane.value}" for lane in Lane]
         for name in ("apscheduler.scheduler", *executors):
             logging.getLogger(name).addFilter(told_here)
+        self._recorder.start()
         self._scheduler.add_listener(JobReporter(self._clock), EVENTS)
         self._schedule()
         self._scheduler.start()
@@ -265,12 +278,29 @@ class Engine:
             case UploadTarget() as target:
                 return self._upload(target)
             case Upkeep.SUMMARY:
-                cycle_s = self.config.summary.cycle_s
-                return Summariser(self._database, self._sums, self._clock, cycle_s).run
-            case Upkeep.SYNC:
-                return self._recorder.sync
+                return self._summariser().run
             case Upkeep.PRUNE:
-                return Pruner(self._database, self.config.recorder.retention_s, self._clock).run
+                return self._pruner().run
+
+    def _summariser(self) -> Summariser:
+        cycles = cycles_of(self.config.broute)
+        return Summariser(
+            self._database,
+            self._sums,
+            self._clock,
+            self.config.summary.cycle_s,
+            expected=lambda unit, sensor: cycles.get((unit, sensor)),
+            commit=self._recorder.commit,
+        )
+
+    def _pruner(self) -> Pruner:
+        retention_s = self.config.recorder.retention_s
+        kept = [
+            Kept("readings", ReadingTable(self._database), retention_s),
+            Kept("dead_letters", DeadLetters(self._database), retention_s),
+            Kept("summaries", SummaryTable(self._database), SUMMARIES_KEPT_S),
+        ]
+        return Pruner(kept, self._clock)
 
     def _request(self, group: RequestGroup) -> Callable[[], None]:
         assert self._session is not None, "requests belong to a session"
@@ -290,8 +320,11 @@ class Engine:
 
     def _flusher(self, target: UploadTarget) -> Flusher:
         kind = Kind(target.what.value)
-        queue = UploadQueue(self._database)
-        queue.register(target.name, kind, target.since_ms(self._clock.zone))
+        queue = UploadQueue(self._database, self._recorder.commit)
+        try:
+            queue.register(target.name, kind, target.since_ms(self._clock.zone))
+        except StoreError as error:  # one that is known already has its place in the queue
+            log.warning("upload_not_registered", target=target.name, reason=str(error))
         wanted = Target(
             name=target.name,
             url=target.target_url,
