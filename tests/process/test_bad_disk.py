@@ -1,0 +1,165 @@
+"""A real kei on disks that are full, read-only or broken: it goes on, and makes up for it."""
+
+import json
+import os
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from programs import Program, readings, running, simulator, wait_until, write_jobs
+
+DISK = "size=2m"
+FAST = '[[broute.requests]]\nepc = ["E7"]\ncycle = 0.2'
+GARBAGE = b"\xa5" * 1024
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A small file system of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount("-t", "tmpfs", "-o", DISK, "kei-test", str(folder))
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True, timeout=30)
+
+
+def mount(*arguments: str) -> None:
+    try:
+        subprocess.run(["mount", *arguments], check=True, capture_output=True, timeout=30)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("mounting a file system is not permitted here")
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> Iterator[Path]:
+    """A jobs.toml beside the disk, whose files are on it, with a meter to ask."""
+    with simulator(tmp_path / "meter"):
+        recorder = '[recorder]\ndirectory = "disk"\ndatabase = "disk/kei.db"'
+        yield write_jobs(tmp_path, str(tmp_path / "meter"), recorder, requests=FAST)
+
+
+def fill(folder: Path) -> Path:
+    ballast = folder / "ballast"
+    fd = os.open(ballast, os.O_WRONLY | os.O_CREAT)
+    try:
+        while True:
+            os.write(fd, bytes(4096))
+    except OSError:
+        os.close(fd)
+    return ballast
+
+
+def recorder_of(jobs: Path) -> dict[str, dict[str, object]]:
+    """What `kei status` says of the recorder."""
+    with running("status", "--json", "--jobs", str(jobs)) as status:
+        status.wait()
+    found: dict[str, dict[str, object]] = json.loads("\n".join(status.lines))["recorder"]
+    return found
+
+
+def exported(jobs: Path) -> Counter[str]:
+    command = ("export", "--jobs", str(jobs), "--from", "2000-01-01", "--to", "2100-01-01")
+    with running(*command) as export:
+        assert export.wait(30) == 0, export.output()
+    return Counter(export.lines[1:])
+
+
+def text(folder: Path) -> Counter[str]:
+    return Counter(",".join(fields) for fields in readings(folder))
+
+
+def has_answers(kei: Program, jobs: Path, count: int) -> None:
+    """Wait until the meter has answered so often, wherever the readings are."""
+
+    def answered() -> bool:
+        with running("status", "--json", "--jobs", str(jobs)) as status:
+            status.wait()
+        session = json.loads("\n".join(status.lines))["session"]
+        return session is not None and session["answered"] >= count
+
+    wait_until(answered, 20, f"{count} answers\n{kei.output()}")
+
+
+def test_a_disk_that_is_full_at_the_start_is_made_up_for_when_there_is_space(
+    disk: Path, jobs: Path
+) -> None:
+    ballast = fill(disk)
+    with running("--jobs", str(jobs)) as kei:
+        has_answers(kei, jobs, 10)
+        state = recorder_of(jobs)
+        assert "No space left" in str(state["text"]["fault"])
+        assert int(str(state["text"]["waiting"])) >= 5
+        ballast.unlink()
+        wait_until(lambda: len(readings(disk)) >= 10, 20, "lines")
+        assert kei.stop() == 0
+        errors = [line for line in kei.lines if '"level": "error"' in line]
+        assert len(errors) == 1, errors
+        assert "disk is full" in errors[0]
+        assert kei.events("recording_resumed")
+    assert exported(jobs) == text(disk)
+    assert sum(text(disk).values()) >= 10
+
+
+def test_a_file_system_that_is_read_only_at_the_start_is_made_up_for_when_it_is_not(
+    disk: Path, jobs: Path
+) -> None:
+    mount("-o", f"remount,ro,{DISK}", str(disk))
+    with running("--jobs", str(jobs)) as kei:
+        has_answers(kei, jobs, 5)
+        assert "Read-only file system" in str(recorder_of(jobs)["text"]["fault"])
+        mount("-o", f"remount,rw,{DISK}", str(disk))
+        wait_until(lambda: len(readings(disk)) >= 5, 20, "lines")
+        assert kei.stop() == 0
+    assert exported(jobs) == text(disk)
+
+
+def killed_after_some_readings(jobs: Path, folder: Path) -> None:
+    """Let kei record, so that there are rows in the file and others in its log, and kill it."""
+    for _ in range(2):
+        with running("--jobs", str(jobs)) as kei:
+            before = len(readings(folder))
+            kei.wait_for(lambda: len(readings(folder)) >= before + 5, 20, "readings")  # noqa: B023
+            kei.send(signal.SIGKILL)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "disk").mkdir()
+    return tmp_path / "disk"
+
+
+def test_a_damaged_page_costs_the_database_but_no_reading_of_today(
+    folder: Path, jobs: Path
+) -> None:
+    with running("--jobs", str(jobs)) as kei:
+        kei.wait_for(lambda: len(readings(folder)) >= 5, 20, "readings")
+        assert kei.stop() == 0
+    with (folder / "kei.db").open("r+b") as file:
+        for page in range(2, (folder / "kei.db").stat().st_size // len(GARBAGE)):
+            file.seek(page * len(GARBAGE))
+            file.write(GARBAGE)
+    with running("--jobs", str(jobs)) as kei:
+        before = len(readings(folder))
+        kei.wait_for(lambda: len(readings(folder)) >= before + 3, 20, "more readings")
+        assert kei.stop() == 0
+        (told,) = kei.events("database_damaged")
+        assert [line for line in kei.lines if '"level": "error"' in line] != []
+    (aside,) = folder.glob("kei.db.damaged-*[0-9]")
+    assert str(aside) == told["set_aside_as"]
+    assert exported(jobs) == text(folder)
+
+
+@pytest.mark.parametrize("share", [0, 0.3, 0.9])
+def test_a_log_that_was_cut_off_costs_nothing(share: float, folder: Path, jobs: Path) -> None:
+    killed_after_some_readings(jobs, folder)
+    wal = folder / "kei.db-wal"
+    os.truncate(wal, int(wal.stat().st_size * share))
+    with running("--jobs", str(jobs)) as kei:
+        before = len(readings(folder))
+        kei.wait_for(lambda: len(readings(folder)) > before, 20, "more readings")
+        assert kei.stop() == 0
+    assert exported(jobs) == text(folder)
+    assert list(folder.glob("*damaged*")) == []
