@@ -1,36 +1,36 @@
 """Everything that runs for one configuration, wired together: threads, scheduler, session."""
 
-import logging
 import os
 import random
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import structlog
-from apscheduler.executors.pool import ThreadPoolExecutor
-from apscheduler.jobstores.base import JobLookupError
-from apscheduler.schedulers.background import BackgroundScheduler
 
 from kei import __version__, logs
 from kei.claim import Claim
-from kei.clock import Clock, local
+from kei.clock import Clock
 from kei.config import Broute, Config, Log, LogLevel, RequestGroup, Summary, UploadTarget
 from kei.control import StatusServer
 from kei.errors import StoreError
 from kei.faults import Faults
-from kei.jobs.events import EVENTS, JobReporter, told_here
-from kei.jobs.plan import Lane, Planned, Upkeep, plan
+from kei.jobs.plan import Planned, Upkeep, plan
 from kei.jobs.request import RequestJob
+from kei.jobs.scheduler import Scheduler
 from kei.jobs.upkeep import Pruner
 from kei.meter_source import MeterSource
-from kei.snapshot import SessionState, Snapshot, UploadState, clipped, encode
+from kei.snapshot import ClockState, SessionState, Snapshot, UploadState, clipped, encode
 from kei.store.database import Database
 from kei.store.queue import Kind, UploadQueue
+from kei.store.reading_back import look_into
 from kei.store.recorder import OutletStatus, Recorder, RecorderStatus
 from kei.store.summaries import Summariser
 from kei.store.text import DailyFile
+from kei.timekeeping.guard import Guard
+from kei.timekeeping.machine import Machine, adjtimex_of_libc
 from kei.upload.flusher import Flusher
 from kei.upload.formats import format_of
 from kei.upload.http import Http
@@ -43,9 +43,7 @@ from kei.wisun.states import State
 
 log = structlog.stdlib.get_logger("kei.engine")
 
-STATUS = "status"  # name of a thread
-REQUESTS_AT_ONCE = 32  # the session decides who is next, so that none waits for a slow one
-UPLOADS_AT_ONCE = 16  # threads start when needed; targets that a reload adds need theirs, too
+STATUS, CLOCK_GUARD = "status", "clock-guard"  # names of threads
 STATUS_LIMIT_S = 0.5  # by then the name of its socket is free for another engine
 JOBS_LIMIT_S = 1.0  # after that a job that still runs is an upload, and loses nothing
 _ANY_SUMMARY = Summary(86_400)
@@ -77,16 +75,11 @@ class Engine:
         self._text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
         self._sums = DailyFile(recorder.directory, recorder.fname_base, "sum", clock.zone)
         self._recorder = Recorder(self._database, self._text)
-        self._scheduler = BackgroundScheduler(
-            timezone=clock.zone,
-            executors={
-                Lane.REQUESTS.value: ThreadPoolExecutor(REQUESTS_AT_ONCE),
-                Lane.SUMMARY.value: ThreadPoolExecutor(1),
-                Lane.UPLOAD.value: ThreadPoolExecutor(max(UPLOADS_AT_ONCE, len(config.upload))),
-                Lane.UPKEEP.value: ThreadPoolExecutor(1),
-            },
-            job_defaults={"coalesce": True, "max_instances": 1},
+        self._scheduler = Scheduler(clock, len(config.upload))
+        self._guard = Guard(
+            clock, Machine(adjtimex_of_libc()), newest_ms=_newest_ms(recorder.database, clock)
         )
+        self._guard.listen(self._scheduler)
         self._flushers: dict[UploadTarget, Flusher] = {}
         self._request_ids: list[str] = []
         self._request_faults = Faults(structlog.stdlib.get_logger("kei.request"), clock)
@@ -94,7 +87,8 @@ class Engine:
         self._source: MeterSource | None = None
         self._begun = clock.monotonic()
         self._bodies: dict[str, Body] = {
-            STATUS: StatusServer(recorder.database, lambda: encode(self.snapshot()), clock)
+            STATUS: StatusServer(recorder.database, lambda: encode(self.snapshot()), clock),
+            CLOCK_GUARD: self._guard,
         }
         self._threads: dict[str, threading.Thread] = {}
 
@@ -111,11 +105,6 @@ class Engine:
             log.warning("setting_without_effect", setting=setting, hint="a later version has it")
         if self.config.broute is not None:
             self._build_session(self.config.broute)
-        # Each logger by itself: a filter does not see what comes up from the loggers below.
-        executors = [f"apscheduler.executors.{lane.value}" for lane in Lane]
-        for name in ("apscheduler.scheduler", *executors):
-            logging.getLogger(name).addFilter(told_here)
-        self._scheduler.add_listener(JobReporter(self._clock), EVENTS)
         self._schedule()
         self._scheduler.start()
         for name in self._bodies:
@@ -139,7 +128,7 @@ class Engine:
             body.stop()
         if STATUS in self._threads:
             self._threads[STATUS].join(STATUS_LIMIT_S)
-        end = self._scheduler.shutdown if started else (lambda: None)
+        end = self._scheduler.end if started else (lambda: None)
         ending = threading.Thread(target=end, name="ending", daemon=True)
         ending.start()
         ending.join(JOBS_LIMIT_S)
@@ -167,18 +156,19 @@ class Engine:
         # One whose target stays goes on: it remembers a batch that may have arrived, and a wait.
         for target in self._flushers.keys() - set(wanted.upload):
             self._flushers.pop(target).stop()
-        self._scheduler.remove_all_jobs()
+        self._scheduler.clear()
         self.config = wanted
         self._schedule()
         self._ask_everything()
 
     def snapshot(self) -> Snapshot:
         """Return what everything is doing now; any thread."""
-        recorder = self._recorder.status()
+        recorder, clock = self._recorder.status(), self._guard.status
         return Snapshot(
             version=__version__,
             pid=os.getpid(),
             up_s=round(self._clock.monotonic() - self._begun, 1),
+            clock=ClockState(clock.synchronised, clock.likely_wrong),
             session=_session_state(self._session.status()) if self._session else None,
             recorder=RecorderStatus(_masked(recorder.text), _masked(recorder.database)),
             uploads=tuple(self._upload_states()),
@@ -199,12 +189,16 @@ class Engine:
                 failures=status.failures,
             )
 
-    def look_after_threads(self) -> None:
-        """Start a thread that has died again; each is made to survive, so that is our bug."""
+    def look_after_everything(self) -> None:
+        """Start a thread that has died again, and mend what a step of the clock has left behind.
+
+        Each thread is made to survive, so that its death is our bug.
+        """
         for name, thread in list(self._threads.items()):
             if not thread.is_alive():
                 log.critical("thread_died", thread=name)
                 self._start_thread(name)
+        self._scheduler.mend()
 
     def _start_thread(self, name: str) -> None:
         thread = threading.Thread(target=self._bodies[name].run, name=name, daemon=True)
@@ -236,12 +230,7 @@ class Engine:
 
     def _ask_everything(self) -> None:
         """Have all groups asked now; after that their cycles go on as they are."""
-        now = local(self._clock.now_ms(), self._clock.zone)
-        for name in tuple(self._request_ids):
-            try:
-                self._scheduler.modify_job(name, next_run_time=now)
-            except JobLookupError:  # taken out by a reload, which asks everything itself
-                log.debug("job_gone", job=name)
+        self._scheduler.run_now(tuple(self._request_ids))
 
     # ------------------------------------------------------------------ jobs
 
@@ -250,13 +239,7 @@ class Engine:
         for planned in plan(self.config, self._clock.zone):
             if isinstance(planned.subject, RequestGroup):
                 self._request_ids.append(planned.id)
-            self._scheduler.add_job(
-                self._body(planned),
-                planned.trigger,
-                id=planned.id,
-                executor=planned.lane.value,
-                misfire_grace_time=planned.grace_s,
-            )
+            self._scheduler.add(planned, self._body(planned))
 
     def _body(self, planned: Planned) -> Callable[[], None]:
         match planned.subject:
@@ -270,7 +253,11 @@ class Engine:
             case Upkeep.SYNC:
                 return self._recorder.sync
             case Upkeep.PRUNE:
-                return Pruner(self._database, self.config.recorder.retention_s, self._clock).run
+                retention_s = self.config.recorder.retention_s
+                return Pruner(self._database, retention_s, self._clock, self._trusts_clock).run
+
+    def _trusts_clock(self) -> bool:
+        return self._guard.status.synchronised
 
     def _request(self, group: RequestGroup) -> Callable[[], None]:
         assert self._session is not None, "requests belong to a session"
@@ -315,6 +302,16 @@ class Engine:
             random=self._rng,
             log=structlog.stdlib.get_logger("kei.upload"),
         )
+
+
+def _newest_ms(database: Path, clock: Clock) -> int | None:
+    """Return the time of the newest reading; None if there is none, or it is not to be had."""
+    try:
+        last = look_into(database, (), clock).last
+    except StoreError as error:
+        log.warning("newest_reading_unknown", reason=str(error))
+        return None
+    return max((reading.time_ms for reading in last), default=None)
 
 
 def _session_state(status: SessionStatus) -> SessionState:
