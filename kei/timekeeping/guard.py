@@ -74,8 +74,9 @@ class Guard:
         self._listeners: list[Listener] = []
         self._stopping = threading.Event()
         self._told_ms = self._offset_ms()
-        self._marker_counts = True
-        self._synchronised = self._is_synchronised(machine.kernel_synchronised())
+        self._marker = machine.marker()
+        self._old_marker: int | None = None
+        self._synchronised = bool(machine.kernel_synchronised()) or self._marker is not None
         self._synchronisation_told = False
         self._hardware = machine.hardware()
         self._hardware_due = clock.monotonic() + HARDWARE_AGAIN_S
@@ -87,11 +88,14 @@ class Guard:
 
     @property
     def status(self) -> ClockStatus:
-        """How far the clock is to be trusted; any thread."""
-        evidence = Evidence(
-            self._synchronised, self._hardware, self._clock.now_ms(), self._newest_ms
-        )
-        return ClockStatus(self._synchronised, likely_wrong(evidence), self._offset_ms())
+        """How far the clock is to be trusted at present; any thread.
+
+        A step that has not been looked at yet takes the trust away already.
+        """
+        offset_ms = self._offset_ms()
+        synchronised = self._synchronised and abs(offset_ms - self._told_ms) <= STEP_MS
+        evidence = Evidence(synchronised, self._hardware, self._clock.now_ms(), self._newest_ms)
+        return ClockStatus(synchronised, likely_wrong(evidence), offset_ms)
 
     def run(self) -> None:
         """Look at the clocks until stopped."""
@@ -108,10 +112,9 @@ class Guard:
         offset_ms = self._offset_ms()
         by_ms = offset_ms - self._told_ms
         stepped = abs(by_ms) > STEP_MS
-        if stepped:
-            self._told_ms = offset_ms
         self._look_for_synchronisation(stepped=stepped)
         if stepped:
+            self._told_ms = offset_ms
             log.warning("clock_stepped", by_s=round(by_ms / 1000))
             for listener in self._listeners:
                 self._tell(listener, partial(listener.stepped, by_ms))
@@ -122,18 +125,17 @@ class Guard:
                 self._tell(listener, listener.synchronised)
 
     def _look_for_synchronisation(self, *, stepped: bool) -> None:
-        kernel = self._machine.kernel_synchronised()
-        if stepped and kernel is False:
+        kernel, marker = self._machine.kernel_synchronised(), self._machine.marker()
+        if stepped and not kernel:
             # Set by hand: the kernel forgets that it was synchronised, but the marker stays.
-            self._marker_counts = False
-            self._synchronised = self._synchronisation_told = False
+            self._synchronised, self._old_marker = False, self._marker
+        self._marker = marker
         if self._synchronised:
             return  # also when the network is away for so long that the kernel loses its trust
-        self._synchronised = self._is_synchronised(kernel)
-        self._look_at_hardware()
-
-    def _is_synchronised(self, kernel: bool | None) -> bool:  # noqa: FBT001 - as it was asked
-        return bool(kernel) or (self._marker_counts and self._machine.marked_synchronised())
+        self._synchronised = bool(kernel) or marker not in (None, self._old_marker)
+        if not self._synchronised:
+            self._synchronisation_told = False
+            self._look_at_hardware()
 
     def _look_at_hardware(self) -> None:
         now = self._clock.monotonic()

@@ -94,9 +94,12 @@ class Machine:
         unmarked = state != _TIME_ERROR and not timex.status & _STA_UNSYNC
         return unmarked or 0 <= timex.maxerror < _MAX_ERROR_US
 
-    def marked_synchronised(self) -> bool:
-        """Return whether systemd-timesyncd has set the clock since the machine was started."""
-        return self._exists(MARKER)
+    def marker(self) -> int | None:
+        """Return what changes whenever systemd-timesyncd sets the clock; None if it never has."""
+        try:
+            return (self._root / MARKER).stat().st_mtime_ns
+        except OSError:
+            return None
 
     def hardware(self) -> Hardware:
         """Find out what the machine has; reads a small file of each process."""

@@ -73,7 +73,8 @@ class Home:
         return int(found[1])
 
     def faults(self) -> list[str]:
-        return [line for line in self.kei.lines if re.search(r'"level":"(error|critical)"', line)]
+        told = [line for line in self.kei.lines if re.search(r'"level": ?"(error|critical)"', line)]
+        return told + self.kei.errors
 
 
 def set_offset(folder: Path, seconds: float) -> None:

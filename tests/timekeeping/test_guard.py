@@ -1,5 +1,6 @@
 """The guard: which changes of the clock it tells of, and to whom."""
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,6 +54,7 @@ class Bench:
         self.clock = FakeClock(NOW_MS)
         self.kernel = Kernel(synchronised=synchronised)
         self.ear = Ear()
+        self.marked = 0
         self.guard = self.another()
 
     def another(self, newest_ms: int | None = None) -> Guard:
@@ -61,8 +63,12 @@ class Bench:
         return self.guard
 
     def mark(self) -> None:
-        (self.root / MARKER).parent.mkdir(parents=True)
-        (self.root / MARKER).touch()
+        """Do what timesyncd does after it has set the clock."""
+        marker = self.root / MARKER
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        marker.touch()
+        self.marked += 1
+        os.utime(marker, ns=(self.marked, self.marked))
 
     def pass_and_look(self, seconds: float = LOOK_S, *, step_ms: int = 0) -> list[int | str]:
         """What is heard at the next look."""
@@ -154,8 +160,33 @@ def test_the_marker_will_do_where_the_kernel_may_not_be_asked(bench: Bench) -> N
     assert bench.pass_and_look() == []
     bench.mark()
     assert bench.pass_and_look() == ["synchronised"]
+    assert bench.guard.status.synchronised
+
+
+def test_a_marker_from_before_a_step_says_nothing_of_the_time_after_it(bench: Bench) -> None:
+    bench.kernel.refuses = True
+    bench.mark()
+    bench.guard.look()
+    assert bench.pass_and_look(step_ms=YEAR_MS) == [YEAR_MS]
+    assert not bench.guard.status.synchronised
+    bench.mark()
+    assert bench.pass_and_look() == ["synchronised"]
+
+
+def test_a_step_of_the_time_service_itself_leaves_the_clock_trusted(bench: Bench) -> None:
+    bench.kernel.refuses = True
+    bench.mark()
+    bench.guard.look()
+    bench.mark()
     assert bench.pass_and_look(step_ms=YEAR_MS) == [YEAR_MS]
     assert bench.guard.status.synchronised
+
+
+def test_a_step_takes_the_trust_away_before_it_is_looked_at(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, synchronised=True)
+    bench.guard.look()
+    bench.clock.wall_ms += YEAR_MS
+    assert not bench.guard.status.synchronised
 
 
 def test_a_network_that_is_away_for_long_does_not_take_the_trust_away(tmp_path: Path) -> None:

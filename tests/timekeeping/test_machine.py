@@ -1,6 +1,7 @@
 """What a machine tells of its clock, by real files and a C library that says what a test wants."""
 
 import ctypes
+import os
 from pathlib import Path
 
 import pytest
@@ -62,10 +63,13 @@ def test_the_structure_has_the_kernels_layout() -> None:
 
 def test_the_marker_of_timesyncd_is_found(tmp_path: Path) -> None:
     machine = Machine(None, tmp_path)
-    assert not machine.marked_synchronised()
+    assert machine.marker() is None
     (tmp_path / MARKER).parent.mkdir(parents=True)
     (tmp_path / MARKER).touch()
-    assert machine.marked_synchronised()
+    first = machine.marker()
+    assert first is not None
+    os.utime(tmp_path / MARKER, ns=(first + 1, first + 1))
+    assert machine.marker() == first + 1
 
 
 def test_a_machine_without_anything_has_neither_clock_nor_service(tmp_path: Path) -> None:
