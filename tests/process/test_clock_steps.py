@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 from programs import ROOT, Program, readings, running, simulator, write_jobs
 
-CYCLE_S = 1.0
-BUSY_S = 1.0  # what a machine with other work to do may take beyond that
+CYCLE_S = 0.5
+BUSY_S = 2.0  # what a machine with other work to do may take beyond that
 HOUR_S, YEAR_S = 3600, 365 * 86_400
 MEMORY_KB = 6_000  # a list of the missed runs of a year alone is hundreds of MB
 REQUESTS = """
 [[broute.requests]]
 epc = ["E7"]
-cycle = 1
+cycle = "500ms"
 [[broute.requests]]
 epc = ["D3", "D7", "E1"]
 cycle = 3600
@@ -52,14 +52,17 @@ class Home:
         return datetime.fromtimestamp(time.time() + offset_s).astimezone()  # noqa: TID251
 
     def wait_for_readings(self, count: int, offset_s: float, deadline_s: float) -> None:
-        """Wait for readings under the times that the clock shows from now on."""
-        begun = self.shown(offset_s).replace(microsecond=0, tzinfo=None) - timedelta(seconds=1)
+        """Wait for more readings, under the times that the clock shows from now on."""
+        begun = self.shown(offset_s).replace(microsecond=0, tzinfo=None)
         until = begun + timedelta(seconds=60)
 
-        def there() -> bool:
-            return sum(begun < moment < until for moment in self.moments()) >= count
+        def so_far() -> int:
+            return sum(begun <= moment < until for moment in self.moments())
 
-        self.kei.wait_for(there, deadline_s, f"{count} x E7 with the clock off by {offset_s} s")
+        enough = so_far() + count
+        self.kei.wait_for(
+            lambda: so_far() >= enough, deadline_s, f"{count} x E7 with the clock off by {offset_s}"
+        )
 
     def moments(self) -> list[datetime]:
         text = (f"{fields[0]}" for fields in readings(self.folder) if fields[2] == "E7")
