@@ -6,11 +6,11 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import structlog
 
 from kei import __version__, logs
+from kei.cadence import cycles_of
 from kei.claim import Claim
 from kei.clock import Clock
 from kei.config import Broute, Config, Log, LogLevel, RequestGroup, Summary, UploadTarget
@@ -20,15 +20,19 @@ from kei.faults import Faults
 from kei.jobs.plan import Planned, Upkeep, plan
 from kei.jobs.request import RequestJob
 from kei.jobs.scheduler import Scheduler
-from kei.jobs.upkeep import Pruner
+from kei.jobs.upkeep import SUMMARIES_KEPT_S, CautiousNow, Kept, Pruner
 from kei.meter_source import MeterSource
+from kei.retiming import Retiming, newest_reading_ms
 from kei.snapshot import ClockState, SessionState, Snapshot, UploadState, clipped, encode
 from kei.store.database import Database
-from kei.store.queue import Kind, UploadQueue
-from kei.store.reading_back import look_into
-from kei.store.recorder import OutletStatus, Recorder, RecorderStatus
+from kei.store.queue import DeadLetters, Kind, UploadQueue
+from kei.store.reading_table import ReadingTable
+from kei.store.recorder import Recorder
+from kei.store.spool import OutletStatus, RecorderStatus
 from kei.store.summaries import Summariser
+from kei.store.summary_table import SummaryTable
 from kei.store.text import DailyFile
+from kei.store.timing import Timing, boot_id
 from kei.timekeeping.guard import Guard
 from kei.timekeeping.machine import Machine, adjtimex_of_libc
 from kei.upload.flusher import Flusher
@@ -43,7 +47,7 @@ from kei.wisun.states import State
 
 log = structlog.stdlib.get_logger("kei.engine")
 
-STATUS, CLOCK_GUARD = "status", "clock-guard"  # names of threads
+STATUS, RECORDER, CLOCK_GUARD = "status", "recorder", "clock-guard"  # names of threads
 STATUS_LIMIT_S = 0.5  # by then the name of its socket is free for another engine
 JOBS_LIMIT_S = 1.0  # after that a job that still runs is an upload, and loses nothing
 _ANY_SUMMARY = Summary(86_400)
@@ -74,11 +78,17 @@ class Engine:
             raise
         self._text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
         self._sums = DailyFile(recorder.directory, recorder.fname_base, "sum", clock.zone)
-        self._recorder = Recorder(self._database, self._text)
-        self._scheduler = Scheduler(clock, len(config.upload))
-        self._guard = Guard(
-            clock, Machine(adjtimex_of_libc()), newest_ms=_newest_ms(recorder.database, clock)
+        newest_ms = newest_reading_ms(recorder, clock)
+        self._guard = Guard(clock, Machine(adjtimex_of_libc()), newest_ms=newest_ms)
+        self._recorder = Recorder(
+            self._database,
+            self._text,
+            Timing(clock, self._guard, boot_id(), recorder.wait_for_clock_s),
+            clock=clock,
+            sync_s=recorder.sync_s,
         )
+        self._scheduler = Scheduler(clock, len(config.upload))
+        self._guard.listen(Retiming(self._recorder, self._guard))
         self._guard.listen(self._scheduler)
         self._flushers: dict[UploadTarget, Flusher] = {}
         self._request_ids: list[str] = []
@@ -88,6 +98,7 @@ class Engine:
         self._begun = clock.monotonic()
         self._bodies: dict[str, Body] = {
             STATUS: StatusServer(recorder.database, lambda: encode(self.snapshot()), clock),
+            RECORDER: self._recorder,
             CLOCK_GUARD: self._guard,
         }
         self._threads: dict[str, threading.Thread] = {}
@@ -105,6 +116,7 @@ class Engine:
             log.warning("setting_without_effect", setting=setting, hint="a later version has it")
         if self.config.broute is not None:
             self._build_session(self.config.broute)
+        self._recorder.start()
         self._schedule()
         self._scheduler.start()
         for name in self._bodies:
@@ -248,16 +260,31 @@ class Engine:
             case UploadTarget() as target:
                 return self._upload(target)
             case Upkeep.SUMMARY:
-                cycle_s = self.config.summary.cycle_s
-                return Summariser(self._database, self._sums, self._clock, cycle_s).run
-            case Upkeep.SYNC:
-                return self._recorder.sync
+                return self._summariser().run
             case Upkeep.PRUNE:
-                retention_s = self.config.recorder.retention_s
-                return Pruner(self._database, retention_s, self._clock, self._trusts_clock).run
+                return self._pruner().run
 
-    def _trusts_clock(self) -> bool:
-        return self._guard.status.synchronised
+    def _summariser(self) -> Summariser:
+        cycles = cycles_of(self.config.broute)
+        return Summariser(
+            self._database,
+            self._sums,
+            self._clock,
+            self.config.summary.cycle_s,
+            expected=lambda unit, sensor: cycles.get((unit, sensor)),
+            commit=self._recorder.commit,
+        )
+
+    def _pruner(self) -> Pruner:
+        retention_s = self.config.recorder.retention_s
+        readings = ReadingTable(self._database)
+        kept = [
+            Kept("readings", readings, retention_s),
+            Kept("dead_letters", DeadLetters(self._database), retention_s),
+            Kept("summaries", SummaryTable(self._database), SUMMARIES_KEPT_S),
+        ]
+        now = CautiousNow(self._clock, self._guard, readings, retention_s)
+        return Pruner(kept, now, self._clock)
 
     def _request(self, group: RequestGroup) -> Callable[[], None]:
         assert self._session is not None, "requests belong to a session"
@@ -277,8 +304,11 @@ class Engine:
 
     def _flusher(self, target: UploadTarget) -> Flusher:
         kind = Kind(target.what.value)
-        queue = UploadQueue(self._database)
-        queue.register(target.name, kind, target.since_ms(self._clock.zone))
+        queue = UploadQueue(self._database, self._recorder.commit)
+        try:
+            queue.register(target.name, kind, target.since_ms(self._clock.zone))
+        except StoreError as error:  # one that is known already has its place in the queue
+            log.warning("upload_not_registered", target=target.name, reason=str(error))
         wanted = Target(
             name=target.name,
             url=target.target_url,
@@ -302,16 +332,6 @@ class Engine:
             random=self._rng,
             log=structlog.stdlib.get_logger("kei.upload"),
         )
-
-
-def _newest_ms(database: Path, clock: Clock) -> int | None:
-    """Return the time of the newest reading; None if there is none, or it is not to be had."""
-    try:
-        last = look_into(database, (), clock).last
-    except StoreError as error:
-        log.warning("newest_reading_unknown", reason=str(error))
-        return None
-    return max((reading.time_ms for reading in last), default=None)
 
 
 def _session_state(status: SessionStatus) -> SessionState:

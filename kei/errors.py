@@ -43,3 +43,7 @@ class Malformed(KeiError):
 
 class StoreError(KeiError):
     """The disk did not take the data: keep it in memory and try again."""
+
+
+class TextError(StoreError):
+    """The same, of a daily text file: the database may well work."""

@@ -16,9 +16,10 @@ from kei.errors import ConfigError
 from kei.reading import Reading, Summary, plain
 from kei.store import extract
 from kei.store.extract import Wanted
+from kei.store.text import DailyFile
 
 READING_COLUMNS = ("time", "unit", "sensor", "value", "id")
-SUMMARY_COLUMNS = ("time", "unit", "sensor", "average", "min", "max", "count")
+SUMMARY_COLUMNS = ("time", "unit", "sensor", "average", "min", "max", "count", "state")
 
 
 class Form(StrEnum):
@@ -72,11 +73,12 @@ def export(
     )
     if wanted.to_ms <= wanted.from_ms:
         raise ConfigError([f"--to {selection.end}: lies before --from {selection.begin}"])
-    database = config.load(path, environ=environ).recorder.database
+    recorder = config.load(path, environ=environ).recorder
+    text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
     items: Iterator[Reading] | Iterator[Summary] = (
-        extract.summaries(database, wanted)
+        extract.summaries(recorder.database, wanted)
         if selection.summary
-        else extract.readings(database, wanted)
+        else extract.readings(recorder.database, text, wanted)
     )
     columns = SUMMARY_COLUMNS if selection.summary else READING_COLUMNS
     if selection.form is Form.JSONL:
@@ -108,7 +110,14 @@ def _csv_fields(item: Reading | Summary, zone: tzinfo) -> tuple[str, ...]:
         return (moment, item.unit, item.sensor, _number(item.value), item.data_id)
     moment = local(item.start_ms, zone).strftime("%Y/%m/%d %H:%M")
     numbers = (item.average, item.minimum, item.maximum)
-    return (moment, item.unit, item.sensor, *map(_number, numbers), str(item.count))
+    return (
+        moment,
+        item.unit,
+        item.sensor,
+        *map(_number, numbers),
+        str(item.count),
+        item.state.value,
+    )
 
 
 def _csv_line(fields: tuple[str, ...]) -> str:
@@ -126,6 +135,7 @@ def _json_line(columns: tuple[str, ...], item: Reading | Summary, zone: tzinfo) 
         texts += [_number(item.value), json.dumps(item.data_id)]
     else:
         texts += [*map(_number, (item.average, item.minimum, item.maximum)), str(item.count)]
+        texts += [json.dumps(item.state.value)]
     pairs = (f'"{name}": {text}' for name, text in zip(columns, texts, strict=True))
     return "{" + ", ".join(pairs) + "}\n"
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
+from enum import StrEnum
 
 MAX_PLACES = 4  # decimals of any number in a file or an upload
 _SMALLEST = Decimal(1).scaleb(-MAX_PLACES)
@@ -26,6 +27,14 @@ class Reading:
     data_id: str
 
 
+class Completeness(StrEnum):
+    """How far a window can be relied on."""
+
+    COMPLETE = "complete"
+    PARTIAL = "partial"  # fewer than 90 % of the readings that were to be expected, or a gap
+    RECOVERED = "recovered"  # computed again: readings came late, or their time was put right
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """What one series did in one window.
@@ -38,6 +47,7 @@ class Summary:
         minimum: the smallest of them.
         maximum: the largest of them.
         count: how many there were, at least 1.
+        state: whether that is all that was to be expected.
     """
 
     start_ms: int
@@ -47,6 +57,7 @@ class Summary:
     minimum: Decimal
     maximum: Decimal
     count: int
+    state: Completeness = Completeness.COMPLETE
 
 
 def to_places(value: Decimal) -> Decimal:

@@ -8,7 +8,7 @@ from typing import get_args, get_origin, get_type_hints
 
 from kei.errors import Malformed
 from kei.logs import LogLine
-from kei.store.recorder import RecorderStatus
+from kei.store.spool import RecorderStatus
 
 TEXT_MAX_CHARS = 300  # of each free text, so that the document has a bound
 

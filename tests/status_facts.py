@@ -4,12 +4,13 @@ from decimal import Decimal
 
 from fakes import TOKYO
 
+from kei.cadence import Expected
 from kei.logs import LogLine
 from kei.reading import Reading
 from kei.snapshot import ClockState, SessionState, Snapshot, UploadState
-from kei.status.facts import Expected, Facts, Upload
+from kei.status.facts import Facts, Upload
 from kei.store.reading_back import Waiting
-from kei.store.recorder import OutletStatus, RecorderStatus
+from kei.store.spool import OutletStatus, RecorderStatus
 
 NOW_MS = 1_795_395_600_000  # 2026-11-23 10:00 in Japan
 HOUR_S = 3600.0

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from fakes import TOKYO, FakeClock
 from jobs_file import JobsFile
+from stored import add_readings
 
 import kei.engine
 from kei.clock import SystemClock
@@ -107,7 +108,7 @@ def test_a_clock_behind_the_newest_reading_is_likely_wrong(
     clock = FakeClock(1_830_000_000_000)  # 2027
     database = Database.open(config.recorder.database, clock)
     time_ms = clock.now_ms() + newer_s * 1000
-    database.add_readings([Reading(time_ms, "BR", "E7", Decimal(1), "x")])
+    add_readings(database, [Reading(time_ms, "BR", "E7", Decimal(1), "x")])
     database.close()
     engine = Engine(config, clock=clock, rng=random.Random(1))
     assert engine.snapshot().clock == ClockState(synchronised=False, likely_wrong=likely_wrong)

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jobs_file import JobsFile
 from programs import running
+from stored import add_readings, add_summaries, daily
 
 from kei.errors import ConfigError, StoreError
 from kei.export import Form, Selection, export
@@ -58,7 +59,7 @@ def lines(
 
 
 def test_a_reading_is_a_line_as_in_the_daily_file(jobs: JobsFile, database: Database) -> None:
-    database.add_readings([reading(0), reading(1, "E0", "10934.9")])
+    add_readings(database, [reading(0), reading(1, "E0", "10934.9")])
     assert lines(jobs) == [
         "time,unit,sensor,value,id\n",
         "2026/11/23 00:00:00,BR,E7,512,x\n",
@@ -67,7 +68,7 @@ def test_a_reading_is_a_line_as_in_the_daily_file(jobs: JobsFile, database: Data
 
 
 def test_a_reading_is_an_object_with_an_exact_number(jobs: JobsFile, database: Database) -> None:
-    database.add_readings([reading(0, "E0", "0.1000")])
+    add_readings(database, [reading(0, "E0", "0.1000")])
     (line,) = lines(jobs, form=Form.JSONL)
     assert '"value": 0.1000' in line
     assert json.loads(line) == {
@@ -81,10 +82,10 @@ def test_a_reading_is_an_object_with_an_exact_number(jobs: JobsFile, database: D
 
 def test_a_window_has_its_average_and_more(jobs: JobsFile, database: Database) -> None:
     numbers = (Decimal("498.25"), Decimal(-3), Decimal(1000))
-    database.add_summaries([Summary(MIDNIGHT, "BR", "E7", *numbers, 60)])
+    add_summaries(database, [Summary(MIDNIGHT, "BR", "E7", *numbers, 60)])
     assert lines(jobs, summary=True) == [
-        "time,unit,sensor,average,min,max,count\n",
-        "2026/11/23 00:00,BR,E7,498.25,-3,1000,60\n",
+        "time,unit,sensor,average,min,max,count,state\n",
+        "2026/11/23 00:00,BR,E7,498.25,-3,1000,60,complete\n",
     ]
     (line,) = lines(jobs, summary=True, form=Form.JSONL)
     assert json.loads(line)["average"] == 498.25
@@ -103,14 +104,14 @@ def test_a_window_has_its_average_and_more(jobs: JobsFile, database: Database) -
 def test_a_day_is_meant_as_a_whole_and_a_time_as_a_bound(
     jobs: JobsFile, database: Database, begin: str, end: str, minutes: list[int]
 ) -> None:
-    database.add_readings([reading(minute) for minute in (-1, 0, 1439, 1440)])
+    add_readings(database, [reading(minute) for minute in (-1, 0, 1439, 1440)])
     expected = [(MIDNIGHT + minute * MINUTE) for minute in minutes]
     found = [json.loads(line)["time"] for line in lines(jobs, begin, end, form=Form.JSONL)]
     assert len(found) == len(expected)
 
 
 def test_unit_and_sensor_select(jobs: JobsFile, database: Database) -> None:
-    database.add_readings([reading(0), reading(0, "E0"), reading(0, unit="A1"), reading(0, "T,1")])
+    add_readings(database, [reading(0), reading(0, "E0"), reading(0, unit="A1"), reading(0, "T,1")])
     rows = list(csv.reader(lines(jobs, unit="BR")))[1:]
     assert [row[2] for row in rows] == ["E7", "E0", "T,1"]
     assert len(lines(jobs, unit="A1", sensor="E7")) == 2
@@ -147,20 +148,22 @@ def test_exactly_what_lies_in_the_span_comes_in_the_order_of_time(
     path = tmp_path_factory.mktemp("span") / "kei.db"
     recorded = [reading(minute, sensor) for minute, sensor in minutes]
     database = Database.open(path, FakeClock(zone=TOKYO))
-    database.add_readings(recorded)
+    add_readings(database, recorded)
     database.close()
     wanted = Wanted(MIDNIGHT + begin * MINUTE, MIDNIGHT + (begin + length) * MINUTE)
     inside = [r for r in recorded if wanted.from_ms <= r.time_ms < wanted.to_ms]
-    assert list(extract.readings(path, wanted)) == sorted(inside, key=lambda r: r.time_ms)
+    assert list(extract.readings(path, daily(path.parent), wanted)) == sorted(
+        inside, key=lambda r: r.time_ms
+    )
 
 
 def test_memory_does_not_grow_with_what_is_read(tmp_path: Path, database: Database) -> None:
     for day in range(20):
-        database.add_readings([reading(day * 1440 + minute) for minute in range(1440)])
+        add_readings(database, [reading(day * 1440 + minute) for minute in range(1440)])
     tracemalloc.start()
     try:
         wanted = Wanted(MIDNIGHT, MIDNIGHT + 20 * 1440 * MINUTE)
-        count = sum(1 for _ in extract.readings(tmp_path / "kei.db", wanted))
+        count = sum(1 for _ in extract.readings(tmp_path / "kei.db", daily(tmp_path), wanted))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -169,7 +172,7 @@ def test_memory_does_not_grow_with_what_is_read(tmp_path: Path, database: Databa
 
 
 def test_the_command_writes_lines_and_ends_well(jobs: JobsFile, database: Database) -> None:
-    database.add_readings([reading(0)])
+    add_readings(database, [reading(0)])
     command = ("export", "--jobs", str(jobs.path), "--from", "2026-11-22", "--to", "2026-11-24")
     with running(*command, TZ="Asia/Tokyo") as kei:
         assert kei.wait() == 0

@@ -10,7 +10,7 @@ from status_facts import SNAPSHOT
 from kei.errors import Malformed
 from kei.logs import LogLine
 from kei.snapshot import SessionState, Snapshot, UploadState, decode, encode
-from kei.store.recorder import OutletStatus, RecorderStatus
+from kei.store.spool import OutletStatus, RecorderStatus
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 state = st.builds(SessionState, since_s=finite, rssi_dbm=st.none() | finite)

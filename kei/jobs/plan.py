@@ -33,7 +33,6 @@ class Upkeep(StrEnum):
     """The jobs that belong to nothing in particular."""
 
     SUMMARY = "summary"
-    SYNC = "sync"
     PRUNE = "prune"
 
 
@@ -78,16 +77,6 @@ def plan(config: Config, zone: tzinfo) -> list[Planned]:
         )
     )
     jobs += [_upload(target) for target in config.upload]
-    jobs.append(
-        Planned(
-            id="sync",
-            what="bring what is recorded onto the disk",
-            every=duration(config.recorder.sync_s),
-            subject=Upkeep.SYNC,
-            lane=Lane.UPKEEP,
-            trigger=AlignedInterval(config.recorder.sync_s),
-        )
-    )
     jobs.append(
         Planned(
             id="prune",

@@ -1,69 +1,124 @@
 """The nightly job that keeps the database from growing without bound."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
 from kei.clock import Clock
 from kei.errors import StoreError
 from kei.faults import Faults
-from kei.store.database import Database
 
 log = structlog.stdlib.get_logger("kei.upkeep")
 
-STEP = 500  # readings deleted at once: some milliseconds in which a new reading has to wait
 CAUTIOUS_MS = 2 * 86_400_000  # recorded time that goes in a night: more than a day brings
+_EVER_MS = -(1 << 53)  # no reading is older
+STEP = 500  # rows deleted at once: some milliseconds in which a new reading has to wait
+SUMMARIES_KEPT_S = 10 * 366 * 86_400.0  # some 30 MB a year at the default requests
+
+
+class Prunable(Protocol):
+    """A table that grows."""
+
+    def prune(self, before_ms: int, limit: int) -> int:
+        """Delete so many rows at most that are older; return how many went, 0 if none are left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A table and how long its rows stay.
+
+    Attributes:
+        name: for the log.
+        table: what is pruned.
+        for_s: how long a row stays, seconds.
+    """
+
+    name: str
+    table: Prunable
+    for_s: float
+
+
+class Trust(Protocol):
+    """What is known of the wall clock."""
+
+    @property
+    def synchronised(self) -> bool:
+        """Whether something keeps it right."""
+
+
+class Readings(Protocol):
+    """The readings that there are."""
+
+    def next_ms(self, from_ms: int) -> int | None:
+        """Return the time of the earliest one at or after an instant, None if there is none."""
+
+
+class CautiousNow:
+    """The present, as far as it can be relied on when something is to be deleted for its age.
+
+    A clock that nothing keeps right may be ahead by years, and everything would be too old by it.
+    By this one only the oldest readings, of two days, are too old in any night. That is enough
+    for the database not to grow, and leaves months to put the clock right.
+
+    Args:
+        clock: the wall clock.
+        trust: how far it can be relied on.
+        readings: what there is.
+        retention_s: how long readings stay, seconds.
+    """
+
+    def __init__(self, clock: Clock, trust: Trust, readings: Readings, retention_s: float) -> None:
+        self._clock = clock
+        self._trust = trust
+        self._readings = readings
+        self._retention_ms = round(retention_s * 1000)
+
+    def now_ms(self) -> int:
+        """Return milliseconds since 1970, never more than the wall clock shows.
+
+        Raises:
+            StoreError: the readings cannot be looked at.
+        """
+        now_ms = self._clock.now_ms()
+        if self._trust.synchronised:
+            return now_ms
+        oldest_ms = self._readings.next_ms(_EVER_MS)
+        if oldest_ms is None:
+            return now_ms
+        return min(now_ms, oldest_ms + CAUTIOUS_MS + self._retention_ms)
 
 
 class Pruner:
-    """Removes readings that are older than the owner wants to keep in the database.
-
-    A clock that nobody has synchronised may be ahead by years, and all readings would be too old
-    by it. So what goes in one night is bounded then: the oldest readings, of two days. That is
-    enough for the database not to grow, and leaves months to put the clock right.
+    """Removes what is older than the owner wants to keep in the database.
 
     Args:
-        database: where they are.
-        retention_s: how long they stay, seconds.
-        clock: the wall clock.
-        trusted: tells whether that clock is synchronised.
+        tables: what to look at.
+        present: by which rows are too old.
+        clock: for how long faults last.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        retention_s: float,
-        clock: Clock,
-        trusted: Callable[[], bool],
-    ) -> None:
-        self._database = database
-        self._retention_ms = round(retention_s * 1000)
-        self._clock = clock
-        self._trusted = trusted
+    def __init__(self, tables: Sequence[Kept], present: CautiousNow, clock: Clock) -> None:
+        self._tables = tables
+        self._present = present
         self._faults = Faults(log, clock)
 
     def run(self) -> None:
         """Remove what is too old, in small steps; after a failure the next night tries again."""
-        total = 0
         try:
-            before_ms = self._before_ms()
-            while (removed := self._database.prune(before_ms, STEP)) == STEP:
-                total += removed
-            total += removed
+            now_ms = self._present.now_ms()
+            for each in self._tables:
+                self._prune(each, now_ms)
         except StoreError as error:
             self._faults.raised("prune_failed", reason=str(error))
-            return
-        self._faults.ended("prune_failed")
+        else:
+            self._faults.ended("prune_failed")
+
+    def _prune(self, kept: Kept, now_ms: int) -> None:
+        before_ms = now_ms - round(kept.for_s * 1000)
+        total = 0
+        while removed := kept.table.prune(before_ms, STEP):
+            total += removed
         if total:
-            log.info("readings_pruned", count=total)
-
-    def _before_ms(self) -> int:
-        """Return the instant before which readings go."""
-        before_ms = self._clock.now_ms() - self._retention_ms
-        if self._trusted():
-            return before_ms
-        oldest_ms = self._database.next_reading_ms(_EVER_MS)
-        return before_ms if oldest_ms is None else min(before_ms, oldest_ms + CAUTIOUS_MS)
-
-
-_EVER_MS = -(1 << 62)  # no reading is older
+            log.info("pruned", table=kept.name, count=total)

@@ -8,7 +8,7 @@ from kei.snapshot import SessionState, Snapshot
 from kei.status.facts import Facts, Upload
 from kei.status.quantities import quantity
 from kei.status.rules import Problem, span
-from kei.store.recorder import OutletStatus
+from kei.store.spool import OutletStatus
 
 _LABEL_WIDTH = 11
 

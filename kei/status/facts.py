@@ -6,32 +6,16 @@ from datetime import tzinfo
 from pathlib import Path
 
 from kei import config
+from kei.cadence import Expected, expected_of
 from kei.clock import Clock
-from kei.config import Broute, Config
+from kei.config import Config
 from kei.control import ask
 from kei.errors import KeiError, StoreError
 from kei.reading import Reading
 from kei.snapshot import Snapshot, UploadState, decode
 from kei.store.queue import Kind
 from kei.store.reading_back import Waiting, look_into
-
-# E8 has a line for each phase that there is, all others have one of their own name.
-_SENSORS = {0xE8: ("E8R", "E8T")}
-_HALF_HOURLY = frozenset({0xEA, 0xEB})  # however often they are asked for
-_HALF_HOUR_S = 1800.0
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """A property that is asked for.
-
-    Attributes:
-        sensors: SensorIDs of its readings; a meter may lack all but one.
-        cycle_s: how often there should be a new one.
-    """
-
-    sensors: tuple[str, ...]
-    cycle_s: float
+from kei.store.text import DailyFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +84,8 @@ def gather(path: Path, *, environ: Mapping[str, str], clock: Clock) -> Facts:
     waiting: tuple[Waiting | None, ...] = (None,) * len(targets)
     database_fault = None
     try:
-        contents = look_into(wanted.recorder.database, targets, clock)
+        text = DailyFile(wanted.recorder.directory, wanted.recorder.fname_base, "", clock.zone)
+        contents = look_into(wanted.recorder.database, text, targets, clock)
         series, waiting = contents.last, contents.waiting
     except StoreError as error:
         database_fault = str(error)
@@ -108,7 +93,7 @@ def gather(path: Path, *, environ: Mapping[str, str], clock: Clock) -> Facts:
         now_ms=clock.now_ms(),
         zone=clock.zone,
         unit=wanted.broute.unit if wanted.broute else None,
-        expected=tuple(_expected(wanted.broute)) if wanted.broute else (),
+        expected=tuple(expected_of(wanted.broute)) if wanted.broute else (),
         snapshot=snapshot,
         silence=silence,
         series=series,
@@ -123,16 +108,6 @@ def _ask(database: Path, clock: Clock) -> tuple[Snapshot | None, str | None]:
         return (None if document is None else decode(document)), None
     except KeiError as error:
         return None, str(error)
-
-
-def _expected(broute: Broute) -> Iterator[Expected]:
-    cycles: dict[int, float] = {}
-    for group in broute.requests:
-        for epc in group.epcs:
-            cycles[epc] = min(group.cycle_s, cycles.get(epc, group.cycle_s))
-    for epc, cycle_s in cycles.items():
-        longest_s = max(cycle_s, _HALF_HOUR_S) if epc in _HALF_HOURLY else cycle_s
-        yield Expected(_SENSORS.get(epc, (f"{epc:02X}",)), longest_s)
 
 
 def _uploads(

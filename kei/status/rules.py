@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum, auto
 
-from kei.status.facts import Expected, Facts, Upload
+from kei.cadence import Expected
+from kei.status.facts import Facts, Upload
 
 NOT_JOINED_LIMIT_S = 600.0
 STALE_CYCLES, STALE_GRACE_S = 3, 60.0

@@ -4,31 +4,43 @@ However much there is, only a few hundred rows are in memory, and no look at the
 longer than it takes to read those: a kei that is recording is never held up.
 """
 
-import heapq
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from heapq import merge
 from pathlib import Path
 
 from kei.errors import StoreError
 from kei.reading import Reading, Summary
 from kei.store.reading_back import connect_to_look
-from kei.store.rows import ReadingRow, SummaryRow, reading_of, summary_of
+from kei.store.reading_table import IN_SPANS, span_of
+from kei.store.reconcile import only_in_text
+from kei.store.rows import (
+    READING_COLUMNS,
+    SUMMARY_COLUMNS,
+    ReadingRow,
+    SummaryRow,
+    reading_of,
+    summary_of,
+)
+from kei.store.text import DailyFile
 
 ROWS_AT_ONCE = 256
-_BEFORE_ALL = -1  # of the ids that break ties between rows of the same time
+AT_ONCE = 10_000  # of a span that has no more, all are read before the first is handed out
+_BEFORE_ALL = (-(2**63), -1)  # start and id; of no summary
 
+_NEXT_SPAN = "SELECT min(span) FROM spans WHERE span >= ? AND span <= ?"
 _READINGS = (
-    "SELECT r.id, r.time_ms, s.unit, s.sensor, r.value, s.places, r.data_id"
-    " FROM series s CROSS JOIN readings r ON r.series_id = s.id"
-    " WHERE s.id = ? AND (r.time_ms, r.id) > (?, ?) AND r.time_ms < ?"
-    " ORDER BY r.time_ms, r.id LIMIT ?"
+    f"SELECT {READING_COLUMNS}{IN_SPANS} AND r.time_ms >= ? AND r.time_ms < ? AND r.id <= ?"
+    " CROSS JOIN series s ON s.id = r.series_id"
+    " AND s.unit = coalesce(?, s.unit) AND s.sensor = coalesce(?, s.sensor)"
+    " WHERE p.span = ? ORDER BY r.time_ms, r.id"
 )
 _SUMMARIES = (
-    "SELECT m.id, m.start_ms, s.unit, s.sensor, m.average, m.minimum, m.maximum, s.places, m.count"
-    " FROM summaries m CROSS JOIN series s ON s.id = m.series_id"
-    " WHERE s.id = ? AND (m.start_ms, m.id) > (?, ?) AND m.start_ms < ?"
+    f"SELECT {SUMMARY_COLUMNS} FROM summaries m CROSS JOIN series s ON s.id = m.series_id"
+    " AND s.unit = coalesce(?, s.unit) AND s.sensor = coalesce(?, s.sensor)"
+    " WHERE (m.start_ms, m.id) > (?, ?) AND m.start_ms >= ? AND m.start_ms < ?"
     " ORDER BY m.start_ms, m.id LIMIT ?"
 )
 
@@ -50,16 +62,22 @@ class Wanted:
     sensor: str | None = None
 
 
-def readings(path: Path, wanted: Wanted) -> Iterator[Reading]:
+def readings(path: Path, text: DailyFile, wanted: Wanted) -> Iterator[Reading]:
     """Yield what was recorded, the oldest first.
 
+    Args:
+        path: the database.
+        text: the daily files beside it, which have the last minutes.
+        wanted: what to look for.
+
     Raises:
-        StoreError: there is no database, or it cannot be read.
+        StoreError: there is no database, or something cannot be read.
     """
     with _looking_into(path) as connection:
-        runs = [_readings(connection, id_, wanted) for id_ in _series(connection, wanted)]
-        for row in heapq.merge(*runs, key=lambda row: (row[1], row[0])):
-            yield reading_of(row)
+        tail = only_in_text(connection, text)
+        recent = [reading for reading in tail.readings if _is_wanted(reading, wanted)]
+        recent.sort(key=_time)  # stable: those of the same time stay in their order
+        yield from merge(_stored(connection, wanted, tail.newest_id), recent, key=_time)
 
 
 def summaries(path: Path, wanted: Wanted) -> Iterator[Summary]:
@@ -68,10 +86,18 @@ def summaries(path: Path, wanted: Wanted) -> Iterator[Summary]:
     Raises:
         StoreError: there is no database, or it cannot be read.
     """
+    series = (wanted.unit, wanted.sensor)
+    after = _BEFORE_ALL
     with _looking_into(path) as connection:
-        runs = [_summaries(connection, id_, wanted) for id_ in _series(connection, wanted)]
-        for row in heapq.merge(*runs, key=lambda row: (row[1], row[0])):
-            yield summary_of(row)
+        while True:
+            rows: list[SummaryRow] = connection.execute(
+                _SUMMARIES, (*series, *after, wanted.from_ms, wanted.to_ms, ROWS_AT_ONCE)
+            ).fetchall()
+            if not rows:
+                return
+            for row in rows:
+                yield summary_of(row)
+            after = (rows[-1][1], rows[-1][0])
 
 
 @contextmanager
@@ -85,39 +111,33 @@ def _looking_into(path: Path) -> Iterator[sqlite3.Connection]:
         raise StoreError(f"{path}: {error}") from error
 
 
-def _series(connection: sqlite3.Connection, wanted: Wanted) -> list[int]:
-    rows: list[tuple[int]] = connection.execute(
-        "SELECT id FROM series WHERE unit = coalesce(?, unit) AND sensor = coalesce(?, sensor)",
-        (wanted.unit, wanted.sensor),
-    ).fetchall()
-    return [id_ for (id_,) in rows]
+def _stored(connection: sqlite3.Connection, wanted: Wanted, newest_id: int) -> Iterator[Reading]:
+    series = (wanted.unit, wanted.sensor)
+    span, last = span_of(wanted.from_ms), span_of(wanted.to_ms - 1)
+    while True:
+        (found,) = connection.execute(_NEXT_SPAN, (span, last)).fetchone()
+        if found is None:
+            return
+        within = (wanted.from_ms, wanted.to_ms, newest_id)
+        cursor = connection.execute(_READINGS, (*within, *series, found))
+        while rows := cursor.fetchmany(AT_ONCE):
+            page: list[ReadingRow] = rows
+            if len(page) < AT_ONCE:
+                cursor.close()  # nobody is to wait for whoever reads our lines
+            for row in page:
+                yield reading_of(row)
+            if len(page) < AT_ONCE:
+                break
+        span = found + 1
 
 
-def _readings(
-    connection: sqlite3.Connection, series_id: int, wanted: Wanted
-) -> Iterator[ReadingRow]:
-    after = (wanted.from_ms, _BEFORE_ALL)
-    while rows := _page(connection, _READINGS, series_id, after, wanted):
-        page: list[ReadingRow] = rows
-        yield from page
-        after = (page[-1][1], page[-1][0])
+def _is_wanted(reading: Reading, wanted: Wanted) -> bool:
+    return (
+        wanted.from_ms <= reading.time_ms < wanted.to_ms
+        and wanted.unit in (None, reading.unit)
+        and wanted.sensor in (None, reading.sensor)
+    )
 
 
-def _summaries(
-    connection: sqlite3.Connection, series_id: int, wanted: Wanted
-) -> Iterator[SummaryRow]:
-    after = (wanted.from_ms, _BEFORE_ALL)
-    while rows := _page(connection, _SUMMARIES, series_id, after, wanted):
-        page: list[SummaryRow] = rows
-        yield from page
-        after = (page[-1][1], page[-1][0])
-
-
-def _page(
-    connection: sqlite3.Connection,
-    statement: str,
-    series_id: int,
-    after: tuple[int, int],
-    wanted: Wanted,
-) -> list:  # type: ignore[type-arg]  # of rows; the callers say of which
-    return connection.execute(statement, (series_id, *after, wanted.to_ms, ROWS_AT_ONCE)).fetchall()
+def _time(reading: Reading) -> int:
+    return reading.time_ms

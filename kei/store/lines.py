@@ -1,19 +1,51 @@
 """Lines and names of the daily text files. Pure functions."""
 
-from datetime import date, tzinfo
+import re
+from datetime import date, datetime, tzinfo
 from decimal import Decimal
 
-from kei.clock import local
+from kei.clock import epoch_ms, local
+from kei.errors import Malformed
 from kei.reading import Reading, Summary, plain
 
 SUMMARY_PREFIX = "sum"
 _NOT_IN_A_NAME = frozenset("/\0")
+_LINE = re.compile(
+    r"(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d),([^,\n]+),([^,\n]+),(-?\d{1,40}(?:\.\d{1,4})?),([^,\n]*)",
+    re.ASCII,
+)
+_SHOWN_CHARS = 80
 
 
 def reading_line(reading: Reading, zone: tzinfo) -> str:
     """Return the line of a reading, without LF: `2026/11/23 07:02:30,BR,E7,512,x`."""
     moment = local(reading.time_ms, zone).strftime("%Y/%m/%d %H:%M:%S")
     return f"{moment},{reading.unit},{reading.sensor},{_number(reading.value)},{reading.data_id}"
+
+
+def reading_of_line(line: str, zone: tzinfo, not_before_ms: int = 0) -> Reading:
+    """Return the reading that a line tells of; what the line does not have of its time is 0.
+
+    Args:
+        line: without LF.
+        zone: in which its time is.
+        not_before_ms: time of the line before; of an hour that comes twice, it says which.
+
+    Raises:
+        Malformed: that is not such a line.
+    """
+    match = _LINE.fullmatch(line)
+    if match is None:
+        raise Malformed(f"not a line of readings: {line[:_SHOWN_CHARS]!r}")
+    moment, unit, sensor, value, data_id = match.groups()
+    try:
+        naive = datetime.strptime(moment, "%Y/%m/%d %H:%M:%S")  # noqa: DTZ007 - zone comes next
+    except ValueError:
+        raise Malformed(f"no such time: {moment!r}") from None
+    time_ms = epoch_ms(naive.replace(tzinfo=zone))
+    if time_ms < not_before_ms:
+        time_ms = epoch_ms(naive.replace(tzinfo=zone, fold=1))
+    return Reading(time_ms, unit, sensor, Decimal(value), data_id)
 
 
 def summary_line(summary: Summary, zone: tzinfo) -> str:

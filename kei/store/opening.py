@@ -1,19 +1,26 @@
 """Opening the database file: made if need be, checked, and brought to the present schema."""
 
 import contextlib
+import errno
 import os
 import sqlite3
 from pathlib import Path
 
+from kei.errors import StoreError
 from kei.store.schema import migrate
 
 # How long a write waits for another process that holds the file; more would hold up readings.
 _BUSY_TIMEOUT_S = 5.0
+# Of a new database. A commit writes every page it touches, and most hold a few new rows only.
+_PAGE_BYTES = 1024
+_LOG_PAGES = 4000  # the log goes into the file when it has so many pages: about once a day
 _MODE = 0o644
 # A file up to this size is checked whole when it is opened, about a second on a Raspberry Pi
 # Zero. In a larger one damage is noticed when the damaged page is first used.
 _CHECKED_MAX_BYTES = 32 * 1024 * 1024
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_PASSING_CODES = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
+_PASSING_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 _PRIMARY_CODE = 0xFF  # the rest of an error code is detail, https://www.sqlite.org/rescode.html
 
 
@@ -25,6 +32,24 @@ def is_damage(error: BaseException) -> bool:
     """Tell whether an error means that the file itself is broken or no database at all."""
     code: int = getattr(error, "sqlite_errorcode", 0)
     return isinstance(error, DamagedDatabase) or code & _PRIMARY_CODE in _DAMAGE
+
+
+def is_passing(error: StoreError, path: Path) -> bool:
+    """Tell whether an error is one of a disk that may work again, without anybody's help to kei.
+
+    Args:
+        error: of a call that wanted to open or write to the database.
+        path: the database.
+    """
+    cause = error.__cause__
+    if isinstance(cause, OSError):
+        return cause.errno in _PASSING_ERRNOS
+    code: int = getattr(cause, "sqlite_errorcode", 0)
+    if code & _PRIMARY_CODE in _PASSING_CODES:
+        return True
+    with contextlib.suppress(OSError):
+        return bool(os.statvfs(path.parent).f_flag & os.ST_RDONLY)
+    return False
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -43,7 +68,9 @@ def connect(path: Path) -> sqlite3.Connection:
         path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
     )
     try:
+        connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
         connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
         connection.execute("PRAGMA synchronous = NORMAL")
         if path.stat().st_size <= _CHECKED_MAX_BYTES:
             (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()

@@ -1,13 +1,20 @@
 """What waits for an upload: the rows behind a cursor that each target has in the database."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from kei.reading import Reading, Summary
 from kei.store.database import Database
-from kei.store.rows import ReadingRow, SummaryRow, reading_of, summary_of
+from kei.store.rows import (
+    READING_COLUMNS,
+    SUMMARY_COLUMNS,
+    ReadingRow,
+    SummaryRow,
+    reading_of,
+    summary_of,
+)
 
 
 class Kind(StrEnum):
@@ -41,13 +48,9 @@ class _Statements:
 _SQL = {
     Kind.READINGS: _Statements(
         newest="SELECT max(id) FROM readings",
-        # Series by series, because that is how the table is indexed.
-        first_since=(
-            "SELECT min(r.id) FROM series s CROSS JOIN readings r"
-            " ON r.series_id = s.id AND r.time_ms >= ?"
-        ),
+        first_since="SELECT id FROM readings WHERE time_ms >= ? ORDER BY id LIMIT 1",
         pending=(
-            "SELECT r.id, r.time_ms, s.unit, s.sensor, r.value, s.places, r.data_id"
+            f"SELECT {READING_COLUMNS}"
             " FROM readings r CROSS JOIN series s ON s.id = r.series_id"
             " WHERE r.id > ? ORDER BY r.id LIMIT ?"
         ),
@@ -55,15 +58,18 @@ _SQL = {
     ),
     Kind.SUMMARIES: _Statements(
         newest="SELECT max(id) FROM summaries",
-        first_since="SELECT min(id) FROM summaries WHERE start_ms >= ?",
+        first_since="SELECT id FROM summaries WHERE start_ms >= ? ORDER BY id LIMIT 1",
         pending=(
-            "SELECT m.id, m.start_ms, s.unit, s.sensor, m.average, m.minimum, m.maximum,"
-            " s.places, m.count FROM summaries m CROSS JOIN series s ON s.id = m.series_id"
+            f"SELECT {SUMMARY_COLUMNS} FROM summaries m CROSS JOIN series s ON s.id = m.series_id"
             " WHERE m.id > ? ORDER BY m.id LIMIT ?"
         ),
         backlog="SELECT count(*) FROM summaries WHERE id > ?",
     ),
 }
+
+
+def _nothing() -> None:
+    """Commit nothing, because nothing waits."""
 
 
 class UploadQueue:
@@ -74,8 +80,16 @@ class UploadQueue:
     nothing then.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, commit: Callable[[], None] = _nothing) -> None:
+        """Prepare for a database.
+
+        Args:
+            database: where the rows and the cursors are.
+            commit: called before readings are looked for; brings those into the database that
+                the recorder still has in memory.
+        """
         self._database = database
+        self._commit = commit
 
     def register(self, target: str, kind: Kind, since_ms: int | None) -> None:
         """Give a target its cursor the first time; later calls change nothing.
@@ -89,10 +103,10 @@ class UploadQueue:
         with self._database.transaction() as connection:
             last_id = _newest(connection, kind)
             if since_ms is not None:
-                row: tuple[int | None] = connection.execute(
+                row: tuple[int] | None = connection.execute(
                     _SQL[kind].first_since, (since_ms,)
                 ).fetchone()
-                last_id = last_id if row[0] is None else row[0] - 1
+                last_id = last_id if row is None else row[0] - 1
             connection.execute(
                 "INSERT INTO upload_cursors (target, kind, last_id) VALUES (?, ?, ?)"
                 " ON CONFLICT DO NOTHING",
@@ -107,6 +121,8 @@ class UploadQueue:
             kind: what it is sent.
             limit: how many at most.
         """
+        if kind is Kind.READINGS:
+            self._commit()
         with self._database.access() as connection:
             after = (_cursor(connection, target, kind), limit)
             cursor = connection.execute(_SQL[kind].pending, after)
@@ -148,6 +164,26 @@ class UploadQueue:
                 [(target, kind.value, row.id, reason, now_ms) for row in rows],
             )
             _advance(connection, target, kind, rows[-1].id)
+
+
+class DeadLetters:
+    """Notes of rows that a target will never take.
+
+    Args:
+        database: where they are.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def prune(self, before_ms: int, limit: int) -> int:
+        """Delete notes made before an instant, so many at most; return how many went."""
+        with self._database.transaction() as connection:
+            return connection.execute(
+                "DELETE FROM dead_letters WHERE id IN"
+                " (SELECT id FROM dead_letters WHERE time_ms < ? LIMIT ?)",
+                (before_ms, limit),
+            ).rowcount
 
 
 def _newest(connection: sqlite3.Connection, kind: Kind) -> int:

@@ -12,17 +12,19 @@ from pathlib import Path
 from kei.clock import Clock
 from kei.errors import StoreError
 from kei.reading import Reading
-from kei.store.numbers import unpack
 from kei.store.queue import Kind
-from kei.store.rows import Stored
+from kei.store.reconcile import only_in_text
+from kei.store.rows import READING_COLUMNS, ReadingRow, reading_of
+from kei.store.schema import VERSION
+from kei.store.text import DailyFile
 
 BUSY_TIMEOUT_S = 1.0  # only while a writer repairs its log after a crash
 LIMIT_S = 10.0  # for everything together
 _STEPS = 10_000  # of SQLite's machine between two looks at the clock, below a millisecond
 
-_LAST_OF_SERIES = (
-    "SELECT time_ms, value, data_id FROM readings WHERE series_id = ?"
-    " ORDER BY time_ms DESC, id DESC LIMIT 1"
+_LAST = (
+    f"SELECT {READING_COLUMNS}"
+    " FROM series s CROSS JOIN readings r ON r.id = s.last_id ORDER BY r.id"
 )
 _WAITING = {
     Kind.READINGS: "SELECT count(*) FROM readings WHERE id > ?",
@@ -54,7 +56,7 @@ class Contents:
     """What there is.
 
     Attributes:
-        last: the newest reading of each series, in the order in which the series began.
+        last: the newest reading of each series, in the order of recording.
         waiting: for each target that was asked for, in that order.
     """
 
@@ -62,11 +64,14 @@ class Contents:
     waiting: tuple[Waiting, ...]
 
 
-def look_into(path: Path, targets: Sequence[tuple[str, Kind]], clock: Clock) -> Contents:
+def look_into(
+    path: Path, text: DailyFile, targets: Sequence[tuple[str, Kind]], clock: Clock
+) -> Contents:
     """Return the newest readings and what waits for upload.
 
     Args:
         path: the database; there need not be one yet.
+        text: the daily files beside it, which have the last minutes.
         targets: names of targets and what each is sent.
         clock: for the time limit.
 
@@ -81,10 +86,10 @@ def look_into(path: Path, targets: Sequence[tuple[str, Kind]], clock: Clock) -> 
             end = clock.monotonic() + LIMIT_S
             connection.set_progress_handler(lambda: clock.monotonic() > end, _STEPS)
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version == 0:  # made a moment ago, and still empty
+            if version < VERSION:  # made a moment ago and still empty, or of an older kei
                 return nothing
             return Contents(
-                last=_last(connection),
+                last=_last(connection, text),
                 waiting=tuple(_waiting(connection, name, kind) for name, kind in targets),
             )
     except sqlite3.Error as error:
@@ -102,21 +107,12 @@ def connect_to_look(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
 
 
-def _last(connection: sqlite3.Connection) -> tuple[Reading, ...]:
-    series: list[tuple[int, str, str, int]] = connection.execute(
-        "SELECT id, unit, sensor, places FROM series ORDER BY id"
-    ).fetchall()
+def _last(connection: sqlite3.Connection, text: DailyFile) -> tuple[Reading, ...]:
+    rows: list[ReadingRow] = connection.execute(_LAST).fetchall()
     newest: dict[tuple[str, str], Reading] = {}
-    for id_, unit, sensor, places in series:
-        row: tuple[int, Stored, str] | None = connection.execute(_LAST_OF_SERIES, (id_,)).fetchone()
-        if row is None:
-            continue
-        time_ms, value, data_id = row
-        reading = Reading(time_ms, unit, sensor, unpack(value, places), data_id)
-        # A series that began to write other decimals has several rows here.
-        known = newest.get((unit, sensor))
-        if known is None or known.time_ms <= time_ms:
-            newest[unit, sensor] = reading
+    for reading in (*map(reading_of, rows), *only_in_text(connection, text).readings):
+        # A series that began to write other decimals has several rows: the last one counts.
+        newest[reading.unit, reading.sensor] = reading
     return tuple(newest.values())
 
 

@@ -1,180 +1,101 @@
 """Recording: each reading goes to the text file and to the database, and waits when one fails."""
 
+import sqlite3
 import threading
-from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import date
-from itertools import islice, takewhile
-from typing import Generic, TypeVar
+from itertools import takewhile
 
 import structlog
 
-from kei.errors import StoreError
+from kei.clock import Clock
+from kei.errors import StoreError, TextError
 from kei.reading import Reading
+from kei.store import marks
 from kei.store.database import Database
 from kei.store.lines import reading_line
+from kei.store.marks import Agreement
+from kei.store.reading_table import ReadingTable, newest_id
+from kei.store.reconcile import reconcile
+from kei.store.reopened import reopen
+from kei.store.spool import NOTHING_MORE, Item, Outlet, RecorderStatus, Spool
 from kei.store.text import DailyFile
+from kei.store.timing import Timing
 
 log = structlog.stdlib.get_logger("kei.store")
 
 DEFAULT_BOUND = 10_000  # readings, a day of the default requests; some 4 MB
-_BATCH = 1000  # readings written at once
-
-_Item = TypeVar("_Item")
-
-
-@dataclass(frozen=True, slots=True)
-class OutletStatus:
-    """How one of the two places that readings go to is doing.
-
-    Attributes:
-        written: readings written since the start.
-        waiting: readings in memory, because the disk does not take them.
-        dropped: readings given up since the start, because too many waited.
-        fault: why writing fails at present, None when all is well.
-    """
-
-    written: int
-    waiting: int
-    dropped: int
-    fault: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class RecorderStatus:
-    """How recording is going.
-
-    Attributes:
-        text: the daily text files.
-        database: the database.
-    """
-
-    text: OutletStatus
-    database: OutletStatus
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    day: date
-    text: str
-
-
-class _Outlet(Generic[_Item]):
-    """One place that items go to, in order and once each, with a bounded spool before it.
-
-    Args:
-        name: for the log.
-        write: writes the first of some items and returns how many; StoreError when none.
-        sync: brings what was written to the disk; StoreError when it cannot.
-        bound: how many items may wait.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        write: Callable[[Sequence[_Item]], int],
-        sync: Callable[[], None],
-        bound: int,
-    ) -> None:
-        self._name = name
-        self._write = write
-        self._sync = sync
-        self._bound = bound
-        self._spool: deque[_Item] = deque()
-        self._written = 0
-        self._dropped = 0
-        self._dropped_before = 0  # until the present fault began
-        self._fault: str | None = None
-        self._sync_fails = False
-
-    @property
-    def waiting(self) -> Sequence[_Item]:
-        """What is not written yet."""
-        return self._spool
-
-    def put(self, items: Sequence[_Item]) -> None:
-        """Write items, after those that wait; what cannot be written waits, the oldest is lost."""
-        self._spool.extend(items)
-        self.flush()
-        excess = len(self._spool) - self._bound
-        if excess <= 0:
-            return
-        if self._dropped == self._dropped_before:
-            log.warning("recording_spool_full", to=self._name, bound=self._bound)
-        self._dropped += excess
-        for _ in range(excess):
-            self._spool.popleft()
-
-    def flush(self) -> None:
-        """Write what waits, as far as that goes."""
-        batch = _BATCH if self._fault is None else 1  # first see whether the fault is over
-        while self._spool:
-            try:
-                taken = self._write(list(islice(self._spool, batch)))
-            except StoreError as error:
-                self.failed(error)
-                return
-            for _ in range(taken):
-                self._spool.popleft()
-            self._written += taken
-            batch = _BATCH
-        self._well_if_so()
-
-    def sync(self) -> None:
-        """Write what waits, and bring everything to the disk."""
-        self.flush()
-        try:
-            self._sync()
-        except StoreError as error:
-            self._sync_fails = True
-            self.failed(error)
-            return
-        self._sync_fails = False
-        self._well_if_so()
-
-    def failed(self, error: StoreError) -> None:
-        """Take note of a fault; only the first of a row is logged."""
-        if self._fault is None:
-            self._dropped_before = self._dropped
-            log.error("recording_failing", to=self._name, reason=str(error))
-        self._fault = str(error)
-
-    def status(self) -> OutletStatus:
-        """Return how it is doing."""
-        return OutletStatus(self._written, len(self._spool), self._dropped, self._fault)
-
-    def _well_if_so(self) -> None:
-        if self._fault is None or self._spool or self._sync_fails:
-            return
-        self._fault = None
-        log.info("recording_resumed", to=self._name, dropped=self._dropped - self._dropped_before)
+COMMIT_EVERY_S = 600.0  # the text has them meanwhile; the end of a window commits, too
+COMMIT_SOON_S = 0.5  # when the text does not have them: a crash may cost a second
+COMMIT_ROWS = 5000  # however soon they come
+RETRY_S = 5.0  # how often a place that failed is tried, besides with each reading
+# By then Linux has written a changed page by itself (vm.dirty_expire_centisecs, 30 s, and
+# dirty_writeback_centisecs, 5 s), so that to make sure of it seldom writes the page again.
+SYNC_AFTER_S = 38.0
+_LINES_AT_ONCE = 1000
 
 
 class Recorder:
     """Takes readings from any thread and keeps them in both places, in the order they came.
 
-    Text and database fail independently: what one does not take waits in memory, one error is
-    logged for the fault, and it is written in order when it works again, nothing twice. The
-    text comes first, so that after a crash it has whatever the database has.
+    The line of a reading is appended at once; rows are committed together every ten minutes, as
+    each commit wears the card. Whatever happens in between, one of the two has it, and the next
+    start gives it to the other. While the text does not take lines, or they wait for the clock,
+    rows are committed soon. What neither takes waits in memory, one error is logged for the
+    fault, and it is written in order when there is space again, nothing twice.
+
+    It is also the body of a thread, which does what is due without a new reading.
 
     Args:
         database: stays open when the recorder is closed; others use it too.
         text: the daily files of readings; nobody else writes to them.
-        bound: how many readings may wait for each of the two; beyond it the oldest is given up.
+        timing: what the wall clock is worth; used by this recorder alone.
+        clock: for what is due.
+        sync_s: what a power cut may cost, seconds.
+        bound: how many readings may wait in memory; beyond it the oldest is given up.
     """
 
-    def __init__(self, database: Database, text: DailyFile, *, bound: int = DEFAULT_BOUND) -> None:
+    def __init__(
+        self,
+        database: Database,
+        text: DailyFile,
+        timing: Timing,
+        *,
+        clock: Clock,
+        sync_s: float = 60.0,
+        bound: int = DEFAULT_BOUND,
+    ) -> None:
         self._store = database
+        self._table = ReadingTable(database)
         self._file = text
-        self._lock = threading.Lock()
-        self._text = _Outlet[_Line]("text", self._write_lines, text.sync, bound)
-        self._database = _Outlet[Reading]("database", self._write_rows, database.sync, bound)
+        self._timing = timing
+        self._clock = clock
+        self._sync_after_s = min(sync_s, SYNC_AFTER_S)
+        self._bound = bound
+        self._lock = threading.RLock()
+        self._wake = threading.Event()
+        self._stopping = False
+        self._text, self._database = Outlet("text"), Outlet("database")
+        self._spool = Spool()
+        self._only = NOTHING_MORE  # given up of the spool, as one of the places has it
+        self._generation = database.generation
+        self._agreed: Agreement | None = None  # None until text and database have been compared
+        self._marks: dict[date, int] = {}  # of the files, with all lines appended so far
+        self._commit_at: float | None = None
+        self._sync_at: float | None = None
+        self._retry_at = self._reconcile_at = clock.monotonic()
+
+    # ------------------------------------------------------------------ what others call
+
+    def start(self) -> None:
+        """Bring text and database to the same state, after whatever ended the process before."""
+        with self._lock:
+            self._settle(commit=True)
 
     def record(self, readings: Sequence[Reading]) -> None:
-        """Keep readings, in their order. A failing disk is logged, never raised."""
+        """Keep readings that were timed by the wall clock. A failing disk is logged, not raised."""
         with self._lock:
-            self._record(readings)
+            self._take(self._timing.items(readings))
 
     def record_once(self, readings: Sequence[Reading]) -> None:
         """Keep those readings whose series has none of that time yet.
@@ -183,64 +104,288 @@ class Recorder:
         database cannot be asked they are kept: a line twice is better than none.
         """
         with self._lock:
-            waiting = {_identity(reading) for reading in self._database.waiting}
-            fresh: list[Reading] = []
+            waiting = {_identity(item.reading) for item in self._spool.rows()}
+            fresh: list[Item] = []
             for reading in readings:
                 identity = _identity(reading)
                 if identity in waiting or self._is_stored(reading):
                     continue
                 waiting.add(identity)
-                fresh.append(reading)
-            self._record(fresh)
+                fresh.append(Item(reading))
+            self._take(fresh)
+
+    def commit(self) -> None:
+        """Bring everything recorded into the database.
+
+        Raises:
+            StoreError: it does not take it at present.
+        """
+        with self._lock:
+            self._settle(commit=True)
+            if self._spool.without_row:
+                raise StoreError(self._database.fault or "the database does not take readings")
 
     def sync(self) -> None:
-        """Try again to write what waits, and bring everything to the disk."""
+        """Write what waits, and bring everything to the disk."""
         with self._lock:
-            self._text.sync()
-            self._database.sync()
+            self._settle(commit=True)
+            self._sync()
 
-    def close(self) -> None:
-        """Make a last attempt to write what waits, and close the text files."""
+    def clock_stepped(self) -> None:
+        """Hear that the wall clock was set, but that nothing keeps it right yet."""
         with self._lock:
-            self._text.sync()
-            self._database.sync()
-            for name, outlet in (
-                ("text", self._text.status()),
-                ("database", self._database.status()),
-            ):
-                if outlet.waiting:
-                    log.error("readings_lost", to=name, count=outlet.waiting, reason=outlet.fault)
-            try:
-                self._file.close()
-            except StoreError as error:
-                self._text.failed(error)
+            self._timing.stepped(self._spool)
+            self._settle(commit=False)
+
+    def clock_synchronised(self) -> None:
+        """Hear that something keeps the wall clock right from now on."""
+        with self._lock:
+            self._timing.synchronised(self._spool)
+            self._settle(commit=False)
 
     def status(self) -> RecorderStatus:
         """Return the counters of both places."""
         with self._lock:
-            return RecorderStatus(self._text.status(), self._database.status())
+            return RecorderStatus(
+                self._text.status(self._spool.without_line + self._only.in_database),
+                self._database.status(self._spool.without_row + self._only.in_text),
+            )
 
-    def _record(self, readings: Sequence[Reading]) -> None:
-        zone = self._file.zone
-        lines = [_Line(self._file.day_of(r.time_ms), reading_line(r, zone)) for r in readings]
-        self._text.put(lines)
-        self._database.put(readings)
+    def close(self) -> None:
+        """Make a last attempt to write what waits, and close the text files."""
+        with self._lock:
+            self._timing.end_hold()
+            self._settle(commit=True)
+            self._sync()
+            if lost := self._spool.in_neither:
+                reason = self._text.fault or self._database.fault
+                log.error("readings_lost", count=lost, reason=reason)
+            try:
+                self._file.close()
+            except TextError as error:
+                self._failed(self._text, error)
 
-    def _write_lines(self, lines: Sequence[_Line]) -> int:
-        day = lines[0].day
-        same_file = [line.text for line in takewhile(lambda line: line.day == day, lines)]
-        self._file.append(day, same_file)
-        return len(same_file)
+    # ------------------------------------------------------------------ the thread
 
-    def _write_rows(self, readings: Sequence[Reading]) -> int:
-        self._store.add_readings(readings)
-        return len(readings)
+    def run(self) -> None:
+        """Do what is due without a new reading, until `stop`."""
+        while not self._stopping:
+            with self._lock:
+                due = self._next_due()
+                left_s = None if due is None else due - self._clock.monotonic()
+            self._wake.wait(None if left_s is None else self._clock.wait_s(left_s))
+            self._wake.clear()
+            if not self._stopping:
+                self.tick()
+
+    def stop(self) -> None:
+        """End `run`."""
+        self._stopping = True
+        self._wake.set()
+
+    def tick(self) -> None:
+        """Do what is due now."""
+        with self._lock:
+            now = self._clock.monotonic()
+            if self._is_due(self._commit_at, now):
+                self._settle(commit=True)
+            elif self._is_due(self._timing.hold_until, now) or (
+                self._has_to_retry and self._retry_at <= now
+            ):
+                self._settle(commit=self._database.fault is not None)
+            if self._is_due(self._sync_at, now):
+                self._sync()
+
+    @staticmethod
+    def _is_due(at: float | None, now: float) -> bool:
+        return at is not None and at <= now
+
+    @property
+    def _has_to_retry(self) -> bool:
+        fails = self._text.fault is not None or self._database.fault is not None
+        return fails or self._timing.has_work
+
+    def _next_due(self) -> float | None:
+        dues = [self._commit_at, self._sync_at, self._timing.hold_until]
+        if self._has_to_retry:
+            dues.append(self._retry_at)
+        return min((due for due in dues if due is not None), default=None)
+
+    # ------------------------------------------------------------------ writing
+
+    def _take(self, items: Sequence[Item]) -> None:
+        before = self._next_due()
+        self._spool.add(items)
+        is_due = self._is_due(self._commit_at, self._clock.monotonic())
+        self._settle(commit=is_due or self._spool.without_row >= COMMIT_ROWS)
+        after = self._next_due()
+        if after is not None and (before is None or after < before):
+            self._wake.set()
+
+    def _settle(self, *, commit: bool) -> None:
+        """Write what can be written now; rows only if wanted, as they can wait."""
+        now = self._clock.monotonic()
+        self._retry_at = now + RETRY_S
+        self._timing.end_hold_in_time()
+        if self._timing.has_work:
+            self._mend_times()
+        if self._store.generation != self._generation:
+            self._generation = self._store.generation
+            self._agreed = None  # a new database knows nothing of the text
+        if self._agreed is None and self._timing.hold_until is None:
+            self._reconcile(now)
+        self._write_lines()
+        if commit:
+            self._commit_at = None
+            self._write_rows()
+        self._shorten()
+        self._plan_commit(now)
+
+    def _mend_times(self) -> None:
+        try:
+            self._timing.mend(self._store)
+        except StoreError as error:
+            self._failed(self._database, error)
+
+    def _reconcile(self, now: float) -> None:
+        if now < self._reconcile_at:
+            return
+        self._reconcile_at = now + RETRY_S  # it may have much to look at
+        try:
+            agreed = reconcile(self._store, self._file)
+        except TextError as error:
+            self._failed(self._text, error)
+        except StoreError as error:
+            self._failed(self._database, error)
+        else:
+            self._generation = self._store.generation
+            self._agreed, self._marks = agreed, dict(agreed.marks)
+            self._reconcile_at = now
+            self._spool.agreed()
+            self._only = NOTHING_MORE
+            self._touched()
+
+    def _write_lines(self) -> None:
+        if self._timing.hold_until is not None:
+            return
+        if self._agreed is None and self._database.fault is None:
+            return  # the lines of what the database has come first
+        limit = 1 if self._text.fault else _LINES_AT_ONCE  # first see whether the fault is over
+        try:
+            while items := self._spool.next_lines(limit):
+                self._append(items)
+                limit = _LINES_AT_ONCE
+        except TextError as error:
+            self._failed(self._text, error)
+        else:
+            if self._agreed is not None:
+                self._text.works()
+
+    def _append(self, items: Sequence[Item]) -> None:
+        """Append the lines of the first item and of those behind it that go to the same file."""
+        day = self._day(items[0])
+        same_file = list(takewhile(lambda item: self._day(item) == day, items))
+        lines = [reading_line(item.reading, self._file.zone) for item in same_file]
+        if day not in self._marks:
+            # First the database has to know where the lines begin that it does not have.
+            self._marks = marks.moved(self._marks, day, self._file.size(day))
+            if self._agreed is not None:
+                self._write_rows(even_none=True)
+        begin, end = self._file.append(day, lines)
+        self._text.written += len(lines)
+        self._spool.lines_written(len(lines))
+        was_changed = begin != self._marks[day]  # by somebody else: removed, say
+        self._marks = marks.moved(self._marks, day, end)
+        self._touched()
+        if was_changed:
+            self._write_rows(even_none=True)
+
+    def _write_rows(self, *, even_none: bool = False) -> None:
+        has_text = self._text.fault is None and self._timing.hold_until is None
+        if self._agreed is None and has_text:
+            return  # the rows of what the text has come first
+        items = self._spool.rows()
+        is_needed = items or even_none or self._is_unsaved or self._database.fault
+        if not is_needed:
+            return
+        try:
+            with self._store.transaction() as connection:
+                if items:
+                    readings = [item.reading for item in items]
+                    added = self._table.add(connection, readings)
+                    self._timing.remember(connection, added.first_id, items)
+                    reopen(connection, [reading.time_ms for reading in readings])
+                agreed = self._save(connection)
+        except StoreError as error:
+            self._failed(self._database, error)
+            return
+        self._agreed = agreed
+        self._database.written += len(items)
+        self._spool.rows_written(len(items))
+        self._touched()
+        self._database.works()
+
+    def _save(self, connection: sqlite3.Connection) -> Agreement | None:
+        """Save how far text and database agree, unless they have not been compared yet."""
+        if self._agreed is None:
+            return None
+        until = newest_id(connection) - self._spool.without_line
+        agreed = Agreement(until, marks.latest(self._marks))
+        marks.save(connection, agreed)
+        return agreed
+
+    @property
+    def _is_unsaved(self) -> bool:
+        """Whether the text has lines of rows of which the database does not know that."""
+        return self._agreed is not None and self._agreed.marks != marks.latest(self._marks)
+
+    def _shorten(self) -> None:
+        excess = self._spool.shorten(self._bound)
+        if excess.in_text or excess.in_database:
+            self._agreed = None  # one of them has what the other lacks, and nobody else
+            self._only = self._only.and_more(excess)
+        if excess.lost and self._text.lost(excess.lost) | self._database.lost(excess.lost):
+            log.warning("recording_spool_full", bound=self._bound)
+
+    def _plan_commit(self, now: float) -> None:
+        if not self._spool.without_row:
+            self._commit_at = None
+            return
+        has_lines = self._agreed is not None and not self._spool.without_line
+        if self._database.fault is not None:
+            due = now + RETRY_S
+        else:
+            due = now + (COMMIT_EVERY_S if has_lines else COMMIT_SOON_S)
+        self._commit_at = due if self._commit_at is None else min(due, self._commit_at)
+
+    def _touched(self) -> None:
+        if self._sync_at is None:
+            self._sync_at = self._clock.monotonic() + self._sync_after_s
+
+    def _sync(self) -> None:
+        self._sync_at = None
+        for outlet, sync in ((self._text, self._file.sync), (self._database, self._store.sync)):
+            try:
+                sync()
+            except StoreError as error:
+                outlet.is_sync_failing = True
+                self._failed(outlet, error)
+                self._touched()  # tried again
+            else:
+                outlet.is_sync_failing = False
+
+    def _failed(self, outlet: Outlet, error: StoreError) -> None:
+        other = self._database if outlet is self._text else self._text
+        outlet.failed(str(error), alone=other.fault is None)
+
+    def _day(self, item: Item) -> date:
+        return self._file.day_of(item.reading.time_ms)
 
     def _is_stored(self, reading: Reading) -> bool:
         try:
-            return self._store.has(reading.unit, reading.sensor, reading.time_ms)
+            return self._table.has(reading.unit, reading.sensor, reading.time_ms)
         except StoreError as error:
-            self._database.failed(error)
+            self._failed(self._database, error)
             return False
 
 

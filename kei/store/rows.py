@@ -2,14 +2,17 @@
 
 from typing import TypeAlias
 
-from kei.reading import MAX_PLACES, Reading, Summary, trimmed
+from kei.reading import MAX_PLACES, Completeness, Reading, Summary, trimmed
 from kei.store.numbers import unpack
 
 Stored: TypeAlias = int | str
-# Columns: id, time_ms, unit, sensor, value, places, data_id
+READING_COLUMNS = "r.id, r.time_ms, s.unit, s.sensor, r.value, s.places, r.data_id"
 ReadingRow: TypeAlias = tuple[int, int, str, str, Stored, int, str]
-# Columns: id, start_ms, unit, sensor, average, minimum, maximum, places, count
-SummaryRow: TypeAlias = tuple[int, int, str, str, Stored, Stored, Stored, int, int]
+SUMMARY_COLUMNS = (
+    "m.id, m.start_ms, s.unit, s.sensor, m.average, m.minimum, m.maximum, s.places,"
+    " m.count, m.state"
+)
+SummaryRow: TypeAlias = tuple[int, int, str, str, Stored, Stored, Stored, int, int, str]
 
 
 def reading_of(row: ReadingRow) -> Reading:
@@ -20,7 +23,7 @@ def reading_of(row: ReadingRow) -> Reading:
 
 def summary_of(row: SummaryRow) -> Summary:
     """Return the summary of a row."""
-    _, start_ms, unit, sensor, average, minimum, maximum, places, count = row
+    _, start_ms, unit, sensor, average, minimum, maximum, places, count, state = row
     return Summary(
         start_ms,
         unit,
@@ -29,4 +32,5 @@ def summary_of(row: SummaryRow) -> Summary:
         minimum=unpack(minimum, places),
         maximum=unpack(maximum, places),
         count=count,
+        state=Completeness(state),
     )

@@ -65,7 +65,55 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )
         """,
     ),
+    (
+        # An index on the big table costs more writing than the table itself. In its place: which
+        # ids may have a time within each span of `kei.store.reading_table.SPAN_MS`, some rows
+        # for each commit. Ids within a range may have other times; the reader looks at them.
+        """
+        CREATE TABLE spans (
+            span INTEGER NOT NULL,
+            first_id INTEGER NOT NULL,
+            last_id INTEGER NOT NULL,
+            PRIMARY KEY (span, first_id)
+        ) WITHOUT ROWID
+        """,
+        "INSERT INTO spans SELECT time_ms / 600000, min(id), max(id) FROM readings GROUP BY 1",
+        # The newest reading of the series.
+        "ALTER TABLE series ADD COLUMN last_id INTEGER",
+        "UPDATE series SET last_id = (SELECT max(id) FROM readings WHERE series_id = series.id)",
+        "DROP INDEX readings_series_time",
+        # Lines are appended in the order of ids: one number says which are in the text file.
+        """
+        INSERT INTO state (key, value) SELECT 'summary_lines_until', coalesce(
+            (SELECT min(id) - 1 FROM summaries WHERE written = 0),
+            (SELECT max(id) FROM summaries), 0)
+        """,
+        "DROP INDEX summaries_unwritten",
+        "ALTER TABLE summaries DROP COLUMN written",
+        # How far a window can be relied on: `kei.reading.Completeness`.
+        "ALTER TABLE summaries ADD COLUMN state TEXT NOT NULL DEFAULT 'complete'",
+        # Readings whose time was taken from a clock that nobody had set: those of one row by the
+        # same setting of it. `boot` is the boot in which its monotonic clock means something.
+        """
+        CREATE TABLE unsure (
+            first_id INTEGER PRIMARY KEY,
+            last_id INTEGER NOT NULL,
+            offset_ms INTEGER NOT NULL,
+            boot TEXT NOT NULL
+        )
+        """,
+        # Windows that were done with when a reading came or went: from here, to before there.
+        """
+        CREATE TABLE reopened (
+            from_ms INTEGER NOT NULL,
+            to_ms INTEGER NOT NULL,
+            PRIMARY KEY (from_ms, to_ms)
+        ) WITHOUT ROWID
+        """,
+    ),
 )
+
+VERSION = len(_MIGRATIONS)
 
 
 def migrate(connection: sqlite3.Connection, name: str) -> None:
@@ -80,9 +128,9 @@ def migrate(connection: sqlite3.Connection, name: str) -> None:
         sqlite3.Error: it cannot be read or written.
     """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > len(_MIGRATIONS):
+    if version > VERSION:
         raise StoreError(
-            f"{name}: schema version {version} is newer than this kei knows ({len(_MIGRATIONS)});"
+            f"{name}: schema version {version} is newer than this kei knows ({VERSION});"
             " update kei, or name another file"
         )
     for number, statements in enumerate(_MIGRATIONS[version:], start=version + 1):

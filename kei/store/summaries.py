@@ -1,7 +1,7 @@
 """Summaries: what each series did in each window, into the database and the `sum` files."""
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from itertools import groupby
@@ -12,12 +12,14 @@ from kei.clock import Clock, epoch_ms, local
 from kei.errors import StoreError
 from kei.store.database import Database
 from kei.store.lines import summary_line
+from kei.store.reading_table import ReadingTable
+from kei.store.reopened import DONE_UNTIL_KEY, close_again, reopened
+from kei.store.summary_table import Expected, SummaryTable, recovered
 from kei.store.text import DailyFile
 
 log = structlog.stdlib.get_logger("kei.store")
 
 DAY_S = 86_400
-DONE_UNTIL_KEY = "summary_done_until"  # ms since 1970: every window before it is finished with
 # About a week of the default cycle; the rest of a longer backlog comes with the next run.
 _MAX_WINDOWS_A_RUN = 1000
 _WRITTEN_AT_ONCE = 1000  # lines
@@ -72,17 +74,29 @@ class Summariser:
         summary_file: the `sum` files; nobody else writes to them.
         clock: says which windows are over, and has the zone they are aligned in.
         cycle_s: length of a window in seconds, a divisor of a day.
+        expected: how often there should be a reading of a series.
+        commit: brings everything recorded so far into the database.
 
     Raises:
         ValueError: the cycle does not divide a day.
     """
 
     def __init__(
-        self, database: Database, summary_file: DailyFile, clock: Clock, cycle_s: int
+        self,
+        database: Database,
+        summary_file: DailyFile,
+        clock: Clock,
+        cycle_s: int,
+        *,
+        expected: Expected,
+        commit: Callable[[], None],
     ) -> None:
         if cycle_s <= 0 or DAY_S % cycle_s:
             raise ValueError(f"a summary cycle of {cycle_s} s does not divide a day")
         self._database = database
+        self._readings = ReadingTable(database)
+        self._table = SummaryTable(database, expected)
+        self._commit = commit
         self._file = summary_file
         self._clock = clock
         self._cycle_s = cycle_s
@@ -93,12 +107,15 @@ class Summariser:
     def run(self) -> None:
         """Compute and write what is due. A failing disk is logged once, and made up for later.
 
-        Readings that come in for a window after it was computed do not change it, so leave those
-        of the last moment time to be recorded: run some seconds after the end of a window.
+        Readings that come in for a window after it was computed change what the database says of
+        it, not its line. So leave those of the last moment time to be recorded: run some seconds
+        after the end of a window.
         """
         try:
+            self._commit()
             self._compute()
             self._write()
+            self._compute_again()
         except StoreError as error:
             self._failed(error)
         else:
@@ -112,20 +129,39 @@ class Summariser:
         # windows that it had already filled are recognised by what is in the database.
         done_ms = min(int(stored or 0), current_ms)
         for _ in range(_MAX_WINDOWS_A_RUN):
-            reading_ms = self._database.next_reading_ms(done_ms)
+            reading_ms = self._readings.next_ms(done_ms)
             if reading_ms is None or reading_ms >= current_ms:
                 done_ms = current_ms  # those without readings are finished with, too
                 break
             start_ms, end_ms = self._window(reading_ms)
-            if not self._database.has_summaries(start_ms):
-                self._database.add_summaries(self._database.summarise(start_ms, end_ms))
+            if not self._table.is_known(start_ms):
+                summaries = self._table.compute(start_ms, end_ms)
+                self._table.add(summaries, (DONE_UNTIL_KEY, str(end_ms)))
+                stored = str(end_ms)
             done_ms = end_ms
         if stored != str(done_ms):
             self._database.set_state(DONE_UNTIL_KEY, str(done_ms))
 
+    def _compute_again(self) -> None:
+        """Put those windows right to which readings were added, or that lost some."""
+        for again in reopened(self._database):
+            start_ms, end_ms = self._window(again.from_ms)
+            done_ms = int(self._database.get_state(DONE_UNTIL_KEY) or 0)
+            while start_ms < min(again.to_ms, done_ms):
+                summaries = [recovered(each) for each in self._table.compute(start_ms, end_ms)]
+                if summaries or self._table.is_known(start_ms):
+                    self._table.replace(start_ms, summaries)
+                next_ms = self._readings.next_ms(end_ms)
+                known_ms = self._table.next_ms(end_ms)
+                following = [each for each in (next_ms, known_ms) if each is not None]
+                if not following:
+                    break
+                start_ms, end_ms = self._window(min(following))
+            close_again(self._database, again)
+
     def _write(self) -> None:
         in_doubt, self._in_doubt = self._in_doubt, True
-        while waiting := self._database.unwritten(_WRITTEN_AT_ONCE):
+        while waiting := self._table.without_line(_WRITTEN_AT_ONCE):
             for day, group in groupby(waiting, lambda entry: self._file.day_of(entry[1].start_ms)):
                 entries = list(group)
                 lines = [summary_line(summary, self._file.zone) for _, summary in entries]
@@ -133,7 +169,7 @@ class Summariser:
                 self._file.append(day, lines[there:])
                 # The lines have to last before the database says so: think of a power cut.
                 self._file.sync()
-                self._database.mark_written([id_ for id_, _ in entries])
+                self._table.lines_written(entries[-1][0])
         self._in_doubt = False
 
     def _already_there(self, day: date, lines: Sequence[str]) -> int:

@@ -1,16 +1,17 @@
 """Daily text files: lines are appended to the file of their own date, complete or not at all."""
 
+import contextlib
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
-from datetime import date, tzinfo
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, tzinfo
 from pathlib import Path
 
 import structlog
 
 from kei.clock import local
-from kei.errors import StoreError
+from kei.errors import TextError
 from kei.store.lines import reading_file_name
 
 log = structlog.stdlib.get_logger("kei.store")
@@ -18,6 +19,7 @@ log = structlog.stdlib.get_logger("kei.store")
 _MODE = 0o644
 _MAX_OPEN = 2  # today, and the day that late lines belong to
 _CHUNK_BYTES = 4096  # a line is far shorter, so one step back nearly always finds its start
+_DATE_DIGITS = 8
 _MAX_LOGGED_CHARS = 500  # of a torn tail; a line has less than 100
 
 
@@ -60,25 +62,76 @@ class DailyFile:
         """Return where the lines of a date are."""
         return self._directory / (self._prefix + reading_file_name(self._fname_base, day))
 
-    def append(self, day: date, lines: Sequence[str]) -> None:
+    def append(self, day: date, lines: Sequence[str]) -> tuple[int, int]:
         """Append lines to the file of a date in one write: all of them, or none.
 
         Args:
             day: the lines' own date.
-            lines: without LF.
+            lines: without LF; at least one.
+
+        Returns:
+            where in the file the lines begin and end, bytes.
 
         Raises:
-            StoreError: the disk did not take them; the file is as it was before.
+            TextError: the disk did not take them; the file is as it was before.
         """
-        if not lines:
-            return
         data = "".join(f"{line}\n" for line in lines).encode()
-        with self._lock:
+        with self._lock, self._errors(day):
+            return self._write(day, data)
+
+    def days(self) -> list[date]:
+        """Return the dates of which there are files, in order.
+
+        Raises:
+            TextError: the folder cannot be read.
+        """
+        with self._errors(None):
             try:
-                self._write(day, data)
-            except OSError as error:
-                self._forget(day)
-                raise self._store_error(day, error) from error
+                names = [path.name for path in self._directory.iterdir()]
+            except FileNotFoundError:  # made when the first line is written
+                return []
+        return sorted(day for name in names if (day := self._day_in(name)) is not None)
+
+    def size(self, day: date) -> int:
+        """Return how many bytes of complete lines the file of a date has, 0 if there is none.
+
+        Raises:
+            TextError: the file cannot be read.
+        """
+        with self._lock, self._errors(day):
+            if not self.path(day).exists():
+                return 0
+            return os.fstat(self._opened(day)).st_size
+
+    def lines_from(self, day: date, begin: int, max_bytes: int) -> tuple[list[str], int]:
+        """Return complete lines of the file of a date, without LF.
+
+        Args:
+            day: which file; there has to be one.
+            begin: where in it, at the start of a line.
+            max_bytes: how much to read at most; more than any line has.
+
+        Returns:
+            the lines, and where those that follow begin.
+
+        Raises:
+            TextError: the file cannot be read.
+        """
+        with self._lock, self._errors(day):
+            data = os.pread(self._opened(day), max_bytes, begin)
+        end = data.rfind(b"\n") + 1
+        return data[:end].decode(errors="replace").split("\n")[:-1], begin + end
+
+    def peek(self, day: date, begin: int) -> list[str]:
+        """Return all complete lines from a place on; for whoever must not write to the file.
+
+        Raises:
+            TextError: the file cannot be read.
+        """
+        with self._errors(day), self.path(day).open("rb") as file:
+            file.seek(begin)
+            data = file.read()
+        return data[: data.rfind(b"\n") + 1].decode(errors="replace").split("\n")[:-1]
 
     def tail(self, day: date, max_bytes: int) -> list[str]:
         """Return the complete lines within the last bytes of the file of a date, without LF.
@@ -88,16 +141,12 @@ class DailyFile:
             max_bytes: how far back to look.
 
         Raises:
-            StoreError: the file cannot be read.
+            TextError: the file cannot be read.
         """
-        with self._lock:
-            try:
-                fd = self._opened(day)
-                begin = max(0, os.fstat(fd).st_size - max_bytes)
-                data = os.pread(fd, max_bytes, begin)
-            except OSError as error:
-                self._forget(day)
-                raise self._store_error(day, error) from error
+        with self._lock, self._errors(day):
+            fd = self._opened(day)
+            begin = max(0, os.fstat(fd).st_size - max_bytes)
+            data = os.pread(fd, max_bytes, begin)
         lines = data.decode(errors="replace").split("\n")[:-1]
         return lines[1:] if begin else lines
 
@@ -105,7 +154,7 @@ class DailyFile:
         """Return when everything appended so far is on the disk.
 
         Raises:
-            StoreError: it could not be brought there.
+            TextError: it could not be brought there.
         """
         with self._lock:
             self._sync_all()
@@ -114,7 +163,7 @@ class DailyFile:
         """Bring everything to the disk and close the files; the next `append` opens them anew.
 
         Raises:
-            StoreError: it could not be brought there; the files are closed all the same.
+            TextError: it could not be brought there; the files are closed all the same.
         """
         with self._lock:
             try:
@@ -136,7 +185,7 @@ class DailyFile:
         self._open.move_to_end(day)
         return fd
 
-    def _write(self, day: date, data: bytes) -> None:
+    def _write(self, day: date, data: bytes) -> tuple[int, int]:
         fd = self._opened(day)
         size = os.fstat(fd).st_size
         self._dirty.add(day)
@@ -144,14 +193,12 @@ class DailyFile:
         if written < len(data):
             os.ftruncate(fd, size)
             raise OSError(f"only {written} of {len(data)} bytes fitted: disk full")
+        return size, size + written
 
     def _sync_all(self) -> None:
         for day in sorted(self._dirty):
-            try:
+            with self._errors(day):
                 os.fdatasync(self._opened(day))
-            except OSError as error:
-                self._forget(day)
-                raise self._store_error(day, error) from error
             self._dirty.discard(day)
 
     def _forget(self, day: date) -> None:
@@ -159,8 +206,26 @@ class DailyFile:
         if fd is not None:
             os.close(fd)
 
-    def _store_error(self, day: date, error: OSError) -> StoreError:
-        return StoreError(f"{self.path(day)}: {error.strerror or error}")
+    def _day_in(self, name: str) -> date | None:
+        digits = name.removeprefix(self._prefix)[:_DATE_DIGITS]
+        if not (digits.isascii() and digits.isdigit()):
+            return None
+        try:
+            day = datetime.strptime(digits, "%Y%m%d").replace(tzinfo=self._zone).date()
+        except ValueError:
+            return None
+        return day if self.path(day).name == name else None
+
+    @contextlib.contextmanager
+    def _errors(self, day: date | None) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            path = self._directory
+            if day is not None:
+                path = self.path(day)
+                self._forget(day)
+            raise TextError(f"{path}: {error.strerror or error}") from error
 
 
 def _open_repaired(path: Path) -> int:

@@ -97,6 +97,16 @@ class Guard:
         evidence = Evidence(synchronised, self._hardware, self._clock.now_ms(), self._newest_ms)
         return ClockStatus(synchronised, likely_wrong(evidence), offset_ms)
 
+    @property
+    def synchronised(self) -> bool:
+        """As the status has it."""
+        return self.status.synchronised
+
+    @property
+    def likely_wrong(self) -> bool:
+        """As the status has it."""
+        return self.status.likely_wrong
+
     def run(self) -> None:
         """Look at the clocks until stopped."""
         while not self._stopping.is_set():

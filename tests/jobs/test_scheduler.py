@@ -41,7 +41,7 @@ class Bench:
         def body() -> None:
             self.runs[name] += 1
 
-        planned = Planned(name, name, "", Upkeep.SYNC, Lane.REQUESTS, trigger)
+        planned = Planned(name, name, "", Upkeep.PRUNE, Lane.REQUESTS, trigger)
         self.scheduler.add(planned, body)
 
     def wait_for_another_run(self, name: str, deadline_s: float = 3.0) -> None:

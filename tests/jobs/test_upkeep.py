@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 from fakes import FakeClock
+from stored import add_readings
 
-from kei.jobs.upkeep import Pruner
+from kei.jobs.upkeep import CautiousNow, Kept, Pruner
 from kei.reading import Reading
 from kei.store.database import Database
+from kei.store.reading_table import ReadingTable
 
 DAY_MS = 86_400_000
 RETENTION_S = 400 * 86_400.0
@@ -20,22 +22,25 @@ DAYS = 500  # of readings, one a day
 class Bench:
     """A database with readings of many days."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, days: int = DAYS) -> None:
         self.clock = FakeClock(NOW_MS)
         self.database = database
-        self.trusted = False
-        self.pruner = Pruner(database, RETENTION_S, self.clock, lambda: self.trusted)
-        self.record(*range(DAYS, 0, -1))
+        self.synchronised = False
+        self.table = ReadingTable(database)
+        present = CautiousNow(self.clock, self, self.table, RETENTION_S)
+        self.pruner = Pruner([Kept("readings", self.table, RETENTION_S)], present, self.clock)
+        self.record(*range(days, 0, -1))
 
     def record(self, *days_ago: int) -> None:
         now_ms = self.clock.now_ms()
-        self.database.add_readings(
-            [Reading(now_ms - day * DAY_MS, "BR", "E7", Decimal(1), "x") for day in days_ago]
+        add_readings(
+            self.database,
+            [Reading(now_ms - day * DAY_MS, "BR", "E7", Decimal(1), "x") for day in days_ago],
         )
 
     @property
     def oldest_days(self) -> float:
-        oldest_ms = self.database.next_reading_ms(0)
+        oldest_ms = self.table.next_ms(0)
         assert oldest_ms is not None
         return (NOW_MS - oldest_ms) / DAY_MS
 
@@ -48,7 +53,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 def test_by_a_synchronised_clock_everything_too_old_goes_at_once(bench: Bench) -> None:
-    bench.trusted = True
+    bench.synchronised = True
     bench.pruner.run()
     assert bench.oldest_days == 400
 
@@ -93,7 +98,7 @@ def test_readings_of_a_clock_that_was_behind_do_not_stop_the_others_from_going(
 
 def test_what_is_younger_than_the_retention_stays_by_any_clock(bench: Bench) -> None:
     for trusted in (True, False):
-        bench.trusted = trusted
+        bench.synchronised = trusted
         for _ in range(100):
             bench.pruner.run()
         assert bench.oldest_days == 400
@@ -101,5 +106,7 @@ def test_what_is_younger_than_the_retention_stays_by_any_clock(bench: Bench) -> 
 
 def test_an_empty_database_has_nothing_to_lose(tmp_path: Path) -> None:
     database = Database.open(tmp_path / "empty.db", FakeClock())
-    Pruner(database, RETENTION_S, FakeClock(), lambda: False).run()
+    bench = Bench(database, days=0)
+    bench.pruner.run()
+    assert bench.table.next_ms(0) is None
     database.close()

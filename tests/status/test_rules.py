@@ -9,7 +9,7 @@ from kei.snapshot import UploadState
 from kei.status.facts import Facts, Upload
 from kei.status.rules import Rule, judge, span
 from kei.store.reading_back import Waiting
-from kei.store.recorder import RecorderStatus
+from kei.store.spool import RecorderStatus
 
 
 def broken(facts: Facts) -> set[Rule]:

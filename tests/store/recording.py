@@ -4,6 +4,7 @@
 `recording.py FOLDER limited` records while files may not grow beyond a limit, and then without it.
 """
 
+import contextlib
 import json
 import resource
 import sys
@@ -13,11 +14,12 @@ from itertools import count
 from pathlib import Path
 
 from fakes import TOKYO, FakeClock
+from stored import daily, recorder_of
 
+from kei.errors import StoreError
 from kei.reading import Reading
 from kei.store.database import Database
 from kei.store.recorder import Recorder
-from kei.store.text import DailyFile
 
 BEGIN_MS = 1_790_000_000_000
 LIMIT_BYTES = 100_000
@@ -40,6 +42,8 @@ def limited(recorder: Recorder) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT_BYTES, hard))
     for number in range(READINGS):
         recorder.record([reading(number)])
+    with contextlib.suppress(StoreError):
+        recorder.commit()
     full = asdict(recorder.status())
     resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
     recorder.sync()
@@ -49,7 +53,7 @@ def limited(recorder: Recorder) -> None:
 def main() -> None:
     folder = Path(sys.argv[1])
     database = Database.open(folder / "kei.db", FakeClock(zone=TOKYO))
-    recorder = Recorder(database, DailyFile(folder, "home", "", TOKYO))
+    recorder = recorder_of(database, daily(folder))
     {"endless": endless, "limited": limited}[sys.argv[2]](recorder)
     recorder.close()
     database.close()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from fakes import TOKYO, FakeClock
+from stored import add_readings
 from structlog.testing import capture_logs
 
 from kei.clock import epoch_ms
@@ -31,7 +32,7 @@ def path(tmp_path: Path, clock: FakeClock) -> Path:
     """A database that holds something and was closed properly."""
     path = tmp_path / "kei.db"
     database = Database.open(path, clock)
-    database.add_readings(READINGS)
+    add_readings(database, READINGS)
     database.close()
     return path
 
@@ -52,7 +53,7 @@ def test_a_file_that_is_no_database_is_set_aside_under_the_time(
     overwrite(path, 0)
     damaged = path.read_bytes()
     database = Database.open(path, clock)
-    database.add_readings(READINGS[:1])
+    add_readings(database, READINGS[:1])
     assert count(database) == 1
     database.close()
     assert path.with_name(ASIDE).read_bytes() == damaged
@@ -111,8 +112,8 @@ def test_damage_that_shows_later_costs_one_call(path: Path, clock: FakeClock) ->
     for page in range(1, path.stat().st_size // 4096):
         overwrite(path, page * 4096)
     with pytest.raises(StoreError, match=r"kei\.db: database disk image is malformed"):
-        database.add_readings(READINGS[:2])
-    database.add_readings(READINGS[:2])
+        add_readings(database, READINGS[:2])
+    add_readings(database, READINGS[:2])
     assert count(database) == 2
     database.close()
     assert path.with_name(ASIDE).exists()

@@ -11,11 +11,15 @@ import pytest
 from fakes import FakeClock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from stored import add_readings, add_summaries
 
 from kei.errors import StoreError
 from kei.reading import Reading, Summary, plain
+from kei.store import schema
 from kei.store.database import Database
 from kei.store.queue import Kind, UploadQueue
+from kei.store.reading_table import ReadingTable
+from kei.store.summary_table import SummaryTable
 
 T0 = 1_790_000_000_000
 
@@ -36,26 +40,26 @@ def test_readings_come_back_in_order_and_exactly(database: Database) -> None:
         reading("-3.25", sensor="T1", unit="A1"),
         reading("12345678901234567890.1234", at=T0 - 5),
     ]
-    database.add_readings(readings)
+    add_readings(database, readings)
     assert [repr(item) for item in all_readings(database)] == [repr(item) for item in readings]
 
 
 def test_readings_are_there_after_closing(tmp_path: Path, clock: FakeClock) -> None:
     first = Database.open(tmp_path / "kei.db", clock)
-    first.add_readings([reading(1)])
+    add_readings(first, [reading(1)])
     first.close()
     second = Database.open(tmp_path / "kei.db", clock)
-    second.add_readings([reading(2)])
+    add_readings(second, [reading(2)])
     assert all_readings(second) == [reading(1), reading(2)]
     second.close()
 
 
 def test_has_knows_series_and_time(database: Database) -> None:
-    database.add_readings([reading(1), reading("1.5", sensor="T1", at=T0 + 1)])
-    assert database.has("BR", "E7", T0)
-    assert database.has("BR", "T1", T0 + 1)
-    assert not database.has("BR", "E7", T0 + 1)
-    assert not database.has("BR", "E8R", T0)
+    add_readings(database, [reading(1), reading("1.5", sensor="T1", at=T0 + 1)])
+    assert ReadingTable(database).has("BR", "E7", T0)
+    assert ReadingTable(database).has("BR", "T1", T0 + 1)
+    assert not ReadingTable(database).has("BR", "E7", T0 + 1)
+    assert not ReadingTable(database).has("BR", "E8R", T0)
 
 
 def test_state_is_none_until_it_is_set(database: Database) -> None:
@@ -69,32 +73,32 @@ def test_state_is_replaced(database: Database) -> None:
 
 
 def test_a_window_takes_its_start_and_leaves_its_end(database: Database) -> None:
-    database.add_readings([reading(v, at=T0 + at) for v, at in [(9, -1), (1, 0), (2, 9), (7, 10)]])
-    [summary] = database.summarise(T0, T0 + 10)
+    add_readings(database, [reading(v, at=T0 + at) for v, at in [(9, -1), (1, 0), (2, 9), (7, 10)]])
+    [summary] = SummaryTable(database).compute(T0, T0 + 10)
     assert summary == Summary(T0, "BR", "E7", Decimal("1.5"), Decimal(1), Decimal(2), 2)
 
 
 def test_series_are_summed_up_separately_in_the_order_they_began(database: Database) -> None:
-    database.add_readings([reading(1, sensor="Z"), reading(2, sensor="A"), reading(3, sensor="Z")])
-    found = database.summarise(T0, T0 + 1)
+    add_readings(database, [reading(1, sensor="Z"), reading(2, sensor="A"), reading(3, sensor="Z")])
+    found = SummaryTable(database).compute(T0, T0 + 1)
     assert [(s.sensor, s.average) for s in found] == [("Z", Decimal(2)), ("A", Decimal(2))]
 
 
 def test_minimum_and_maximum_have_the_decimals_of_the_series(database: Database) -> None:
-    database.add_readings([reading("12.0"), reading("13.5")])
-    [summary] = database.summarise(T0, T0 + 1)
+    add_readings(database, [reading("12.0"), reading("13.5")])
+    [summary] = SummaryTable(database).compute(T0, T0 + 1)
     assert (plain(summary.minimum), plain(summary.maximum)) == ("12.0", "13.5")
 
 
 def test_a_series_that_changes_its_decimals_stays_one_summary(database: Database) -> None:
-    database.add_readings([reading("12"), reading("13.5")])
-    [summary] = database.summarise(T0, T0 + 1)
+    add_readings(database, [reading("12"), reading("13.5")])
+    [summary] = SummaryTable(database).compute(T0, T0 + 1)
     assert (str(summary.average), str(summary.minimum), summary.count) == ("12.75", "12.0", 2)
 
 
 def test_an_empty_window_has_no_summaries(database: Database) -> None:
-    database.add_readings([reading(1)])
-    assert database.summarise(T0 + 1, T0 + 2) == []
+    add_readings(database, [reading(1)])
+    assert SummaryTable(database).compute(T0 + 1, T0 + 2) == []
 
 
 @pytest.mark.parametrize(
@@ -112,8 +116,8 @@ def test_an_empty_window_has_no_summaries(database: Database) -> None:
 def test_averages_are_exact_and_rounded_half_to_even(
     values: list[str], average: str, database: Database
 ) -> None:
-    database.add_readings([reading(value) for value in values])
-    [summary] = database.summarise(T0, T0 + 1)
+    add_readings(database, [reading(value) for value in values])
+    [summary] = SummaryTable(database).compute(T0, T0 + 1)
     assert plain(summary.average) == average
 
 
@@ -125,11 +129,11 @@ def test_summaries_agree_with_exact_fractions(
     values: list[int], data: st.DataObject, database: Database
 ) -> None:
     at = T0 + data.draw(st.integers(0, 10**9)) * 1000
-    while database.has("A", "S", at):
+    while ReadingTable(database).has("A", "S", at):
         at += 1
     numbers = [Decimal(f"{value}E-4") for value in values]
-    database.add_readings([Reading(at, "A", "S", number, "0") for number in numbers])
-    [summary] = database.summarise(at, at + 1)
+    add_readings(database, [Reading(at, "A", "S", number, "0") for number in numbers])
+    [summary] = SummaryTable(database).compute(at, at + 1)
     exact = sum(map(Fraction, numbers)) / len(numbers)
     assert Fraction(summary.average) == Fraction(round(exact * 10_000), 10_000)
     assert (summary.minimum, summary.maximum) == (min(numbers), max(numbers))
@@ -138,8 +142,8 @@ def test_summaries_agree_with_exact_fractions(
 def test_a_failed_call_leaves_nothing_and_later_ones_work(database: Database) -> None:
     unstorable = Reading(2**70, "BR", "NEW", Decimal(2), "x")
     with pytest.raises(OverflowError):
-        database.add_readings([reading(1, sensor="NEW"), unstorable])
-    database.add_readings([reading(3, sensor="NEW")])
+        add_readings(database, [reading(1, sensor="NEW"), unstorable])
+    add_readings(database, [reading(3, sensor="NEW")])
     assert all_readings(database) == [reading(3, sensor="NEW")]
 
 
@@ -148,59 +152,90 @@ def test_unwritten_summaries_are_told_until_they_are_marked(database: Database) 
         Summary(T0 + n, "BR", "E0", Decimal("1.25"), Decimal("1.0"), Decimal("1.5"), 2)
         for n in range(3)
     ]
-    database.add_summaries(summaries)
-    waiting = database.unwritten(10)
+    add_summaries(database, summaries)
+    waiting = SummaryTable(database).without_line(10)
     assert [summary for _, summary in waiting] == summaries
     assert [str(summary.minimum) for _, summary in waiting] == ["1.0"] * 3
 
-    database.mark_written([id_ for id_, _ in waiting[:2]])
-    assert [summary for _, summary in database.unwritten(10)] == summaries[2:]
+    SummaryTable(database).lines_written(waiting[1][0])
+    assert [summary for _, summary in SummaryTable(database).without_line(10)] == summaries[2:]
 
 
 def test_a_window_knows_whether_it_was_computed(database: Database) -> None:
-    database.add_summaries([Summary(T0, "BR", "E7", Decimal(1), Decimal(1), Decimal(1), 1)])
-    assert database.has_summaries(T0)
-    assert not database.has_summaries(T0 + 1)
+    add_summaries(database, [Summary(T0, "BR", "E7", Decimal(1), Decimal(1), Decimal(1), 1)])
+    assert SummaryTable(database).is_known(T0)
+    assert not SummaryTable(database).is_known(T0 + 1)
 
 
 def test_the_next_reading_is_the_earliest_of_all_series(database: Database) -> None:
-    database.add_readings([reading(1, at=T0 + 5), reading(1, at=T0 + 3, sensor="E0")])
-    assert database.next_reading_ms(0) == T0 + 3
-    assert database.next_reading_ms(T0 + 4) == T0 + 5
-    assert database.next_reading_ms(T0 + 6) is None
+    add_readings(database, [reading(1, at=T0 + 5), reading(1, at=T0 + 3, sensor="E0")])
+    assert ReadingTable(database).next_ms(0) == T0 + 3
+    assert ReadingTable(database).next_ms(T0 + 4) == T0 + 5
+    assert ReadingTable(database).next_ms(T0 + 6) is None
 
 
 def test_pruning_goes_in_steps_and_keeps_what_is_younger(database: Database) -> None:
-    database.add_readings([reading(n, at=T0 + n, sensor=f"S{n % 3}") for n in range(10)])
-    assert [database.prune(T0 + 7, 4) for _ in range(3)] == [4, 3, 0]
-    assert [item.time_ms for item in all_readings(database)] == [T0 + 7, T0 + 8, T0 + 9]
+    ten_minutes = 600_000
+    add_readings(
+        database, [reading(n, at=n // 2 * ten_minutes, sensor=f"S{n % 3}") for n in range(10)]
+    )
+    before_ms = 3 * ten_minutes + 1
+    assert [ReadingTable(database).prune(before_ms, 4) for _ in range(3)] == [4, 2, 0]
+    assert [item.value for item in all_readings(database)] == [6, 7, 8, 9]
+    assert ReadingTable(database).next_ms(0) == 3 * ten_minutes
 
 
 def test_ids_never_come_again_after_pruning(database: Database) -> None:
     queue = UploadQueue(database)
-    database.add_readings([reading(n, at=n) for n in range(5)])
+    add_readings(database, [reading(n, at=n) for n in range(5)])
     queue.register("server", Kind.READINGS, None)
-    database.prune(T0, 100)
-    database.add_readings([reading(7)])
+    while ReadingTable(database).prune(T0, 100):
+        pass
+    add_readings(database, [reading(7)])
     assert [row.item for row in queue.pending("server", Kind.READINGS, 10)] == [reading(7)]
+
+
+def test_a_database_of_the_first_version_is_brought_up_to_date(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    path = tmp_path / "kei.db"
+    first = sqlite3.connect(path, isolation_level=None)
+    for statement in schema._MIGRATIONS[0]:
+        first.execute(statement)
+    first.execute("PRAGMA user_version = 1")
+    first.execute("INSERT INTO series (unit, sensor, places) VALUES ('BR', 'E7', 0)")
+    rows = [(T0 + minute * 60_000, minute * 10_000) for minute in range(30)]
+    first.executemany("INSERT INTO readings VALUES (NULL, 1, ?, ?, 'x')", rows)
+    first.executemany(
+        "INSERT INTO summaries VALUES (NULL, 1, ?, 1, 1, 1, 9, ?)", [(T0, 1), (T0 + 600_000, 0)]
+    )
+    first.close()
+
+    database = Database.open(path, clock)
+    assert ReadingTable(database).has("BR", "E7", T0 + 60_000)
+    assert ReadingTable(database).next_ms(T0 + 1) == T0 + 60_000
+    (summary,) = SummaryTable(database).compute(T0, T0 + 1_800_000)
+    assert summary.count == 30
+    assert [item.start_ms for _, item in SummaryTable(database).without_line(9)] == [T0 + 600_000]
+    database.close()
 
 
 def test_threads_may_write_at_the_same_time(database: Database) -> None:
     def write(sensor: str) -> None:
         for n in range(50):
-            database.add_readings([reading(n, at=T0 + n, sensor=sensor)])
+            add_readings(database, [reading(n, at=T0 + n, sensor=sensor)])
 
     threads = [threading.Thread(target=write, args=(f"S{n}",)) for n in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert [summary.count for summary in database.summarise(T0, T0 + 50)] == [50] * 4
+    assert [summary.count for summary in SummaryTable(database).compute(T0, T0 + 50)] == [50] * 4
 
 
 def test_another_process_may_read_what_was_just_written(database: Database, tmp_path: Path) -> None:
     reader = sqlite3.connect(f"file:{tmp_path / 'kei.db'}?mode=ro", uri=True)
-    database.add_readings([reading(1)])
+    add_readings(database, [reading(1)])
     assert reader.execute("SELECT count(*) FROM readings").fetchone() == (1,)
     reader.close()
 
@@ -208,19 +243,19 @@ def test_another_process_may_read_what_was_just_written(database: Database, tmp_
 def test_a_reader_in_the_middle_holds_up_neither_writing_nor_syncing(
     database: Database, tmp_path: Path
 ) -> None:
-    database.add_readings([reading(1)])
+    add_readings(database, [reading(1)])
     reader = sqlite3.connect(f"file:{tmp_path / 'kei.db'}?mode=ro", uri=True, isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM readings").fetchone()
-    database.add_readings([reading(2)])
+    add_readings(database, [reading(2)])
     database.sync()
     reader.close()
     assert len(all_readings(database)) == 2
 
 
-def test_syncing_moves_the_log_into_the_file(database: Database, tmp_path: Path) -> None:
-    database.add_readings([reading(1)])
-    database.sync()
+def test_closing_moves_the_log_into_the_file(database: Database, tmp_path: Path) -> None:
+    add_readings(database, [reading(1)])
+    database.close()
     alone = sqlite3.connect(f"file:{tmp_path / 'kei.db'}?mode=ro&immutable=1", uri=True)
     assert alone.execute("SELECT count(*) FROM readings").fetchone() == (1,)
     alone.close()
@@ -240,7 +275,7 @@ def test_closing_twice_is_no_error(database: Database) -> None:
 def test_a_closed_database_says_so(database: Database) -> None:
     database.close()
     with pytest.raises(StoreError, match=r"kei\.db: is closed"):
-        database.add_readings([reading(1)])
+        add_readings(database, [reading(1)])
 
 
 def test_a_path_that_cannot_be_opened_is_named(tmp_path: Path, clock: FakeClock) -> None:
@@ -273,7 +308,7 @@ def test_a_file_locked_by_another_process_is_a_store_error(
     with database.access() as connection:
         connection.execute("PRAGMA busy_timeout = 10")
     with pytest.raises(StoreError, match=r"kei\.db: database is locked"):
-        database.add_readings([reading(1)])
+        add_readings(database, [reading(1)])
     other.execute("ROLLBACK")
     other.close()
-    database.add_readings([reading(1)])
+    add_readings(database, [reading(1)])

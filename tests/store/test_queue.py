@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from fakes import FakeClock
+from stored import add_readings, add_summaries
 
 from kei.reading import Reading, Summary
 from kei.store.database import Database
@@ -32,43 +33,43 @@ def times(rows: list[Row]) -> list[int]:
 
 
 def test_without_since_only_what_comes_later_is_due(queue: UploadQueue, database: Database) -> None:
-    database.add_readings(readings(1, 2))
+    add_readings(database, readings(1, 2))
     queue.register("server", Kind.READINGS, None)
-    database.add_readings(readings(3, 4))
+    add_readings(database, readings(3, 4))
     assert times(queue.pending("server", Kind.READINGS, 10)) == [3, 4]
 
 
 def test_since_brings_what_was_recorded_from_then_on(
     queue: UploadQueue, database: Database
 ) -> None:
-    database.add_readings(readings(1, 5, 4, 6))
+    add_readings(database, readings(1, 5, 4, 6))
     queue.register("server", Kind.READINGS, T0 + 4)
     assert times(queue.pending("server", Kind.READINGS, 10)) == [5, 4, 6]
 
 
 def test_since_the_future_is_from_now_on(queue: UploadQueue, database: Database) -> None:
-    database.add_readings(readings(1, 2))
+    add_readings(database, readings(1, 2))
     queue.register("server", Kind.READINGS, T0 + 100)
-    database.add_readings(readings(3))
+    add_readings(database, readings(3))
     assert times(queue.pending("server", Kind.READINGS, 10)) == [3]
 
 
 def test_registering_again_changes_nothing(queue: UploadQueue, database: Database) -> None:
     queue.register("server", Kind.READINGS, None)
-    database.add_readings(readings(1, 2))
+    add_readings(database, readings(1, 2))
     queue.register("server", Kind.READINGS, None)
     assert queue.backlog("server", Kind.READINGS) == 2
 
 
 def test_pending_keeps_to_its_limit(queue: UploadQueue, database: Database) -> None:
     queue.register("server", Kind.READINGS, None)
-    database.add_readings(readings(*range(10)))
+    add_readings(database, readings(*range(10)))
     assert times(queue.pending("server", Kind.READINGS, 3)) == [0, 1, 2]
 
 
 def test_what_is_delivered_is_not_pending_any_more(queue: UploadQueue, database: Database) -> None:
     queue.register("server", Kind.READINGS, None)
-    database.add_readings(readings(1, 2, 3))
+    add_readings(database, readings(1, 2, 3))
     queue.advance("server", Kind.READINGS, queue.pending("server", Kind.READINGS, 2)[-1].id)
     assert times(queue.pending("server", Kind.READINGS, 10)) == [3]
     assert queue.backlog("server", Kind.READINGS) == 1
@@ -76,7 +77,7 @@ def test_what_is_delivered_is_not_pending_any_more(queue: UploadQueue, database:
 
 def test_a_cursor_never_goes_back(queue: UploadQueue, database: Database) -> None:
     queue.register("server", Kind.READINGS, None)
-    database.add_readings(readings(1, 2, 3))
+    add_readings(database, readings(1, 2, 3))
     queue.advance("server", Kind.READINGS, 2)
     queue.advance("server", Kind.READINGS, 1)
     assert queue.backlog("server", Kind.READINGS) == 1
@@ -84,16 +85,16 @@ def test_a_cursor_never_goes_back(queue: UploadQueue, database: Database) -> Non
 
 def test_a_cursor_never_runs_ahead_of_the_rows(queue: UploadQueue, database: Database) -> None:
     queue.register("server", Kind.READINGS, None)
-    database.add_readings(readings(1))
+    add_readings(database, readings(1))
     queue.advance("server", Kind.READINGS, 5000)
-    database.add_readings(readings(2))
+    add_readings(database, readings(2))
     assert times(queue.pending("server", Kind.READINGS, 10)) == [2]
 
 
 def test_targets_do_not_disturb_each_other(queue: UploadQueue, database: Database) -> None:
     queue.register("a", Kind.READINGS, None)
     queue.register("b", Kind.READINGS, None)
-    database.add_readings(readings(1, 2))
+    add_readings(database, readings(1, 2))
     queue.advance("a", Kind.READINGS, 2)
     assert (queue.backlog("a", Kind.READINGS), queue.backlog("b", Kind.READINGS)) == (0, 2)
 
@@ -101,8 +102,8 @@ def test_targets_do_not_disturb_each_other(queue: UploadQueue, database: Databas
 def test_summaries_have_a_cursor_of_their_own(queue: UploadQueue, database: Database) -> None:
     queue.register("server", Kind.READINGS, None)
     queue.register("server", Kind.SUMMARIES, None)
-    database.add_readings(readings(1))
-    database.add_summaries(summaries(0, 10))
+    add_readings(database, readings(1))
+    add_summaries(database, summaries(0, 10))
     queue.advance("server", Kind.READINGS, 1)
     rows = queue.pending("server", Kind.SUMMARIES, 10)
     assert [repr(row.item) for row in rows] == [repr(item) for item in summaries(0, 10)]
@@ -110,7 +111,7 @@ def test_summaries_have_a_cursor_of_their_own(queue: UploadQueue, database: Data
 
 
 def test_summaries_since_a_time(queue: UploadQueue, database: Database) -> None:
-    database.add_summaries(summaries(0, 10, 20))
+    add_summaries(database, summaries(0, 10, 20))
     queue.register("server", Kind.SUMMARIES, T0 + 5)
     assert queue.backlog("server", Kind.SUMMARIES) == 2
 
@@ -119,7 +120,7 @@ def test_rows_put_aside_are_noted_and_passed(
     queue: UploadQueue, database: Database, clock: FakeClock
 ) -> None:
     queue.register("server", Kind.READINGS, None)
-    database.add_readings(readings(1, 2, 3))
+    add_readings(database, readings(1, 2, 3))
     rows = queue.pending("server", Kind.READINGS, 2)
     queue.set_aside("server", Kind.READINGS, rows, "HTTP 400")
     assert times(queue.pending("server", Kind.READINGS, 10)) == [3]
@@ -134,7 +135,7 @@ def test_rows_put_aside_are_noted_and_passed(
 def test_cursors_outlive_a_restart(
     queue: UploadQueue, database: Database, clock: FakeClock, tmp_path: Path
 ) -> None:
-    database.add_readings(readings(1, 2))
+    add_readings(database, readings(1, 2))
     queue.register("server", Kind.READINGS, T0)
     queue.advance("server", Kind.READINGS, 1)
     database.close()
@@ -146,5 +147,5 @@ def test_cursors_outlive_a_restart(
 def test_a_target_whose_database_was_begun_anew_gets_everything(
     queue: UploadQueue, database: Database
 ) -> None:
-    database.add_readings(readings(1))
+    add_readings(database, readings(1))
     assert times(queue.pending("never registered", Kind.READINGS, 10)) == [1]

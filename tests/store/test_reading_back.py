@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from fakes import FakeClock
+from stored import add_readings, add_summaries, daily, recorder_of
 
 from kei.errors import StoreError
 from kei.reading import Reading, Summary
@@ -35,30 +36,34 @@ def path(tmp_path: Path) -> Path:
 
 
 def last(path: Path) -> tuple[Reading, ...]:
-    return look_into(path, [], FakeClock()).last
+    return look_into(path, daily(path.parent), [], FakeClock()).last
 
 
 def test_a_file_that_does_not_exist_yet_has_nothing_and_is_not_made(tmp_path: Path) -> None:
     missing = tmp_path / "nowhere" / "kei.db"
-    assert look_into(missing, [READINGS], FakeClock()) == Contents((), (NONE_WAITING,))
+    assert look_into(missing, daily(missing.parent), [READINGS], FakeClock()) == Contents(
+        (), (NONE_WAITING,)
+    )
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_without_tables_has_nothing(path: Path) -> None:
     path.touch()
-    assert look_into(path, [READINGS], FakeClock()) == Contents((), (NONE_WAITING,))
+    assert look_into(path, daily(path.parent), [READINGS], FakeClock()) == Contents(
+        (), (NONE_WAITING,)
+    )
 
 
 def test_the_newest_reading_of_each_series_is_found(database: Database, path: Path) -> None:
     other = Reading(T0, "A1", "T1", Decimal("21.53"), "7")
-    database.add_readings([e7(T0 + 2), e7(T0 + 3, "-4"), e7(T0 + 1), other])
-    assert last(path) == (e7(T0 + 3, "-4"), other)
+    add_readings(database, [e7(T0 + 2), e7(T0 + 3, "-4"), other, e7(T0 + 1)])
+    assert last(path) == (other, e7(T0 + 1))
 
 
 def test_of_two_readings_of_the_same_time_the_later_one_counts(
     database: Database, path: Path
 ) -> None:
-    database.add_readings([e7(T0, "1"), e7(T0, "2")])
+    add_readings(database, [e7(T0, "1"), e7(T0, "2")])
     assert last(path) == (e7(T0, "2"),)
 
 
@@ -66,32 +71,47 @@ def test_of_two_readings_of_the_same_time_the_later_one_counts(
 def test_a_series_that_changes_its_decimals_is_one_series(
     database: Database, path: Path, values: tuple[str, str]
 ) -> None:
-    database.add_readings([e7(T0, values[0]), e7(T0 + 1, values[1])])
+    add_readings(database, [e7(T0, values[0]), e7(T0 + 1, values[1])])
     (found,) = last(path)
     assert str(found.value) == values[1]
 
 
-def test_last_values_come_from_the_index(database: Database, path: Path) -> None:
-    database.add_readings([e7(T0)])
+def test_last_values_are_found_without_looking_through_all(database: Database, path: Path) -> None:
+    add_readings(database, [e7(T0)])
     with sqlite3.connect(path) as connection:
-        steps = connection.execute(
-            f"EXPLAIN QUERY PLAN {reading_back._LAST_OF_SERIES}", (1,)
-        ).fetchall()
+        steps = connection.execute(f"EXPLAIN QUERY PLAN {reading_back._LAST}").fetchall()
     connection.close()
-    assert [step[3] for step in steps] == [
-        "SEARCH readings USING INDEX readings_series_time (series_id=?)"
-    ]
+    assert "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)" in [step[3] for step in steps]
+
+
+def test_a_reading_that_only_the_text_has_is_found(database: Database, path: Path) -> None:
+    recorder = recorder_of(database, daily(path.parent))
+    recorder.record([e7(T0)])
+    recorder.record([e7(T0 + 1000, "77")])
+    assert count_rows(path) == 1
+    assert last(path) == (e7(T0 + 1000, "77"),)
+    recorder.close()
+    assert last(path) == (e7(T0 + 1000, "77"),)
+
+
+def count_rows(path: Path) -> int:
+    connection = sqlite3.connect(path)
+    (count,) = connection.execute("SELECT count(*) FROM readings").fetchone()
+    connection.close()
+    return int(count)
 
 
 def test_what_waits_is_counted_for_each_target(database: Database, path: Path) -> None:
     queue = UploadQueue(database)
-    database.add_readings([e7(T0)])
+    add_readings(database, [e7(T0)])
     for name, kind in (READINGS, SUMMARIES, ("other", Kind.READINGS)):
         queue.register(name, kind, None)
-    database.add_readings([e7(T0 + n) for n in (5, 4, 3)])
-    database.add_summaries([summary(T0)])
+    add_readings(database, [e7(T0 + n) for n in (5, 4, 3)])
+    add_summaries(database, [summary(T0)])
     queue.advance("other", Kind.READINGS, 2)
-    found = look_into(path, [READINGS, SUMMARIES, ("other", Kind.READINGS)], FakeClock())
+    found = look_into(
+        path, daily(path.parent), [READINGS, SUMMARIES, ("other", Kind.READINGS)], FakeClock()
+    )
     assert found.waiting == (Waiting(3, T0 + 5, 0), Waiting(1, T0, 0), Waiting(2, T0 + 4, 0))
 
 
@@ -99,19 +119,19 @@ def test_what_was_set_aside_is_counted(database: Database, path: Path) -> None:
     queue = UploadQueue(database)
     queue.register(*READINGS, None)
     queue.register("other", Kind.READINGS, None)
-    database.add_readings([e7(T0), e7(T0 + 1)])
+    add_readings(database, [e7(T0), e7(T0 + 1)])
     queue.set_aside(*READINGS, queue.pending(*READINGS, 1), "status 400")
-    found = look_into(path, [READINGS, ("other", Kind.READINGS)], FakeClock())
+    found = look_into(path, daily(path.parent), [READINGS, ("other", Kind.READINGS)], FakeClock())
     assert found.waiting == (Waiting(1, T0 + 1, 1), Waiting(2, T0, 0))
 
 
 def test_nothing_waits_for_a_target_that_no_kei_has_known(database: Database, path: Path) -> None:
-    database.add_readings([e7(T0)])
-    assert look_into(path, [READINGS], FakeClock()).waiting == (NONE_WAITING,)
+    add_readings(database, [e7(T0)])
+    assert look_into(path, daily(path.parent), [READINGS], FakeClock()).waiting == (NONE_WAITING,)
 
 
 def test_looking_leaves_no_files_behind(database: Database, path: Path) -> None:
-    database.add_readings([e7(T0)])
+    add_readings(database, [e7(T0)])
     database.close()
     before = {file: file.stat().st_mtime_ns for file in path.parent.iterdir()}
     assert last(path) == (e7(T0),)
@@ -119,7 +139,7 @@ def test_looking_leaves_no_files_behind(database: Database, path: Path) -> None:
 
 
 def test_readings_that_only_the_log_has_are_found(database: Database, path: Path) -> None:
-    database.add_readings([e7(T0)])
+    add_readings(database, [e7(T0)])
     crashed = path.parent / "crashed"
     crashed.mkdir()
     for name in ("kei.db", "kei.db-wal"):
@@ -130,18 +150,18 @@ def test_readings_that_only_the_log_has_are_found(database: Database, path: Path
 def test_a_writer_in_the_middle_of_a_change_is_not_waited_for(
     database: Database, path: Path
 ) -> None:
-    database.add_readings([e7(T0)])
+    add_readings(database, [e7(T0)])
     with database.transaction() as connection:
         connection.execute("DELETE FROM readings")
         assert last(path) == (e7(T0),)
 
 
 def test_a_writer_does_not_wait_for_whoever_looks(database: Database, path: Path) -> None:
-    database.add_readings([e7(T0)])
+    add_readings(database, [e7(T0)])
     database.sync()
     reader = reading_back.connect_to_look(path)
     rows = reader.execute("SELECT * FROM readings")
-    database.add_readings([e7(T0 + 1)])
+    add_readings(database, [e7(T0 + 1)])
     database.sync()
     assert len(rows.fetchall()) == 1
     reader.close()
@@ -150,7 +170,7 @@ def test_a_writer_does_not_wait_for_whoever_looks(database: Database, path: Path
 def test_a_path_may_have_any_characters(tmp_path: Path) -> None:
     path = tmp_path / "100% ?mode=rw#[家]" / "kei.db"
     database = Database.open(path, FakeClock())
-    database.add_readings([e7(T0)])
+    add_readings(database, [e7(T0)])
     assert last(path) == (e7(T0),)
     database.close()
 
@@ -175,6 +195,6 @@ def test_a_count_that_takes_too_long_is_given_up(database: Database, path: Path)
             return super().monotonic()
 
     UploadQueue(database).register(*READINGS, None)
-    database.add_readings([e7(T0 + n) for n in range(5000)])
+    add_readings(database, [e7(T0 + n) for n in range(5000)])
     with pytest.raises(StoreError, match="interrupted"):
-        look_into(path, [READINGS], Racing())
+        look_into(path, daily(path.parent), [READINGS], Racing())

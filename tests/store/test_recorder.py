@@ -1,5 +1,7 @@
 """The recorder: both places get everything once and in order, whatever fails meanwhile."""
 
+import contextlib
+import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
@@ -7,11 +9,13 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from fakes import TOKYO
+from fakes import TOKYO, FakeClock, FastClock
+from programs import wait_until
+from stored import recorder_of
 from structlog.testing import capture_logs
 
 from kei.clock import epoch_ms
-from kei.errors import StoreError
+from kei.errors import StoreError, TextError
 from kei.reading import Reading
 from kei.store.database import Database
 from kei.store.queue import Kind, UploadQueue
@@ -28,26 +32,22 @@ class Disk:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.text_fails = False
         self.database_fails = False
-        append, add_readings, has = DailyFile.append, Database.add_readings, Database.has
+        append, access = DailyFile.append, Database.access
 
-        def failing_append(file: DailyFile, day: date, lines: Sequence[str]) -> None:
+        def failing_append(file: DailyFile, day: date, lines: Sequence[str]) -> tuple[int, int]:
             if self.text_fails:
-                raise StoreError("home.txt: No space left on device")
-            append(file, day, lines)
+                raise TextError("home.txt: No space left on device")
+            return append(file, day, lines)
 
-        def failing_add(database: Database, readings: Sequence[Reading]) -> None:
+        def failing_access(
+            database: Database,
+        ) -> contextlib.AbstractContextManager[sqlite3.Connection]:
             if self.database_fails:
                 raise StoreError("kei.db: disk is full")
-            add_readings(database, readings)
-
-        def failing_has(database: Database, unit: str, sensor: str, time_ms: int) -> bool:
-            if self.database_fails:
-                raise StoreError("kei.db: disk is full")
-            return has(database, unit, sensor, time_ms)
+            return access(database)
 
         monkeypatch.setattr(DailyFile, "append", failing_append)
-        monkeypatch.setattr(Database, "add_readings", failing_add)
-        monkeypatch.setattr(Database, "has", failing_has)
+        monkeypatch.setattr(Database, "access", failing_access)
 
 
 @pytest.fixture
@@ -56,8 +56,8 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
 
 
 @pytest.fixture
-def recorder(database: Database, text: DailyFile) -> Iterator[Recorder]:
-    recorder = Recorder(database, text, bound=10)
+def recorder(database: Database, text: DailyFile, clock: FakeClock) -> Iterator[Recorder]:
+    recorder = recorder_of(database, text, clock=clock, bound=10)
     yield recorder
     recorder.close()
 
@@ -78,12 +78,32 @@ def in_database(database: Database) -> list[int]:
     return [int(row.item.value) for row in rows if isinstance(row.item, Reading)]
 
 
-def test_both_places_get_every_reading_in_order(
+def test_a_line_is_there_at_once_and_its_row_when_it_is_asked_for(
     recorder: Recorder, database: Database, tmp_path: Path
 ) -> None:
-    recorder.record([reading(1), reading(2)])
-    recorder.record([reading(3)])
-    assert in_text(tmp_path) == in_database(database) == [1, 2, 3]
+    recorder.record([reading(1)])  # the first line of a file has a commit of its own
+    recorder.record([reading(2), reading(3)])
+    assert (in_text(tmp_path), in_database(database)) == ([1, 2, 3], [1])
+    recorder.commit()
+    assert in_database(database) == [1, 2, 3]
+
+
+def test_rows_are_committed_every_ten_minutes(
+    recorder: Recorder, database: Database, clock: FakeClock
+) -> None:
+    recorder.record([reading(1)])
+    recorder.record([reading(2)])
+    clock.advance(599)
+    recorder.tick()
+    assert in_database(database) == [1]
+    clock.advance(1)
+    recorder.tick()
+    assert in_database(database) == [1, 2]
+
+
+def test_many_rows_are_committed_before_that(recorder: Recorder, database: Database) -> None:
+    recorder.record([reading(number) for number in range(5000)])
+    assert in_database(database) == list(range(5000))
 
 
 def test_readings_of_two_days_go_to_two_files(recorder: Recorder, tmp_path: Path) -> None:
@@ -101,31 +121,45 @@ def test_text_waits_in_order_while_its_disk_fails(
     disk.text_fails = True
     recorder.record([reading(1)])
     recorder.record([reading(2), reading(3)])
-    assert (in_text(tmp_path), in_database(database)) == ([], [1, 2, 3])
     disk.text_fails = False
     recorder.record([reading(4)])
+    recorder.commit()
     assert in_text(tmp_path) == in_database(database) == [1, 2, 3, 4]
+
+
+def test_rows_are_committed_soon_while_the_text_does_not_take_lines(
+    recorder: Recorder, database: Database, disk: Disk, clock: FakeClock
+) -> None:
+    disk.text_fails = True
+    recorder.record([reading(1)])
+    clock.advance(0.5)
+    recorder.tick()
+    assert in_database(database) == [1]
 
 
 def test_the_database_waits_in_order_while_it_fails(
-    recorder: Recorder, database: Database, disk: Disk, tmp_path: Path
+    recorder: Recorder, database: Database, disk: Disk, tmp_path: Path, clock: FakeClock
 ) -> None:
     disk.database_fails = True
     recorder.record([reading(1)])
+    with pytest.raises(StoreError, match="disk is full"):
+        recorder.commit()
     recorder.record([reading(2), reading(3)])
-    assert (in_text(tmp_path), in_database(database)) == ([1, 2, 3], [])
     disk.database_fails = False
-    recorder.record([reading(4)])
-    assert in_text(tmp_path) == in_database(database) == [1, 2, 3, 4]
+    clock.advance(5)
+    recorder.tick()
+    assert in_text(tmp_path) == in_database(database) == [1, 2, 3]
 
 
-def test_what_waits_is_written_by_a_sync_without_any_new_reading(
-    recorder: Recorder, database: Database, disk: Disk, tmp_path: Path
+def test_what_waits_is_written_without_any_new_reading(
+    recorder: Recorder, database: Database, disk: Disk, tmp_path: Path, clock: FakeClock
 ) -> None:
     disk.text_fails = disk.database_fails = True
     recorder.record([reading(1)])
     disk.text_fails = disk.database_fails = False
-    recorder.sync()
+    clock.advance(5)
+    recorder.tick()
+    recorder.commit()
     assert in_text(tmp_path) == in_database(database) == [1]
 
 
@@ -134,10 +168,10 @@ def test_a_failure_between_two_files_writes_nothing_twice(
 ) -> None:
     append = DailyFile.append
 
-    def only_today(file: DailyFile, day: date, lines: Sequence[str]) -> None:
+    def only_today(file: DailyFile, day: date, lines: Sequence[str]) -> tuple[int, int]:
         if day != date(2026, 11, 23):
-            raise StoreError("the other disk is full")
-        append(file, day, lines)
+            raise TextError("the other disk is full")
+        return append(file, day, lines)
 
     with monkeypatch.context() as patch:
         patch.setattr(DailyFile, "append", only_today)
@@ -146,82 +180,133 @@ def test_a_failure_between_two_files_writes_nothing_twice(
     assert in_text(tmp_path) == [1, 2, 4, 5, 3]
 
 
-def test_beyond_the_bound_the_oldest_are_dropped_and_counted(
-    recorder: Recorder, disk: Disk, tmp_path: Path
+def test_beyond_the_bound_the_oldest_that_nobody_has_are_dropped_and_counted(
+    recorder: Recorder, database: Database, disk: Disk, tmp_path: Path
 ) -> None:
-    disk.text_fails = True
+    disk.text_fails = disk.database_fails = True
     for number in range(15):
         recorder.record([reading(number)])
     assert (recorder.status().text.waiting, recorder.status().text.dropped) == (10, 5)
+    disk.text_fails = disk.database_fails = False
+    recorder.commit()
+    assert in_text(tmp_path) == in_database(database) == list(range(5, 15))
+
+
+def test_beyond_the_bound_nothing_is_lost_that_the_database_has(
+    recorder: Recorder, database: Database, disk: Disk, tmp_path: Path, clock: FakeClock
+) -> None:
+    disk.text_fails = True
+    for number in range(35):
+        recorder.record([reading(number)])
+        clock.advance(1)
+        recorder.tick()
+    assert (recorder.status().text.waiting, recorder.status().text.dropped) == (35, 0)
     disk.text_fails = False
-    recorder.sync()
-    assert in_text(tmp_path) == list(range(5, 15))
+    clock.advance(5)
+    recorder.tick()
+    recorder.commit()
+    assert in_text(tmp_path) == in_database(database) == list(range(35))
+    assert recorder.status().text.waiting == 0
+
+
+def test_beyond_the_bound_nothing_is_lost_that_the_text_has(
+    recorder: Recorder, database: Database, disk: Disk, tmp_path: Path, clock: FakeClock
+) -> None:
+    disk.database_fails = True
+    with contextlib.suppress(StoreError):
+        recorder.commit()
+    for number in range(35):
+        recorder.record([reading(number)])
+    disk.database_fails = False
+    clock.advance(5)
+    recorder.tick()
+    assert in_text(tmp_path) == in_database(database) == list(range(35))
 
 
 def test_a_batch_larger_than_the_bound_is_no_loss_while_the_disk_works(
     recorder: Recorder, database: Database, tmp_path: Path
 ) -> None:
     recorder.record([reading(number) for number in range(2500)])
+    recorder.commit()
     assert in_text(tmp_path) == in_database(database) == list(range(2500))
 
 
 def test_one_error_is_told_for_a_fault_and_one_line_for_its_end(
     recorder: Recorder, disk: Disk
 ) -> None:
+    recorder.record([reading(0)])
+    recorder.commit()
     with capture_logs() as logs:
-        disk.text_fails = True
+        disk.text_fails = disk.database_fails = True
         for number in range(13):
             recorder.record([reading(number)])
-        disk.text_fails = False
-        recorder.record([reading(13)])
-    assert logs == [
-        {
-            "event": "recording_failing",
-            "log_level": "error",
-            "to": "text",
-            "reason": "home.txt: No space left on device",
-        },
-        {
-            "event": "recording_spool_full",
-            "log_level": "warning",
-            "to": "text",
-            "bound": 10,
-        },
-        {"event": "recording_resumed", "log_level": "info", "to": "text", "dropped": 3},
+        with contextlib.suppress(StoreError):
+            recorder.commit()
+        disk.text_fails = disk.database_fails = False
+        recorder.sync()
+    assert [(entry["event"], entry.get("to"), entry["log_level"]) for entry in logs] == [
+        ("recording_failing", "text", "error"),
+        ("recording_spool_full", None, "warning"),
+        ("recording_failing", "database", "warning"),
+        ("recording_resumed", "text", "info"),
+        ("recording_resumed", "database", "info"),
     ]
+    assert logs[0]["reason"] == "home.txt: No space left on device"
+    assert logs[3]["dropped"] == 3
 
 
 def test_a_sync_that_keeps_failing_is_told_once_although_writing_works(
-    recorder: Recorder, monkeypatch: pytest.MonkeyPatch, text: DailyFile, database: Database
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch, text: DailyFile
 ) -> None:
     def fail() -> None:
-        raise StoreError("home.txt: Input/output error")
+        raise TextError("home.txt: Input/output error")
 
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as patch, capture_logs() as logs:
         patch.setattr(text, "sync", fail)
-        failing = Recorder(database, text)
-        with capture_logs() as logs:
-            for number in range(3):
-                failing.record([reading(number)])
-                failing.sync()
+        for number in range(3):
+            recorder.record([reading(number)])
+            recorder.sync()
     assert [entry["event"] for entry in logs] == ["recording_failing"]
+
+
+def test_what_was_written_is_brought_to_the_disk_within_the_time(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch, text: DailyFile, clock: FakeClock
+) -> None:
+    synced: list[float] = []
+    monkeypatch.setattr(text, "sync", lambda: synced.append(clock.monotonic()))
+    begun = clock.monotonic()
+    for _ in range(120):
+        recorder.record([reading(1)])
+        clock.advance(1)
+        recorder.tick()
+    assert [round(at - begun) for at in synced] == [38, 76, 114]
 
 
 def test_status_counts_both_places(recorder: Recorder, disk: Disk) -> None:
     recorder.record([reading(1), reading(2)])
+    recorder.commit()
     disk.database_fails = True
     recorder.record([reading(3)])
+    with pytest.raises(StoreError):
+        recorder.commit()
     status = recorder.status()
     assert (status.text.written, status.text.waiting, status.text.fault) == (3, 0, None)
     assert (status.database.written, status.database.waiting) == (2, 1)
     assert status.database.fault == "kei.db: disk is full"
 
 
+def test_rows_that_are_not_due_yet_do_not_wait_for_the_disk(recorder: Recorder) -> None:
+    recorder.record([reading(1)])
+    assert recorder.status().database.waiting == 0
+
+
 def test_a_fault_leaves_the_status_when_it_is_over(recorder: Recorder, disk: Disk) -> None:
     disk.database_fails = True
     recorder.record([reading(1)])
+    with pytest.raises(StoreError):
+        recorder.commit()
     disk.database_fails = False
-    recorder.record([reading(2)])
+    recorder.commit()
     assert recorder.status().database.fault is None
 
 
@@ -230,6 +315,9 @@ def test_a_dated_value_is_recorded_once(
 ) -> None:
     recorder.record_once([reading(1), reading(1)])
     recorder.record_once([reading(1), reading(2)])
+    recorder.commit()
+    recorder.record_once([reading(2), reading(1)])
+    recorder.commit()
     assert in_text(tmp_path) == in_database(database) == [1, 2]
 
 
@@ -238,18 +326,7 @@ def test_a_dated_value_is_recorded_once_over_a_restart(
 ) -> None:
     recorder.record_once([reading(1)])
     recorder.close()
-    Recorder(database, text).record_once([reading(1)])
-    assert in_text(tmp_path) == in_database(database) == [1]
-
-
-def test_a_dated_value_that_waits_is_not_taken_again(
-    recorder: Recorder, database: Database, disk: Disk, tmp_path: Path
-) -> None:
-    disk.database_fails = True
-    recorder.record_once([reading(1)])
-    recorder.record_once([reading(1)])
-    disk.database_fails = False
-    recorder.sync()
+    recorder_of(database, text).record_once([reading(1)])
     assert in_text(tmp_path) == in_database(database) == [1]
 
 
@@ -264,12 +341,50 @@ def test_closing_makes_a_last_attempt(
 
 
 def test_closing_tells_what_is_lost(recorder: Recorder, disk: Disk) -> None:
-    disk.text_fails = True
+    disk.text_fails = disk.database_fails = True
     recorder.record([reading(1), reading(2)])
     with capture_logs() as logs:
         recorder.close()
     [entry] = [entry for entry in logs if entry["event"] == "readings_lost"]
-    assert (entry["to"], entry["count"]) == ("text", 2)
+    assert entry["count"] == 2
+    assert entry["reason"] == "home.txt: No space left on device"
+
+
+def test_what_one_place_has_is_not_lost_at_the_end(
+    recorder: Recorder, database: Database, disk: Disk, text: DailyFile, tmp_path: Path
+) -> None:
+    disk.text_fails = True
+    recorder.record([reading(1), reading(2)])
+    recorder.close()
+    disk.text_fails = False
+    recorder_of(database, text)
+    assert in_text(tmp_path) == in_database(database) == [1, 2]
+
+
+def test_a_file_that_somebody_removed_is_begun_anew(
+    recorder: Recorder, database: Database, text: DailyFile, tmp_path: Path
+) -> None:
+    recorder.record([reading(1)])
+    (tmp_path / "20261123-home.txt").unlink()
+    recorder.record([reading(2)])
+    text.close()  # as after a crash: what is not committed is in the text only
+    recorder_of(database, text)
+    assert in_text(tmp_path) == [2]
+    assert in_database(database) == [1, 2]
+
+
+def test_the_thread_commits_and_ends_when_it_is_told_to(
+    database: Database, text: DailyFile
+) -> None:
+    clock = FastClock(1000, TOKYO)
+    recorder = recorder_of(database, text, clock=clock)
+    thread = threading.Thread(target=recorder.run)
+    thread.start()
+    recorder.record([reading(1)])
+    wait_until(lambda: in_database(database) == [1], 10, "the commit")
+    recorder.stop()
+    thread.join(10)
+    assert not thread.is_alive()
 
 
 def test_threads_agree_on_one_order(recorder: Recorder, database: Database, tmp_path: Path) -> None:
@@ -282,5 +397,6 @@ def test_threads_agree_on_one_order(recorder: Recorder, database: Database, tmp_
         thread.start()
     for thread in threads:
         thread.join(30)
+    recorder.commit()
     assert in_text(tmp_path) == in_database(database)
     assert len(in_database(database)) == 200

@@ -8,13 +8,16 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from fakes import TOKYO, FakeClock
+from stored import add_readings, add_summaries, summariser_of
 from structlog.testing import capture_logs
 
 from kei.clock import epoch_ms
 from kei.errors import StoreError
-from kei.reading import Reading, Summary
+from kei.reading import Completeness, Reading, Summary
 from kei.store.database import Database
-from kei.store.summaries import Summariser
+from kei.store.queue import Kind, UploadQueue
+from kei.store.reopened import reopen
+from kei.store.summary_table import SummaryTable
 from kei.store.text import DailyFile
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=TOKYO)
@@ -33,7 +36,9 @@ class Bench:
     def start(self) -> None:
         self.database = Database.open(self.folder / "kei.db", self.clock)
         self.file = DailyFile(self.folder, "home", "sum", self.clock.zone)
-        self.summariser = Summariser(self.database, self.file, self.clock, 600)
+        self.summariser = summariser_of(
+            self.database, self.file, self.clock, cycles={"E7": 60, "E0": 300}
+        )
 
     def stop(self) -> None:
         self.file.close()
@@ -45,13 +50,22 @@ class Bench:
 
     def measure(self, at: datetime, *values: int, sensor: str = "E7") -> None:
         time_ms = epoch_ms(at)
-        self.database.add_readings(
-            [Reading(time_ms, "BR", sensor, Decimal(value), "x") for value in values]
+        add_readings(
+            self.database, [Reading(time_ms, "BR", sensor, Decimal(value), "x") for value in values]
         )
 
     def run_at(self, at: datetime) -> None:
         self.clock.wall_ms = epoch_ms(at)
         self.summariser.run()
+
+    def known(self) -> list[tuple[int, str, str, int, Completeness]]:
+        """Minutes after noon, sensor, average, count and state of the windows in the database."""
+        rows = UploadQueue(self.database).pending("anyone", Kind.SUMMARIES, 100)
+        items = [row.item for row in rows if isinstance(row.item, Summary)]
+        return [
+            ((s.start_ms - epoch_ms(NOON)) // MINUTE_MS, s.sensor, str(s.average), s.count, s.state)
+            for s in items
+        ]
 
     def lines(self, name: str = NAME) -> list[str]:
         path = self.folder / name
@@ -127,13 +141,13 @@ def test_a_year_without_readings_is_stepped_over(
     bench.measure(after(-365 * 24 * 60), 1)
     bench.measure(after(1), 2)
     visited: list[int] = []
-    summarise = bench.database.summarise
+    compute = SummaryTable.compute
 
-    def counted(start_ms: int, end_ms: int) -> list[Summary]:
+    def counted(table: SummaryTable, start_ms: int, end_ms: int) -> list[Summary]:
         visited.append(start_ms)
-        return summarise(start_ms, end_ms)
+        return compute(table, start_ms, end_ms)
 
-    monkeypatch.setattr(bench.database, "summarise", counted)
+    monkeypatch.setattr(SummaryTable, "compute", counted)
     bench.run_at(after(10))
     assert len(visited) == 2
 
@@ -150,13 +164,50 @@ def test_a_backlog_longer_than_one_run_is_finished_by_the_next(bench: Bench) -> 
     assert [int(line.split(",")[3]) for line in written] == list(range(1200))
 
 
-def test_readings_that_come_late_do_not_open_a_window_again(bench: Bench) -> None:
+def test_readings_that_come_late_change_the_database_and_no_line(bench: Bench) -> None:
     bench.measure(after(1), 1)
     bench.run_at(after(30))
     bench.measure(after(2), 99)
-    bench.measure(after(15), 99)
+    bench.measure(after(15), 7)
     bench.run_at(after(40))
     assert bench.lines() == ["2026/11/23 12:00,BR,E7,1"]
+    assert bench.known() == [
+        (0, "E7", "50", 2, Completeness.RECOVERED),
+        (10, "E7", "7", 1, Completeness.RECOVERED),
+    ]
+
+
+def test_a_window_that_lost_its_readings_is_forgotten(bench: Bench) -> None:
+    bench.measure(after(1), 1)
+    bench.measure(after(11), 2)
+    bench.run_at(after(30))
+    with bench.database.transaction() as connection:
+        connection.execute("DELETE FROM readings WHERE id = 1")
+        reopen(connection, [epoch_ms(after(1))])
+    bench.run_at(after(40))
+    assert bench.known() == [(10, "E7", "2", 1, Completeness.PARTIAL)]
+
+
+def test_a_window_with_nine_tenths_of_its_readings_is_complete(bench: Bench) -> None:
+    for minute in (0, 1, 2, 3, 5, 6, 7, 8, 9):
+        bench.measure(after(minute), 1)
+    for minute in (10, 11, 12, 15, 16, 17, 18, 19):
+        bench.measure(after(minute), 1)
+    bench.run_at(after(30))
+    states = [state for _, _, _, _, state in bench.known()]
+    assert states == [Completeness.COMPLETE, Completeness.PARTIAL]
+
+
+def test_a_later_line_of_an_earlier_window_does_not_stop_the_lines_that_follow(
+    bench: Bench,
+) -> None:
+    bench.measure(after(1), 1)
+    bench.run_at(after(10))
+    bench.measure(after(2), 1, sensor="E0")
+    bench.run_at(after(20))
+    bench.measure(after(21), 2)
+    bench.run_at(after(30))
+    assert bench.lines() == ["2026/11/23 12:00,BR,E7,1", "2026/11/23 12:20,BR,E7,2"]
 
 
 def test_a_clock_that_went_back_makes_no_window_twice(bench: Bench) -> None:
@@ -183,7 +234,9 @@ def test_summaries_go_on_after_a_clock_that_was_years_ahead(bench: Bench) -> Non
 def test_a_crash_before_the_line_was_written_is_made_up_for(bench: Bench) -> None:
     start = epoch_ms(NOON)
     bench.measure(after(1), 1)
-    bench.database.add_summaries(bench.database.summarise(start, start + 10 * MINUTE_MS))
+    add_summaries(
+        bench.database, SummaryTable(bench.database).compute(start, start + 10 * MINUTE_MS)
+    )
     bench.restart()
     bench.measure(after(11), 2)
     bench.run_at(after(20))
@@ -222,11 +275,11 @@ def test_a_crash_within_the_lines_completes_them(
 
 
 def crash_before_the_mark(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    def crash(database: Database, ids: Sequence[int]) -> None:
+    def crash(table: SummaryTable, until_id: int) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Database, "mark_written", crash)
+        patch.setattr(SummaryTable, "lines_written", crash)
         with pytest.raises(KeyboardInterrupt):
             bench.run_at(after(10))
 
@@ -264,12 +317,12 @@ def test_a_failing_text_file_is_told_once_and_made_up_for(
 def test_a_mark_that_failed_writes_no_line_twice(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(database: Database, ids: Sequence[int]) -> None:
+    def fail(table: SummaryTable, until_id: int) -> None:
         raise StoreError("kei.db: disk is full")
 
     bench.measure(after(1), 1)
     with capture_logs(), monkeypatch.context() as patch:
-        patch.setattr(Database, "mark_written", fail)
+        patch.setattr(SummaryTable, "lines_written", fail)
         bench.run_at(after(10))
     bench.run_at(after(11))
     assert len(bench.lines()) == 1
@@ -293,4 +346,4 @@ def test_the_repeated_hour_is_written_twice_with_the_same_label(
 @pytest.mark.parametrize("cycle_s", [0, -600, 7, 86_401])
 def test_a_cycle_that_does_not_divide_a_day_is_refused(cycle_s: int, bench: Bench) -> None:
     with pytest.raises(ValueError, match="does not divide a day"):
-        Summariser(bench.database, bench.file, bench.clock, cycle_s)
+        summariser_of(bench.database, bench.file, bench.clock, cycle_s)

@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 from fakes import TOKYO, FakeClock
+from stored import add_readings, add_summaries
 from structlog.stdlib import BoundLogger
 from upload_support import LIMIT_S, RunningClock, Server, answer, summary_row
 
@@ -69,12 +70,12 @@ def values(body: bytes) -> list[int]:
 
 def test_what_was_delivered_is_not_sent_again_after_a_restart(server: Server, start: Start) -> None:
     database, flusher = start()
-    database.add_readings(readings(1, 3))
+    add_readings(database, readings(1, 3))
     flusher.flush()
     flusher.stop()
     database.close()
     database, flusher = start()
-    database.add_readings(readings(4, 5))
+    add_readings(database, readings(4, 5))
     flusher.flush()
     assert [values(body) for body in server.bodies] == [[1, 2, 3], [4, 5]]
 
@@ -84,7 +85,7 @@ def test_what_was_not_delivered_is_sent_after_a_restart_with_the_same_key(
 ) -> None:
     server.then(answer(503))
     database, flusher = start()
-    database.add_readings(readings(1, 3))
+    add_readings(database, readings(1, 3))
     flusher.flush()
     flusher.stop()
     database.close()
@@ -97,7 +98,7 @@ def test_what_was_not_delivered_is_sent_after_a_restart_with_the_same_key(
 def test_a_poisoned_row_is_a_dead_letter(server: Server, start: Start) -> None:
     server.then(answer(400), answer(204), answer(400))
     database, flusher = start()
-    database.add_readings(readings(1, 3))
+    add_readings(database, readings(1, 3))
     flusher.flush()
     with database.access() as connection:
         letters = connection.execute("SELECT target, row_id, reason FROM dead_letters").fetchall()
@@ -107,10 +108,10 @@ def test_a_poisoned_row_is_a_dead_letter(server: Server, start: Start) -> None:
 
 def test_summaries_have_a_queue_of_their_own(server: Server, start: Start) -> None:
     database, flusher = start(kind=Kind.SUMMARIES)
-    database.add_readings(readings(1, 3))
+    add_readings(database, readings(1, 3))
     summary = summary_row(1).item
     assert isinstance(summary, Summary)
-    database.add_summaries([summary])
+    add_summaries(database, [summary])
     flusher.flush()
     [body] = server.bodies
     assert len(json.loads(body)["summaries"]) == 1
@@ -119,7 +120,7 @@ def test_summaries_have_a_queue_of_their_own(server: Server, start: Start) -> No
 def test_a_dead_target_does_not_hold_up_another(server: Server, start: Start) -> None:
     database, dead = start("dead")
     _, alive = start("alive")
-    database.add_readings(readings(1, 3))
+    add_readings(database, readings(1, 3))
     server.then(answer(503))
     dead.flush()
     alive.flush()

@@ -1,0 +1,54 @@
+"""How far text and database say the same; kept in the database, with the readings themselves."""
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from kei.store.state import load_state, save_state
+
+STATE_KEY = "text"
+DAYS_MAX = 10  # files whose mark is kept: today's, and those that late lines belong to
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far text and database say the same.
+
+    Attributes:
+        until: id of a reading in the database; those up to it have their line.
+        marks: bytes of each file; the lines up to there are in the database.
+    """
+
+    until: int
+    marks: Mapping[date, int]
+
+
+def load(connection: sqlite3.Connection) -> Agreement | None:
+    """Return what was saved last; None if this database never had a text file beside it."""
+    saved = load_state(connection, STATE_KEY)
+    if saved is None:
+        return None
+    content = json.loads(saved)
+    marks = {date.fromisoformat(day): int(mark) for day, mark in content["marks"].items()}
+    return Agreement(int(content["until"]), marks)
+
+
+def save(connection: sqlite3.Connection, agreement: Agreement) -> None:
+    """Save it, in the transaction that makes it true."""
+    content = {
+        "until": agreement.until,
+        "marks": {day.isoformat(): mark for day, mark in agreement.marks.items()},
+    }
+    save_state(connection, STATE_KEY, json.dumps(content, separators=(",", ":")))
+
+
+def latest(marks: Mapping[date, int]) -> dict[date, int]:
+    """Return the marks that are worth keeping: those that were set last, in that order."""
+    return dict(list(marks.items())[-DAYS_MAX:])
+
+
+def moved(marks: Mapping[date, int], day: date, end: int) -> dict[date, int]:
+    """Return marks of which one has been set anew."""
+    return {**{other: mark for other, mark in marks.items() if other != day}, day: end}

@@ -1,0 +1,176 @@
+"""The table of readings: what goes in, and how what was recorded at a time is found again."""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from kei.reading import Reading
+from kei.store.database import Database
+from kei.store.numbers import pack, places_of
+from kei.store.rows import READING_COLUMNS, ReadingRow, Stored, reading_of
+
+# Length of a span of the table `spans`, with which ids are found by time. A database has its
+# spans for good, so this may never change.
+SPAN_MS = 600_000
+
+# With the ends of a span: only there is a row's time sure to be unique among spans.
+IN_SPANS = (
+    " FROM spans p CROSS JOIN readings r ON r.id BETWEEN p.first_id AND p.last_id"
+    f" AND r.time_ms >= p.span * {SPAN_MS} AND r.time_ms < (p.span + 1) * {SPAN_MS}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """Readings that were added.
+
+    Attributes:
+        first_id: of the first of them; one more than any id before.
+        last_id: of the last; there is none between that was not added.
+    """
+
+    first_id: int
+    last_id: int
+
+
+def span_of(time_ms: int) -> int:
+    """Return the number of the span that an instant lies in."""
+    return time_ms // SPAN_MS
+
+
+def newest_id(connection: sqlite3.Connection) -> int:
+    """Return the id of the newest reading, 0 if there never was one."""
+    row: tuple[int | None] = connection.execute("SELECT max(id) FROM readings").fetchone()
+    return row[0] or 0
+
+
+def rows_after(connection: sqlite3.Connection, id_: int, limit: int) -> list[tuple[int, Reading]]:
+    """Return the readings behind an id, with their ids, in the order of recording."""
+    rows: list[ReadingRow] = connection.execute(
+        f"SELECT {READING_COLUMNS} FROM readings r CROSS JOIN series s ON s.id = r.series_id"
+        " WHERE r.id > ? ORDER BY r.id LIMIT ?",
+        (id_, limit),
+    ).fetchall()
+    return [(row[0], reading_of(row)) for row in rows]
+
+
+def mark_spans(connection: sqlite3.Connection, rows: Iterable[tuple[int, int]]) -> None:
+    """Let rows be found by their time.
+
+    Args:
+        connection: in a transaction.
+        rows: id and time (ms) of each.
+    """
+    ranges: dict[int, tuple[int, int]] = {}
+    for id_, time_ms in rows:
+        span = span_of(time_ms)
+        first, last = ranges.get(span, (id_, id_))
+        ranges[span] = (min(first, id_), max(last, id_))
+    connection.executemany(
+        "INSERT INTO spans (span, first_id, last_id) VALUES (?, ?, ?)"
+        " ON CONFLICT DO UPDATE SET last_id = max(last_id, excluded.last_id)",
+        [(span, first, last) for span, (first, last) in ranges.items()],
+    )
+
+
+class ReadingTable:
+    """Every method raises `StoreError` when the database fails, and has done nothing then.
+
+    Args:
+        database: where the table is.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, connection: sqlite3.Connection, readings: Sequence[Reading]) -> Added:
+        """Add readings in their order.
+
+        Args:
+            connection: of a transaction that the caller has begun.
+            readings: at least one.
+        """
+        first_id = newest_id(connection) + 1
+        newest: dict[int, int] = {}
+        rows: list[tuple[int, int, int, Stored, str]] = []
+        for id_, reading in enumerate(readings, start=first_id):
+            series_id = self._database.series_id(
+                connection, reading.unit, reading.sensor, places_of(reading.value)
+            )
+            newest[series_id] = id_
+            rows.append((id_, series_id, reading.time_ms, pack(reading.value), reading.data_id))
+        connection.executemany(
+            "INSERT INTO readings (id, series_id, time_ms, value, data_id) VALUES (?, ?, ?, ?, ?)",
+            rows,
+        )
+        connection.executemany(
+            "UPDATE series SET last_id = ? WHERE id = ?",
+            [(id_, series_id) for series_id, id_ in newest.items()],
+        )
+        mark_spans(connection, ((row[0], row[2]) for row in rows))
+        return Added(first_id, rows[-1][0])
+
+    def has(self, unit: str, sensor: str, time_ms: int) -> bool:
+        """Tell whether a reading of this series and time is there."""
+        with self._database.access() as connection:
+            row = connection.execute(
+                f"SELECT 1{IN_SPANS} AND r.time_ms = ?"
+                " AND r.series_id IN (SELECT id FROM series WHERE unit = ? AND sensor = ?)"
+                " WHERE p.span = ? LIMIT 1",
+                (time_ms, unit, sensor, span_of(time_ms)),
+            ).fetchone()
+        return row is not None
+
+    def next_ms(self, from_ms: int) -> int | None:
+        """Return the time of the earliest reading at or after an instant, None if there is none."""
+        with self._database.access() as connection:
+            spans = connection.execute(
+                "SELECT DISTINCT span FROM spans WHERE span >= ? ORDER BY span",
+                (span_of(from_ms),),
+            )
+            for (span,) in spans:  # nearly always the first; those of moved readings are empty
+                row: tuple[int | None] = connection.execute(
+                    f"SELECT min(r.time_ms){IN_SPANS} AND r.time_ms >= ? WHERE p.span = ?",
+                    (from_ms, span),
+                ).fetchone()
+                if row[0] is not None:
+                    return row[0]
+        return None
+
+    def prune(self, before_ms: int, limit: int) -> int:
+        """Delete readings that are older than an instant, a whole span at a time.
+
+        The newest row always stays, so that ids never come again.
+
+        Args:
+            before_ms: what lies in spans that end before it goes.
+            limit: how many readings at most; a small step keeps nobody waiting.
+
+        Returns:
+            how many readings went; 0 means that no more are left to go.
+        """
+        with self._database.transaction() as connection:
+            old: list[tuple[int, int, int]] = connection.execute(
+                "SELECT span, first_id, last_id FROM spans WHERE span < ?"
+                " AND first_id < (SELECT max(id) FROM readings) ORDER BY span, first_id LIMIT ?",
+                (span_of(before_ms), limit),
+            ).fetchall()
+            removed = 0
+            for span, first_id, last_id in old:
+                removed += _prune_range(connection, span, first_id, last_id, limit - removed)
+                if removed >= limit:
+                    break
+        return removed
+
+
+def _prune_range(
+    connection: sqlite3.Connection, span: int, first_id: int, last_id: int, limit: int
+) -> int:
+    removed = connection.execute(
+        "DELETE FROM readings WHERE id IN (SELECT id FROM readings WHERE id BETWEEN ? AND ?"
+        " AND id < (SELECT max(id) FROM readings) AND time_ms >= ? AND time_ms < ? LIMIT ?)",
+        (first_id, last_id, span * SPAN_MS, (span + 1) * SPAN_MS, limit),
+    ).rowcount
+    if removed < limit and last_id < newest_id(connection):
+        connection.execute("DELETE FROM spans WHERE span = ? AND first_id = ?", (span, first_id))
+    return removed

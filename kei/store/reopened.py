@@ -1,0 +1,56 @@
+"""Stretches of time that were summed up before all of their readings were there."""
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kei.store.database import Database
+from kei.store.state import load_state
+
+DONE_UNTIL_KEY = "summary_done_until"  # ms since 1970: every window before it is finished with
+
+
+@dataclass(frozen=True, slots=True)
+class Reopened:
+    """A stretch of time whose windows have to be computed again.
+
+    Attributes:
+        from_ms: the first instant, milliseconds since 1970 in UTC.
+        to_ms: the first instant behind it.
+    """
+
+    from_ms: int
+    to_ms: int
+
+
+def reopen(connection: sqlite3.Connection, times_ms: Iterable[int]) -> None:
+    """Have windows computed again that have been computed already.
+
+    Args:
+        connection: of the transaction that changes the readings.
+        times_ms: the instants at which readings came or went.
+    """
+    done_ms = int(load_state(connection, DONE_UNTIL_KEY) or 0)
+    late = [time_ms for time_ms in times_ms if time_ms < done_ms]
+    if late:
+        connection.execute(
+            "INSERT INTO reopened (from_ms, to_ms) VALUES (?, ?) ON CONFLICT DO NOTHING",
+            (min(late), max(late) + 1),
+        )
+
+
+def reopened(database: Database) -> list[Reopened]:
+    """Return what has to be computed again; StoreError if the database fails."""
+    with database.access() as connection:
+        rows: list[tuple[int, int]] = connection.execute(
+            "SELECT from_ms, to_ms FROM reopened ORDER BY from_ms"
+        ).fetchall()
+    return [Reopened(*row) for row in rows]
+
+
+def close_again(database: Database, done: Reopened) -> None:
+    """Forget a stretch that has been computed again; StoreError if the database fails."""
+    with database.transaction() as connection:
+        connection.execute(
+            "DELETE FROM reopened WHERE from_ms = ? AND to_ms = ?", (done.from_ms, done.to_ms)
+        )

@@ -1,0 +1,248 @@
+"""The table of summaries: what each series did in each window, computed from the readings."""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from itertools import pairwise
+from statistics import median
+
+from kei.reading import MAX_PLACES, Completeness, Summary, trimmed
+from kei.store.database import Database
+from kei.store.numbers import pack, packed_as_scaled, places_of, unscaled
+from kei.store.reading_table import IN_SPANS, span_of
+from kei.store.rows import SUMMARY_COLUMNS, Stored, SummaryRow, summary_of
+from kei.store.state import load_state, save_state
+
+# Returns how often there should be a reading of a series, in seconds; None if nobody knows.
+Expected = Callable[[str, str], float | None]
+
+ENOUGH = Fraction(9, 10)  # of the expected readings: fewer make a window partial
+GAP_CYCLES = 3  # without a reading for longer makes a window partial
+GAP_MIN_READINGS = 5  # so many must have come for a cycle to show that nobody knows
+LINES_UNTIL_KEY = "summary_lines_until"  # id of the last summary that is in the text file
+
+
+@dataclass(slots=True)
+class _Sum:
+    """What is summed up of one series; numbers in ten-thousandths."""
+
+    total: int
+    minimum: int
+    maximum: int
+    places: int
+    times: list[int] = field(default_factory=list)
+
+    def add(self, number: int, places: int, time_ms: int) -> None:
+        self.total += number
+        self.minimum = min(self.minimum, number)
+        self.maximum = max(self.maximum, number)
+        self.places = max(self.places, places)
+        self.times.append(time_ms)
+
+
+def _nobody_knows(_unit: str, _sensor: str) -> float | None:
+    return None
+
+
+class SummaryTable:
+    """Every method raises `StoreError` when the database fails, and has done nothing then.
+
+    Args:
+        database: where the table is.
+        expected: how often there should be a reading of a series.
+    """
+
+    def __init__(self, database: Database, expected: Expected = _nobody_knows) -> None:
+        self._database = database
+        self._expected = expected
+
+    def compute(self, start_ms: int, end_ms: int) -> list[Summary]:
+        """Compute, exactly, what each series did in [start, end); nothing is stored.
+
+        Returns:
+            one for each series that has readings there, in the order in which the series began.
+            Averages are rounded half to even at 4 decimals, without zeros at the end; minimum and
+            maximum have the decimals of the series.
+        """
+        sums: dict[tuple[str, str], _Sum] = {}
+        with self._database.access() as connection:
+            rows: Iterator[tuple[str, str, int, int, Stored]] = connection.execute(
+                "SELECT s.unit, s.sensor, s.places, r.time_ms, r.value"
+                f"{IN_SPANS} AND r.time_ms >= ? AND r.time_ms < ?"
+                " CROSS JOIN series s ON s.id = r.series_id"
+                " WHERE p.span BETWEEN ? AND ?",
+                (start_ms, end_ms, span_of(start_ms), span_of(end_ms - 1)),
+            )
+            for unit, sensor, places, time_ms, stored in rows:
+                number = packed_as_scaled(stored)
+                known = sums.get((unit, sensor))
+                if known is None:
+                    sums[unit, sensor] = _Sum(number, number, number, places, [time_ms])
+                else:
+                    known.add(number, places, time_ms)
+            order = _order(connection)
+        return [
+            self._summary(start_ms, end_ms, name, sums[name])
+            for name in sorted(sums, key=lambda name: order[name])
+        ]
+
+    def is_known(self, start_ms: int) -> bool:
+        """Tell whether the window that begins at an instant has been computed and was not empty."""
+        with self._database.access() as connection:
+            row = connection.execute(
+                "SELECT 1 FROM summaries WHERE start_ms = ? LIMIT 1", (start_ms,)
+            ).fetchone()
+        return row is not None
+
+    def next_ms(self, from_ms: int) -> int | None:
+        """Return the start of the earliest window at or after an instant that is known."""
+        with self._database.access() as connection:
+            row: tuple[int | None] = connection.execute(
+                "SELECT min(start_ms) FROM summaries WHERE start_ms >= ?", (from_ms,)
+            ).fetchone()
+        return row[0]
+
+    def add(self, summaries: Sequence[Summary], done: tuple[str, str] | None = None) -> None:
+        """Add summaries in their order, all or none; they are not in the text file yet.
+
+        Args:
+            summaries: of windows that have none yet.
+            done: a key and a value that are kept in the same step.
+        """
+        with self._database.transaction() as connection:
+            self._insert(connection, summaries)
+            if done is not None:
+                save_state(connection, *done)
+
+    def replace(self, start_ms: int, summaries: Sequence[Summary]) -> None:
+        """Put what has been computed anew in the place of a window's summaries.
+
+        Those of a series that has both keep their id, so that nobody is sent them again.
+        """
+        with self._database.transaction() as connection:
+            known: dict[tuple[str, str], int] = {
+                (unit, sensor): id_
+                for id_, unit, sensor in connection.execute(
+                    "SELECT m.id, s.unit, s.sensor FROM summaries m"
+                    " CROSS JOIN series s ON s.id = m.series_id WHERE m.start_ms = ?",
+                    (start_ms,),
+                ).fetchall()
+            }
+            fresh: list[Summary] = []
+            for summary in summaries:
+                id_ = known.pop((summary.unit, summary.sensor), None)
+                if id_ is None:
+                    fresh.append(summary)
+                    continue
+                connection.execute(
+                    "UPDATE summaries SET series_id = ?, average = ?, minimum = ?, maximum = ?,"
+                    " count = ?, state = ? WHERE id = ?",
+                    (*self._columns(connection, summary), id_),
+                )
+            connection.executemany(
+                "DELETE FROM summaries WHERE id = ?"
+                " AND id < (SELECT max(id) FROM summaries)",  # ids never come again
+                [(id_,) for id_ in known.values()],
+            )
+            self._insert(connection, fresh)
+            # They are in the database only: the line of a window is written once.
+            newest = connection.execute("SELECT max(id) FROM summaries").fetchone()[0] or 0
+            if fresh and int(load_state(connection, LINES_UNTIL_KEY) or 0) == newest - len(fresh):
+                save_state(connection, LINES_UNTIL_KEY, str(newest))
+
+    def without_line(self, limit: int) -> list[tuple[int, Summary]]:
+        """Return the oldest summaries that are not in the text file, with their ids, in order."""
+        with self._database.access() as connection:
+            until = int(load_state(connection, LINES_UNTIL_KEY) or 0)
+            rows: list[SummaryRow] = connection.execute(
+                f"SELECT {SUMMARY_COLUMNS} FROM summaries m"
+                " CROSS JOIN series s ON s.id = m.series_id WHERE m.id > ? ORDER BY m.id LIMIT ?",
+                (until, limit),
+            ).fetchall()
+        return [(row[0], summary_of(row)) for row in rows]
+
+    def lines_written(self, until_id: int) -> None:
+        """Remember that the summaries up to an id are in the text file."""
+        self._database.set_state(LINES_UNTIL_KEY, str(until_id))
+
+    def prune(self, before_ms: int, limit: int) -> int:
+        """Delete windows that began before an instant, so many rows at most; the newest stays.
+
+        Returns:
+            how many rows went.
+        """
+        with self._database.transaction() as connection:
+            return connection.execute(
+                "DELETE FROM summaries WHERE id IN (SELECT id FROM summaries WHERE start_ms < ?"
+                " AND id < (SELECT max(id) FROM summaries) LIMIT ?)",
+                (before_ms, limit),
+            ).rowcount
+
+    def _insert(self, connection: sqlite3.Connection, summaries: Iterable[Summary]) -> None:
+        connection.executemany(
+            "INSERT INTO summaries (series_id, average, minimum, maximum, count, state, start_ms)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [(*self._columns(connection, each), each.start_ms) for each in summaries],
+        )
+
+    def _columns(
+        self, connection: sqlite3.Connection, summary: Summary
+    ) -> tuple[int, Stored, Stored, Stored, int, str]:
+        series_id = self._database.series_id(
+            connection, summary.unit, summary.sensor, places_of(summary.minimum)
+        )
+        average, minimum, maximum = map(pack, (summary.average, summary.minimum, summary.maximum))
+        return series_id, average, minimum, maximum, summary.count, summary.state.value
+
+    def _summary(self, start_ms: int, end_ms: int, name: tuple[str, str], sum_: _Sum) -> Summary:
+        count = len(sum_.times)
+        return Summary(
+            start_ms,
+            *name,
+            # round() of a Fraction is exact and half to even.
+            average=trimmed(unscaled(round(Fraction(sum_.total, count)), MAX_PLACES)),
+            minimum=unscaled(sum_.minimum, sum_.places),
+            maximum=unscaled(sum_.maximum, sum_.places),
+            count=count,
+            state=completeness(start_ms, end_ms, sum_.times, self._expected(*name)),
+        )
+
+
+def recovered(summary: Summary) -> Summary:
+    """Return a summary as one whose window has been computed again."""
+    return replace(summary, state=Completeness.RECOVERED)
+
+
+def completeness(
+    start_ms: int, end_ms: int, times_ms: Sequence[int], cycle_s: float | None
+) -> Completeness:
+    """Tell whether a window has all the readings that it should have.
+
+    Args:
+        start_ms: of the window.
+        end_ms: of the window.
+        times_ms: of its readings, in any order, at least one.
+        cycle_s: how often there should be one; where nobody knows, it is seen from the readings.
+    """
+    times = sorted(times_ms)
+    length_ms = end_ms - start_ms
+    if cycle_s is None:
+        if len(times) < GAP_MIN_READINGS:
+            return Completeness.COMPLETE
+        cycle_ms = Fraction(median(later - earlier for earlier, later in pairwise(times)))
+    else:
+        cycle_ms = Fraction(cycle_s) * 1000
+        # Of a series with a longer cycle, one reading is all there can be, if any.
+        if cycle_ms <= length_ms and len(times) < ENOUGH * length_ms / cycle_ms:
+            return Completeness.PARTIAL
+    longest_ms = max(later - earlier for earlier, later in pairwise([start_ms, *times, end_ms]))
+    has_gap = 0 < GAP_CYCLES * cycle_ms < longest_ms
+    return Completeness.PARTIAL if has_gap else Completeness.COMPLETE
+
+
+def _order(connection: sqlite3.Connection) -> dict[tuple[str, str], int]:
+    rows: list[tuple[str, str, int]] = connection.execute(
+        "SELECT unit, sensor, min(id) FROM series GROUP BY unit, sensor"
+    ).fetchall()
+    return {(unit, sensor): id_ for unit, sensor, id_ in rows}
