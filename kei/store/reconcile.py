@@ -101,12 +101,12 @@ def only_in_text(connection: sqlite3.Connection, text: DailyFile) -> Tail:
 
 def _first_agreement(database: Database, text: DailyFile, newest: int) -> Agreement:
     """Return where to begin with a database that does not know of the text."""
-    days = text.days()
-    if newest:  # of a kei that wrote the line of a row before the row
-        return Agreement(newest, {day: text.size(day) for day in days[-marks.DAYS_MAX :]})
     today = local(database.clock.now_ms(), text.zone).date()
     first = today - timedelta(days=NEW_DATABASE_DAYS - 1)
-    return Agreement(0, {day: 0 for day in days if first <= day <= today})
+    # A database that has rows is of a kei that wrote the line of a row before the row.
+    taken = [day for day in text.days() if not newest and first <= day <= today]
+    ends = {day: 0 if day in taken else text.size(day) for day in text.days()}
+    return Agreement(newest, ends)
 
 
 def _begins(text: DailyFile, agreed: Agreement) -> dict[date, int]:

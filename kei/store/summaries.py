@@ -20,6 +20,7 @@ from kei.store.text import DailyFile
 log = structlog.stdlib.get_logger("kei.store")
 
 DAY_S = 86_400
+MINUTE_S = 60
 # About a week of the default cycle; the rest of a longer backlog comes with the next run.
 _MAX_WINDOWS_A_RUN = 1000
 _WRITTEN_AT_ONCE = 1000  # lines
@@ -176,10 +177,12 @@ class Summariser:
         """Return how many of the first lines the file ends with: a crash came before the mark.
 
         The averages are not compared: a power cut may have taken readings that the line has seen.
+        But of windows that are shorter than a minute, nothing else tells the lines apart.
         """
-        keys = [_key(line) for line in lines]
+        telling = _key if self._cycle_s >= MINUTE_S else str
+        keys = [telling(line) for line in lines]
         length = sum(len(line) + 1 for line in lines)
-        ending = [_key(line) for line in self._file.tail(day, length + _TAIL_BYTES)]
+        ending = [telling(line) for line in self._file.tail(day, length + _TAIL_BYTES)]
         for count in range(min(len(keys), len(ending)), 0, -1):
             if ending[-count:] == keys[:count]:
                 return count

@@ -1,0 +1,45 @@
+#!/usr/bin/env python3
+"""A real kei, killed with -9 at random instants, again and again, in a fresh folder.
+
+After each kill everything that was seen in the text before, and everything that the meter had
+answered more than a second before, has to be there; and `kei export` has to tell the same readings
+as the text. The exit code is 1 if not. Run it with the interpreter of .venv:
+
+    .venv/bin/python scripts/soak_crash.py [--kills 200] [--seed 1]
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from crashes import Victim  # noqa: E402 - needs the path above
+
+
+def main() -> int:
+    """Kill, look, and report."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="kei-soak-") as folder:
+        victim = Victim(Path(folder), options.seed)
+        with victim.meter():
+            deaths = [victim.die() for _ in range(options.kills)]
+            code = victim.live_and_end()
+        exported, stored = sum(victim.exported().values()), victim.in_database()
+        in_files, in_database = victim.summaries()
+    bad = [death for death in deaths if death.lost or death.unrecorded or death.differences]
+    print(f"kills                             {len(deaths)}")
+    print(f"readings at the end               {deaths[-1].lines} and more")
+    print(f"kills that cost something         {len(bad)} {bad[:3] or ''}")
+    print(f"readings exported, in database    {exported} {stored}")
+    print(f"windows in sum files, in database {in_files} {in_database}")
+    return 0 if not bad and not code and exported == stored and in_files == in_database else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

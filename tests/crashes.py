@@ -1,0 +1,133 @@
+"""A real kei that is killed at random instants, again and again, and what is there afterwards."""
+
+import random
+import sqlite3
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from fakes import TOKYO
+from programs import Program, running, simulator, write_jobs
+
+from kei.store import extract
+from kei.store.extract import Wanted
+from kei.store.lines import reading_line
+from kei.store.text import DailyFile
+
+REQUESTS = "\n".join(f'[[broute.requests]]\nepc = ["{epc}"]\ncycle = 0.1' for epc in ("E7", "E0"))
+E7_ANSWER = r"r\x01\xe7"  # Get_Res of one property, as a transcript shows it
+ACKNOWLEDGED_S = 1.0  # what was received longer ago than this must not be lost
+LONGEST_LIFE_S = 2.5
+FOREVER = Wanted(0, 2**52)
+
+
+@dataclass(frozen=True)
+class Death:
+    """What one kill left.
+
+    Attributes:
+        lines: of the text, all in all.
+        lost: of those that were seen in the text before.
+        unrecorded: answers received more than a second before, less the lines of them.
+        differences: between text and what is exported.
+    """
+
+    lines: int
+    lost: int
+    unrecorded: int
+    differences: int
+
+
+class Victim:
+    """A kei in a folder with a meter that outlives it.
+
+    Args:
+        folder: an empty one.
+        seed: of the instants.
+    """
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.folder = folder
+        self._random = random.Random(seed)
+        self._link = folder / "meter"
+        self._transcript = folder / "transcript.txt"
+        # A summary each second, so that kills meet windows being computed and written, too.
+        self._jobs = write_jobs(folder, str(self._link), "[summary]\ncycle = 1", requests=REQUESTS)
+
+    @contextmanager
+    def meter(self) -> Iterator[None]:
+        """Have a meter, for as long as the block lasts."""
+        with simulator(self._link, "--transcript", str(self._transcript)):
+            yield
+
+    def die(self) -> Death:
+        """Let kei live for a random time, and kill it."""
+        with self._running() as kei:
+            try:
+                kei.process.wait(self._random.uniform(0.1, LONGEST_LIFE_S))
+                raise AssertionError(f"kei ended by itself:\n{kei.output()}")
+            except subprocess.TimeoutExpired:
+                seen = self._text()
+                kei.process.kill()
+                killed_at = time.time()  # noqa: TID251 - to compare with the transcript
+                kei.process.wait(10)
+        text = self._text()
+        before = datetime.fromtimestamp(killed_at - ACKNOWLEDGED_S, TOKYO).isoformat()
+        answered = sum(
+            E7_ANSWER in line and line < before
+            for line in self._transcript.read_text().splitlines()
+        )
+        lines_of_e7 = sum(count for line, count in text.items() if ",E7," in line)
+        return Death(
+            lines=sum(text.values()),
+            lost=sum((seen - text).values()),
+            unrecorded=max(0, answered - lines_of_e7),
+            differences=_differences(text, self.exported()),
+        )
+
+    def live_and_end(self) -> int:
+        """Let kei start, settle what the last kill left, and end; return its exit code."""
+        with self._running() as kei:
+            kei.wait_for_event("session_joined")
+            return kei.stop()
+
+    def exported(self) -> Counter[str]:
+        """What `kei export` has to say, as lines of the text."""
+        database = self.folder / "kei.db"
+        if not database.exists():
+            return Counter()
+        text = DailyFile(self.folder, "mydatafile", "", TOKYO)
+        return Counter(reading_line(r, TOKYO) for r in extract.readings(database, text, FOREVER))
+
+    def in_database(self) -> int:
+        """How many readings are in the database alone, which has to be sound."""
+        with sqlite3.connect(self.folder / "kei.db") as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+            (count,) = connection.execute("SELECT count(*) FROM readings").fetchone()
+        connection.close()
+        return int(count)
+
+    def summaries(self) -> tuple[int, int]:
+        """How many there are, in the `sum` files and in the database."""
+        files = sorted(self.folder.glob("sum*.txt"))
+        with sqlite3.connect(self.folder / "kei.db") as connection:
+            (count,) = connection.execute("SELECT count(*) FROM summaries").fetchone()
+        connection.close()
+        return sum(len(file.read_text().splitlines()) for file in files), int(count)
+
+    def _running(self) -> AbstractContextManager[Program]:
+        return running("--jobs", str(self._jobs), cwd=self.folder, TZ="Asia/Tokyo")
+
+    def _text(self) -> Counter[str]:
+        files = self.folder.glob("[0-9]*-mydatafile.txt")
+        whole = [text[: text.rfind("\n") + 1] for text in (file.read_text() for file in files)]
+        return Counter(line for text in whole for line in text.splitlines())
+
+
+def _differences(one: Counter[str], other: Counter[str]) -> int:
+    return sum(((one - other) + (other - one)).values())
