@@ -112,13 +112,15 @@ class Victim:
         connection.close()
         return int(count)
 
-    def summaries(self) -> tuple[int, int]:
-        """How many there are, in the `sum` files and in the database."""
-        files = sorted(self.folder.glob("sum*.txt"))
+    def has_every_window_once(self) -> bool:
+        """Whether each window has its line; but those that late readings began need not."""
+        lines = sum(len(f.read_text().splitlines()) for f in self.folder.glob("sum*.txt"))
         with sqlite3.connect(self.folder / "kei.db") as connection:
-            (count,) = connection.execute("SELECT count(*) FROM summaries").fetchone()
+            every, first = connection.execute(
+                "SELECT count(*), count(*) FILTER (WHERE state != 'recovered') FROM summaries"
+            ).fetchone()
         connection.close()
-        return sum(len(file.read_text().splitlines()) for file in files), int(count)
+        return bool(0 < first <= lines <= every)
 
     def _running(self) -> AbstractContextManager[Program]:
         return running("--jobs", str(self._jobs), cwd=self.folder, TZ="Asia/Tokyo")

@@ -13,7 +13,9 @@ from kei.store.schema import migrate
 _BUSY_TIMEOUT_S = 5.0
 # Of a new database. A commit writes every page it touches, and most hold a few new rows only.
 _PAGE_BYTES = 1024
-_LOG_PAGES = 4000  # the log goes into the file when it has so many pages: about once a day
+# The log goes into the file when it has so many pages, about twice a day. Up to 990, the head of
+# its index is a single page, which is one less to be written at each commit.
+_LOG_PAGES = 900
 _MODE = 0o644
 # A file up to this size is checked whole when it is opened, about a second on a Raspberry Pi
 # Zero. In a larger one damage is noticed when the damaged page is first used.

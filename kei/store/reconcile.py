@@ -14,7 +14,7 @@ from datetime import date, timedelta
 
 import structlog
 
-from kei.clock import local
+from kei.clock import Clock, local
 from kei.errors import Malformed
 from kei.reading import Reading
 from kei.store import marks
@@ -45,7 +45,7 @@ def reconcile(database: Database, text: DailyFile) -> Agreement:
     with database.access() as connection:
         agreed, newest = marks.load(connection), newest_id(connection)
     if agreed is None:
-        agreed = _first_agreement(database, text, newest)
+        agreed = first_agreement(database.clock, text, newest)
     begins = _begins(text, agreed)
     if newest > agreed.until:
         rows, lines, now = _exchange(database, text, begins, agreed)
@@ -99,9 +99,18 @@ def only_in_text(connection: sqlite3.Connection, text: DailyFile) -> Tail:
     return Tail(newest, tuple(_parsed(text, extra)))
 
 
-def _first_agreement(database: Database, text: DailyFile, newest: int) -> Agreement:
-    """Return where to begin with a database that does not know of the text."""
-    today = local(database.clock.now_ms(), text.zone).date()
+def first_agreement(clock: Clock, text: DailyFile, newest: int) -> Agreement:
+    """Return where to begin with a database that does not know of the text.
+
+    Args:
+        clock: says which files are recent.
+        text: the files.
+        newest: id of the newest reading in the database.
+
+    Raises:
+        TextError: a daily file cannot be read.
+    """
+    today = local(clock.now_ms(), text.zone).date()
     first = today - timedelta(days=NEW_DATABASE_DAYS - 1)
     # A database that has rows is of a kei that wrote the line of a row before the row.
     taken = [day for day in text.days() if not newest and first <= day <= today]

@@ -16,11 +16,12 @@ from kei.store.database import Database
 from kei.store.lines import reading_line
 from kei.store.marks import Agreement
 from kei.store.reading_table import ReadingTable, newest_id
-from kei.store.reconcile import reconcile
+from kei.store.reconcile import first_agreement, reconcile
 from kei.store.reopened import reopen
 from kei.store.spool import NOTHING_MORE, Item, Outlet, RecorderStatus, Spool
 from kei.store.text import DailyFile
 from kei.store.timing import Timing
+from kei.store.writeback import WriteBack
 
 log = structlog.stdlib.get_logger("kei.store")
 
@@ -29,9 +30,7 @@ COMMIT_EVERY_S = 600.0  # the text has them meanwhile; the end of a window commi
 COMMIT_SOON_S = 0.5  # when the text does not have them: a crash may cost a second
 COMMIT_ROWS = 5000  # however soon they come
 RETRY_S = 5.0  # how often a place that failed is tried, besides with each reading
-# By then Linux has written a changed page by itself (vm.dirty_expire_centisecs, 30 s, and
-# dirty_writeback_centisecs, 5 s), so that to make sure of it seldom writes the page again.
-SYNC_AFTER_S = 38.0
+SYNC_SHARE = 0.95  # of the time that is allowed; the rest is for the disk
 _LINES_AT_ONCE = 1000
 
 
@@ -70,7 +69,7 @@ class Recorder:
         self._file = text
         self._timing = timing
         self._clock = clock
-        self._sync_after_s = min(sync_s, SYNC_AFTER_S)
+        self._write_back = WriteBack(clock, sync_s * SYNC_SHARE)
         self._bound = bound
         self._lock = threading.RLock()
         self._wake = threading.Event()
@@ -82,7 +81,6 @@ class Recorder:
         self._agreed: Agreement | None = None  # None until text and database have been compared
         self._marks: dict[date, int] = {}  # of the files, with all lines appended so far
         self._commit_at: float | None = None
-        self._sync_at: float | None = None
         self._retry_at = self._reconcile_at = clock.monotonic()
 
     # ------------------------------------------------------------------ what others call
@@ -193,7 +191,7 @@ class Recorder:
                 self._has_to_retry and self._retry_at <= now
             ):
                 self._settle(commit=self._database.fault is not None)
-            if self._is_due(self._sync_at, now):
+            if self._is_due(self._write_back.due, now):
                 self._sync()
 
     @staticmethod
@@ -206,7 +204,7 @@ class Recorder:
         return fails or self._timing.has_work
 
     def _next_due(self) -> float | None:
-        dues = [self._commit_at, self._sync_at, self._timing.hold_until]
+        dues = [self._commit_at, self._write_back.due, self._timing.hold_until]
         if self._has_to_retry:
             dues.append(self._retry_at)
         return min((due for due in dues if due is not None), default=None)
@@ -263,7 +261,7 @@ class Recorder:
             self._reconcile_at = now
             self._spool.agreed()
             self._only = NOTHING_MORE
-            self._touched()
+            self._write_back.touched()
 
     def _write_lines(self) -> None:
         if self._timing.hold_until is not None:
@@ -291,12 +289,13 @@ class Recorder:
             self._marks = marks.moved(self._marks, day, self._file.size(day))
             if self._agreed is not None:
                 self._write_rows(even_none=True)
+        self._write_back.before_append()
         begin, end = self._file.append(day, lines)
+        self._write_back.after_append()
         self._text.written += len(lines)
         self._spool.lines_written(len(lines))
         was_changed = begin != self._marks[day]  # by somebody else: removed, say
         self._marks = marks.moved(self._marks, day, end)
-        self._touched()
         if was_changed:
             self._write_rows(even_none=True)
 
@@ -310,20 +309,30 @@ class Recorder:
             return
         try:
             with self._store.transaction() as connection:
+                self._begin_agreement(connection)
                 if items:
                     readings = [item.reading for item in items]
                     added = self._table.add(connection, readings)
                     self._timing.remember(connection, added.first_id, items)
                     reopen(connection, [reading.time_ms for reading in readings])
                 agreed = self._save(connection)
+        except TextError as error:
+            self._failed(self._text, error)
+            return
         except StoreError as error:
             self._failed(self._database, error)
             return
         self._agreed = agreed
         self._database.written += len(items)
         self._spool.rows_written(len(items))
-        self._touched()
+        self._write_back.touched()
         self._database.works()
+
+    def _begin_agreement(self, connection: sqlite3.Connection) -> None:
+        """Let a new database know that rows may come to it before their lines to the text."""
+        if self._agreed is None and marks.load(connection) is None:
+            newest = newest_id(connection)
+            marks.save(connection, first_agreement(self._clock, self._file, newest))
 
     def _save(self, connection: sqlite3.Connection) -> Agreement | None:
         """Save how far text and database agree, unless they have not been compared yet."""
@@ -358,19 +367,15 @@ class Recorder:
             due = now + (COMMIT_EVERY_S if has_lines else COMMIT_SOON_S)
         self._commit_at = due if self._commit_at is None else min(due, self._commit_at)
 
-    def _touched(self) -> None:
-        if self._sync_at is None:
-            self._sync_at = self._clock.monotonic() + self._sync_after_s
-
     def _sync(self) -> None:
-        self._sync_at = None
+        self._write_back.after_sync()
         for outlet, sync in ((self._text, self._file.sync), (self._database, self._store.sync)):
             try:
                 sync()
             except StoreError as error:
                 outlet.is_sync_failing = True
                 self._failed(outlet, error)
-                self._touched()  # tried again
+                self._write_back.touched()  # tried again
             else:
                 outlet.is_sync_failing = False
 

@@ -279,7 +279,7 @@ def test_what_was_written_is_brought_to_the_disk_within_the_time(
         recorder.record([reading(1)])
         clock.advance(1)
         recorder.tick()
-    assert [round(at - begun) for at in synced] == [38, 76, 114]
+    assert [round(at - begun) for at in synced] == [36, 72, 108]
 
 
 def test_status_counts_both_places(recorder: Recorder, disk: Disk) -> None:
