@@ -124,3 +124,26 @@ def test_the_newest_reading_is_found_also_when_only_the_text_has_it(
     path.write_text('[recorder]\nfname_base = "home"\n')
     recorder = load(path, environ={}).recorder
     assert newest_reading_ms(recorder, bench.clock) == NOW_MS + 10_000
+
+
+@pytest.mark.parametrize("bench", [120.0], indirect=True)
+@pytest.mark.parametrize("committed", [False, True])
+def test_lines_that_have_waited_long_enough_are_all_written(
+    bench: Bench, *, committed: bool
+) -> None:
+    for _ in range(3):
+        bench.record()
+    if committed:
+        bench.recorder.commit()
+    bench.clock.advance(120)
+    bench.recorder.tick()
+    assert bench.lines == ["2027"] * 3
+
+
+@pytest.mark.parametrize("bench", [120.0], indirect=True)
+def test_lines_whose_rows_are_in_the_database_get_the_right_time_as_well(bench: Bench) -> None:
+    bench.record()
+    bench.recorder.commit()
+    bench.set_clock(YEAR_MS, synchronised=True)
+    assert bench.lines == ["2028"]
+    assert bench.times == [10_000 + YEAR_MS]
