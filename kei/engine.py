@@ -1,6 +1,5 @@
 """Everything that runs for one configuration, wired together: threads, scheduler, session."""
 
-import logging
 import os
 import random
 import socket
@@ -9,24 +8,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import structlog
-from apscheduler.executors.pool import ThreadPoolExecutor
-from apscheduler.jobstores.base import JobLookupError
-from apscheduler.schedulers.background import BackgroundScheduler
 
 from kei import __version__, logs
 from kei.cadence import cycles_of
 from kei.claim import Claim
-from kei.clock import Clock, local
+from kei.clock import Clock
 from kei.config import Broute, Config, Log, LogLevel, RequestGroup, Summary, UploadTarget
 from kei.control import StatusServer
 from kei.errors import StoreError
 from kei.faults import Faults
-from kei.jobs.events import EVENTS, JobReporter, told_here
-from kei.jobs.plan import Lane, Planned, Upkeep, plan
+from kei.jobs.plan import Planned, Upkeep, plan
 from kei.jobs.request import RequestJob
-from kei.jobs.upkeep import SUMMARIES_KEPT_S, Kept, Pruner
+from kei.jobs.scheduler import Scheduler
+from kei.jobs.upkeep import SUMMARIES_KEPT_S, CautiousNow, Kept, Pruner
 from kei.meter_source import MeterSource
-from kei.snapshot import SessionState, Snapshot, UploadState, clipped, encode
+from kei.retiming import Retiming, newest_reading_ms
+from kei.snapshot import ClockState, SessionState, Snapshot, UploadState, clipped, encode
 from kei.store.database import Database
 from kei.store.queue import DeadLetters, Kind, UploadQueue
 from kei.store.reading_table import ReadingTable
@@ -35,7 +32,9 @@ from kei.store.spool import OutletStatus, RecorderStatus
 from kei.store.summaries import Summariser
 from kei.store.summary_table import SummaryTable
 from kei.store.text import DailyFile
-from kei.store.timing import UNKNOWN, Timing, boot_id
+from kei.store.timing import Timing, boot_id
+from kei.timekeeping.guard import Guard
+from kei.timekeeping.machine import Machine, adjtimex_of_libc
 from kei.upload.flusher import Flusher
 from kei.upload.formats import format_of
 from kei.upload.http import Http
@@ -48,9 +47,7 @@ from kei.wisun.states import State
 
 log = structlog.stdlib.get_logger("kei.engine")
 
-STATUS, RECORDER = "status", "recorder"  # names of threads
-REQUESTS_AT_ONCE = 32  # the session decides who is next, so that none waits for a slow one
-UPLOADS_AT_ONCE = 16  # threads start when needed; targets that a reload adds need theirs, too
+STATUS, RECORDER, CLOCK_GUARD = "status", "recorder", "clock-guard"  # names of threads
 STATUS_LIMIT_S = 0.5  # by then the name of its socket is free for another engine
 JOBS_LIMIT_S = 1.0  # after that a job that still runs is an upload, and loses nothing
 _ANY_SUMMARY = Summary(86_400)
@@ -81,23 +78,18 @@ class Engine:
             raise
         self._text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
         self._sums = DailyFile(recorder.directory, recorder.fname_base, "sum", clock.zone)
+        newest_ms = newest_reading_ms(recorder, clock)
+        self._guard = Guard(clock, Machine(adjtimex_of_libc()), newest_ms=newest_ms)
         self._recorder = Recorder(
             self._database,
             self._text,
-            Timing(clock, UNKNOWN, boot_id(), recorder.wait_for_clock_s),
+            Timing(clock, self._guard, boot_id(), recorder.wait_for_clock_s),
             clock=clock,
             sync_s=recorder.sync_s,
         )
-        self._scheduler = BackgroundScheduler(
-            timezone=clock.zone,
-            executors={
-                Lane.REQUESTS.value: ThreadPoolExecutor(REQUESTS_AT_ONCE),
-                Lane.SUMMARY.value: ThreadPoolExecutor(1),
-                Lane.UPLOAD.value: ThreadPoolExecutor(max(UPLOADS_AT_ONCE, len(config.upload))),
-                Lane.UPKEEP.value: ThreadPoolExecutor(1),
-            },
-            job_defaults={"coalesce": True, "max_instances": 1},
-        )
+        self._scheduler = Scheduler(clock, len(config.upload))
+        self._guard.listen(Retiming(self._recorder, self._guard))
+        self._guard.listen(self._scheduler)
         self._flushers: dict[UploadTarget, Flusher] = {}
         self._request_ids: list[str] = []
         self._request_faults = Faults(structlog.stdlib.get_logger("kei.request"), clock)
@@ -107,6 +99,7 @@ class Engine:
         self._bodies: dict[str, Body] = {
             STATUS: StatusServer(recorder.database, lambda: encode(self.snapshot()), clock),
             RECORDER: self._recorder,
+            CLOCK_GUARD: self._guard,
         }
         self._threads: dict[str, threading.Thread] = {}
 
@@ -123,12 +116,7 @@ class Engine:
             log.warning("setting_without_effect", setting=setting, hint="a later version has it")
         if self.config.broute is not None:
             self._build_session(self.config.broute)
-        # Each logger by itself: a filter does not see what comes up from the loggers below.
-        executors = [f"apscheduler.executors.{lane.value}" for lane in Lane]
-        for name in ("apscheduler.scheduler", *executors):
-            logging.getLogger(name).addFilter(told_here)
         self._recorder.start()
-        self._scheduler.add_listener(JobReporter(self._clock), EVENTS)
         self._schedule()
         self._scheduler.start()
         for name in self._bodies:
@@ -152,7 +140,7 @@ class Engine:
             body.stop()
         if STATUS in self._threads:
             self._threads[STATUS].join(STATUS_LIMIT_S)
-        end = self._scheduler.shutdown if started else (lambda: None)
+        end = self._scheduler.end if started else (lambda: None)
         ending = threading.Thread(target=end, name="ending", daemon=True)
         ending.start()
         ending.join(JOBS_LIMIT_S)
@@ -180,18 +168,19 @@ class Engine:
         # One whose target stays goes on: it remembers a batch that may have arrived, and a wait.
         for target in self._flushers.keys() - set(wanted.upload):
             self._flushers.pop(target).stop()
-        self._scheduler.remove_all_jobs()
+        self._scheduler.clear()
         self.config = wanted
         self._schedule()
         self._ask_everything()
 
     def snapshot(self) -> Snapshot:
         """Return what everything is doing now; any thread."""
-        recorder = self._recorder.status()
+        recorder, clock = self._recorder.status(), self._guard.status
         return Snapshot(
             version=__version__,
             pid=os.getpid(),
             up_s=round(self._clock.monotonic() - self._begun, 1),
+            clock=ClockState(clock.synchronised, clock.likely_wrong),
             session=_session_state(self._session.status()) if self._session else None,
             recorder=RecorderStatus(_masked(recorder.text), _masked(recorder.database)),
             uploads=tuple(self._upload_states()),
@@ -212,12 +201,16 @@ class Engine:
                 failures=status.failures,
             )
 
-    def look_after_threads(self) -> None:
-        """Start a thread that has died again; each is made to survive, so that is our bug."""
+    def look_after_everything(self) -> None:
+        """Start a thread that has died again, and mend what a step of the clock has left behind.
+
+        Each thread is made to survive, so that its death is our bug.
+        """
         for name, thread in list(self._threads.items()):
             if not thread.is_alive():
                 log.critical("thread_died", thread=name)
                 self._start_thread(name)
+        self._scheduler.mend()
 
     def _start_thread(self, name: str) -> None:
         thread = threading.Thread(target=self._bodies[name].run, name=name, daemon=True)
@@ -249,12 +242,7 @@ class Engine:
 
     def _ask_everything(self) -> None:
         """Have all groups asked now; after that their cycles go on as they are."""
-        now = local(self._clock.now_ms(), self._clock.zone)
-        for name in tuple(self._request_ids):
-            try:
-                self._scheduler.modify_job(name, next_run_time=now)
-            except JobLookupError:  # taken out by a reload, which asks everything itself
-                log.debug("job_gone", job=name)
+        self._scheduler.run_now(tuple(self._request_ids))
 
     # ------------------------------------------------------------------ jobs
 
@@ -263,13 +251,7 @@ class Engine:
         for planned in plan(self.config, self._clock.zone):
             if isinstance(planned.subject, RequestGroup):
                 self._request_ids.append(planned.id)
-            self._scheduler.add_job(
-                self._body(planned),
-                planned.trigger,
-                id=planned.id,
-                executor=planned.lane.value,
-                misfire_grace_time=planned.grace_s,
-            )
+            self._scheduler.add(planned, self._body(planned))
 
     def _body(self, planned: Planned) -> Callable[[], None]:
         match planned.subject:
@@ -295,12 +277,14 @@ class Engine:
 
     def _pruner(self) -> Pruner:
         retention_s = self.config.recorder.retention_s
+        readings = ReadingTable(self._database)
         kept = [
-            Kept("readings", ReadingTable(self._database), retention_s),
+            Kept("readings", readings, retention_s),
             Kept("dead_letters", DeadLetters(self._database), retention_s),
             Kept("summaries", SummaryTable(self._database), SUMMARIES_KEPT_S),
         ]
-        return Pruner(kept, self._clock)
+        now = CautiousNow(self._clock, self._guard, readings, retention_s)
+        return Pruner(kept, now, self._clock)
 
     def _request(self, group: RequestGroup) -> Callable[[], None]:
         assert self._session is not None, "requests belong to a session"

@@ -64,7 +64,7 @@ class Runner:
                 log.info("log_level", now=logs.toggle_debug(engine.config.log.level.value))
             if number == RELOAD_SIGNAL or self._file_changed():
                 engine = self._reload(engine)
-            engine.look_after_threads()
+            engine.look_after_everything()
         assert number is not None, "the loop ends with a signal"
         log.info("kei_stopping", signal=number.name)
         self._end_in_time()

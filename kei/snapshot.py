@@ -14,6 +14,19 @@ TEXT_MAX_CHARS = 300  # of each free text, so that the document has a bound
 
 
 @dataclass(frozen=True, slots=True)
+class ClockState:
+    """The machine's clock.
+
+    Attributes:
+        synchronised: whether a time service has set it.
+        likely_wrong: whether it would be better to wait for that.
+    """
+
+    synchronised: bool
+    likely_wrong: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SessionState:
     """The session with the meter.
 
@@ -73,6 +86,7 @@ class Snapshot:
         version: of the program.
         pid: of the process.
         up_s: seconds since the start, or since a reload that started over.
+        clock: how far its times are to be trusted.
         session: None without a `[broute]` table.
         recorder: how recording is going.
         uploads: in the order of the configuration.
@@ -82,6 +96,7 @@ class Snapshot:
     version: str
     pid: int
     up_s: float
+    clock: ClockState
     session: SessionState | None
     recorder: RecorderStatus
     uploads: tuple[UploadState, ...]

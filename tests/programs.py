@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -35,12 +35,13 @@ class Program:
         *args: str,
         cwd: Path | None = None,
         stdin: int | IO[bytes] = subprocess.DEVNULL,
+        program: Sequence[str] = ("-m", "kei"),
         **environ: str,
     ) -> None:
         env = {k: v for k, v in os.environ.items() if k not in ("DEBUG", "JOURNAL_STREAM")}
         env["PYTHONPATH"] = str(ROOT)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "kei", *args],
+            [sys.executable, *program, *args],
             cwd=cwd,
             env=env | environ,
             stdin=stdin,
@@ -136,14 +137,15 @@ def running(
     *args: str,
     cwd: Path | None = None,
     stdin: int | IO[bytes] = subprocess.DEVNULL,
+    program: Sequence[str] = ("-m", "kei"),
     **environ: str,
 ) -> Iterator[Program]:
-    """A program that is certainly gone when the block ends."""
-    program = Program(*args, cwd=cwd, stdin=stdin, **environ)
+    """A program that is certainly gone when the block ends; another than kei if need be."""
+    started = Program(*args, cwd=cwd, stdin=stdin, program=program, **environ)
     try:
-        yield program
+        yield started
     finally:
-        program.kill()
+        started.kill()
 
 
 @contextmanager

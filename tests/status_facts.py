@@ -7,7 +7,7 @@ from fakes import TOKYO
 from kei.cadence import Expected
 from kei.logs import LogLine
 from kei.reading import Reading
-from kei.snapshot import SessionState, Snapshot, UploadState
+from kei.snapshot import ClockState, SessionState, Snapshot, UploadState
 from kei.status.facts import Facts, Upload
 from kei.store.reading_back import Waiting
 from kei.store.spool import OutletStatus, RecorderStatus
@@ -36,6 +36,7 @@ SNAPSHOT = Snapshot(
     version="1.2.3",
     pid=4711,
     up_s=3 * HOUR_S + 20,
+    clock=ClockState(synchronised=True, likely_wrong=False),
     session=SESSION,
     recorder=RecorderStatus(OUTLET, OUTLET),
     uploads=(LIVE,),

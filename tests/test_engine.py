@@ -1,18 +1,25 @@
-"""What a reload keeps: the flusher of a target that stays remembers its batch and its wait."""
+"""What a reload keeps, and what an engine makes of the clock that it finds."""
 
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import pytest
-from fakes import TOKYO
+from fakes import TOKYO, FakeClock
 from jobs_file import JobsFile
+from stored import add_readings
 
 import kei.engine
 from kei.clock import SystemClock
 from kei.config import Config, Summary
 from kei.engine import Engine
+from kei.reading import Reading
+from kei.snapshot import ClockState
+from kei.store.database import Database
+from kei.timekeeping.machine import Machine
 from kei.upload.flusher import Flusher
 
 UPLOADS = """
@@ -85,3 +92,24 @@ def test_the_flusher_of_a_target_that_is_gone_is_stopped(
 ) -> None:
     engine.change_to(replace(config, upload=config.upload[:1]))
     assert told == ["stopped second"]
+
+
+@pytest.mark.parametrize(("newer_s", "likely_wrong"), [(-60, False), (60, True)])
+def test_a_clock_behind_the_newest_reading_is_likely_wrong(
+    config: Config,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    newer_s: int,
+    *,
+    likely_wrong: bool,
+) -> None:
+    monkeypatch.setattr(kei.engine, "Machine", partial(Machine, root=tmp_path))
+    monkeypatch.setattr(kei.engine, "adjtimex_of_libc", lambda: None)
+    clock = FakeClock(1_830_000_000_000)  # 2027
+    database = Database.open(config.recorder.database, clock)
+    time_ms = clock.now_ms() + newer_s * 1000
+    add_readings(database, [Reading(time_ms, "BR", "E7", Decimal(1), "x")])
+    database.close()
+    engine = Engine(config, clock=clock, rng=random.Random(1))
+    assert engine.snapshot().clock == ClockState(synchronised=False, likely_wrong=likely_wrong)
+    engine.stop()

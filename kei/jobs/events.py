@@ -7,7 +7,6 @@ from apscheduler.events import (
     EVENT_JOB_ERROR,
     EVENT_JOB_EXECUTED,
     EVENT_JOB_MAX_INSTANCES,
-    EVENT_JOB_MISSED,
     JobEvent,
     JobExecutionEvent,
 )
@@ -18,8 +17,8 @@ from kei.jobs.plan import REQUEST_PREFIX
 
 log = structlog.stdlib.get_logger("kei.scheduler")
 
-EVENTS = EVENT_JOB_ERROR | EVENT_JOB_EXECUTED | EVENT_JOB_MAX_INSTANCES | EVENT_JOB_MISSED
-_TOLD_HERE = ("Run time of job", "Execution of job", 'Job "%s" raised')
+EVENTS = EVENT_JOB_ERROR | EVENT_JOB_EXECUTED | EVENT_JOB_MAX_INSTANCES
+_TOLD_HERE = ("Execution of job", 'Job "%s" raised')
 
 
 class JobReporter:
@@ -39,14 +38,11 @@ class JobReporter:
                     error=repr(event.exception),
                     exception=event.traceback,
                 )
-            case code if code == EVENT_JOB_MISSED:
-                self._faults.raised("job_missed", key=event.job_id, job=event.job_id)
             case code if code == EVENT_JOB_MAX_INSTANCES and _is_request(event.job_id):
                 log.debug("job_still_running", job=event.job_id)  # the request itself will tell
             case code if code == EVENT_JOB_MAX_INSTANCES:
                 self._faults.raised("job_still_running", key=event.job_id, job=event.job_id)
             case _:
-                self._faults.ended("job_missed", key=event.job_id)
                 self._faults.ended("job_still_running", key=event.job_id)
 
 

@@ -7,14 +7,15 @@ from datetime import tzinfo
 from enum import StrEnum
 
 from apscheduler.triggers.base import BaseTrigger
-from apscheduler.triggers.cron import CronTrigger
 
 from kei.config import Config, RequestGroup, UploadTarget
-from kei.jobs.triggers import AlignedInterval, window_ends
+from kei.jobs.triggers import AfterWindows, AlignedInterval
 
 REQUEST_PREFIX = "request-"  # of the names of jobs that ask the meter
 SUMMARY_DELAY_S = 3  # after the window: a reading of its last instant has been written by then
-PRUNE_HOUR, PRUNE_MINUTE = 3, 17  # at night, off the full hour when everybody's jobs run
+DAY_S = 86_400
+# 03:17, off the full hour when everybody's jobs run; an hour off on the day of a clock change.
+PRUNE_AT_S = 3 * 3600 + 17 * 60
 AIR_TIME_A_FRAME_S = 0.01  # 100 bytes at 100 kbit/s and the pause after them (ARIB STD-T108)
 AIR_TIME_LIMIT_S = 360  # in any hour (ARIB STD-T108)
 
@@ -46,7 +47,6 @@ class Planned:
         subject: what it works on.
         lane: the executor it runs in.
         trigger: when it runs.
-        grace_s: how late it may still start, whole seconds.
     """
 
     id: str
@@ -55,7 +55,6 @@ class Planned:
     subject: RequestGroup | UploadTarget | Upkeep
     lane: Lane
     trigger: BaseTrigger
-    grace_s: int
 
 
 def plan(config: Config, zone: tzinfo) -> list[Planned]:
@@ -74,8 +73,7 @@ def plan(config: Config, zone: tzinfo) -> list[Planned]:
             every=duration(cycle_s),
             subject=Upkeep.SUMMARY,
             lane=Lane.SUMMARY,
-            trigger=window_ends(cycle_s, zone, SUMMARY_DELAY_S),
-            grace_s=cycle_s,
+            trigger=AfterWindows(cycle_s, zone, SUMMARY_DELAY_S),
         )
     )
     jobs += [_upload(target) for target in config.upload]
@@ -86,8 +84,7 @@ def plan(config: Config, zone: tzinfo) -> list[Planned]:
             every="1d",
             subject=Upkeep.PRUNE,
             lane=Lane.UPKEEP,
-            trigger=CronTrigger(hour=PRUNE_HOUR, minute=PRUNE_MINUTE, timezone=zone),
-            grace_s=3600,
+            trigger=AfterWindows(DAY_S, zone, PRUNE_AT_S),
         )
     )
     return list(_by_names_of_their_own(jobs))
@@ -110,7 +107,6 @@ def _request(group: RequestGroup) -> Planned:
         subject=group,
         lane=Lane.REQUESTS,
         trigger=AlignedInterval(group.cycle_s),
-        grace_s=_grace(group.cycle_s),
     )
 
 
@@ -122,12 +118,7 @@ def _upload(target: UploadTarget) -> Planned:
         subject=target,
         lane=Lane.UPLOAD,
         trigger=AlignedInterval(target.cycle_s),
-        grace_s=_grace(target.cycle_s),
     )
-
-
-def _grace(cycle_s: float) -> int:
-    return max(1, round(cycle_s))
 
 
 def air_time_s(config: Config) -> float:

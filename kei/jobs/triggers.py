@@ -1,12 +1,15 @@
 """When jobs run: APScheduler triggers that stay aligned and never build lists of missed runs."""
 
-import math
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
+from kei.clock import epoch_ms
+from kei.store.summaries import window_around
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND = timedelta(milliseconds=1)
 
 
 class AlignedInterval(IntervalTrigger):  # type: ignore[misc]  # APScheduler 3 has no types
@@ -32,23 +35,34 @@ class AlignedInterval(IntervalTrigger):  # type: ignore[misc]  # APScheduler 3 h
         return fire
 
 
-def window_ends(cycle_s: int, zone: tzinfo, delay_s: int) -> CronTrigger:
-    """Return a cron trigger that fires shortly after each window of the day has ended.
+class AfterWindows(BaseTrigger):  # type: ignore[misc]  # APScheduler 3 has no types
+    """Fires so long after each window of the local day has begun, and the one before has ended.
 
-    Where cron cannot say the cycle itself (5400 s), it fires at every common part of it; the
-    job finds nothing to do at the instants in between.
+    Like `AlignedInterval`, and unlike APScheduler's cron, it counts from the present.
 
     Args:
         cycle_s: length of a window in seconds, a divisor of a day.
         zone: local time, to whose midnight the windows are aligned.
-        delay_s: seconds after the end, 0..59, for readings that are still on their way.
+        delay_s: seconds after the start of the window.
     """
-    if cycle_s % 60:
-        step = math.gcd(cycle_s, 60)
-        return CronTrigger(second=f"{delay_s % step}/{step}", timezone=zone)
-    if cycle_s % 3600:
-        step = math.gcd(cycle_s, 3600) // 60
-        return CronTrigger(minute=f"*/{step}", second=delay_s, timezone=zone)
-    step = math.gcd(cycle_s, 86400) // 3600
-    hours = ",".join(str(hour) for hour in range(0, 24, step))
-    return CronTrigger(hour=hours, minute=0, second=delay_s, timezone=zone)
+
+    def __init__(self, cycle_s: int, zone: tzinfo, delay_s: int) -> None:
+        self._cycle_s = cycle_s
+        self._zone = zone
+        self._delay_ms = delay_s * 1000
+
+    def get_next_fire_time(
+        self, previous_fire_time: datetime | None, now: datetime
+    ) -> datetime | None:
+        """Return the first instant not before `now` and after the previous run, in UTC."""
+        fire_ms = self._at_or_after(-(-(now - EPOCH) // MILLISECOND))
+        if previous_fire_time is not None:
+            previous_ms = epoch_ms(previous_fire_time)
+            if fire_ms <= previous_ms <= epoch_ms(now):
+                fire_ms = self._at_or_after(previous_ms + 1)
+        return EPOCH + fire_ms * MILLISECOND
+
+    def _at_or_after(self, time_ms: int) -> int:
+        before_ms = time_ms - self._delay_ms - 1
+        _, end_ms = window_around(before_ms, self._zone, self._cycle_s)
+        return end_ms + self._delay_ms

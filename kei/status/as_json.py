@@ -26,6 +26,7 @@ def to_json(facts: Facts, problems: Sequence[Problem]) -> str:
         "version": snapshot.version if snapshot else None,
         "pid": snapshot.pid if snapshot else None,
         "up_s": snapshot.up_s if snapshot else None,
+        "clock": asdict(snapshot.clock) if snapshot else None,
         "session": asdict(snapshot.session) if snapshot and snapshot.session else None,
         "series": [_series(facts, reading) for reading in facts.series],
         "recorder": asdict(snapshot.recorder) if snapshot else None,

@@ -50,6 +50,9 @@ def _head(facts: Facts, problems: Sequence[Problem]) -> Iterator[str]:
     yield from _labelled("kei", [about])
     details = [f"{problem.rule.value}: {problem.detail}" for problem in problems]
     yield from _labelled("problems", details or ["none"])
+    if snapshot is not None and not snapshot.clock.synchronised:
+        wrong = ", and likely to be wrong" if snapshot.clock.likely_wrong else ""
+        yield from _labelled("clock", [f"not synchronised{wrong}"])
 
 
 def _meter(session: SessionState) -> Iterator[str]:

@@ -5,8 +5,10 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import cast
 
+import pytest
 from status_facts import FACTS, LIVE, SESSION, SNAPSHOT, reading
 
+from kei.snapshot import ClockState
 from kei.status import Found
 from kei.status.facts import Facts, Upload
 from kei.status.rules import judge
@@ -49,6 +51,19 @@ def test_people_see_columns_that_line_up() -> None:
         "\n"
         "warnings   2026-11-23 09:59:00  warning  port_lost reason=gone\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("likely_wrong", "told"),
+    [(False, "not synchronised"), (True, "not synchronised, and likely to be wrong")],
+)
+def test_people_are_told_of_a_clock_that_is_not_synchronised(
+    *, likely_wrong: bool, told: str
+) -> None:
+    clock = ClockState(synchronised=False, likely_wrong=likely_wrong)
+    facts = replace(FACTS, snapshot=replace(SNAPSHOT, clock=clock))
+    assert text_of(facts).splitlines()[2] == f"clock      {told}"
+    assert json_of(facts)["clock"] == {"synchronised": False, "likely_wrong": likely_wrong}
 
 
 def test_people_see_what_is_known_when_kei_does_not_run() -> None:
@@ -105,8 +120,8 @@ def test_what_a_server_says_cannot_steer_the_terminal() -> None:
 def test_machines_see_one_object() -> None:
     found = json_of(FACTS)
     assert list(found) == [
-        "time", "well", "problems", "running", "version", "pid", "up_s", "session", "series",
-        "recorder", "uploads", "errors",
+        "time", "well", "problems", "running", "version", "pid", "up_s", "clock", "session",
+        "series", "recorder", "uploads", "errors",
     ]  # fmt: skip
     assert found["time"] == "2026-11-23T10:00:00+09:00"
     assert (found["well"], found["problems"], found["running"]) == (True, [], True)

@@ -1,0 +1,120 @@
+"""The scheduler, for real, by a clock that a test sets; APScheduler's own is set with it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
+from typing import Self
+
+import apscheduler.schedulers.base
+import pytest
+from fakes import TOKYO
+from programs import wait_until
+
+from kei.clock import SystemClock
+from kei.jobs.plan import Lane, Planned, Upkeep
+from kei.jobs.scheduler import Scheduler
+from kei.jobs.triggers import AfterWindows, AlignedInterval
+
+YEAR_S = 365 * 86_400
+
+
+class SetClock(SystemClock):
+    """The machine's clock, off by as much as a test wants."""
+
+    def __init__(self) -> None:
+        super().__init__(TOKYO)
+        self.off_s = 0
+
+    def now_ms(self) -> int:
+        return super().now_ms() + self.off_s * 1000
+
+
+@dataclass
+class Bench:
+    clock: SetClock
+    scheduler: Scheduler
+    runs: dict[str, int] = field(default_factory=dict)
+
+    def add(self, name: str, trigger: AlignedInterval | AfterWindows) -> None:
+        self.runs[name] = 0
+
+        def body() -> None:
+            self.runs[name] += 1
+
+        planned = Planned(name, name, "", Upkeep.PRUNE, Lane.REQUESTS, trigger)
+        self.scheduler.add(planned, body)
+
+    def wait_for_another_run(self, name: str, deadline_s: float = 3.0) -> None:
+        before = self.runs[name]
+        wait_until(lambda: self.runs[name] > before, deadline_s, f"a run of {name}")
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    clock = SetClock()
+
+    class Shown(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return cls.fromtimestamp(clock.now_ms() / 1000, tz)
+
+    monkeypatch.setattr(apscheduler.schedulers.base, "datetime", Shown)
+    bench = Bench(clock, Scheduler(clock, uploads=0))
+    bench.add("often", AlignedInterval(0.2))
+    bench.add("every-day", AlignedInterval(86_400))
+    bench.scheduler.start()
+    bench.wait_for_another_run("often")
+    yield bench
+    bench.scheduler.end()
+
+
+@pytest.mark.parametrize("step_s", [3600, YEAR_S, 10 * YEAR_S, -3600, -YEAR_S, -10 * YEAR_S])
+def test_after_a_step_jobs_go_on_as_soon_as_they_have_been_planned_anew(
+    bench: Bench, step_s: int
+) -> None:
+    bench.clock.off_s = step_s
+    bench.scheduler.stepped(step_s * 1000)
+    bench.wait_for_another_run("often")
+
+
+@pytest.mark.parametrize("step_s", [-3600, -YEAR_S])
+def test_jobs_that_were_planned_by_the_time_before_the_step_are_found(
+    bench: Bench, step_s: int
+) -> None:
+    bench.clock.off_s = step_s
+    bench.scheduler.mend()
+    bench.wait_for_another_run("often")
+
+
+def test_there_is_nothing_to_mend_while_the_clock_is_right(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned: list[str] = []
+    monkeypatch.setattr(bench.scheduler, "_plan", lambda name, _moment: planned.append(name))
+    end = bench.runs["often"] + 2
+    while bench.runs["often"] < end:
+        bench.scheduler.mend()
+    assert planned == []
+
+
+def test_a_step_runs_no_job_out_of_turn(bench: Bench) -> None:
+    for day in range(1, 20):
+        bench.clock.off_s = day * 60
+        bench.scheduler.stepped(60_000)
+    bench.wait_for_another_run("often")
+    assert bench.runs["every-day"] == 0
+
+
+def test_a_job_that_a_step_made_late_runs_once(bench: Bench) -> None:
+    bench.clock.off_s = YEAR_S  # and nobody has noticed yet
+    bench.wait_for_another_run("every-day")
+    bench.wait_for_another_run("often")
+    assert bench.runs["every-day"] == 1
+
+
+def test_jobs_of_all_kinds_can_be_run_at_once_and_then_keep_their_cycles(bench: Bench) -> None:
+    bench.add("windows", AfterWindows(86_400, TOKYO, 3))
+    bench.scheduler.run_now(["every-day", "windows", "gone-meanwhile"])
+    wait_until(lambda: bench.runs["every-day"] and bench.runs["windows"], 3, "runs")
+    bench.wait_for_another_run("often")
+    assert (bench.runs["every-day"], bench.runs["windows"]) == (1, 1)
