@@ -27,9 +27,8 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="kei-soak-") as folder:
         victim = Victim(Path(folder), options.seed)
-        with victim.meter():
-            deaths = [victim.die() for _ in range(options.kills)]
-            code = victim.live_and_end()
+        deaths = [victim.die() for _ in range(options.kills)]
+        code = victim.live_and_end()
         exported, stored = sum(victim.exported().values()), victim.in_database()
         windows = victim.has_every_window_once()
     bad = [death for death in deaths if death.lost or death.unrecorded or death.differences]

@@ -5,14 +5,13 @@ import sqlite3
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from fakes import TOKYO
-from programs import Program, running, simulator, write_jobs
+from programs import SIMULATED, Program, running, write_jobs
 
 from kei.store import extract
 from kei.store.extract import Wanted
@@ -44,7 +43,7 @@ class Death:
 
 
 class Victim:
-    """A kei in a folder with a meter that outlives it.
+    """A kei in a folder, and a meter that dies with it; of what it said, there is a record.
 
     Args:
         folder: an empty one.
@@ -54,16 +53,10 @@ class Victim:
     def __init__(self, folder: Path, seed: int) -> None:
         self.folder = folder
         self._random = random.Random(seed)
-        self._link = folder / "meter"
         self._transcript = folder / "transcript.txt"
+        port = f"{SIMULATED},transcript={self._transcript}"
         # A summary each second, so that kills meet windows being computed and written, too.
-        self._jobs = write_jobs(folder, str(self._link), "[summary]\ncycle = 1", requests=REQUESTS)
-
-    @contextmanager
-    def meter(self) -> Iterator[None]:
-        """Have a meter, for as long as the block lasts."""
-        with simulator(self._link, "--transcript", str(self._transcript)):
-            yield
+        self._jobs = write_jobs(folder, port, "[summary]\ncycle = 1", requests=REQUESTS)
 
     def die(self) -> Death:
         """Let kei live for a random time, and kill it."""

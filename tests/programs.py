@@ -16,6 +16,7 @@ from typing import IO
 ROOT = Path(__file__).resolve().parent.parent
 BROUTE_ID = "00112233445566778899AABBCCDDEEFF"
 BROUTE_PWD = "0123456789AB"
+SIMULATED = "sim:latency=0,scan-time=0,join-time=0"  # a port
 LOOK_AGAIN_S = 0.02
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from programs import Program, readings, running, simulator, wait_until, write_jobs
+from programs import SIMULATED, Program, readings, running, wait_until, write_jobs
 
 DISK = "size=2m"
 FAST = '[[broute.requests]]\nepc = ["E7"]\ncycle = 0.2'
@@ -34,11 +34,10 @@ def mount(*arguments: str) -> None:
 
 
 @pytest.fixture
-def jobs(tmp_path: Path) -> Iterator[Path]:
-    """A jobs.toml beside the disk, whose files are on it, with a meter to ask."""
-    with simulator(tmp_path / "meter"):
-        recorder = '[recorder]\ndirectory = "disk"\ndatabase = "disk/kei.db"'
-        yield write_jobs(tmp_path, str(tmp_path / "meter"), recorder, requests=FAST)
+def jobs(tmp_path: Path) -> Path:
+    """A jobs.toml beside the disk, whose files are on it, with a meter that dies with kei."""
+    recorder = '[recorder]\ndirectory = "disk"\ndatabase = "disk/kei.db"'
+    return write_jobs(tmp_path, SIMULATED, recorder, requests=FAST)
 
 
 def fill(folder: Path) -> Path:

@@ -8,6 +8,7 @@ import pytest
 from programs import (
     BROUTE_ID,
     BROUTE_PWD,
+    SIMULATED,
     Program,
     readings,
     running,
@@ -17,7 +18,6 @@ from programs import (
     write_jobs,
 )
 
-SIM = "sim:latency=0,scan-time=0,join-time=0"
 EVERY_SECOND = """
 [[broute.requests]]
 epc = ["E7"]
@@ -52,7 +52,7 @@ def test_readings_of_a_simulated_meter_arrive_in_the_daily_file(
 
 
 def test_the_same_program_runs_with_the_simulator_inside(tmp_path: Path) -> None:
-    jobs = write_jobs(tmp_path, SIM, requests=EVERY_SECOND)
+    jobs = write_jobs(tmp_path, SIMULATED, requests=EVERY_SECOND)
     with running("--jobs", str(jobs)) as kei:
         kei.wait_for(lambda: "E7" in sensors(tmp_path), 10, "a reading")
         assert kei.stop() == 0
@@ -61,7 +61,7 @@ def test_the_same_program_runs_with_the_simulator_inside(tmp_path: Path) -> None
 def test_every_group_is_asked_once_right_after_joining(tmp_path: Path) -> None:
     groups = '[[broute.requests]]\nepc = ["E7"]\ncycle = "1d"\n'
     groups += '[[broute.requests]]\nepc = ["E0", "E3"]\ncycle = "1d"\n'
-    with running("--jobs", str(write_jobs(tmp_path, SIM, requests=groups))) as kei:
+    with running("--jobs", str(write_jobs(tmp_path, SIMULATED, requests=groups))) as kei:
         kei.wait_for(lambda: sensors(tmp_path) == {"E7", "E0", "E3"}, 10, "all groups")
         assert kei.stop() == 0
     assert len(readings(tmp_path)) == 3
@@ -69,7 +69,7 @@ def test_every_group_is_asked_once_right_after_joining(tmp_path: Path) -> None:
 
 def test_two_groups_may_ask_for_the_same(tmp_path: Path) -> None:
     groups = '[[broute.requests]]\nepc = ["E7"]\ncycle = 1\n' * 2
-    with running("--jobs", str(write_jobs(tmp_path, SIM, requests=groups))) as kei:
+    with running("--jobs", str(write_jobs(tmp_path, SIMULATED, requests=groups))) as kei:
         kei.wait_for(lambda: len(readings(tmp_path)) >= 2, 10, "readings")
         assert kei.stop() == 0
     assert kei.errors == []
@@ -77,7 +77,7 @@ def test_two_groups_may_ask_for_the_same(tmp_path: Path) -> None:
 
 def test_requests_fire_aligned_to_their_cycle(tmp_path: Path) -> None:
     groups = '[[broute.requests]]\nepc = ["E7"]\ncycle = 2\n'
-    with running("--jobs", str(write_jobs(tmp_path, SIM, requests=groups))) as kei:
+    with running("--jobs", str(write_jobs(tmp_path, SIMULATED, requests=groups))) as kei:
         kei.wait_for(lambda: len(readings(tmp_path)) >= 4, 15, "four readings")
         kei.stop()
     on_cycle = readings(tmp_path)[1:]  # the first one is asked right after joining
@@ -85,7 +85,7 @@ def test_requests_fire_aligned_to_their_cycle(tmp_path: Path) -> None:
 
 
 def test_averages_are_written_after_each_window(tmp_path: Path) -> None:
-    jobs = write_jobs(tmp_path, SIM, "[summary]", "cycle = 2", requests=EVERY_SECOND)
+    jobs = write_jobs(tmp_path, SIMULATED, "[summary]", "cycle = 2", requests=EVERY_SECOND)
     with running("--jobs", str(jobs)) as kei:
         kei.wait_for(lambda: len(summaries(tmp_path)) >= 8, 15, "averages")
         kei.stop()
@@ -95,7 +95,7 @@ def test_averages_are_written_after_each_window(tmp_path: Path) -> None:
 
 
 def test_the_network_is_remembered_so_that_a_restart_needs_no_scan(tmp_path: Path) -> None:
-    jobs = write_jobs(tmp_path, SIM, requests=EVERY_SECOND)
+    jobs = write_jobs(tmp_path, SIMULATED, requests=EVERY_SECOND)
     with running("--jobs", str(jobs)) as kei:
         kei.wait_for_event("session_joined")
         assert kei.stop() == 0
@@ -153,14 +153,14 @@ def test_wrong_options_of_the_simulated_port_exit_2(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_written_exits_1_with_one_line(tmp_path: Path) -> None:
-    jobs = write_jobs(tmp_path, SIM, "[recorder]", 'database = "/proc/nowhere/kei.db"')
+    jobs = write_jobs(tmp_path, SIMULATED, "[recorder]", 'database = "/proc/nowhere/kei.db"')
     with running("--jobs", str(jobs)) as kei:
         assert kei.wait() == 1
         assert len(kei.errors) == 1
 
 
 def test_a_second_kei_with_the_same_database_exits_1_and_names_the_first(tmp_path: Path) -> None:
-    jobs = write_jobs(tmp_path, SIM, requests=EVERY_SECOND)
+    jobs = write_jobs(tmp_path, SIMULATED, requests=EVERY_SECOND)
     with running("--jobs", str(jobs)) as first:
         first.wait_for_event("session_joined")
         with running("--jobs", str(jobs)) as second:
@@ -182,7 +182,7 @@ def test_check_shows_the_schedule_and_touches_nothing(tmp_path: Path) -> None:
 
 def test_check_warns_of_what_the_radio_does_not_bear(tmp_path: Path) -> None:
     groups = '[[broute.requests]]\nepc = ["E7"]\ncycle = "100ms"\n'
-    with running("check", "--jobs", str(write_jobs(tmp_path, SIM, requests=groups))) as kei:
+    with running("check", "--jobs", str(write_jobs(tmp_path, SIMULATED, requests=groups))) as kei:
         assert kei.wait() == 0
     warnings = [line for line in kei.lines if line.startswith("warning: ")]
     assert ["ask less often" in warnings[0], "E7 every 0.1s" in warnings[1]] == [True, True]
@@ -197,7 +197,7 @@ def all_output_and_files(folder: Path, kei: Program) -> str:
 def test_no_secret_reaches_an_output_or_a_file_at_any_level(tmp_path: Path) -> None:
     jobs = write_jobs(
         tmp_path,
-        SIM,
+        SIMULATED,
         "[log]",
         'level = "debug"',
         'file = "kei.log"',
@@ -252,7 +252,7 @@ def test_dropped_answers_are_counted_misses_and_asked_again(tmp_path: Path) -> N
 
 
 def test_usr1_switches_debug_logging_on_and_off(tmp_path: Path) -> None:
-    jobs = write_jobs(tmp_path, SIM, requests=EVERY_SECOND)
+    jobs = write_jobs(tmp_path, SIMULATED, requests=EVERY_SECOND)
     with running("--jobs", str(jobs)) as kei:
         kei.wait_for_event("session_joined")
         kei.send(signal.SIGUSR1)
@@ -264,10 +264,12 @@ def test_usr1_switches_debug_logging_on_and_off(tmp_path: Path) -> None:
 
 
 def test_a_changed_cycle_takes_effect_without_ending_the_session(tmp_path: Path) -> None:
-    jobs = write_jobs(tmp_path, SIM, requests='[[broute.requests]]\nepc = ["E7"]\ncycle = "1d"\n')
+    jobs = write_jobs(
+        tmp_path, SIMULATED, requests='[[broute.requests]]\nepc = ["E7"]\ncycle = "1d"\n'
+    )
     with running("--jobs", str(jobs)) as kei:
         kei.wait_for_event("session_joined")
-        write_jobs(tmp_path, SIM, requests=EVERY_SECOND)
+        write_jobs(tmp_path, SIMULATED, requests=EVERY_SECOND)
         kei.wait_for_event("config_changed", 10)
         kei.wait_for(lambda: len(readings(tmp_path)) > 10, 15, "a reading each second")
         assert len(kei.events("session_joined")) == 1
@@ -275,7 +277,7 @@ def test_a_changed_cycle_takes_effect_without_ending_the_session(tmp_path: Path)
 
 
 def test_usr2_reads_the_file_again_and_a_bad_one_is_refused(tmp_path: Path) -> None:
-    jobs = write_jobs(tmp_path, SIM, requests=EVERY_SECOND)
+    jobs = write_jobs(tmp_path, SIMULATED, requests=EVERY_SECOND)
     with running("--jobs", str(jobs)) as kei:
         kei.wait_for_event("session_joined")
         kei.send(signal.SIGUSR2)
@@ -288,10 +290,10 @@ def test_usr2_reads_the_file_again_and_a_bad_one_is_refused(tmp_path: Path) -> N
 
 
 def test_a_changed_folder_starts_over_within_the_same_process(tmp_path: Path) -> None:
-    jobs = write_jobs(tmp_path, SIM, requests=EVERY_SECOND)
+    jobs = write_jobs(tmp_path, SIMULATED, requests=EVERY_SECOND)
     with running("--jobs", str(jobs)) as kei:
         kei.wait_for(lambda: "E7" in sensors(tmp_path), 10, "a reading")
-        write_jobs(tmp_path, SIM, "[recorder]", 'directory = "new"', requests=EVERY_SECOND)
+        write_jobs(tmp_path, SIMULATED, "[recorder]", 'directory = "new"', requests=EVERY_SECOND)
         kei.wait_for(lambda: "E7" in sensors(tmp_path / "new"), 20, "a reading in the new folder")
         assert kei.stop() == 0
 
@@ -307,10 +309,10 @@ def test_a_changed_folder_starts_over_within_the_same_process(tmp_path: Path) ->
 def test_a_change_that_cannot_be_carried_out_is_refused_and_the_old_settings_go_on(
     tmp_path: Path, change: list[str]
 ) -> None:
-    jobs = write_jobs(tmp_path, SIM, requests=EVERY_SECOND)
+    jobs = write_jobs(tmp_path, SIMULATED, requests=EVERY_SECOND)
     with running("--jobs", str(jobs)) as kei:
         kei.wait_for_event("session_joined")
-        write_jobs(tmp_path, SIM, *change, requests=EVERY_SECOND)
+        write_jobs(tmp_path, SIMULATED, *change, requests=EVERY_SECOND)
         kei.wait_for_event("config_refused", 10)
         before = len(readings(tmp_path))
         kei.wait_for(lambda: len(readings(tmp_path)) > before + 1, 15, "readings go on")
@@ -318,7 +320,7 @@ def test_a_change_that_cannot_be_carried_out_is_refused_and_the_old_settings_go_
 
 
 def test_nothing_is_lost_or_torn_by_kill_9(tmp_path: Path) -> None:
-    jobs = write_jobs(tmp_path, SIM, requests=EVERY_SECOND)
+    jobs = write_jobs(tmp_path, SIMULATED, requests=EVERY_SECOND)
     with running("--jobs", str(jobs)) as kei:
         kei.wait_for(lambda: len(readings(tmp_path)) >= 8, 10, "readings")
         before = readings(tmp_path)

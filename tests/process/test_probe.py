@@ -5,9 +5,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from programs import BROUTE_ID, BROUTE_PWD, Program, running, simulator, write_jobs
+from programs import BROUTE_ID, BROUTE_PWD, SIMULATED, Program, running, simulator, write_jobs
 
-SIM = "sim:latency=0,scan-time=0,join-time=0"
 DONGLES = {"RL7023-DSS": ("1.5.2", "rev15"), "BP35A1": ("1.2.10", "rev26e")}
 READABLE = "80 81 82 88 8A 8D 97 98 9D 9E 9F D3 D7 E0 E1 E2 E3 E4 E5 E7 E8 EA EB EC ED"
 DEADLINE_S = 20.0
@@ -58,14 +57,14 @@ def test_a_probe_of_a_dongle_on_a_port_tells_everything(tmp_path: Path, dongle: 
 
 @pytest.mark.parametrize("dongle", DONGLES)
 def test_a_probe_of_the_simulator_inside_tells_everything(tmp_path: Path, dongle: str) -> None:
-    jobs = write_jobs(tmp_path, f"{SIM},dongle={dongle}")
+    jobs = write_jobs(tmp_path, f"{SIMULATED},dongle={dongle}")
     with running("probe", "--json", "--jobs", str(jobs)) as kei:
         check_result(kei, dongle)
 
 
 def test_a_probe_leaves_the_meter_and_nothing_else_behind(tmp_path: Path) -> None:
     transcript = tmp_path / "said"
-    jobs = write_jobs(tmp_path, f"{SIM},transcript={transcript}")
+    jobs = write_jobs(tmp_path, f"{SIMULATED},transcript={transcript}")
     with running("probe", "--jobs", str(jobs)) as kei:
         assert kei.wait(DEADLINE_S) == 0
     said = transcript.read_text()
@@ -75,7 +74,7 @@ def test_a_probe_leaves_the_meter_and_nothing_else_behind(tmp_path: Path) -> Non
 
 
 def test_people_get_a_page_instead(tmp_path: Path) -> None:
-    with running("probe", "--jobs", str(write_jobs(tmp_path, SIM))) as kei:
+    with running("probe", "--jobs", str(write_jobs(tmp_path, SIMULATED))) as kei:
         assert kei.wait(DEADLINE_S) == 0
     assert kei.lines[0] == "dongle      RL7023-DSS, firmware 1.5.2 (rev15)"
     assert "maker       000016 (Toshiba)" in kei.lines
@@ -84,7 +83,7 @@ def test_people_get_a_page_instead(tmp_path: Path) -> None:
 
 
 def test_debug_lines_go_to_stderr_and_hold_no_secret(tmp_path: Path) -> None:
-    jobs = write_jobs(tmp_path, SIM)
+    jobs = write_jobs(tmp_path, SIMULATED)
     with running("probe", "--json", "--jobs", str(jobs), DEBUG="0") as kei:
         check_result(kei, "RL7023-DSS")
     assert [line for line in kei.errors if "scan_started" in line]
@@ -112,7 +111,7 @@ def test_a_port_in_use_is_told_at_once_and_by_whom(tmp_path: Path) -> None:
 
 
 def test_a_wrong_password_is_told_with_what_to_check(tmp_path: Path) -> None:
-    jobs = write_jobs(tmp_path, f"{SIM},broute-pwd=BA9876543210")
+    jobs = write_jobs(tmp_path, f"{SIMULATED},broute-pwd=BA9876543210")
     with running("probe", "--jobs", str(jobs)) as kei:
         kei.wait_for(lambda: kei.errors, 10, "the fault")
         assert "join_failed" in kei.errors[0]
@@ -133,9 +132,9 @@ def test_a_file_without_a_dongle_exits_2(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("port", "step"),
     [
-        (SIM.replace("scan-time=0", "scan-time=60"), "scan_started"),
-        (SIM.replace("join-time=0", "join-time=60"), "next=join"),
-        (f"{SIM},fault=drop@2-999", "next=joined"),
+        (SIMULATED.replace("scan-time=0", "scan-time=60"), "scan_started"),
+        (SIMULATED.replace("join-time=0", "join-time=60"), "next=join"),
+        (f"{SIMULATED},fault=drop@2-999", "next=joined"),
     ],
     ids=["scanning", "joining", "asking"],
 )

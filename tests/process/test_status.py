@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from programs import BROUTE_ID, BROUTE_PWD, ROOT, running, simulator, write_jobs
+from programs import BROUTE_ID, BROUTE_PWD, ROOT, SIMULATED, running, simulator, write_jobs
 
 from kei.clock import SystemClock
 from kei.control import address
 from kei.snapshot import SessionState
 from kei.status import Found, status
 
-SIM = "sim:latency=0,scan-time=0,join-time=0"
 NO_PORT = "/dev/there-is-no-such-dongle"
 EVERY_SECOND = """
 [[broute.requests]]
@@ -68,7 +67,7 @@ def sensors(found: Found) -> set[str]:
 
 
 def test_a_running_kei_is_seen_with_its_session_and_its_values(tmp_path: Path) -> None:
-    jobs = write_jobs(tmp_path, SIM, requests=EVERY_SECOND)
+    jobs = write_jobs(tmp_path, SIMULATED, requests=EVERY_SECOND)
     with running("--jobs", str(jobs)) as kei:
         kei.wait_for(lambda: sensors(look(jobs)) >= {"E7", "E8R", "E0"}, 20, "readings")
         code, found = as_json(jobs)
@@ -90,7 +89,7 @@ def test_a_running_kei_is_seen_with_its_session_and_its_values(tmp_path: Path) -
 
 
 def test_a_kei_that_has_stopped_leaves_its_last_values(tmp_path: Path) -> None:
-    jobs = write_jobs(tmp_path, SIM, requests=EVERY_SECOND)
+    jobs = write_jobs(tmp_path, SIMULATED, requests=EVERY_SECOND)
     with running("--jobs", str(jobs)) as kei:
         kei.wait_for(lambda: "E7" in sensors(look(jobs)), 20, "a reading")
         assert kei.stop() == 0
@@ -103,7 +102,7 @@ def test_a_kei_that_has_stopped_leaves_its_last_values(tmp_path: Path) -> None:
 
 
 def test_a_kei_that_was_killed_is_not_taken_for_a_running_one(tmp_path: Path) -> None:
-    jobs = write_jobs(tmp_path, SIM, *DEAD_SERVER, requests=EVERY_SECOND)
+    jobs = write_jobs(tmp_path, SIMULATED, *DEAD_SERVER, requests=EVERY_SECOND)
     with running("--jobs", str(jobs)) as kei:
         kei.wait_for(lambda: "E7" in sensors(look(jobs)), 20, "a reading")
         kei.send(signal.SIGKILL)
@@ -119,7 +118,7 @@ def test_a_kei_that_was_killed_is_not_taken_for_a_running_one(tmp_path: Path) ->
 
 
 def test_before_the_first_start_nothing_is_known_and_nothing_is_made(tmp_path: Path) -> None:
-    jobs = write_jobs(tmp_path, SIM)
+    jobs = write_jobs(tmp_path, SIMULATED)
     code, found = as_json(jobs)
     assert (code, found["running"], found["series"]) == (1, False, [])
     assert list(tmp_path.iterdir()) == [jobs]
@@ -157,7 +156,7 @@ def test_a_session_that_is_lost_is_away_since_then(tmp_path: Path) -> None:
 
 
 def test_a_dead_server_is_told_of_without_address_or_secret(tmp_path: Path) -> None:
-    jobs = write_jobs(tmp_path, SIM, *DEAD_SERVER, requests=EVERY_SECOND)
+    jobs = write_jobs(tmp_path, SIMULATED, *DEAD_SERVER, requests=EVERY_SECOND)
     with running("--jobs", str(jobs)) as kei:
         kei.wait_for_event("upload_failing", 20)
         _, found = as_json(jobs)
@@ -172,7 +171,7 @@ def test_a_dead_server_is_told_of_without_address_or_secret(tmp_path: Path) -> N
 
 
 def test_clients_of_all_sorts_disturb_neither_kei_nor_each_other(tmp_path: Path) -> None:
-    jobs = write_jobs(tmp_path, SIM, requests=EVERY_SECOND)
+    jobs = write_jobs(tmp_path, SIMULATED, requests=EVERY_SECOND)
     with running("--jobs", str(jobs)) as kei:
         kei.wait_for(lambda: "E7" in sensors(look(jobs)), 20, "a reading")
         silent = [socket.socket(socket.AF_UNIX) for _ in range(30)]

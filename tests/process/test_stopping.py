@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 import pytest
-from programs import running, write_jobs
+from programs import SIMULATED, running, write_jobs
 
 DEADLINE_S = 10.0
 STATES = {
@@ -17,7 +17,7 @@ STATES = {
     "scanning": ("sim:latency=0,scan-time=60", "scan_started"),
     "joining": ("sim:latency=0,scan-time=0,join-time=60", "session_step:join"),
     "waiting for an answer": ("sim:latency=0,scan-time=0,join-time=0,fault=drop@2-999", "joined"),
-    "logging": ("sim:latency=0,scan-time=0,join-time=0", "joined"),
+    "logging": (SIMULATED, "joined"),
 }
 
 
@@ -41,7 +41,7 @@ def test_a_stop_signal_ends_kei_in_time(tmp_path: Path, state: str, number: int)
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT], ids=["HUP", "INT"])
 def test_hup_and_int_end_kei_like_term(tmp_path: Path, number: int) -> None:
-    jobs = write_jobs(tmp_path, "sim:latency=0,scan-time=0,join-time=0")
+    jobs = write_jobs(tmp_path, SIMULATED)
     with running("--jobs", str(jobs)) as kei:
         kei.wait_for_event("session_joined")
         assert kei.stop(number, DEADLINE_S) == 0
@@ -65,7 +65,7 @@ def test_a_server_that_hangs_does_not_delay_the_end(tmp_path: Path) -> None:
     with HangingServer() as server:
         jobs = write_jobs(
             tmp_path,
-            "sim:latency=0,scan-time=0,join-time=0",
+            SIMULATED,
             "[[upload]]",
             f'target_url = "http://127.0.0.1:{server.port}/"',
             'format = "json"',
