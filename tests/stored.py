@@ -1,6 +1,6 @@
 """Short ways to put things into a store and to look at them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from fakes import TOKYO, FakeClock
@@ -59,6 +59,7 @@ def summariser_of(
     clock: Clock,
     cycle_s: int = 600,
     cycles: Mapping[str, float] | None = None,
+    on_new: Callable[[], None] = lambda: None,
 ) -> Summariser:
     """Return a summariser; `cycles` has the expected seconds between readings by sensor."""
     known = cycles or {}
@@ -69,4 +70,5 @@ def summariser_of(
         cycle_s,
         expected=lambda _unit, sensor: known.get(sensor),
         commit=lambda: None,
+        on_new=on_new,
     )

@@ -77,6 +77,7 @@ class Summariser:
         cycle_s: length of a window in seconds, a divisor of a day.
         expected: how often there should be a reading of a series.
         commit: brings everything recorded so far into the database.
+        on_new: called when there are new windows, each of which has its line.
 
     Raises:
         ValueError: the cycle does not divide a day.
@@ -91,6 +92,7 @@ class Summariser:
         *,
         expected: Expected,
         commit: Callable[[], None],
+        on_new: Callable[[], None],
     ) -> None:
         if cycle_s <= 0 or DAY_S % cycle_s:
             raise ValueError(f"a summary cycle of {cycle_s} s does not divide a day")
@@ -98,6 +100,7 @@ class Summariser:
         self._readings = ReadingTable(database)
         self._table = SummaryTable(database, expected)
         self._commit = commit
+        self._on_new = on_new
         self._file = summary_file
         self._clock = clock
         self._cycle_s = cycle_s
@@ -115,7 +118,8 @@ class Summariser:
         try:
             self._commit()
             self._compute()
-            self._write()
+            if self._write():
+                self._on_new()
             self._compute_again()
         except StoreError as error:
             self._failed(error)
@@ -160,8 +164,10 @@ class Summariser:
                 start_ms, end_ms = self._window(min(following))
             close_again(self._database, again)
 
-    def _write(self) -> None:
+    def _write(self) -> bool:
+        """Write the lines that are due; return whether there were any."""
         in_doubt, self._in_doubt = self._in_doubt, True
+        any_written = False
         while waiting := self._table.without_line(_WRITTEN_AT_ONCE):
             for day, group in groupby(waiting, lambda entry: self._file.day_of(entry[1].start_ms)):
                 entries = list(group)
@@ -171,7 +177,9 @@ class Summariser:
                 # The lines have to last before the database says so: think of a power cut.
                 self._file.sync()
                 self._table.lines_written(entries[-1][0])
+                any_written = True
         self._in_doubt = False
+        return any_written
 
     def _already_there(self, day: date, lines: Sequence[str]) -> int:
         """Return how many of the first lines the file ends with: a crash came before the mark.

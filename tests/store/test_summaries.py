@@ -328,6 +328,17 @@ def test_a_mark_that_failed_writes_no_line_twice(
     assert len(bench.lines()) == 1
 
 
+def test_somebody_hears_of_new_windows_and_of_nothing_else(bench: Bench) -> None:
+    heard: list[int] = []
+    bench.summariser = summariser_of(
+        bench.database, bench.file, bench.clock, on_new=lambda: heard.append(len(bench.lines()))
+    )
+    bench.measure(after(1), 1)
+    for minutes in (5, 10, 11, 20):
+        bench.run_at(after(minutes))
+    assert heard == [1]
+
+
 def test_the_repeated_hour_is_written_twice_with_the_same_label(
     tmp_path: Path, clock: FakeClock
 ) -> None:
