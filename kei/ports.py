@@ -1,11 +1,35 @@
-"""Who else has a serial port open, and which ports there are: for messages that help."""
+"""Serial ports from outside: how to open them, who has them open, and which there are."""
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 _PROCESSES = Path("/proc")
 _BY_ID = Path("/dev/serial/by-id")
+
+
+@dataclass(frozen=True, slots=True)
+class PortSettings:
+    """How a port is opened.
+
+    Attributes:
+        baudrate: bits a second.
+        bytesize: data bits, 5 to 8.
+        parity: `N`, `E`, `O`, `M` or `S`, as pyserial has them.
+        stopbits: 1 or 2.
+        dtr: the line DTR once the port is open.
+        rts: the line RTS once the port is open.
+        drops_dtr: whether DTR falls when the port is closed; None leaves it as it is.
+    """
+
+    baudrate: int
+    bytesize: int = 8
+    parity: str = "N"
+    stopbits: int = 1
+    dtr: bool = True
+    rts: bool = True
+    drops_dtr: bool | None = None
 
 
 def holders(port: str) -> tuple[str, ...]:

@@ -1,27 +1,16 @@
-"""The serial port: the only module that knows pyserial."""
+"""The way to the dongle: a serial port with a thread that reads it."""
 
-import contextlib
-import errno
-import os
-import re
-import select
-import termios
 import threading
 from collections.abc import Callable
 from typing import Protocol
 
-import serial
 import structlog
 
-from kei import ports
 from kei.errors import PortLost
+from kei.ports import PortSettings
+from kei.serialport import SerialPort
 
 log = structlog.stdlib.get_logger("kei.wisun.transport")
-
-# Of a file, a folder, and what else is no terminal.
-_NO_SERIAL_PORT = (errno.ENOTTY, errno.EISDIR, errno.EINVAL)
-READ_CHUNK_BYTES = 4096  # the kernel's tty buffer: one read empties it
-WRITE_TIMEOUT_S = 2.0  # a line of 1.3 kB takes 0.12 s at 115200 baud; a healthy port never waits
 
 
 class Transport(Protocol):
@@ -59,18 +48,11 @@ class SerialTransport:
         Raises:
             PortLost: missing, not permitted, busy or not a serial port; the text says which.
         """
-        try:
-            self._serial = serial.Serial(
-                port, baudrate, timeout=0, write_timeout=WRITE_TIMEOUT_S, exclusive=True
-            )
-        except (serial.SerialException, OSError, ValueError, termios.error) as error:
-            raise PortLost(_reason(port, error)) from None
-        self._fd = self._serial.fileno()
         self._port = port
+        self._open = SerialPort(port, PortSettings(baudrate))
         self._on_data = on_data
         self._on_lost = on_lost
         self._closing = threading.Event()
-        self._wake_read, self._wake_write = os.pipe()
         self._reader = threading.Thread(target=self._read, name="wisun-reader", daemon=True)
         self._reader.start()
 
@@ -80,49 +62,31 @@ class SerialTransport:
         Raises:
             PortLost: the port is gone or did not take them within 2 s.
         """
-        try:
-            self._serial.write(data)
-        except (serial.SerialException, OSError, TypeError) as error:
-            # pyserial raises TypeError when another thread closed the port in the middle.
-            raise PortLost(_reason(self._port, error)) from None
+        self._open.write(data)
 
     def shared_with(self) -> tuple[str, ...]:
-        """Return the other processes that have the port open, as `name (pid 123)`.
-
-        The lock keeps those out that ask for it; a terminal program does not.
-        """
-        return ports.holders(self._port)
+        """Return the other processes that have the port open, as `name (pid 123)`."""
+        return self._open.holders()
 
     def close(self) -> None:
         """Give the port back; safe to call twice and from any thread but the reader's."""
         if self._closing.is_set():
             return
         self._closing.set()
-        os.write(self._wake_write, b"x")
+        self._open.wake()
         self._reader.join()
-        with contextlib.suppress(serial.SerialException, OSError):
-            self._serial.close()
-        os.close(self._wake_read)
-        os.close(self._wake_write)
+        self._open.close()
 
     def _read(self) -> None:
-        poll = select.poll()
-        poll.register(self._fd, select.POLLIN)
-        poll.register(self._wake_read, select.POLLIN)
         while not self._closing.is_set():
-            ready = poll.poll()
-            if self._closing.is_set():
-                return
             try:
-                data = os.read(self._fd, READ_CHUNK_BYTES) if ready else b""
-            except BlockingIOError:
+                data = self._open.read()
+            except PortLost as error:
+                if not self._closing.is_set():
+                    self._on_lost(error)
+                return
+            if not data or self._closing.is_set():
                 continue
-            except OSError as error:
-                self._on_lost(PortLost(_reason(self._port, error)))
-                return
-            if not data:
-                self._on_lost(PortLost(f"{self._port}: unplugged"))
-                return
             try:
                 self._on_data(data)
             except Exception:
@@ -130,28 +94,3 @@ class SerialTransport:
                 log.exception("reader_failed", port=self._port)
                 self._on_lost(PortLost(f"{self._port}: internal error, see the log"))
                 return
-
-
-def _reason(port: str, error: Exception) -> str:
-    """Return one line for a person: what is wrong with the port and what to do."""
-    number = _number(error)
-    if number == errno.ENOENT:
-        there = ", ".join(ports.known()) or "none"
-        return f"{port}: no such device; is the dongle plugged in? there is: {there}"
-    if number == errno.EACCES:
-        return f"{port}: permission denied; add the user to the group dialout and log in again"
-    if number in (errno.EBUSY, errno.EAGAIN) or "exclusively lock" in str(error):
-        return f"{port}: {ports.busy(port)}"
-    if number in _NO_SERIAL_PORT:
-        return f"{port}: not a serial port; there is: {', '.join(ports.known()) or 'none'}"
-    if number in (errno.EIO, errno.ENXIO, errno.ENODEV):
-        return f"{port}: unplugged"
-    return f"{port}: {error}"
-
-
-def _number(error: Exception) -> int | None:
-    """Return the system's error number; where pyserial has none, it stands in its text."""
-    if number := getattr(error, "errno", None):
-        return int(number)
-    found = re.search(r"\((\d+), ", str(error))
-    return int(found[1]) if found else None

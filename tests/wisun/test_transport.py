@@ -58,8 +58,7 @@ def test_a_port_that_goes_away_is_told_once(port: tuple[int, str]) -> None:
 def test_a_missing_port_is_told_with_those_that_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports, "known", lambda: ("/dev/serial/by-id/usb-FTDI",))
     assert reason("/dev/nowhere") == (
-        "/dev/nowhere: no such device; is the dongle plugged in? "
-        "there is: /dev/serial/by-id/usb-FTDI"
+        "/dev/nowhere: no such device; is it plugged in? there is: /dev/serial/by-id/usb-FTDI"
     )
 
 
