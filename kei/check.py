@@ -7,12 +7,13 @@ from kei import config
 from kei.clock import Clock, local
 from kei.config import Config
 from kei.jobs.plan import AIR_TIME_LIMIT_S, air_time_s, duration, plan
+from kei.sensors.seams import SensorSettings
 
 ANSWER_S = 2.0  # what a meter takes on a good link, at most
 
 
 def report(path: Path, *, environ: Mapping[str, str], clock: Clock) -> Iterator[str]:
-    """Yield the lines of the report: one for each job, then the estimated air time.
+    """Yield the lines of the report: one for each job, the ports with sensors, the air time.
 
     Raises:
         ConfigError: the file does not validate.
@@ -25,8 +26,17 @@ def report(path: Path, *, environ: Mapping[str, str], clock: Clock) -> Iterator[
         following = job.trigger.get_next_fire_time(None, now).astimezone(clock.zone)
         when = f"every {job.every:<4}  next {following:%Y-%m-%d %H:%M:%S}"
         yield f"{job.id:{width}}  {when}  {job.what}"
+    for port in wanted.serial:
+        yield f"sensors: {_described(port)}"
     if wanted.broute:
         yield from _what_the_radio_bears(wanted)
+
+
+def _described(port: SensorSettings) -> str:
+    framing = port.framing
+    line = f"{framing.baudrate} {framing.bytesize}{framing.parity}{framing.stopbits}"
+    checked = " ".join(f"{check.unit},{check.sensor}" for check in port.checks)
+    return f"{port.port} at {line}" + (f", checks for {checked}" if checked else "")
 
 
 def _what_the_radio_bears(wanted: Config) -> Iterator[str]:

@@ -23,6 +23,7 @@ from kei.jobs.scheduler import Scheduler
 from kei.jobs.upkeep import SUMMARIES_KEPT_S, CautiousNow, Kept, Pruner
 from kei.meter_source import MeterSource
 from kei.retiming import Retiming, newest_reading_ms
+from kei.sensor_ports import SensorPorts
 from kei.snapshot import ClockState, SessionState, Snapshot, UploadState, clipped, encode
 from kei.store.database import Database
 from kei.store.queue import DeadLetters, Kind, UploadQueue
@@ -33,13 +34,14 @@ from kei.store.summaries import Summariser
 from kei.store.summary_table import SummaryTable
 from kei.store.text import DailyFile
 from kei.store.timing import Timing, boot_id
+from kei.threads import Body, Threads
 from kei.timekeeping.guard import Guard
 from kei.timekeeping.machine import Machine, adjtimex_of_libc
 from kei.upload.flusher import Flusher
 from kei.upload.formats import format_of
 from kei.upload.http import Http
 from kei.upload.target import Compression, FormatName, Target
-from kei.wiring import KEEPER, KEEPER_LIMIT_S, SIMULATOR, Body, build_line
+from kei.wiring import KEEPER, KEEPER_LIMIT_S, SIMULATOR, build_line
 from kei.wisun.seams import Status as SessionStatus
 from kei.wisun.session import Session
 from kei.wisun.skstack import rssi_dbm
@@ -48,7 +50,8 @@ from kei.wisun.states import State
 log = structlog.stdlib.get_logger("kei.engine")
 
 STATUS, RECORDER, CLOCK_GUARD = "status", "recorder", "clock-guard"  # names of threads
-STATUS_LIMIT_S = 0.5  # by then the name of its socket is free for another engine
+THREADS_LIMIT_S = 0.8  # by then the name of the status socket is free for another engine
+SENSORS_LIMIT_S = 2.0  # closing a port waits for nothing
 JOBS_LIMIT_S = 1.0  # after that a job that still runs is an upload, and loses nothing
 _ANY_SUMMARY = Summary(86_400)
 
@@ -97,12 +100,9 @@ class Engine:
         self._session: Session | None = None
         self._source: MeterSource | None = None
         self._begun = clock.monotonic()
-        self._bodies: dict[str, Body] = {
-            STATUS: StatusServer(recorder.database, lambda: encode(self.snapshot()), clock),
-            RECORDER: self._recorder,
-            CLOCK_GUARD: self._guard,
-        }
-        self._threads: dict[str, threading.Thread] = {}
+        self._status = StatusServer(recorder.database, lambda: encode(self.snapshot()), clock)
+        self._threads = Threads(clock)
+        self._sensors = SensorPorts(self._recorder.record, clock, self._threads)
 
     def start(self) -> None:
         """Start every thread and job.
@@ -111,17 +111,19 @@ class Engine:
             ConfigError: the options of a simulated port are wrong.
             OSError: no pseudo terminal is to be had for it.
         """
-        if self.config.broute is None:
-            log.warning("nothing_to_record", hint="jobs.toml has no [broute] table")
-        for setting in _without_effect(self.config):
-            log.warning("setting_without_effect", setting=setting, hint="a later version has it")
-        if self.config.broute is not None:
-            self._build_session(self.config.broute)
+        if self.config.broute is None and not self.config.serial:
+            hint = "jobs.toml has neither a [broute] nor a [[serial]] table"
+            log.warning("nothing_to_record", hint=hint)
+        meter = self._build_session(self.config.broute) if self.config.broute else {}
         self._recorder.start()
+        self._sensors.change_to(self.config.serial, SENSORS_LIMIT_S)
         self._schedule()
         self._scheduler.start()
-        for name in self._bodies:
-            self._start_thread(name)
+        self._threads.start(STATUS, self._status)
+        self._threads.start(RECORDER, self._recorder)
+        self._threads.start(CLOCK_GUARD, self._guard)
+        for name, body in meter.items():
+            self._threads.start(name, body)
 
     def stop(self) -> bool:
         """End everything in order: sources first, then what they feed, the files last.
@@ -134,13 +136,8 @@ class Engine:
             self._scheduler.pause()
         for flusher in self._flushers.values():
             flusher.stop()
-        if KEEPER in self._threads:
-            self._bodies[KEEPER].stop()
-            self._threads[KEEPER].join(KEEPER_LIMIT_S)
-        for body in self._bodies.values():
-            body.stop()
-        if STATUS in self._threads:
-            self._threads[STATUS].join(STATUS_LIMIT_S)
+        self._threads.stop(KEEPER, *self._sensors.names(), limit_s=KEEPER_LIMIT_S)
+        self._threads.stop(*self._threads.names(), limit_s=THREADS_LIMIT_S)
         end = self._scheduler.end if started else (lambda: None)
         ending = threading.Thread(target=end, name="ending", daemon=True)
         ending.start()
@@ -165,7 +162,14 @@ class Engine:
         return _skeleton(self.config) == _skeleton(wanted)
 
     def change_to(self, wanted: Config) -> None:
-        """Take up other cycles, request groups, summaries and uploads; nothing else differs."""
+        """Take up other cycles, request groups, sensors, summaries and uploads.
+
+        Nothing else differs.
+
+        Raises:
+            OSError: no pseudo terminal is to be had for simulated sensors; nothing has changed.
+        """
+        self._sensors.change_to(wanted.serial, SENSORS_LIMIT_S)
         # One whose target stays goes on: it remembers a batch that may have arrived, and a wait.
         for target in self._flushers.keys() - set(wanted.upload):
             self._flushers.pop(target).stop()
@@ -184,6 +188,9 @@ class Engine:
             clock=ClockState(clock.synchronised, clock.likely_wrong),
             session=_session_state(self._session.status()) if self._session else None,
             recorder=RecorderStatus(_masked(recorder.text), _masked(recorder.database)),
+            sensors=tuple(
+                replace(port, fault=_hidden(port.fault)) for port in self._sensors.status()
+            ),
             uploads=tuple(self._upload_states()),
             lines=logs.recent_lines(),
         )
@@ -203,24 +210,14 @@ class Engine:
             )
 
     def look_after_everything(self) -> None:
-        """Start a thread that has died again, and mend what a step of the clock has left behind.
-
-        Each thread is made to survive, so that its death is our bug.
-        """
-        for name, thread in list(self._threads.items()):
-            if not thread.is_alive():
-                log.critical("thread_died", thread=name)
-                self._start_thread(name)
+        """Start a thread that has died again, and mend what a step of the clock has left behind."""
+        self._threads.look_after()
         self._scheduler.mend()
-
-    def _start_thread(self, name: str) -> None:
-        thread = threading.Thread(target=self._bodies[name].run, name=name, daemon=True)
-        self._threads[name] = thread
-        thread.start()
 
     # ------------------------------------------------------------------ the meter
 
-    def _build_session(self, broute: Broute) -> None:
+    def _build_session(self, broute: Broute) -> dict[str, Body]:
+        """Return what is to run for the meter, by the names of the threads."""
         self._source = MeterSource(
             broute.unit,
             self._recorder,
@@ -237,9 +234,10 @@ class Engine:
             transcript=self.config.log.transcript,
         )
         self._session = line.session
+        bodies: dict[str, Body] = {KEEPER: line.session}
         if line.simulator is not None:
-            self._bodies[SIMULATOR] = line.simulator
-        self._bodies[KEEPER] = self._session
+            bodies[SIMULATOR] = line.simulator
+        return bodies
 
     def _ask_everything(self) -> None:
         """Have all groups asked now; after that their cycles go on as they are."""
@@ -384,13 +382,8 @@ def _hidden(text: str | None) -> str | None:
     return None if text is None else clipped(logs.masker.mask(text))
 
 
-def _without_effect(config: Config) -> list[str]:
-    """Return the settings that are checked already, but that this version does nothing with."""
-    return ["serial"] if config.serial else []
-
-
 def _skeleton(config: Config) -> Config:
     """Return the configuration without what can be changed while the session goes on."""
     broute = replace(config.broute, requests=()) if config.broute else None
     log_ = Log(LogLevel.INFO, None, config.log.transcript)
-    return replace(config, broute=broute, summary=_ANY_SUMMARY, upload=(), log=log_)
+    return replace(config, broute=broute, serial=(), summary=_ANY_SUMMARY, upload=(), log=log_)

@@ -105,7 +105,11 @@ class Runner:
             log.error("config_refused", faults=[f"log.file: {error}"])  # noqa: TRY400
             return engine
         if engine.can_change_to(wanted):
-            engine.change_to(wanted)
+            try:
+                engine.change_to(wanted)
+            except OSError as error:
+                log.error("config_refused", faults=[str(error)])  # noqa: TRY400
+                self._set_up_logs(engine.config)
             return engine
         return self._replace(engine, wanted)
 

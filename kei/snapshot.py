@@ -8,6 +8,7 @@ from typing import get_args, get_origin, get_type_hints
 
 from kei.errors import Malformed
 from kei.logs import LogLine
+from kei.sensors.seams import ReaderStatus
 from kei.store.spool import RecorderStatus
 
 TEXT_MAX_CHARS = 300  # of each free text, so that the document has a bound
@@ -89,6 +90,7 @@ class Snapshot:
         clock: how far its times are to be trusted.
         session: None without a `[broute]` table.
         recorder: how recording is going.
+        sensors: ports, in the order of the configuration.
         uploads: in the order of the configuration.
         lines: the last log lines of level WARNING and above, the newest last.
     """
@@ -99,6 +101,7 @@ class Snapshot:
     clock: ClockState
     session: SessionState | None
     recorder: RecorderStatus
+    sensors: tuple[ReaderStatus, ...]
     uploads: tuple[UploadState, ...]
     lines: tuple[LogLine, ...]
 
@@ -138,6 +141,8 @@ def _built(kind: object, data: object) -> object:
         return None if data is None else _built(present, data)
     if get_origin(kind) is tuple and isinstance(data, list):
         return tuple(_built(get_args(kind)[0], item) for item in data)
+    if get_origin(kind) is dict and isinstance(data, dict):
+        return {name: _built(get_args(kind)[1], value) for name, value in data.items()}
     if isinstance(kind, type) and is_dataclass(kind) and isinstance(data, dict):
         fields = get_type_hints(kind)
         return kind(**{name: _built(field, data.get(name)) for name, field in fields.items()})

@@ -1,32 +1,25 @@
 """The session and, for a simulated port, the simulator behind it: built as jobs.toml says."""
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from kei.clock import Clock
 from kei.config import Broute
 from kei.meter_source import FIRST_EPCS
+from kei.sensors.reader import Put, SensorReader
+from kei.sensors.seams import SensorSettings
+from kei.threads import Body
 from kei.wisun.dialects import DIALECTS
 from kei.wisun.seams import Listener, Memory, Settings
 from kei.wisun.session import Session
 from kei.wisun.transcript import Transcript
 from kei.wisun.transport import OnData, OnLost, SerialTransport, Transport
 
-SIMULATED_PORT = "sim:"
+SIMULATED_PORT, SIMULATED_SENSORS = "sim:", "sim-sensor:"
 KEEPER, SIMULATOR = "wisun-keeper", "simulator"  # names of threads
 KEEPER_LIMIT_S = 7.0  # leaving the meter takes at most 6 s
-
-
-class Body(Protocol):
-    """What a thread of its own runs."""
-
-    def run(self) -> None:
-        """Go on until stopped."""
-
-    def stop(self) -> None:
-        """Make `run` return soon; any thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,4 +81,53 @@ def _simulate(broute: Broute, clock: Clock) -> tuple[str, Body]:
 
     credentials = (broute.broute_id.reveal(), broute.broute_pwd.reveal())
     simulator = Simulator(parse_sim_port(broute.port, *credentials), clock=clock)
+    return simulator.port, simulator
+
+
+@dataclass(frozen=True, slots=True)
+class SensorLine:
+    """The way to a board with sensors; nothing of it runs yet.
+
+    Attributes:
+        port: as jobs.toml has it.
+        reader: reads it.
+        simulator: plays the board; None where the port is a real one.
+    """
+
+    port: str
+    reader: SensorReader
+    simulator: Body | None
+
+    def bodies(self) -> Iterator[tuple[str, Body]]:
+        """Yield what is to run, with the names of the threads; the reader first."""
+        yield self.port, self.reader
+        if self.simulator is not None:
+            yield f"{self.port} simulator", self.simulator
+
+
+def build_sensor(settings: SensorSettings, put: Put, *, clock: Clock) -> SensorLine:
+    """Build the way to a board with sensors.
+
+    Args:
+        settings: of the port.
+        put: takes readings.
+        clock: wall and monotonic time.
+
+    Raises:
+        ConfigError: the options of a simulated port are wrong.
+        OSError: no pseudo terminal is to be had for it.
+    """
+    path, simulator = settings.port, None
+    if path.startswith(SIMULATED_SENSORS):
+        path, simulator = _simulate_board(settings.port, clock)
+    return SensorLine(settings.port, SensorReader(settings, path, put, clock), simulator)
+
+
+def _simulate_board(port: str, clock: Clock) -> tuple[str, Body]:
+    """Put a simulated board on a pseudo terminal; return its path and it."""
+    # No part of the main job on a small machine.
+    from kei.simulator.board import simulated_board  # noqa: PLC0415
+    from kei.simulator.boardoptions import parse_sensor_port  # noqa: PLC0415
+
+    simulator = simulated_board(parse_sensor_port(port), clock=clock)
     return simulator.port, simulator

@@ -7,6 +7,7 @@ from fakes import TOKYO
 from kei.cadence import Expected
 from kei.logs import LogLine
 from kei.reading import Reading
+from kei.sensors.seams import ReaderStatus
 from kei.snapshot import ClockState, SessionState, Snapshot, UploadState
 from kei.status.facts import Facts, Upload
 from kei.store.reading_back import Waiting
@@ -32,6 +33,15 @@ SESSION = SessionState(
 )
 OUTLET = OutletStatus(written=1102, waiting=0, dropped=0, fault=None)
 LIVE = UploadState("server", last_success_ms=NOW_MS - 12_000, last_error=None, failures=0)
+PORT = ReaderStatus(
+    port="/dev/ttyACM0",
+    fault=None,
+    since_s=3 * HOUR_S,
+    accepted=2160,
+    rejected={"repeat": 12, "fields": 1},
+    heard_s=2.5,
+    silent=(),
+)
 SNAPSHOT = Snapshot(
     version="1.2.3",
     pid=4711,
@@ -39,6 +49,7 @@ SNAPSHOT = Snapshot(
     clock=ClockState(synchronised=True, likely_wrong=False),
     session=SESSION,
     recorder=RecorderStatus(OUTLET, OUTLET),
+    sensors=(PORT,),
     uploads=(LIVE,),
     lines=(LogLine(NOW_MS - 60_000, "warning", "kei.session", "port_lost reason=gone"),),
 )

@@ -9,17 +9,20 @@ from status_facts import SNAPSHOT
 
 from kei.errors import Malformed
 from kei.logs import LogLine
+from kei.sensors.seams import ReaderStatus
 from kei.snapshot import SessionState, Snapshot, UploadState, decode, encode
 from kei.store.spool import OutletStatus, RecorderStatus
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 state = st.builds(SessionState, since_s=finite, rssi_dbm=st.none() | finite)
 outlet = st.builds(OutletStatus)
+ports = st.builds(ReaderStatus, since_s=finite, heard_s=st.none() | finite)
 snapshots = st.builds(
     Snapshot,
     up_s=finite,
     session=st.none() | state,
     recorder=st.builds(RecorderStatus, outlet, outlet),
+    sensors=st.lists(ports, max_size=3).map(tuple),
     uploads=st.lists(st.builds(UploadState), max_size=3).map(tuple),
     lines=st.lists(st.builds(LogLine), max_size=3).map(tuple),
 )

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, tzinfo
-from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 
 from kei.clock import epoch_ms
 from kei.secret import Secret
+from kei.sensors.seams import SensorSettings
 
 
 class Dongle(StrEnum):
@@ -86,40 +86,6 @@ class Broute:
     broute_pwd: Secret
     unit: str
     requests: tuple[RequestGroup, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SeriesCheck:
-    """What a value of one series of a serial source may be.
-
-    Attributes:
-        unit: UnitID of the series.
-        sensor: SensorID of the series.
-        minimum: the smallest good value; None for any.
-        maximum: the largest good value, not below the minimum; None for any.
-        variation: the largest good step from one value to the next, above 0; None for any.
-    """
-
-    unit: str
-    sensor: str
-    minimum: Decimal | None
-    maximum: Decimal | None
-    variation: Decimal | None
-
-
-@dataclass(frozen=True, slots=True)
-class SerialPort:
-    """A port on which sensors send lines.
-
-    Attributes:
-        port: absolute path of the device.
-        baudrate: bits a second.
-        checks: at most one a series.
-    """
-
-    port: str
-    baudrate: int
-    checks: tuple[SeriesCheck, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +199,7 @@ class Config:
 
     path: Path
     broute: Broute | None
-    serial: tuple[SerialPort, ...]
+    serial: tuple[SensorSettings, ...]
     recorder: Recorder
     summary: Summary
     upload: tuple[UploadTarget, ...]

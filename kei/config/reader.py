@@ -25,6 +25,7 @@ E = TypeVar("E", bound=StrEnum)
 INT64 = range(-(2**63), 2**63)  # TOML 1.0: what an integer must be able to be
 
 _TEXT = ("a text", "write it in quotes")
+_FLAG = ("true or false", "write it without quotes")
 _WHOLE_NUMBER = ("a whole number", "write it in digits, without quotes")
 _NUMBER = ("a number", "write it in digits, without quotes")
 _DURATION = ("a number of seconds or a text", 'write it like 10 or "10s"')
@@ -149,6 +150,11 @@ class TableReader:
         found = self._parsed(key, rule, required=default is None)
         return (default or "") if found is None else found
 
+    def ruled(self, key: str, rule: Callable[[str], T], *, default: T) -> T:
+        """Return what the rule made of a text; the default if it was left out."""
+        found = self._parsed(key, rule)
+        return default if found is None else found
+
     def choice(self, key: str, choices: type[E], *, default: E) -> E:
         """Return the member of an enumeration that a text names."""
         text = self._parsed(key, str)
@@ -228,7 +234,7 @@ class TableReader:
     def port(self, key: str, rule: Callable[[str], str]) -> str:
         """Return the port that has to be there; the path of a device is made absolute."""
         found = self.text(key, rule)
-        if not found or found.startswith(rules.SIMULATOR):
+        if not found or found.startswith((rules.SIMULATOR, rules.SENSOR_SIMULATOR)):
             return found
         return str(self._source.outside.folder / found)
 
@@ -248,6 +254,14 @@ class TableReader:
             return default if value is None else value
         listed = ", ".join(str(number) for number in numbers)
         self.wrong(key, Wrong(f"{shown(value)} is not possible", f"it is one of: {listed}"))
+        return default
+
+    def flag(self, key: str, *, default: bool) -> bool:
+        """Return true or false."""
+        value = self._look(key)
+        if value is None or isinstance(value, bool):
+            return default if value is None else value
+        self._wrong_type(key, value, _FLAG)
         return default
 
     def number(self, key: str) -> Decimal | None:
@@ -271,6 +285,12 @@ class TableReader:
         # As a float, like the bounds: the decimal 0.1 is less than the float of that name.
         within = self._in_range(key, float(seconds), low, high, rules.show_duration)
         return float(seconds) if within else float(placeholder)
+
+    def optional_duration(self, key: str, *, low: float, high: float) -> float | None:
+        """Return seconds as `duration` does; None if it was left out."""
+        if self._look(key) is None:
+            return None
+        return self.duration(key, low=low, high=high, default=low)
 
     def _whole(self, key: str) -> int | None:
         value = self._look(key)

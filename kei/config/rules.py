@@ -3,9 +3,11 @@
 A rule for a secret never repeats the text, nor does one for a text that may carry a secret.
 """
 
+import codecs
 import difflib
 import os
 import re
+from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,11 +15,13 @@ from urllib.parse import urlsplit
 from kei.config.faults import Wrong, shown
 from kei.echonet.meter import PROPERTIES
 from kei.errors import ConfigError
+from kei.sensors.seams import LineEnd
 
 BROUTE_ID_DIGITS = 32
 BROUTE_PWD_CHARACTERS = 12
 FNAME_BASE_MAX_BYTES = 200  # a file name has 255 at most; date, `sum` and `.txt` take 16
 SIMULATOR = "sim:"
+SENSOR_SIMULATOR = "sim-sensor:"
 
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
@@ -26,6 +30,17 @@ _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]+")
 _EPC = re.compile(r"[0-9A-Fa-f]{2}")
 _BROUTE_ID = re.compile(r"[0-9A-Fa-f]{32}")
 _BROUTE_PWD = re.compile(r"[0-9A-Za-z]{12}")
+_ASCII = "".join(map(chr, range(32, 127))) + "\r\n"
+_PARITIES = {
+    **{name: name[0].upper() for name in ("none", "even", "odd", "mark", "space")},
+    **{name: name.upper() for name in "neoms"},
+}
+_LINE_ENDS = {
+    **{each.value: each for each in LineEnd},
+    "\n": LineEnd.LF,
+    "\r\n": LineEnd.CRLF,
+    "\r": LineEnd.CR,
+}
 _WINDOWS_PORT = re.compile(r"COM[0-9]+:?", re.IGNORECASE)
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _DATE_TIME = re.compile(
@@ -114,16 +129,61 @@ def is_folder(path: Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112 - unlike Path.is_dir it never raises
 
 
-def real_port(text: str) -> str:
-    """Take the path of a serial device."""
+def sensor_port(text: str) -> str:
+    """Take the path of a serial device, or `sim-sensor:` with or without options."""
     if text.startswith(SIMULATOR):
-        raise Wrong("the simulator is a smart meter, not a sensor", "use it as port of [broute]")
+        raise Wrong(
+            "the simulator is a smart meter, not a sensor",
+            f'use it as port of [broute], or "{SENSOR_SIMULATOR}" here',
+        )
+    if text == SENSOR_SIMULATOR.rstrip(":"):
+        raise Wrong(f"{shown(text)} lacks its colon", f'write "{SENSOR_SIMULATOR}"')
+    if text.startswith(SENSOR_SIMULATOR):
+        # No part of the main job on a small machine.
+        from kei.simulator.boardoptions import parse_sensor_port  # noqa: PLC0415
+
+        _check_options(parse_sensor_port, plain(text))
+        return text
     return port(text)
+
+
+def parity(text: str) -> str:
+    """Take a parity by its name or by its first letter; return the letter."""
+    letter = _PARITIES.get(text.lower())
+    if letter is None:
+        raise Wrong(f"{shown(text)} is not possible", "it is one of: none, even, odd, mark, space")
+    return letter
+
+
+def encoding(text: str) -> str:
+    """Take the name of an encoding in which ASCII is itself, as lines and IDs are ASCII."""
+    try:
+        if _ASCII.encode(text) == _ASCII.encode("ascii"):
+            return codecs.lookup(text).name
+    except (LookupError, ValueError):
+        raise Wrong(
+            f"{shown(text)} is no encoding", "write ascii, utf-8, shift_jis or latin-1"
+        ) from None
+    raise Wrong(f"{shown(text)} is not possible", "use one that contains ASCII, such as utf-8")
+
+
+def line_end(text: str) -> LineEnd:
+    """Take the end of a line, by its name or as it is."""
+    found = _LINE_ENDS.get(text.lower())
+    if found is None:
+        names = ", ".join(each.value for each in LineEnd)
+        raise Wrong(f"{shown(text)} is not possible", f"it is one of: {names}")
+    return found
 
 
 def port(text: str) -> str:
     """Take the path of a serial device, or `sim:` with or without options."""
     plain(text)
+    if text.startswith(SENSOR_SIMULATOR):
+        raise Wrong(
+            "the simulated sensors are no smart meter",
+            f'use them as port of a [[serial]], or "{SIMULATOR}" here',
+        )
     if text == SIMULATOR.rstrip(":"):
         raise Wrong(f"{shown(text)} lacks its colon", f'write "{SIMULATOR}" for the simulator')
     if _WINDOWS_PORT.fullmatch(text):
@@ -132,16 +192,16 @@ def port(text: str) -> str:
             "write one of the names that `ls /dev/serial/by-id/*` shows",
         )
     if text.startswith(SIMULATOR):
-        _simulator_options(text)
+        # No part of the main job on a small machine.
+        from kei.simulator.options import parse_sim_port  # noqa: PLC0415
+
+        _check_options(parse_sim_port, text)
     return text
 
 
-def _simulator_options(text: str) -> None:
-    # No part of the main job on a small machine.
-    from kei.simulator.options import parse_sim_port  # noqa: PLC0415
-
+def _check_options(parse: Callable[[str], object], text: str) -> None:
     try:
-        parse_sim_port(text)
+        parse(text)
     except ConfigError as error:
         mistakes = "; ".join(error.faults)
         raise Wrong(mistakes, "`kei simulate --help` shows the options") from None

@@ -16,13 +16,13 @@ from kei.config.model import (
     LogLevel,
     Recorder,
     RequestGroup,
-    SerialPort,
-    SeriesCheck,
     Summary,
     UploadTarget,
     What,
 )
 from kei.config.reader import At, TableReader
+from kei.ports import PortSettings
+from kei.sensors.seams import LineEnd, SensorSettings, SeriesCheck
 
 T = TypeVar("T")
 
@@ -35,6 +35,8 @@ BAUDRATES = (
     300, 600, 1200, 2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200,
     230_400, 460_800, 500_000, 576_000, 921_600, 1_000_000,
 )  # fmt: skip
+
+BYTESIZES, STOPBITS = (5, 6, 7, 8), (1, 2)  # what termios(3) has
 
 DEFAULT_REQUESTS = (
     RequestGroup((0xD3, 0xD7, 0xE1), 3600.0),
@@ -49,6 +51,7 @@ CYCLE_MAX_S = DAY_S
 RETENTION_MIN_S = DAY_S  # the longest summary window: its readings must still be there
 RETENTION_MAX_S = 36_500 * DAY_S
 SYNC_MIN_S, SYNC_MAX_S = 0.1, HOUR_S  # SD cards wear below, and more than an hour is never meant
+STALE_MIN_S, STALE_MAX_S = 1, 30 * DAY_S  # of a sensor: what is less, noise on the line costs
 # One line of a file has about 40 bytes; a small computer's memory bounds it above.
 BODY_MIN_BYTES, BODY_MAX_BYTES = 64, 16 * 1024 * 1024
 TIMEOUT_MIN_S, TIMEOUT_MAX_S = 0.1, 5 * MINUTE_S
@@ -106,15 +109,36 @@ def _request_group(table: TableReader) -> RequestGroup:
     return RequestGroup(_values(epcs), cycle_s)
 
 
-def _serial(table: TableReader) -> SerialPort:
-    port = table.port("port", rules.real_port)
-    baudrate = table.one_of("baudrate", BAUDRATES, default=9600)
+def _serial(table: TableReader) -> SensorSettings:
+    port = table.port("port", rules.sensor_port)
+    framing = PortSettings(
+        baudrate=table.one_of("baudrate", BAUDRATES, default=9600),
+        bytesize=table.one_of("bytesize", BYTESIZES, default=8),
+        parity=table.ruled("parity", rules.parity, default="N"),
+        stopbits=table.one_of("stopbits", STOPBITS, default=1),
+        dtr=table.flag("dtr", default=True),
+        rts=table.flag("rts", default=True),
+        drops_dtr=table.flag("reset_on_open", default=True),
+    )
+    if not framing.drops_dtr and not framing.dtr:
+        fault = Wrong(
+            "is not possible with reset_on_open = false",
+            "Linux raises DTR whenever it opens a port: leave dtr out, so that it stays up",
+        )
+        table.wrong("dtr", fault)
     checks = table.tables("checks", _series_check)
     table.unique(
         [At(item.key, _series(item.value)) for item in checks],
         "keep one check for each series",
     )
-    return SerialPort(port, baudrate, _values(checks))
+    return SensorSettings(
+        port=port,
+        framing=framing,
+        encoding=table.text("encoding", rules.encoding, default="ascii"),
+        line_end=table.ruled("line_end", rules.line_end, default=LineEnd.LF),
+        stale_after_s=table.optional_duration("stale_after", low=STALE_MIN_S, high=STALE_MAX_S),
+        checks=_values(checks),
+    )
 
 
 def _series(check: SeriesCheck) -> str:

@@ -16,7 +16,8 @@ from kei.errors import ConfigError, NotReady, Stopping
 from kei.probe.found import Found
 from kei.probe.questions import Got, ask_everything
 from kei.signals import STOP_SIGNALS, SignalBox
-from kei.wiring import KEEPER, KEEPER_LIMIT_S, SIMULATOR, Body, Line, build_line
+from kei.threads import Body
+from kei.wiring import KEEPER, KEEPER_LIMIT_S, SIMULATOR, Line, build_line
 from kei.wisun.exchange import Answer
 from kei.wisun.seams import Status
 

@@ -15,11 +15,14 @@ import structlog
 
 from kei.clock import Clock, SystemClock
 from kei.errors import ConfigError
+from kei.simulator import boardoptions
+from kei.simulator.board import SENSOR_NAMES, simulated_board
+from kei.simulator.boardoptions import DEFAULT_BOARD, BoardOptions
 from kei.simulator.build import build
 from kei.simulator.control import HELP, Console
 from kei.simulator.faults import FaultKind
 from kei.simulator.models import DEFAULT_MODEL, MODELS
-from kei.simulator.options import FLAGS, SETTINGS, SimulatorOptions, apply
+from kei.simulator.options import TABLE, SimulatorOptions
 from kei.simulator.pty import Device, Simulator
 from kei.simulator.recording import read_recording
 from kei.simulator.replay import Difference, Pace, Replay, shown
@@ -53,6 +56,16 @@ _HELP = {
     "confirmed": ("", "half-hour values as INFC, said again until they are confirmed"),
 }
 
+_BOARD_HELP = {
+    "board": ("UNIT", f"UnitID of its lines (default: {DEFAULT_BOARD})"),
+    "interval": ("SECONDS", "from one line of a sensor to its next (default: 5)"),
+    "repeats": ("PERCENT", "of lines that are heard again"),
+    "noise": ("PERCENT", "of lines with foreign bytes in them"),
+    "outliers": ("PERCENT", "of values that are far off"),
+    "wrong": ("PERCENT", "of lines that are no lines of this kind"),
+    "lf": ("", "lines end with LF alone instead of CR LF"),
+    "no-id": ("", "lines have no DataID"),
+}
 
 _FOR_REPLAY = ("speed", "latency", "transcript")
 
@@ -75,11 +88,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--link", type=Path, required=True, metavar="PATH", help="symbolic link to be opened"
     )
-    for name in SETTINGS:
+    for name in TABLE.settings:
         metavar, text = _HELP[name]
         parser.add_argument(f"--{name}", action="append", default=[], metavar=metavar, help=text)
-    for name in FLAGS:
+    for name in TABLE.flags:
         parser.add_argument(f"--{name}", action="store_true", help=_HELP[name][1])
+    parser.add_argument(
+        "--sensor",
+        action="store_true",
+        help=f"instead of a dongle, a board with the sensors {' '.join(SENSOR_NAMES)} that sends "
+        "lines of UnitID,SensorID,Value,DataID; --seed, --transcript and what follows go with it",
+    )
+    for name, (metavar, text) in _BOARD_HELP.items():
+        if metavar:
+            parser.add_argument(
+                f"--{name}", action="append", default=[], metavar=metavar, help=text
+            )
+        else:
+            parser.add_argument(f"--{name}", action="store_true", help=text)
     parser.add_argument(
         "--replay",
         type=Path,
@@ -111,9 +137,13 @@ def main(args: argparse.Namespace) -> int:
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    if args.sensor:
+        return _board(args)
+    if strange := [f"--{name}" for name, _ in _given(args) if name in _BOARD_HELP]:
+        raise ConfigError([f"{', '.join(strange)}: means nothing without --sensor"])
     if args.replay is not None:
         return _replay(args)
-    options = apply(SimulatorOptions(), _given(args))
+    options = TABLE.apply(SimulatorOptions(), _given(args))
     clock = SystemClock()
     dongle = build(options, clock)
     # There is no standard input at all where the parent has closed it.
@@ -152,7 +182,7 @@ def _replay(args: argparse.Namespace) -> int:
         raise ConfigError(
             [f"--replay: {', '.join(others)} means nothing with it, only {allowed} do"]
         )
-    options = apply(SimulatorOptions(), given)
+    options = TABLE.apply(SimulatorOptions(), given)
     steps = read_recording(args.replay)
     results: list[Difference | None] = []
 
@@ -177,13 +207,32 @@ def _replay(args: argparse.Namespace) -> int:
     return 0 if replay.is_played else 1
 
 
+def _board(args: argparse.Namespace) -> int:
+    """Play a board with sensors until a signal; return the exit code."""
+    given = list(_given(args))
+    table = boardoptions.TABLE
+    others = [f"--{name}" for name, _ in given if name not in {*table.settings, *table.flags}]
+    if args.replay is not None:
+        others.append("--replay")
+    if others:
+        raise ConfigError([f"{', '.join(others)}: means nothing with --sensor"])
+    options = table.apply(BoardOptions(), given)
+    clock = SystemClock()
+    _run(
+        simulated_board(
+            options, clock=clock, link=args.link, on_ready=lambda: _say_ready(args.link)
+        )
+    )
+    return 0
+
+
 def _given(args: argparse.Namespace) -> Iterator[tuple[str, str | None]]:
     values = vars(args)
-    for name in SETTINGS:
-        for text in values[name.replace("-", "_")]:
-            yield name, text
-    for name in FLAGS:
-        if values[name.replace("-", "_")]:
+    for name in [*_HELP, *_BOARD_HELP]:
+        value = values[name.replace("-", "_")]
+        if isinstance(value, list):
+            yield from ((name, text) for text in value)
+        elif value:
             yield name, None
 
 

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,6 +12,7 @@ from kei.errors import ConfigError
 from kei.simulator.faults import FaultSpec, parse_fault
 from kei.simulator.metertype import MeterType
 from kei.simulator.models import DEFAULT_MODEL, MODELS
+from kei.simulator.optiontable import OptionTable
 from kei.simulator.profile import SECONDS_PER_DAY
 from kei.simulator.timing import Timing
 
@@ -221,7 +222,7 @@ def _meter(options: SimulatorOptions, change: Callable[[MeterType], MeterType]) 
 Setting = Callable[[SimulatorOptions, str], SimulatorOptions]
 """Puts the text of one option into the options; raises `ConfigError`."""
 
-SETTINGS: dict[str, Setting] = {
+_SETTINGS: dict[str, Setting] = {
     "dongle": lambda options, text: replace(options, dongle=dongle_name(text)),
     "broute-id": lambda options, text: replace(options, broute_id=broute_id(text)),
     "broute-pwd": lambda options, text: replace(options, broute_pwd=broute_pwd(text)),
@@ -246,55 +247,15 @@ SETTINGS: dict[str, Setting] = {
     "transcript": lambda options, text: replace(options, transcript=Path(text)),
     "fault": lambda options, text: replace(options, faults=(*options.faults, parse_fault(text))),
 }
-"""Every option with a value, by its name on the command line; `fault` may be given many times."""
 
-FLAGS: dict[str, Callable[[SimulatorOptions], SimulatorOptions]] = {
+_FLAGS: dict[str, Callable[[SimulatorOptions], SimulatorOptions]] = {
     "solar": lambda options: replace(options, solar=True),
     "next-gen": lambda options: _meter(options, lambda kind: replace(kind, next_gen=True)),
     "two-wire": lambda options: _meter(options, lambda kind: replace(kind, two_wire=True)),
     "confirmed": lambda options: _meter(options, lambda kind: replace(kind, confirmed=True)),
 }
-"""Every option without a value."""
 
-
-def apply(options: SimulatorOptions, items: Iterable[tuple[str, str | None]]) -> SimulatorOptions:
-    """Return the options with settings put in.
-
-    Args:
-        options: what to start from.
-        items: names and texts; None where an option was given without a value.
-
-    Raises:
-        ConfigError: every mistake in them, one line each.
-    """
-    mistakes: list[str] = []
-    seen: set[str] = set()
-    for name, text in items:
-        try:
-            if name in seen and name != "fault":
-                raise ConfigError([f"'{name}' is given twice"])
-            options = _put(options, name, text)
-        except ConfigError as error:
-            mistakes += error.faults
-        seen.add(name)
-    if mistakes:
-        raise ConfigError(mistakes)
-    return options
-
-
-def _put(options: SimulatorOptions, name: str, text: str | None) -> SimulatorOptions:
-    if name in FLAGS:
-        if text is not None:
-            raise ConfigError([f"'{name}' takes no value"])
-        return FLAGS[name](options)
-    if name in SETTINGS:
-        if text is None:
-            raise ConfigError([f"'{name}' needs a value: {name}=..."])
-        return SETTINGS[name](options, text)
-    known = [*SETTINGS, *FLAGS]
-    close = get_close_matches(name, known, n=1)
-    hint = f"did you mean '{close[0]}'?" if close else f"known are {', '.join(known)}"
-    raise ConfigError([f"unknown option '{name}', {hint}"])
+TABLE = OptionTable(_SETTINGS, _FLAGS, repeatable=frozenset({"fault"}))
 
 
 def parse_sim_port(
@@ -310,14 +271,5 @@ def parse_sim_port(
     Raises:
         ConfigError: every mistake in it, one line each.
     """
-    if not text.startswith(SIM_PREFIX):
-        raise ConfigError([f"port '{text}' does not begin with '{SIM_PREFIX}'"])
-    options = SimulatorOptions(broute_id=true_id.upper(), broute_pwd=true_pwd.upper())
-    items = []
-    for item in filter(None, map(str.strip, text.removeprefix(SIM_PREFIX).split(","))):
-        name, equals, value = item.partition("=")
-        items.append((name.strip(), value.strip() if equals else None))
-    try:
-        return apply(options, items)
-    except ConfigError as error:
-        raise ConfigError([f"port '{SIM_PREFIX}...': {line}" for line in error.faults]) from None
+    start = SimulatorOptions(broute_id=true_id.upper(), broute_pwd=true_pwd.upper())
+    return TABLE.parse_port(SIM_PREFIX, text, start)

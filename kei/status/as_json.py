@@ -28,6 +28,7 @@ def to_json(facts: Facts, problems: Sequence[Problem]) -> str:
         "up_s": snapshot.up_s if snapshot else None,
         "clock": asdict(snapshot.clock) if snapshot else None,
         "session": asdict(snapshot.session) if snapshot and snapshot.session else None,
+        "sensors": [asdict(port) for port in snapshot.sensors] if snapshot else None,
         "series": [_series(facts, reading) for reading in facts.series],
         "recorder": asdict(snapshot.recorder) if snapshot else None,
         "uploads": [_upload(facts, upload) for upload in facts.uploads],

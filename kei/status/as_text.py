@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from kei.clock import local
 from kei.reading import plain
+from kei.sensors.seams import ReaderStatus
 from kei.snapshot import SessionState, Snapshot
 from kei.status.facts import Facts, Upload
 from kei.status.quantities import quantity
@@ -27,6 +28,7 @@ def to_text(facts: Facts, problems: Sequence[Problem]) -> str:
     lines = [
         *_head(facts, problems),
         *(_meter(facts.snapshot.session) if facts.snapshot and facts.snapshot.session else ()),
+        *(_sensors(facts.snapshot) if facts.snapshot and facts.snapshot.sensors else ()),
         *_series(facts),
         *(_recorder(facts.snapshot) if facts.snapshot else ()),
         *(line for upload in facts.uploads for line in _upload(facts, upload)),
@@ -71,6 +73,23 @@ def _meter(session: SessionState) -> Iterator[str]:
     yield from _labelled("signal", [signal])
     counts = f"{session.answered} answered, {session.missed} missed, {session.held_back} held back"
     yield from _labelled("requests", [f"{counts}, {session.ignored_frames} frames ignored"])
+
+
+def _sensors(snapshot: Snapshot) -> Iterator[str]:
+    yield ""
+    yield from _labelled("sensors", [line for port in snapshot.sensors for line in _port(port)])
+
+
+def _port(port: ReaderStatus) -> Iterator[str]:
+    state = "open" if port.fault is None else "not open"
+    heard = "" if port.heard_s is None else f", last line {span(port.heard_s)} ago"
+    yield f"{port.port}: {state} for {span(port.since_s)}{heard}"
+    if port.fault is not None:
+        yield f"  FAULT {port.fault}"
+    reasons = ", ".join(f"{count} {name}" for name, count in port.rejected.items())
+    yield f"  {port.accepted} recorded, left out: {reasons or 'none'}"
+    if port.silent:
+        yield f"  silent: {' '.join(port.silent)}"
 
 
 def _series(facts: Facts) -> Iterator[str]:

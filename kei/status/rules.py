@@ -11,6 +11,7 @@ NOT_JOINED_LIMIT_S = 600.0
 STALE_CYCLES, STALE_GRACE_S = 3, 60.0
 CLOCK_TOLERANCE_S = 60.0  # the meter's own clock may be ahead; any more, and a clock was wrong
 UPLOAD_LIMIT_S = 600.0
+SENSOR_PORT_LIMIT_S = 60.0  # a board is unplugged and back sooner
 
 
 class Rule(StrEnum):
@@ -20,6 +21,8 @@ class Rule(StrEnum):
     NOT_ANSWERING = auto()
     NOT_JOINED = auto()
     STALE_READINGS = auto()
+    SENSOR_PORT_LOST = auto()
+    SENSOR_SILENT = auto()
     RECORDER_FAULT = auto()
     UPLOAD_FAILING = auto()
     DATABASE_UNREADABLE = auto()
@@ -103,6 +106,21 @@ def _stale_series(facts: Facts, expected: Expected) -> str | None:
     return f"{newest.sensor} ({span(age_s)})" if age_s > _patience_s(expected) else None
 
 
+def _sensor_port_lost(facts: Facts) -> str | None:
+    lost = [
+        f"{port.fault} (for {span(port.since_s)})"
+        for port in (facts.snapshot.sensors if facts.snapshot else ())
+        if port.fault is not None and port.since_s > SENSOR_PORT_LIMIT_S
+    ]
+    return "; ".join(lost) or None
+
+
+def _sensor_silent(facts: Facts) -> str | None:
+    ports = facts.snapshot.sensors if facts.snapshot else ()
+    silent = [series for port in ports for series in port.silent]
+    return f"silent for too long: {' '.join(silent)}" if silent else None
+
+
 def _recorder_fault(facts: Facts) -> str | None:
     if facts.snapshot is None:
         return None
@@ -146,6 +164,10 @@ _TABLE: tuple[tuple[Rule, Callable[[Facts], str | None]], ...] = (
     (Rule.NOT_JOINED, _not_joined),
     # The newest reading of a requested series is older than 3 cycles and a minute.
     (Rule.STALE_READINGS, _stale),
+    # A port with sensors has not been there for more than a minute.
+    (Rule.SENSOR_PORT_LOST, _sensor_port_lost),
+    # A sensor has sent nothing for longer than `stale_after` of its port.
+    (Rule.SENSOR_SILENT, _sensor_silent),
     # The disk does not take readings; they wait in memory.
     (Rule.RECORDER_FAULT, _recorder_fault),
     # A server has taken nothing for more than 10 minutes, and attempts fail.

@@ -3,7 +3,9 @@ from decimal import Decimal
 import pytest
 from jobs_file import BROUTE, JobsFile
 
-from kei.config import LogLevel, SerialPort, SeriesCheck
+from kei.config import LogLevel
+from kei.ports import PortSettings
+from kei.sensors.seams import LineEnd, SensorSettings, SeriesCheck
 
 SERIAL = '[[serial]]\nport = "/dev/ttyACM0"\n'
 CHECK = SERIAL + '[[serial.checks]]\nunit = "A1"\nsensor = "T1"\n'
@@ -12,7 +14,72 @@ CHECK = SERIAL + '[[serial.checks]]\nunit = "A1"\nsensor = "T1"\n'
 
 
 def test_a_serial_port_needs_no_more_than_its_port(jobs: JobsFile) -> None:
-    assert jobs.load(SERIAL).serial == (SerialPort("/dev/ttyACM0", 9600, ()),)
+    framing = PortSettings(9600, 8, "N", 1, dtr=True, rts=True, drops_dtr=True)
+    port = SensorSettings("/dev/ttyACM0", framing, "ascii", LineEnd.LF, None, ())
+    assert jobs.load(SERIAL).serial == (port,)
+
+
+def test_a_serial_port_takes_what_is_given(jobs: JobsFile) -> None:
+    (port,) = jobs.load(
+        SERIAL
+        + """baudrate = 38400
+bytesize = 7
+parity = "even"
+stopbits = 2
+encoding = "Shift_JIS"
+line_end = "crlf"
+rts = false
+reset_on_open = false
+stale_after = "10m"
+"""
+    ).serial
+    framing = PortSettings(38400, 7, "E", 2, dtr=True, rts=False, drops_dtr=False)
+    assert port == SensorSettings(
+        "/dev/ttyACM0", framing, "shift_jis", LineEnd.CRLF, 600.0, checks=()
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "line_end"),
+    [
+        ('"lf"', LineEnd.LF),
+        ('"CRLF"', LineEnd.CRLF),
+        ('"cr"', LineEnd.CR),
+        (r'"\n"', LineEnd.LF),
+        (r'"\r\n"', LineEnd.CRLF),
+        (r'"\r"', LineEnd.CR),
+    ],
+)
+def test_a_line_end_is_taken_by_name_or_as_it_is(
+    jobs: JobsFile, text: str, line_end: LineEnd
+) -> None:
+    (port,) = jobs.load(f"{SERIAL}line_end = {text}").serial
+    assert port.line_end is line_end
+
+
+@pytest.mark.parametrize(("text", "letter"), [("none", "N"), ("Odd", "O"), ("E", "E"), ("s", "S")])
+def test_a_parity_is_taken_by_name_or_letter(jobs: JobsFile, text: str, letter: str) -> None:
+    (port,) = jobs.load(f'{SERIAL}parity = "{text}"').serial
+    assert port.framing.parity == letter
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("bytesize = 9", "bytesize: 9 is not possible; it is one of: 5, 6, 7, 8"),
+        ("stopbits = 3", "stopbits: 3 is not possible; it is one of: 1, 2"),
+        ('parity = "both"', 'parity: "both" is not possible; it is one of: none, even, odd'),
+        ('encoding = "klingon"', 'encoding: "klingon" is no encoding; write ascii, utf-8'),
+        ('encoding = "hex"', 'encoding: "hex" is no encoding; write ascii, utf-8'),
+        ('encoding = "utf-16"', 'encoding: "utf-16" is not possible; use one that contains'),
+        ('line_end = "eol"', 'line_end: "eol" is not possible; it is one of: lf, crlf, cr'),
+        ("dtr = 1", "dtr: found a whole number, wanted true or false"),
+        ("stale_after = 0", "stale_after: 0 is out of range; it must be from 1s to 30d"),
+        ("dtr = false\nreset_on_open = false", "dtr: is not possible with reset_on_open = false"),
+    ],
+)
+def test_a_wrong_setting_of_a_serial_port_is_a_fault(jobs: JobsFile, line: str, fault: str) -> None:
+    assert jobs.fault(SERIAL + line).startswith(f"3: serial[0].{fault}")
 
 
 def test_checks_are_exact_numbers(jobs: JobsFile) -> None:
@@ -84,6 +151,17 @@ def test_a_sensor_on_the_port_of_the_dongle_is_a_fault(jobs: JobsFile) -> None:
 
 def test_the_simulator_is_no_sensor(jobs: JobsFile) -> None:
     assert jobs.fault('[[serial]]\nport = "sim:"').startswith("2: serial[0].port: the simulator ")
+
+
+def test_simulated_sensors_are_a_port_of_their_own(jobs: JobsFile) -> None:
+    (port,) = jobs.load('[[serial]]\nport = "sim-sensor:seed=3"').serial
+    assert port.port == "sim-sensor:seed=3"
+    assert jobs.fault('[[serial]]\nport = "sim-sensor"').startswith(
+        '2: serial[0].port: "sim-sensor" lacks its colon'
+    )
+    assert jobs.fault(BROUTE.replace("sim:", "sim-sensor:")).startswith(
+        "2: broute.port: the simulated sensors are no smart meter"
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import cast
 
 import pytest
-from status_facts import FACTS, LIVE, SESSION, SNAPSHOT, reading
+from status_facts import FACTS, LIVE, PORT, SESSION, SNAPSHOT, reading
 
 from kei.snapshot import ClockState
 from kei.status import Found
@@ -37,6 +37,9 @@ def test_people_see_columns_that_line_up() -> None:
         "signal     LQI 225, -42.4 dBm\n"
         "requests   1100 answered, 3 missed, 4 held back, 1 frames ignored\n"
         "\n"
+        "sensors    /dev/ttyACM0: open for 3 h, last line 2 s ago\n"
+        "             2160 recorded, left out: 12 repeat, 1 fields\n"
+        "\n"
         "series     UNIT  SENSOR    VALUE             AGE\n"
         "           BR    E7         -512 W           4 s\n"
         "           BR    E8R         5.0 A           4 s\n"
@@ -51,6 +54,18 @@ def test_people_see_columns_that_line_up() -> None:
         "\n"
         "warnings   2026-11-23 09:59:00  warning  port_lost reason=gone\n"
     )
+
+
+def test_people_see_what_is_wrong_with_a_port() -> None:
+    reason = "/dev/ttyACM0: no such device"
+    port = replace(PORT, fault=reason, since_s=30.0, heard_s=None, rejected={}, silent=("A1,T1",))
+    text = text_of(replace(FACTS, snapshot=replace(SNAPSHOT, sensors=(port,))))
+    assert (
+        "sensors    /dev/ttyACM0: not open for 30 s\n"
+        "             FAULT /dev/ttyACM0: no such device\n"
+        "             2160 recorded, left out: none\n"
+        "             silent: A1,T1\n"
+    ) in text
 
 
 @pytest.mark.parametrize(
@@ -121,7 +136,7 @@ def test_machines_see_one_object() -> None:
     found = json_of(FACTS)
     assert list(found) == [
         "time", "well", "problems", "running", "version", "pid", "up_s", "clock", "session",
-        "series", "recorder", "uploads", "errors",
+        "sensors", "series", "recorder", "uploads", "errors",
     ]  # fmt: skip
     assert found["time"] == "2026-11-23T10:00:00+09:00"
     assert (found["well"], found["problems"], found["running"]) == (True, [], True)

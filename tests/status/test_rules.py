@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from status_facts import FACTS, LIVE, NOW_MS, OUTLET, SESSION, SNAPSHOT, reading
+from status_facts import FACTS, LIVE, NOW_MS, OUTLET, PORT, SESSION, SNAPSHOT, reading
 
 from kei.snapshot import UploadState
 from kei.status.facts import Facts, Upload
@@ -39,6 +39,20 @@ def test_a_session_may_be_away_for_ten_minutes(since_s: float, *, wrong: bool) -
 def test_a_sensor_logger_needs_no_session() -> None:
     facts = replace(FACTS, snapshot=replace(SNAPSHOT, session=None), unit=None, expected=())
     assert judge(facts) == ()
+
+
+@pytest.mark.parametrize(("since_s", "wrong"), [(60.0, False), (60.1, True)])
+def test_a_port_with_sensors_may_be_away_for_a_minute(since_s: float, *, wrong: bool) -> None:
+    port = replace(PORT, fault="/dev/ttyACM0: unplugged", since_s=since_s)
+    facts = replace(FACTS, snapshot=replace(SNAPSHOT, sensors=(port, PORT)))
+    assert broken(facts) == ({Rule.SENSOR_PORT_LOST} if wrong else set())
+
+
+def test_a_sensor_may_not_be_silent() -> None:
+    port = replace(PORT, silent=("A1,T1",))
+    (problem,) = judge(replace(FACTS, snapshot=replace(SNAPSHOT, sensors=(PORT, port))))
+    assert problem.rule is Rule.SENSOR_SILENT
+    assert problem.detail == "silent for too long: A1,T1"
 
 
 @pytest.mark.parametrize(

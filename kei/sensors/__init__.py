@@ -1,0 +1,1 @@
+"""Sensors that send lines on serial ports: bytes in, readings out."""

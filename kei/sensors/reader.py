@@ -1,0 +1,137 @@
+"""One port with sensors, read for years whatever becomes of it."""
+
+import threading
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from kei.clock import Clock
+from kei.errors import PortLost
+from kei.faults import Faults
+from kei.reading import Reading
+from kei.sensors.seams import ReaderStatus, SensorSettings
+from kei.sensors.silence import Silence
+from kei.sensors.stream import Stream
+from kei.sensors.tally import Tally
+from kei.serialport import SerialPort
+
+log = structlog.stdlib.get_logger("kei.sensors")
+
+RETRY_S = 3.0  # a board that is plugged in again is to be back within 10 s
+# What comes this soon after opening may have begun before; an FTDI chip holds bytes for 16 ms.
+IN_THE_MIDDLE_S = 0.02
+WELL_AFTER_S = 10.0  # a port that is lost sooner again, without a byte, was never back
+
+Put = Callable[[Sequence[Reading]], None]
+
+
+class SensorReader:
+    """Keeps a port open, and turns what arrives into readings. The body of a thread.
+
+    Args:
+        settings: of the port.
+        path: of the device itself.
+        put: takes readings.
+        clock: for the time of readings and for waits.
+    """
+
+    def __init__(self, settings: SensorSettings, path: str, put: Put, clock: Clock) -> None:
+        self._settings = settings
+        self._path = path
+        self._put = put
+        self._clock = clock
+        self._tally = Tally(settings.port, clock)
+        series = [(check.unit, check.sensor) for check in settings.checks]
+        self._silence = Silence(settings.port, settings.stale_after_s, series, clock)
+        self._stream = Stream(settings, clock, self._tally, self._silence)
+        self._faults = Faults(log, clock)
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._port: SerialPort | None = None
+        self._fault: str | None = "not opened yet"
+        self._turned = clock.monotonic()  # when it was opened or lost
+        self._heard: float | None = None
+
+    def run(self) -> None:
+        """Read the port until `stop`; open it again whenever it is lost."""
+        while not self._stopping.is_set():
+            try:
+                port = SerialPort(self._path, self._settings.framing)
+            except PortLost as error:
+                self._lost(error)
+            else:
+                self._use(port)
+            self._pause()
+
+    def stop(self) -> None:
+        """Make `run` return soon; any thread."""
+        self._stopping.set()
+        with self._lock:
+            if self._port is not None:
+                self._port.wake()
+
+    def status(self) -> ReaderStatus:
+        """Return how the port is doing; any thread."""
+        accepted, rejected = self._tally.counts()
+        heard = self._heard
+        return ReaderStatus(
+            port=self._settings.port,
+            fault=self._fault,
+            since_s=round(self._clock.monotonic() - self._turned, 1),
+            accepted=accepted,
+            rejected=rejected,
+            heard_s=None if heard is None else round(self._clock.monotonic() - heard, 1),
+            silent=tuple(",".join(series) for series in self._silence.silent()),
+        )
+
+    def _use(self, port: SerialPort) -> None:
+        with self._lock:
+            self._port = port
+        try:
+            self._listen(port)
+        except PortLost as error:
+            self._lost(error)
+        finally:
+            with self._lock:
+                self._port = None
+            port.close()
+
+    def _listen(self, port: SerialPort) -> None:
+        begun = self._clock.monotonic()
+        first = port.read(IN_THE_MIDDLE_S)
+        self._stream.begin(within_a_line=bool(first))
+        self._fault, self._turned = None, self._clock.monotonic()
+        log.info("sensor_port_opened", port=self._settings.port)
+        self._take(first)
+        while not self._stopping.is_set():
+            self._take(port.read(self._look_in_s(begun)))
+            if self._heard is not None and self._heard > begun:
+                self._faults.ended("sensor_port_lost")
+
+    def _look_in_s(self, begun: float) -> float | None:
+        """Do what is due without a new byte; return when it is due again."""
+        well_in_s = begun + WELL_AFTER_S - self._clock.monotonic()
+        if well_in_s <= 0:
+            self._faults.ended("sensor_port_lost")
+        waits = [well_in_s] if well_in_s > 0 else []
+        if (silent_in_s := self._silence.look()) is not None:
+            waits.append(silent_in_s)
+        return self._clock.wait_s(min(waits)) if waits else None
+
+    def _take(self, data: bytes) -> None:
+        if data:
+            self._heard = self._clock.monotonic()
+            if readings := self._stream.feed(data):
+                self._put(readings)
+
+    def _lost(self, error: PortLost) -> None:
+        if self._stopping.is_set():
+            return
+        if self._fault is None:
+            self._turned = self._clock.monotonic()
+        self._fault = str(error)
+        self._faults.raised("sensor_port_lost", port=self._settings.port, reason=str(error))
+
+    def _pause(self) -> None:
+        self._silence.look()
+        self._stopping.wait(self._clock.wait_s(RETRY_S))

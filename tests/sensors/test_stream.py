@@ -1,0 +1,127 @@
+"""What arrives on a port becomes readings; the rest is counted and told at a limited rate."""
+
+from decimal import Decimal
+
+import pytest
+from fakes import FakeClock
+from structlog.testing import capture_logs
+
+from kei.ports import PortSettings
+from kei.reading import Reading
+from kei.sensors.seams import LineEnd, SensorSettings, SeriesCheck
+from kei.sensors.silence import SERIES_MAX, Silence
+from kei.sensors.stream import Stream
+from kei.sensors.tally import TELL_EVERY_S, Tally
+
+PORT = "/dev/ttyACM0"
+CHECK = SeriesCheck("A1", "T1", Decimal(-40), Decimal(85), Decimal(10))
+
+
+class Rig:
+    def __init__(self, stale_after_s: float | None = None) -> None:
+        self.clock = FakeClock()
+        self.tally = Tally(PORT, self.clock)
+        self.silence = Silence(PORT, stale_after_s, [("A1", "T1")], self.clock)
+        settings = SensorSettings(
+            PORT, PortSettings(9600), "ascii", LineEnd.LF, stale_after_s, (CHECK,)
+        )
+        self.stream = Stream(settings, self.clock, self.tally, self.silence)
+        self.stream.begin(within_a_line=False)
+
+    def feed(self, *lines: str) -> list[Reading]:
+        return self.stream.feed("".join(f"{line}\n" for line in lines).encode())
+
+
+@pytest.fixture
+def rig() -> Rig:
+    return Rig()
+
+
+def test_a_line_becomes_a_reading_of_the_moment_of_its_end(rig: Rig) -> None:
+    assert rig.stream.feed(b"A1,T1,21.50") == []
+    rig.clock.advance(2)
+    assert rig.stream.feed(b",7\n") == [
+        Reading(rig.clock.now_ms(), "A1", "T1", Decimal("21.50"), "7")
+    ]
+
+
+def test_where_there_is_no_data_id_it_runs_from_0_to_100(rig: Rig) -> None:
+    readings = rig.feed(*["A1,H1,5"] * 103)
+    assert [reading.data_id for reading in readings] == [*map(str, range(101)), "0", "1"]
+
+
+def test_lines_are_counted_by_what_became_of_them(rig: Rig) -> None:
+    rig.feed("A1,T1,20,1", "A1,T1,20,1", "A1,T1,99,2", "A1,T1,50,3", "A1,T1,nan", "boot", "A1,H1,5")
+    accepted, rejected = rig.tally.counts()
+    assert accepted == 2
+    assert rejected == {"repeat": 1, "out_of_range": 1, "jump": 1, "value": 1, "fields": 1}
+
+
+def test_a_repeat_of_an_outlier_does_not_make_it_credible(rig: Rig) -> None:
+    assert len(rig.feed("A1,T1,20,1", "A1,T1,50,2", "A1,T1,50,2", "A1,T1,50,2")) == 1
+
+
+def test_each_reason_is_told_once_in_a_while_with_its_count(rig: Rig) -> None:
+    with capture_logs() as logs:
+        rig.feed("boot 1", "boot 2", "A1,T1,x\x00")
+        rig.clock.advance(TELL_EVERY_S - 1)
+        rig.feed("boot 3")
+        rig.clock.advance(1)
+        rig.feed("boot 4")
+    assert [(log["reason"], log["text"], log["count"]) for log in logs] == [
+        ("fields", "boot 1", 1),
+        ("characters", r"A1,T1,x\x00", 1),
+        ("fields", "boot 4", 3),
+    ]
+    assert {log["event"] for log in logs} == {"line_rejected"}
+    assert all(log["port"] == PORT and log["hint"] for log in logs)
+
+
+def test_repeats_are_counted_but_not_told(rig: Rig) -> None:
+    with capture_logs() as logs:
+        rig.feed(*["A1,T1,20,1"] * 5)
+    assert logs == []
+
+
+def test_a_sensor_that_falls_silent_is_told_once_and_when_it_is_back() -> None:
+    rig = Rig(stale_after_s=60)
+    rig.feed("A1,T1,20", "A1,H1,50")
+    with capture_logs() as logs:
+        for _ in range(30):
+            rig.clock.advance(5)
+            rig.feed("A1,H1,50")
+            rig.silence.look()
+        assert rig.silence.silent() == (("A1", "T1"),)
+        rig.feed("A1,T1,20")
+    assert rig.silence.silent() == ()
+    assert [log["event"] for log in logs] == ["sensor_silent", "fault_ended"]
+    assert logs[0]["unit"] == "A1"
+    assert logs[0]["sensor"] == "T1"
+
+
+def test_a_sensor_with_a_check_is_waited_for_from_the_start() -> None:
+    rig = Rig(stale_after_s=60)
+    assert rig.silence.look() == 60
+    rig.clock.advance(60)
+    assert rig.silence.look() is None
+    assert rig.silence.silent() == (("A1", "T1"),)
+
+
+def test_a_sensor_whose_values_are_all_outliers_is_not_silent() -> None:
+    rig = Rig(stale_after_s=60)
+    for _ in range(20):
+        rig.clock.advance(10)
+        rig.feed("A1,T1,999")
+        rig.silence.look()
+    assert rig.silence.silent() == ()
+
+
+def test_any_number_of_series_takes_bounded_memory() -> None:
+    rig = Rig(stale_after_s=60)
+    rig.feed(*(f"A1,S{number},1" for number in range(3 * SERIES_MAX)))
+    rig.clock.advance(61)
+    with capture_logs() as logs:
+        rig.silence.look()
+    assert len(rig.silence.silent()) == len(logs) == SERIES_MAX
+    rig.feed("A1,NEW,1")
+    assert len(rig.silence.silent()) == SERIES_MAX - 1
