@@ -16,12 +16,13 @@ def build(options: SimulatorOptions, clock: Clock) -> VirtualDongle:
     """Return a dongle that has just been switched on.
 
     The meter keeps the offset from UTC that it finds at the start, as real ones know no summer
-    time. With a speed, its clock is right at the start.
+    time. Its clock is right at the start, and goes on evenly, by its speed, when the machine's is
+    set: its registers never go back.
 
     Raises:
         ConfigError: the file of a recorded day cannot be read.
     """
-    start_ms = clock.now_ms()
+    start_ms, began = clock.now_ms(), clock.monotonic()
     offset = local(start_ms, clock.zone).utcoffset()
     start_s = start_ms / 1000 + (offset.total_seconds() if offset else 0.0)
     meter_s = start_s + options.clock_skew
@@ -35,11 +36,11 @@ def build(options: SimulatorOptions, clock: Clock) -> VirtualDongle:
         MeterRadio(options.broute_id, options.broute_pwd),
         Meter(
             household,
-            lambda: meter_s + (clock.now_ms() - start_ms) / 1000 * options.speed,
+            lambda: meter_s + (clock.monotonic() - began) * options.speed,
             options.meter_type(meter_s),
         ),
         timing=options.timing(),
         faults=options.faults,
         chance=random.Random(f"{options.seed}/air"),
-        now=clock.monotonic(),
+        now=began,
     )

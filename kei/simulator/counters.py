@@ -10,6 +10,7 @@ from kei.simulator.household import Load
 NO_DATA = NO_DATA_U32.to_bytes(4, "big")
 HALF_HOUR_S = 1_800
 _WS_PER_KWH = 3_600_000
+_LAST_SECOND = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +39,23 @@ class EnergyCounter:
     Args:
         household: what they measure.
         setup: how they count.
+        has_reverse: whether it measures sold energy, too.
     """
 
-    def __init__(self, household: Load, setup: CounterSetup) -> None:
+    def __init__(self, household: Load, setup: CounterSetup, *, has_reverse: bool = True) -> None:
         self._household = household
         self.setup = setup
+        self._has_reverse = has_reverse
 
     def normal(self, second: int) -> bytes:
         """Return the register of bought energy at a local second; no data before installation."""
         return self._shown(self._household.energy(second).normal)
 
     def reverse(self, second: int) -> bytes:
-        """Return the register of sold energy at a local second; no data before installation."""
+        """Return the register of sold energy at a local second; no data where it has none."""
         energy = self._household.energy(second)
-        return self._shown(energy.reverse if energy.normal >= 0 else -1)
+        is_known = self._has_reverse and energy.normal >= 0
+        return self._shown(energy.reverse if is_known else -1)
 
     def _shown(self, energy_ws: int) -> bytes:
         if energy_ws < 0:
@@ -72,8 +76,12 @@ def stamped(second: int, value: Callable[[int], bytes]) -> bytes:
 
 
 def local_time(second: int) -> datetime:
-    """Return a local second as a date and time; the zone it carries means nothing."""
-    return datetime.fromtimestamp(second, UTC)
+    """Return a local second as a date and time; the zone it carries means nothing.
+
+    The last second of the year 9999 goes on for ever: no meter lives to see it, but one whose clock
+    is a hundred thousand times too fast does within a month.
+    """
+    return datetime.fromtimestamp(min(second, _LAST_SECOND), UTC)
 
 
 def date_bytes(second: int) -> bytes:

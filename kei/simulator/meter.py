@@ -74,7 +74,8 @@ class Meter:
         if self.kind.installed_s is not None:
             household = InstalledLoad(household, self.kind.installed_s)
         self._household = AdjustableLoad(household)
-        self._counter = EnergyCounter(self._household, self.kind.counting)
+        has_reverse = 0xE3 not in self.kind.lacks
+        self._counter = EnergyCounter(self._household, self.kind.counting, has_reverse=has_reverse)
         self._history = History(self._counter)
         self._half_hours = Segments(self._counter, HALF_HOUR_S, HALF_HOURS_MAX)
         self._minutes = Segments(self._counter, MINUTE_S, MINUTES_MAX)
@@ -128,6 +129,11 @@ class Meter:
             case Esv.SETGET:  # meters need not support it
                 refused = tuple(Property(item.epc) for item in request.get_properties)
                 return replace(back, esv=Esv.SETGET_SNA, get_properties=refused)
+            case Esv.INFC:  # a notification that wants to be confirmed (Part 2, 4.2.3.5)
+                if target is _NOTHING:
+                    return None
+                heard = tuple(Property(item.epc) for item in request.properties)
+                return replace(back, esv=Esv.INFC_RES, properties=heard)
             case _:
                 return None
 

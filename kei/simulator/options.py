@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from kei.echonet.meter import COEFFICIENT_MAX, ENERGY_UNITS
+from kei.echonet.meter import COEFFICIENT_MAX, ENERGY_UNITS, EPC_COEFFICIENT
 from kei.errors import ConfigError
 from kei.simulator.faults import FaultSpec, parse_fault
 from kei.simulator.metertype import MeterType
@@ -23,6 +23,7 @@ _ID_CHARS, _PWD_CHARS = 32, 12
 _HEX_DIGITS = frozenset("0123456789ABCDEF")
 _MAX_SECONDS = 3600.0
 _MIN_SPEED, _MAX_SPEED = 0.001, 100_000
+PROPERTY_MAPS = frozenset({0x9D, 0x9E, 0x9F})  # required of every device (super class)
 _MAX_SKEW_S = 366 * 86_400
 
 
@@ -212,7 +213,17 @@ def lacks(text: str) -> frozenset[int]:
     codes = re.split(r"[+,]", text.upper())
     if wrong := [code for code in codes if not re.fullmatch(r"[89A-F][0-9A-F]", code)]:
         raise ConfigError([f"lacks: '{wrong[0]}' is no property code; write D3+E3+E4"])
-    return frozenset(int(code, 16) for code in codes)
+    found = frozenset(int(code, 16) for code in codes)
+    if maps := found & PROPERTY_MAPS:
+        hint = "which tells what else it has; leave it out"
+        raise ConfigError([f"lacks: every meter has {min(maps):02X}, {hint}"])
+    return found
+
+
+def _check(options: SimulatorOptions) -> None:
+    if EPC_COEFFICIENT in options.meter.lacks and options.coefficient not in {None, 1}:
+        hint = "leave out one of the two"
+        raise ConfigError([f"lacks: D3 does not go with a coefficient other than 1; {hint}"])
 
 
 def _meter(options: SimulatorOptions, change: Callable[[MeterType], MeterType]) -> SimulatorOptions:
@@ -255,7 +266,7 @@ _FLAGS: dict[str, Callable[[SimulatorOptions], SimulatorOptions]] = {
     "confirmed": lambda options: _meter(options, lambda kind: replace(kind, confirmed=True)),
 }
 
-TABLE = OptionTable(_SETTINGS, _FLAGS, repeatable=frozenset({"fault"}))
+TABLE = OptionTable(_SETTINGS, _FLAGS, repeatable=frozenset({"fault"}), check=_check)
 
 
 def parse_sim_port(

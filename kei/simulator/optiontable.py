@@ -17,6 +17,7 @@ class OptionTable(Generic[T]):
             raises `ConfigError`.
         flags: every option without a value.
         repeatable: names of those that may be given many times.
+        check: raises `ConfigError` for options that do not go together.
     """
 
     def __init__(
@@ -24,10 +25,12 @@ class OptionTable(Generic[T]):
         settings: Mapping[str, Callable[[T, str], T]],
         flags: Mapping[str, Callable[[T], T]],
         repeatable: frozenset[str] = frozenset(),
+        check: Callable[[T], None] = lambda _: None,
     ) -> None:
         self.settings = settings
         self.flags = flags
         self._repeatable = repeatable
+        self._check = check
 
     def apply(self, options: T, items: Iterable[tuple[str, str | None]]) -> T:
         """Return the options with settings put in.
@@ -51,6 +54,7 @@ class OptionTable(Generic[T]):
             seen.add(name)
         if mistakes:
             raise ConfigError(mistakes)
+        self._check(options)
         return options
 
     def parse_port(self, prefix: str, text: str, options: T) -> T:

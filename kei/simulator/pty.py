@@ -144,8 +144,9 @@ class Simulator:
                 self._turn()
         finally:
             with self._lock:
-                self._serving = False
+                # In this order: a signal handler that comes in between must not close it, too.
                 self._hang_up()
+                self._serving = False
                 if self._stopping.is_set():
                     self._opened.close()
 

@@ -11,11 +11,10 @@ from kei.simulator.faults import FaultKind
 from kei.simulator.meter import Meter
 from kei.simulator.registers import Reg
 from kei.simulator.session import Session
-from kei.simulator.timeline import Action, Group
+from kei.simulator.timeline import Group
 from kei.simulator.timing import COMMAND_S, NOTICE_DELAY_S, RESOLVE_S, TRANSMIT_S
 from kei.simulator.wire import MULTICAST, Event, Received, Sent, ok
 
-_LOOK_AT_CLOCK_S = 60.0
 REPEATS = 3  # of an INFC that is not confirmed; what real meters do is not known
 _TID, _ESV = slice(2, 4), slice(10, 11)  # of an ECHONET Lite frame
 _INFC_RES = bytes((Esv.INFC_RES,))
@@ -39,7 +38,7 @@ class Radio:
         self._session = session
         self._air_time = air_time
         self._meter = meter
-        self._unconfirmed: set[bytes] = set()  # transaction numbers
+        self._unconfirmed: bytes | None = None  # transaction number of the latest INFC
 
     def send(
         self,
@@ -102,50 +101,45 @@ class Radio:
             return
         self._hear(news, self._core.address)
         if confirmed:
-            self._unconfirmed.add(news[_TID])
+            self._unconfirmed = news[_TID]
             self._repeat(now, news, REPEATS)
 
     def _repeat(self, now: float, news: bytes, left: int) -> None:
-        """Say it again until it is confirmed, so many times at most."""
+        """Say it again until it is confirmed or there is newer news, so many times at most.
+
+        While the session is being renewed it waits.
+        """
 
         def look(due: float) -> None:
-            if news[_TID] not in self._unconfirmed:
+            if news[_TID] != self._unconfirmed:
                 return
-            if not left:
-                self._unconfirmed.discard(news[_TID])
-            elif self._session.open and self._session.remembered:
+            if self._session.renewing:
+                self._repeat(due, news, left)
+            elif left and self._session.open and self._session.remembered:
                 self._hear(news, self._core.address)
                 self._repeat(due, news, left - 1)
+            else:
+                self._unconfirmed = None
 
         self._core.at(now + self._core.timing.repeat_s, look, Group.AIR)
 
     def plan_notice(self, now: float) -> None:
         """Have the half-hour values sent from now on, a little after :00 and :30.
 
-        The meter's clock decides and is looked at every minute, as it may be set meanwhile.
+        What was missed while the process was stopped is not made up for.
+
+        Args:
+            now: monotonic seconds, the present.
         """
         wall = self._meter.now()
         boundary = (int(wall) // HALF_HOUR_S + 1) * HALF_HOUR_S
         notice_at = boundary + self._core.chance.uniform(*NOTICE_DELAY_S)
 
-        def look(due: float) -> None:
-            wall = self._meter.now()
-            if wall >= notice_at:
-                self.notify(due, confirmed=self._meter.kind.confirmed)
-            if wall >= notice_at or wall < boundary - HALF_HOUR_S:
-                self.plan_notice(due)
-            else:
-                self._look_at_clock(due, notice_at - wall, look)
+        def send(due: float) -> None:
+            self.notify(due, confirmed=self._meter.kind.confirmed)
+            self.plan_notice(self._core.timeline.now)
 
-        self._look_at_clock(now, notice_at - wall, look)
-
-    def _look_at_clock(self, now: float, meter_s: float, look: Action) -> None:
-        """Look when so much time has passed on the meter's clock, but in a minute at most.
-
-        A second is the least, as the wall clock may stand still for a moment.
-        """
-        seconds = min(max(meter_s, 1.0) / self._core.timing.speed, _LOOK_AT_CLOCK_S)
-        self._core.at(now + seconds, look, Group.METER)
+        self._core.at(now + (notice_at - wall) / self._core.timing.speed, send, Group.METER)
 
     def _forbidden(self, security: int) -> bool:
         return self._air_time.used_up or (security == _ENCRYPT and not self._session.open)
@@ -172,8 +166,8 @@ class Radio:
         core = self._core
         if not self._session.remembered:
             return
-        if payload[_ESV] == _INFC_RES:
-            self._unconfirmed.discard(payload[_TID])
+        if payload[_ESV] == _INFC_RES and payload[_TID] == self._unconfirmed:
+            self._unconfirmed = None
         answer = self._meter.respond(payload, refuse=FaultKind.SNA in kinds)
         if answer is None or FaultKind.DROP in kinds:
             return

@@ -24,7 +24,7 @@ _ANSWER = re.compile(
     rb"(?:1081([0-9A-F]{4})[0-9A-F]{12}([0-9A-F]{2})|\x10\x81(..).{6}(.))",
     re.DOTALL,
 )
-_OF_ITSELF = frozenset({Esv.INF, Esv.INFC})  # with a transaction number of the meter's own
+_ESV_AT = 10  # in an ECHONET Lite frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,8 @@ class Replay:
         self._latest_at: float | None = None  # when the latest step was; None before the first
         self._over = False
         self._echo = b""
-        self._tids: dict[bytes, bytes] = {}  # of the client's requests, by those recorded
+        # Of the client's requests, by those recorded: transaction number and service.
+        self._tids: dict[bytes, tuple[bytes, int]] = {}
         self._pairing_ids: tuple[bytes, bytes] | None = None  # recorded, the client's
 
     @property
@@ -159,8 +160,8 @@ class Replay:
         match recorded, came:
             case Datagram(payload=old), Datagram(header=header, payload=new):
                 self._echo = header
-                if old.startswith(_ECHONET):
-                    self._tids[old[2:4]] = new[2:4]
+                if old.startswith(_ECHONET) and len(new) > _ESV_AT:
+                    self._tids[old[2:4]] = new[2:4], new[_ESV_AT]
             case Line(old), Line(new):
                 self._echo = new
                 if new.startswith(b"SKSETRBID"):
@@ -180,12 +181,21 @@ class Replay:
         is_hex = answer[2] is not None
         tid = bytes.fromhex(answer[2].decode("ascii")) if is_hex else answer[4]
         service = int(answer[3], 16) if is_hex else answer[5][0]
-        own = self._tids.get(tid)
-        if own is None or service in _OF_ITSELF:
+        own = self._client_tid(tid, service)
+        if own is None:
             return whole
         start, end = answer.span(2 if is_hex else 4)
         start, end = start - answer.start(), end - answer.start()
         return whole[:start] + (own.hex().upper().encode() if is_hex else own) + whole[end:]
+
+    def _client_tid(self, recorded: bytes, service: int) -> bytes | None:
+        """Return what a recorded number is to be changed to; None if it is the meter's own."""
+        own, asked = self._tids.get(recorded, (None, None))
+        if service == Esv.INFC or (service == Esv.INF and asked != Esv.INF_REQ):
+            return None
+        if service == Esv.INF:
+            del self._tids[recorded]  # a later one is the meter's own
+        return own
 
     def _with_own_pairing_id(self, row: re.Match[bytes]) -> bytes:
         if self._pairing_ids is None:

@@ -51,6 +51,11 @@ class Session:
         """Whether encrypted datagrams can be sent."""
         return self._phase is _Phase.JOINED
 
+    @property
+    def renewing(self) -> bool:
+        """Whether it has run out and is being authenticated again by itself."""
+        return self._phase is _Phase.RENEWING
+
     def reset(self) -> None:
         """Forget the session; its actions were called off with the dongle's."""
         self._phase = _Phase.IDLE

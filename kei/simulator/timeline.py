@@ -34,11 +34,15 @@ class Timeline:
 
     It is bounded by its users: a command schedules a handful of actions, and one command is
     in hand at a time.
+
+    Attributes:
+        now: when it was last run, monotonic seconds; an action may be told of an earlier time.
     """
 
     def __init__(self) -> None:
         self._entries: list[_Entry] = []
         self._count = 0
+        self.now = 0.0
 
     def at(self, due: float, action: Action, group: Group) -> None:
         """Have an action happen at `due`, monotonic seconds; the past means as soon as possible."""
@@ -51,6 +55,7 @@ class Timeline:
 
     def run(self, now: float) -> None:
         """Run everything that is due at `now`, what these actions schedule included."""
+        self.now = now
         while self._entries and self._entries[0].due <= now:
             entry = heapq.heappop(self._entries)
             entry.action(entry.due)

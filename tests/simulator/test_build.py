@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from fakes import TOKYO, FakeClock
 from simulator_bench import BROUTE_ID, BROUTE_PWD, GET_E7, METER, NOON_MS, answers, shown
 
@@ -53,23 +54,38 @@ def test_with_a_speed_an_hour_of_the_meter_passes_in_a_minute() -> None:
     assert ask(dongle, clock, 0x97) == bytes((13, 35))
 
 
-def test_a_meter_whose_clock_is_set_forward_sends_its_values_within_minutes() -> None:
+@pytest.mark.parametrize("hours", [-30 * 24, -1, 3, 365 * 24])
+def test_the_meter_goes_on_evenly_when_the_clock_of_the_machine_is_set(hours: int) -> None:
     clock = FakeClock(NOON_MS, TOKYO)
     dongle = joined("", clock)
-    clock.wall_ms += 3 * 3_600_000
-    clock.advance(61)
-    assert "EA0B07E8010F0F1E00" in shown(dongle.poll(clock.monotonic()))
-
-
-def test_a_meter_whose_clock_is_set_back_goes_on_sending() -> None:
-    clock = FakeClock(NOON_MS, TOKYO)
-    dongle = joined("", clock)
-    clock.wall_ms -= 30 * 24 * 3_600_000
+    before = [ask(dongle, clock, epc) for epc in (0x98, 0xE0)]
+    clock.wall_ms += hours * 3_600_000
+    assert ask(dongle, clock, 0x97) == bytes((12, 35))
     said = ""
     for _ in range(40):
         clock.advance(60)
         said += shown(dongle.poll(clock.monotonic()))
-    assert "EA0B07E70C100D00" in said
+    assert ask(dongle, clock, 0x97) == bytes((13, 15))
+    assert "EA0B07E8010F0D0000" in said
+    after = [ask(dongle, clock, epc) for epc in (0x98, 0xE0)]
+    assert before[0] == after[0]
+    assert before[1] <= after[1]
+
+
+def test_what_was_missed_while_the_process_was_stopped_is_not_made_up_for() -> None:
+    clock = FakeClock(NOON_MS, TOKYO)
+    dongle = joined("speed=100000", clock)
+    clock.advance(4 * 3600)
+    said = shown(dongle.poll(clock.monotonic()))
+    assert said.count("EA0B") <= 2
+
+
+def test_a_clock_that_is_much_too_fast_ends_nothing() -> None:
+    clock = FakeClock(NOON_MS, TOKYO)
+    dongle = joined("speed=100000", clock)
+    clock.advance(30 * 86_400)
+    dongle.poll(clock.monotonic())
+    assert ask(dongle, clock, 0x98) == bytes((0x27, 0x0F, 12, 31))
 
 
 def test_a_recorded_day_is_played(tmp_path: Path) -> None:

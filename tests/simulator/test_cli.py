@@ -143,7 +143,7 @@ def test_in_the_background_of_a_terminal_it_leaves_what_is_typed_to_the_shell(
     script = (
         f'"{sys.executable}" -m kei simulate --link "{link}" & '
         f'while ! [ -e "{link}" ]; do sleep 0.05; done; echo waiting; '
-        'sleep 0.3; read -r line; echo "got $line"; kill $!; wait $!; echo "ended $?"'
+        'read -r line; echo "got $line"; kill $!; wait $!; echo "ended $?"'
     )
     on_terminal = "import pty, sys; pty.spawn(sys.argv[1:])"
     with subprocess.Popen(
@@ -154,15 +154,19 @@ def test_in_the_background_of_a_terminal_it_leaves_what_is_typed_to_the_shell(
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
+        deadline = threading.Timer(30, process.kill)
+        deadline.start()
         try:
-            said = b""
+            said, is_typed = b"", False
             while b"ended" not in said:
                 said += (line := process.stdout.readline())
                 assert line, said
-                if b"waiting" in line:
+                if not is_typed and b"waiting" in said and b"ready" in said:
+                    is_typed = True
                     process.stdin.write(b"power 3500\n")
                     process.stdin.flush()
         finally:
+            deadline.cancel()
             process.kill()
     assert b"got power 3500" in said
     assert b"ended 0" in said

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from simulator_bench import AT_ONCE, DSS, METER, Bench, answers
 
 from kei.echonet.frame import Esv, decode
@@ -133,3 +135,29 @@ def test_a_confirmation_of_something_else_does_not_count() -> None:
     [notice] = notices(bench.send())
     bench.send(notice[:2] + b"\x77\x77" + bytes.fromhex("05FF010288017A02EA00EB00"))
     assert notices(bench.wait(600)) == [notice] * 3
+
+
+def test_newer_news_take_the_place_of_what_was_not_confirmed() -> None:
+    bench = joined("infc@1", "infc@2")
+    [first] = notices(bench.send())
+    [second] = notices(bench.send())
+    assert first != second
+    assert notices(bench.wait(600)) == [second] * 3
+
+
+def test_repeats_wait_while_the_session_is_renewed() -> None:
+    bench = Bench(timing=replace(AT_ONCE, join=1.0, repeat_s=0.2), faults=("infc@1", "expire@2"))
+    bench.join()
+    bench.wait(5)
+    [notice] = notices(bench.send())
+    said = bench.send() + bench.wait(60)
+    before, after = said.split(JOINED)
+    assert not notices(before)
+    assert notices(after) == [notice] * 3
+
+
+def test_what_belongs_to_a_session_that_is_gone_is_not_said_again() -> None:
+    bench = joined("infc@1", "lost@2")
+    assert notices(bench.send())
+    bench.send()
+    assert not notices(bench.wait(600))

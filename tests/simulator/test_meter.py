@@ -30,7 +30,8 @@ class KnownHousehold(SteadyHousehold):
 
     def energy(self, second: int) -> Energy:
         steps = (second - second_of("2024-01-15T12:30:00")) // HALF_HOUR_S
-        return Energy((109_349 + 6 * steps) * 360_000, (42_308 + min(0, steps + 1)) * 360_000)
+        bought = 109_349 + 6 * steps + (steps <= -2)
+        return Energy(bought * 360_000, (42_308 + min(0, steps + 1)) * 360_000)
 
     def current_tenths(self, second: int) -> tuple[int, int]:  # noqa: ARG002 - as the base class
         return 50, 20
@@ -114,8 +115,37 @@ def test_segments_are_as_published(meter: Meter) -> None:
     assert put(meter, 0xED, selector).esv is Esv.SET_RES
     assert value(meter, 0xED) == selector
     assert value(meter, 0xEC).hex().upper() == (
-        "07E8010F0C1E030001AB250000A5440001AB1F0000A5440001AB190000A543"
+        "07E8010F0C1E030001AB250000A5440001AB1F0000A5440001AB1A0000A543"
     )
+
+
+def test_a_meter_that_does_not_measure_what_is_sold_tells_no_register_of_it() -> None:
+    kind = MeterType(next_gen=True, lacks=frozenset({0xE3, 0xE4, 0xEB}))
+    meter = Meter(Household(1, solar=True), lambda: 1_705_323_600.0, kind)
+    put(meter, 0xED, bytes.fromhex("07E8010F0C1E03"))
+    put(meter, 0xEF, bytes.fromhex("07E8010F0C1E03"))
+    for epc in (0xEC, 0xEE):
+        pairs = value(meter, epc)[7:]
+        sold = [pairs[at : at + 4] for at in range(4, len(pairs), 8)]
+        bought = [pairs[at : at + 4] for at in range(0, len(pairs), 8)]
+        assert set(sold) == {NO_DATA}
+        assert NO_DATA not in bought
+    assert value(meter, 0xD0)[-4:] == NO_DATA
+    assert value(meter, 0xD0)[-8:-4] != NO_DATA
+
+
+@pytest.mark.parametrize("deoj", [METER, NODE_PROFILE])
+def test_a_notification_to_the_meter_is_confirmed(deoj: int) -> None:
+    meter = Meter(Household(1), lambda: 0.0)
+    sent = Frame(0x1234, CONTROLLER, deoj, Esv.INFC, (Property(0x80, b"\x30"),))
+    answer = meter.respond(sent.encode())
+    assert answer is not None
+    assert decode(answer) == Frame(0x1234, deoj, CONTROLLER, Esv.INFC_RES, (Property(0x80),))
+
+
+def test_a_notification_to_an_object_that_the_meter_lacks_is_not_confirmed() -> None:
+    sent = Frame(1, CONTROLLER, 0x028701, Esv.INFC, (Property(0x80, b"\x30"),))
+    assert Meter(Household(1), lambda: 0.0).respond(sent.encode()) is None
 
 
 def test_segments_of_the_future_have_no_data(meter: Meter) -> None:

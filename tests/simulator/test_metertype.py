@@ -160,6 +160,8 @@ def test_the_clock_of_the_meter_may_be_off(skew: int) -> None:
         ("digits=x", "digits: 'x' is not"),
         ("lacks=E", "lacks: 'E' is no property code; write D3+E3+E4"),
         ("lacks=", "lacks: '' is no property code"),
+        ("lacks=E3+9F", "lacks: every meter has 9F, which tells what else it has; leave it out"),
+        ("lacks=D3,coefficient=10", "lacks: D3 does not go with a coefficient other than 1"),
         ("installed=-1", "installed: '-1' is not a number from 0 to 36500"),
         ("clock-skew=never", "clock-skew: 'never' is not a number from"),
         ("clock-skew=nan", "clock-skew: 'nan' is not a number from"),

@@ -123,11 +123,12 @@ def test_momonga_selects_a_day_and_reads_its_half_hours(
     visits: dict[str, Visit], model: str
 ) -> None:
     found = visits[model]
-    midnight = (found.seconds[0] // 86_400 - 1) * 86_400
+    days = {second // 86_400 - 1 for second in (found.seconds[0], found.seconds[-1])}
     registers = [
-        Household(SEED).energy(midnight + slot * 1800).normal // 3600 for slot in range(48)
+        [Household(SEED).energy(day * 86_400 + slot * 1800).normal // 3600 for slot in range(48)]
+        for day in days
     ]
-    assert found.yesterday == [pytest.approx(register / 1000) for register in registers]
+    assert found.yesterday in [[pytest.approx(each / 1000) for each in day] for day in registers]
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -168,6 +168,19 @@ def test_what_the_meter_says_of_itself_keeps_its_transaction_number(tmp_path: Pa
     assert said == f"{ERXUDP}{notice}\r\n".encode()
 
 
+def test_the_answer_to_a_request_for_a_notification_carries_the_number_of_the_client(
+    tmp_path: Path,
+) -> None:
+    request = GET_E7[:10] + b"\x63" + GET_E7[11:]  # INF_REQ
+    notice = ANSWER.replace("7201E7", "7301E7")
+    recorded = "".join(f"\\x{byte:02x}" for byte in request)
+    heard = rf"0 < {ERXUDP}{notice}\r\n"
+    player = Player(tmp_path, f"0 > {HEAD}{recorded}", heard, heard)
+    said = player.say(HEAD.encode() + request[:2] + b"\xab\xcd" + request[4:])
+    own = notice.replace("0001", "ABCD", 1)
+    assert said == f"{ERXUDP}{own}\r\n{ERXUDP}{notice}\r\n".encode()  # the second of itself
+
+
 COMMANDS = st.from_regex(r"SK[A-Z]{2,8}( [0-9A-F]{1,8}){0,3}", fullmatch=True)
 REPLIES = st.lists(st.from_regex(r"[A-Z][ -Z]{0,30}", fullmatch=True), max_size=3)
 
