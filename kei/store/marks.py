@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from kei.store.state import load_state, save_state
+from kei.store.state import damaged, load_state, save_state
 
 STATE_KEY = "text"
 DAYS_MAX = 10  # files whose mark is kept: today's, and those that late lines belong to
@@ -30,9 +30,13 @@ def load(connection: sqlite3.Connection) -> Agreement | None:
     saved = load_state(connection, STATE_KEY)
     if saved is None:
         return None
-    content = json.loads(saved)
-    marks = {date.fromisoformat(day): int(mark) for day, mark in content["marks"].items()}
-    return Agreement(int(content["until"]), marks)
+    try:
+        content = json.loads(saved)
+        marks = {date.fromisoformat(day): int(mark) for day, mark in content["marks"].items()}
+        return Agreement(int(content["until"]), marks)
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        damaged(STATE_KEY)
+        return None
 
 
 def save(connection: sqlite3.Connection, agreement: Agreement) -> None:

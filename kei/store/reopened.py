@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kei.store.database import Database
-from kei.store.state import load_state
+from kei.store.state import load_number
 
 DONE_UNTIL_KEY = "summary_done_until"  # ms since 1970: every window before it is finished with
 
@@ -30,7 +30,7 @@ def reopen(connection: sqlite3.Connection, times_ms: Iterable[int]) -> None:
         connection: of the transaction that changes the readings.
         times_ms: the instants at which readings came or went.
     """
-    done_ms = int(load_state(connection, DONE_UNTIL_KEY) or 0)
+    done_ms = load_number(connection, DONE_UNTIL_KEY)
     late = [time_ms for time_ms in times_ms if time_ms < done_ms]
     if late:
         connection.execute(
@@ -46,6 +46,12 @@ def reopened(database: Database) -> list[Reopened]:
             "SELECT from_ms, to_ms FROM reopened ORDER BY from_ms"
         ).fetchall()
     return [Reopened(*row) for row in rows]
+
+
+def done_until_ms(database: Database) -> int:
+    """Return until when every window is finished with; StoreError if the database fails."""
+    with database.access() as connection:
+        return load_number(connection, DONE_UNTIL_KEY)
 
 
 def close_again(database: Database, done: Reopened) -> None:

@@ -13,7 +13,7 @@ from kei.errors import StoreError
 from kei.store.database import Database
 from kei.store.lines import summary_line
 from kei.store.reading_table import ReadingTable
-from kei.store.reopened import DONE_UNTIL_KEY, close_again, reopened
+from kei.store.reopened import DONE_UNTIL_KEY, close_again, done_until_ms, reopened
 from kei.store.summary_table import Expected, SummaryTable, recovered
 from kei.store.text import DailyFile
 
@@ -129,10 +129,10 @@ class Summariser:
     def _compute(self) -> None:
         now_ms = self._clock.now_ms()
         current_ms, _ = self._window(now_ms)
-        stored = self._database.get_state(DONE_UNTIL_KEY)
+        stored_ms = done_until_ms(self._database)
         # A clock that was ahead and went back must not stop summaries until it gets there again;
         # windows that it had already filled are recognised by what is in the database.
-        done_ms = min(int(stored or 0), current_ms)
+        done_ms = min(stored_ms, current_ms)
         for _ in range(_MAX_WINDOWS_A_RUN):
             reading_ms = self._readings.next_ms(done_ms)
             if reading_ms is None or reading_ms >= current_ms:
@@ -142,16 +142,16 @@ class Summariser:
             if not self._table.is_known(start_ms):
                 summaries = self._table.compute(start_ms, end_ms)
                 self._table.add(summaries, (DONE_UNTIL_KEY, str(end_ms)))
-                stored = str(end_ms)
+                stored_ms = end_ms
             done_ms = end_ms
-        if stored != str(done_ms):
+        if stored_ms != done_ms:
             self._database.set_state(DONE_UNTIL_KEY, str(done_ms))
 
     def _compute_again(self) -> None:
         """Put those windows right to which readings were added, or that lost some."""
         for again in reopened(self._database):
             start_ms, end_ms = self._window(again.from_ms)
-            done_ms = int(self._database.get_state(DONE_UNTIL_KEY) or 0)
+            done_ms = done_until_ms(self._database)
             while start_ms < min(again.to_ms, done_ms):
                 summaries = [recovered(each) for each in self._table.compute(start_ms, end_ms)]
                 if summaries or self._table.is_known(start_ms):

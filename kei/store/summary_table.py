@@ -12,7 +12,7 @@ from kei.store.database import Database
 from kei.store.numbers import pack, packed_as_scaled, places_of, unscaled
 from kei.store.reading_table import IN_SPANS, span_of
 from kei.store.rows import SUMMARY_COLUMNS, Stored, SummaryRow, summary_of
-from kei.store.state import load_state, save_state
+from kei.store.state import load_number, save_state
 
 # Returns how often there should be a reading of a series, in seconds; None if nobody knows.
 Expected = Callable[[str, str], float | None]
@@ -148,13 +148,13 @@ class SummaryTable:
             self._insert(connection, fresh)
             # They are in the database only: the line of a window is written once.
             newest = connection.execute("SELECT max(id) FROM summaries").fetchone()[0] or 0
-            if fresh and int(load_state(connection, LINES_UNTIL_KEY) or 0) == newest - len(fresh):
+            if fresh and _lines_until(connection) == newest - len(fresh):
                 save_state(connection, LINES_UNTIL_KEY, str(newest))
 
     def without_line(self, limit: int) -> list[tuple[int, Summary]]:
         """Return the oldest summaries that are not in the text file, with their ids, in order."""
         with self._database.access() as connection:
-            until = int(load_state(connection, LINES_UNTIL_KEY) or 0)
+            until = _lines_until(connection)
             rows: list[SummaryRow] = connection.execute(
                 f"SELECT {SUMMARY_COLUMNS} FROM summaries m"
                 " CROSS JOIN series s ON s.id = m.series_id WHERE m.id > ? ORDER BY m.id LIMIT ?",
@@ -207,6 +207,12 @@ class SummaryTable:
             count=count,
             state=completeness(start_ms, end_ms, sum_.times, self._expected(*name)),
         )
+
+
+def _lines_until(connection: sqlite3.Connection) -> int:
+    """Return the id of the last summary that is in the text file; of all there are in doubt."""
+    newest: int = connection.execute("SELECT max(id) FROM summaries").fetchone()[0] or 0
+    return load_number(connection, LINES_UNTIL_KEY, if_damaged=newest)
 
 
 def recovered(summary: Summary) -> Summary:

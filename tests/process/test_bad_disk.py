@@ -1,8 +1,10 @@
 """A real kei on disks that are full, read-only or broken: it goes on, and makes up for it."""
 
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -162,3 +164,23 @@ def test_a_log_that_was_cut_off_costs_nothing(share: float, folder: Path, jobs: 
         assert kei.stop() == 0
     assert exported(jobs) == text(folder)
     assert list(folder.glob("*damaged*")) == []
+
+
+@pytest.mark.parametrize("damage", ["", "{", "\x00garbage", "-1", '{"until":"x","marks":[]}'])
+def test_values_that_a_dying_card_has_changed_end_nothing(
+    damage: str, folder: Path, jobs: Path
+) -> None:
+    killed_after_some_readings(jobs, folder)
+    with running("--jobs", str(jobs)) as kei:  # both places agree again
+        kei.wait_for_event("session_joined")
+        assert kei.stop() == 0
+    before = text(folder)
+    with contextlib.closing(sqlite3.connect(folder / "kei.db")) as database, database:
+        assert database.execute("UPDATE state SET value = ?", (damage,)).rowcount >= 4
+    with running("--jobs", str(jobs)) as kei:
+        kei.wait_for_event("session_joined")
+        kei.wait_for(lambda: text(folder).total() > before.total() + 5, 20, "new readings")
+        assert kei.stop() == 0
+    assert not [line for line in kei.errors if "Traceback" in line]
+    assert not kei.events("job_failed")
+    assert before <= text(folder) == exported(jobs)
