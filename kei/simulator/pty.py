@@ -248,7 +248,6 @@ class Simulator:
         self._listen_for(0)
         self._client = False
         self._unsent.clear()
-        # In this order, as a signal handler may come here once more before the port is closed.
         terminal, self._terminal = self._terminal, None
         terminal.close()
 

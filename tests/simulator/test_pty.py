@@ -3,11 +3,15 @@
 import fcntl
 import os
 import struct
+import sys
 import termios
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
 
 import pytest
 import serial
@@ -16,8 +20,12 @@ from programs import wait_until
 
 from kei.clock import SystemClock
 from kei.errors import ConfigError
+from kei.simulator import pty
 from kei.simulator.options import SimulatorOptions, parse_sim_port
 from kei.simulator.pty import Simulator
+
+if TYPE_CHECKING:
+    from _typeshed import TraceFunction
 
 AT_ONCE = parse_sim_port("sim:latency=0,scan-time=0,join-time=0")
 DEADLINE_S = 5.0
@@ -129,6 +137,63 @@ def test_a_simulator_that_never_ran_cleans_up_when_stopped(tmp_path: Path) -> No
     simulator.stop()
     assert not link.is_symlink()
     simulator.run()
+
+
+class StopsWhatItSpeaksOn:
+    """A device that has the simulator stopped as soon as it hears something."""
+
+    unplugged = False
+    is_stopped = False
+    stop: Callable[[], None]
+
+    def receive(self, _data: bytes, _now: float) -> None:
+        self.stop()
+        self.is_stopped = True
+
+    def next_due(self) -> None:
+        return None
+
+    def poll(self, _now: float) -> bytes:
+        return b""
+
+    def power_on(self) -> None:
+        raise AssertionError("it is not unplugged")
+
+
+def stopped_twice(link: Path, lines_between: int) -> bool:
+    """Stop a simulator again, so many lines later; return whether it was not yet over by then."""
+    device = StopsWhatItSpeaksOn()
+    simulator = Simulator(AT_ONCE, clock=SystemClock(TOKYO), link=link, device=device)
+    device.stop = simulator.stop
+    passed = 0
+
+    def trace(frame: FrameType, event: str, _arg: object) -> "TraceFunction":
+        nonlocal passed
+        if event == "line" and device.is_stopped and frame.f_code.co_filename == pty.__file__:
+            if passed == lines_between:
+                simulator.stop()
+            passed += 1
+        return trace
+
+    before = sys.gettrace()
+    with client(simulator) as port:
+        port.write(b"x")
+        sys.settrace(trace)
+        try:
+            simulator.run()
+        finally:
+            sys.settrace(before)
+    return passed > lines_between
+
+
+def test_a_second_signal_at_any_line_of_its_ending_leaves_no_link_behind(tmp_path: Path) -> None:
+    link = tmp_path / "dongle"
+    for lines_between in count():
+        was_in_time = stopped_twice(link, lines_between)
+        assert not link.is_symlink()
+        if not was_in_time:
+            break
+    assert lines_between > 10
 
 
 def test_a_stale_link_is_replaced(tmp_path: Path) -> None:
