@@ -23,7 +23,7 @@ _ID_CHARS, _PWD_CHARS = 32, 12
 _HEX_DIGITS = frozenset("0123456789ABCDEF")
 _MAX_SECONDS = 3600.0
 _MIN_SPEED, _MAX_SPEED = 0.001, 100_000
-PROPERTY_MAPS = frozenset({0x9D, 0x9E, 0x9F})  # required of every device (super class)
+_PROPERTY_MAPS = frozenset({0x9D, 0x9E, 0x9F})  # of the super class, required of every device
 _MAX_SKEW_S = 366 * 86_400
 
 
@@ -208,13 +208,13 @@ def lacks(text: str) -> frozenset[int]:
     """Read `--lacks`: property codes, joined by `+`.
 
     Raises:
-        ConfigError: one of them is no property code.
+        ConfigError: one of them is no property code, or one that every meter has.
     """
     codes = re.split(r"[+,]", text.upper())
     if wrong := [code for code in codes if not re.fullmatch(r"[89A-F][0-9A-F]", code)]:
         raise ConfigError([f"lacks: '{wrong[0]}' is no property code; write D3+E3+E4"])
     found = frozenset(int(code, 16) for code in codes)
-    if maps := found & PROPERTY_MAPS:
+    if maps := found & _PROPERTY_MAPS:
         hint = "which tells what else it has; leave it out"
         raise ConfigError([f"lacks: every meter has {min(maps):02X}, {hint}"])
     return found
