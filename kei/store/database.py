@@ -146,7 +146,7 @@ class Database:
             # The log is enough. To move it into the file would write the same pages again.
             fd = os.open(f"{self._path}-wal", os.O_RDONLY | os.O_CLOEXEC)
             try:
-                os.fdatasync(fd)
+                os.fsync(fd)
             finally:
                 os.close(fd)
 

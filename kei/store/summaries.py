@@ -173,19 +173,41 @@ class Summariser:
                 entries = list(group)
                 lines = [summary_line(summary, self._file.zone) for _, summary in entries]
                 there = self._already_there(day, lines) if in_doubt else 0
-                self._file.append(day, lines[there:])
+                _, end = self._file.append(day, lines[there:])
                 # The lines have to last before the database says so: think of a power cut.
                 self._file.sync()
-                self._table.lines_written(entries[-1][0])
+                self._table.lines_written(entries[-1][0], day, end)
                 any_written = True
         self._in_doubt = False
         return any_written
 
     def _already_there(self, day: date, lines: Sequence[str]) -> int:
-        """Return how many of the first lines the file ends with: a crash came before the mark.
+        """Return how many of the first lines the file has already: a crash came before the mark.
 
         The averages are not compared: a power cut may have taken readings that the line has seen.
-        But of windows that are shorter than a minute, nothing else tells the lines apart.
+        """
+        keys = [_key(line) for line in lines]
+        behind = self._behind_the_mark(day, sum(len(line) + 1 for line in lines) + _TAIL_BYTES)
+        if behind is not None and [_key(line) for line in behind] == keys[: len(behind)]:
+            return len(behind)
+        # Somebody else has changed the file, or it was written before there were marks.
+        return self._at_the_end(day, lines)
+
+    def _behind_the_mark(self, day: date, max_bytes: int) -> list[str] | None:
+        """Return the lines that the database does not know of; None if that cannot be told."""
+        mark = self._table.lines_end()
+        if mark is None or day < mark[0]:
+            return None
+        begin = mark[1] if day == mark[0] else 0
+        size = self._file.size(day)
+        if size < begin or size - begin > max_bytes:
+            return None
+        return self._file.lines_from(day, begin, max_bytes)[0] if size else []
+
+    def _at_the_end(self, day: date, lines: Sequence[str]) -> int:
+        """Return how many of the first lines the file ends with.
+
+        Of windows that are shorter than a minute, nothing but the average tells them apart.
         """
         telling = _key if self._cycle_s >= MINUTE_S else str
         keys = [telling(line) for line in lines]

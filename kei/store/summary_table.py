@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from fractions import Fraction
 from itertools import pairwise
 from statistics import median
@@ -12,7 +13,7 @@ from kei.store.database import Database
 from kei.store.numbers import pack, packed_as_scaled, places_of, unscaled
 from kei.store.reading_table import IN_SPANS, span_of
 from kei.store.rows import SUMMARY_COLUMNS, Stored, SummaryRow, summary_of
-from kei.store.state import load_number, save_state
+from kei.store.state import load_number, load_state, save_state
 
 # Returns how often there should be a reading of a series, in seconds; None if nobody knows.
 Expected = Callable[[str, str], float | None]
@@ -21,6 +22,7 @@ ENOUGH = Fraction(9, 10)  # of the expected readings: fewer make a window partia
 GAP_CYCLES = 3  # without a reading for longer makes a window partial
 GAP_MIN_READINGS = 5  # so many must have come for a cycle to show that nobody knows
 LINES_UNTIL_KEY = "summary_lines_until"  # id of the last summary that is in the text file
+LINES_END_KEY = "summary_lines_end"  # where its line ends: `2026-11-23 1234`
 
 
 @dataclass(slots=True)
@@ -162,9 +164,26 @@ class SummaryTable:
             ).fetchall()
         return [(row[0], summary_of(row)) for row in rows]
 
-    def lines_written(self, until_id: int) -> None:
-        """Remember that the summaries up to an id are in the text file."""
-        self._database.set_state(LINES_UNTIL_KEY, str(until_id))
+    def lines_written(self, until_id: int, day: date, end: int) -> None:
+        """Remember that the summaries up to an id are in the text file, and where that ends.
+
+        Args:
+            until_id: of the last of them.
+            day: of the file that has its line.
+            end: bytes of that file, the line included.
+        """
+        with self._database.transaction() as connection:
+            save_state(connection, LINES_UNTIL_KEY, str(until_id))
+            save_state(connection, LINES_END_KEY, f"{day.isoformat()} {end}")
+
+    def lines_end(self) -> tuple[date, int] | None:
+        """Return where the lines end that are known to be written: day, bytes of its file."""
+        with self._database.access() as connection:
+            day, _, end = (load_state(connection, LINES_END_KEY) or "").partition(" ")
+        try:
+            return date.fromisoformat(day), int(end)
+        except ValueError:
+            return None
 
     def prune(self, before_ms: int, limit: int) -> int:
         """Delete windows that began before an instant, so many rows at most; the newest stays.

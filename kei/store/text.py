@@ -198,7 +198,9 @@ class DailyFile:
     def _sync_all(self) -> None:
         for day in sorted(self._dirty):
             with self._errors(day):
-                os.fdatasync(self._opened(day))
+                # Not fdatasync: with the time of change left to be written, Linux goes on counting
+                # from the first append, and writes the page again a few seconds after this.
+                os.fsync(self._opened(day))
             self._dirty.discard(day)
 
     def _forget(self, day: date) -> None:

@@ -3,6 +3,7 @@
 import sqlite3
 import stat
 import threading
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -157,7 +158,7 @@ def test_unwritten_summaries_are_told_until_they_are_marked(database: Database) 
     assert [summary for _, summary in waiting] == summaries
     assert [str(summary.minimum) for _, summary in waiting] == ["1.0"] * 3
 
-    SummaryTable(database).lines_written(waiting[1][0])
+    SummaryTable(database).lines_written(waiting[1][0], date(2026, 11, 23), 100)
     assert [summary for _, summary in SummaryTable(database).without_line(10)] == summaries[2:]
 
 

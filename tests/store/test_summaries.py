@@ -1,5 +1,6 @@
 """Summaries: each window once and in order, after stops, crashes and clock steps too."""
 
+import os
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -274,8 +275,51 @@ def test_a_crash_within_the_lines_completes_them(
     assert (bench.folder / NAME).read_bytes() == whole
 
 
+@pytest.mark.parametrize("kept", [0, 1, 2])
+def test_windows_of_seconds_that_look_alike_are_told_apart_after_a_crash(
+    kept: int, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start_with_cycle_1s() -> None:
+        bench.restart()
+        bench.summariser = summariser_of(bench.database, bench.file, bench.clock, 1)
+
+    start_with_cycle_1s()
+    bench.measure(NOON, 5)
+    bench.run_at(NOON + timedelta(seconds=1))
+    bench.measure(NOON + timedelta(seconds=1), 5)
+    bench.measure(NOON + timedelta(seconds=2), 5)
+    crash_before_the_mark(bench, monkeypatch)
+    line = "2026/11/23 12:00,BR,E7,5\n"
+    (bench.folder / NAME).write_text(line * (1 + kept))
+    start_with_cycle_1s()
+    bench.run_at(NOON + timedelta(seconds=4))
+    assert (bench.folder / NAME).read_text() == line * 3
+
+
+@pytest.mark.parametrize("changed", ["removed", "shortened", "begun anew"])
+def test_a_file_that_somebody_has_changed_gets_the_lines_that_it_lacks(
+    changed: str, bench: Bench
+) -> None:
+    bench.measure(after(1), 1)
+    bench.run_at(after(10))
+    path = bench.folder / NAME
+    bench.stop()
+    match changed:
+        case "removed":
+            path.unlink()
+        case "shortened":
+            os.truncate(path, 5)
+        case "begun anew":
+            path.write_text("somebody else's line, long enough to go beyond the mark\n" * 9)
+    bench.start()
+    bench.measure(after(11), 2)
+    with capture_logs():
+        bench.run_at(after(20))
+    assert bench.lines()[-1] == "2026/11/23 12:10,BR,E7,2"
+
+
 def crash_before_the_mark(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    def crash(table: SummaryTable, until_id: int) -> None:
+    def crash(table: SummaryTable, until_id: int, day: date, end: int) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -317,7 +361,7 @@ def test_a_failing_text_file_is_told_once_and_made_up_for(
 def test_a_mark_that_failed_writes_no_line_twice(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(table: SummaryTable, until_id: int) -> None:
+    def fail(table: SummaryTable, until_id: int, day: date, end: int) -> None:
         raise StoreError("kei.db: disk is full")
 
     bench.measure(after(1), 1)

@@ -107,7 +107,7 @@ def test_a_file_that_was_closed_meanwhile_is_synced_all_the_same(
 ) -> None:
     synced: list[Path] = []
     monkeypatch.setattr(
-        os, "fdatasync", lambda fd: synced.append(Path(f"/proc/self/fd/{fd}").readlink())
+        os, "fsync", lambda fd: synced.append(Path(f"/proc/self/fd/{fd}").readlink())
     )
     days = [DAY + timedelta(days=number) for number in range(5)]
     for day in days:
@@ -122,7 +122,7 @@ def test_a_file_without_news_is_not_synced(
     synced: list[int] = []
     text.append(DAY, LINES)
     text.sync()
-    monkeypatch.setattr(os, "fdatasync", synced.append)
+    monkeypatch.setattr(os, "fsync", synced.append)
     text.sync()
     assert synced == []
 
@@ -135,7 +135,7 @@ def test_a_failing_sync_is_a_store_error_and_tried_again(
 
     text.append(DAY, LINES)
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fdatasync", fail)
+        patch.setattr(os, "fsync", fail)
         with pytest.raises(StoreError, match=f"{NAME}: Input/output error"):
             text.sync()
     text.sync()
