@@ -207,6 +207,7 @@ class Engine:
                 last_success_ms=status.last_success_ms,
                 last_error=_hidden(status.last_error),
                 failures=status.failures,
+                refused=status.refused,
             )
 
     def look_after_everything(self) -> None:

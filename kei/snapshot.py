@@ -71,12 +71,14 @@ class UploadState:
         last_success_ms: wall clock of the last accepted batch; None if not since the start.
         last_error: why the last attempt failed; None if it did not.
         failures: failed attempts in a row.
+        refused: whether it refuses everything, so that all is set aside.
     """
 
     target: str
     last_success_ms: int | None
     last_error: str | None
     failures: int
+    refused: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,9 @@ SESSION = SessionState(
     ignored_frames=1,
 )
 OUTLET = OutletStatus(written=1102, waiting=0, dropped=0, fault=None)
-LIVE = UploadState("server", last_success_ms=NOW_MS - 12_000, last_error=None, failures=0)
+LIVE = UploadState(
+    "server", last_success_ms=NOW_MS - 12_000, last_error=None, failures=0, refused=False
+)
 PORT = ReaderStatus(
     port="/dev/ttyACM0",
     fault=None,

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from fakes import FakeClock
 from hypothesis import strategies as st
+from structlog.testing import LogCapture
 
 from kei.reading import Reading, Summary
 from kei.store.queue import Kind, Row
@@ -51,6 +52,7 @@ class FakeQueue:
         self.cursor = 0
         self.aside: list[tuple[int, str]] = []
         self.advance_error: Exception | None = None
+        self.sent_until: int | None = None
 
     def pending(self, target: str, kind: Kind, limit: int) -> list[Row]:
         assert (target, kind) == ("server", Kind.READINGS)
@@ -59,16 +61,30 @@ class FakeQueue:
     def backlog(self, target: str, kind: Kind) -> int:
         return len(self.pending(target, kind, len(self.rows)))
 
+    def in_flight(self, target: str, kind: Kind) -> int | None:
+        assert (target, kind) == ("server", Kind.READINGS)
+        return self.sent_until
+
+    def sending(self, target: str, kind: Kind, last_id: int) -> None:
+        assert (target, kind) == ("server", Kind.READINGS)
+        self.sent_until = last_id
+
+    def shorten(self, target: str, kind: Kind) -> int:
+        assert (target, kind) == ("server", Kind.READINGS)
+        return 0
+
     def advance(self, target: str, kind: Kind, last_id: int) -> None:
         assert (target, kind) == ("server", Kind.READINGS)
         if self.advance_error is not None:
             raise self.advance_error
         self.cursor = max(self.cursor, last_id)
+        self.sent_until = None
 
     def set_aside(self, target: str, kind: Kind, rows: Sequence[Row], reason: str) -> None:
         assert (target, kind) == ("server", Kind.READINGS)
         self.aside += [(row.id, reason) for row in rows]
         self.cursor = max(self.cursor, rows[-1].id)
+        self.sent_until = None
 
 
 @dataclass(frozen=True)
@@ -272,3 +288,7 @@ many_rows = st.one_of(
     st.lists(_summaries, min_size=1, max_size=8).map(_numbered),
 )
 """Rows of one kind, at least one."""
+
+
+def events(capture: LogCapture, name: str) -> list[dict[str, object]]:
+    return [dict(entry) for entry in capture.entries if entry["event"] == name]

@@ -65,9 +65,11 @@ def _upload(facts: Facts, upload: Upload) -> dict[str, object]:
         "waiting": waiting.rows if waiting else None,
         "oldest": _time(facts, waiting.oldest_ms) if waiting else None,
         "set_aside": waiting.set_aside if waiting else None,
+        "dropped": waiting.dropped if waiting else None,
         "last_success": _time(facts, live.last_success_ms) if live else None,
         "last_error": live.last_error if live else None,
         "failures": live.failures if live else None,
+        "refused": live.refused if live else None,
     }
 
 

@@ -132,7 +132,10 @@ def _outlet(outlet: OutletStatus) -> str:
 
 def _upload(facts: Facts, upload: Upload) -> Iterator[str]:
     waiting, live = upload.waiting, upload.live
-    rows = f"{waiting.rows} waiting, {waiting.set_aside} set aside" if waiting else "not known"
+    rows = "not known"
+    if waiting:
+        dropped = f", {waiting.dropped} dropped" if waiting.dropped else ""
+        rows = f"{waiting.rows} waiting, {waiting.set_aside} set aside{dropped}"
     yield ""
     yield from _labelled("upload", [f"{upload.name}: {rows}"])
     if live is None:
@@ -141,7 +144,9 @@ def _upload(facts: Facts, upload: Upload) -> Iterator[str]:
     if live.last_success_ms is not None:
         success = f"{span(facts.age_s(live.last_success_ms))} ago"
     yield from _labelled("", [f"last success {success}"])
-    if live.last_error:
+    if live.refused:
+        yield from _labelled("", [f"REFUSES EVERYTHING: {live.last_error}"])
+    elif live.last_error:
         yield from _labelled("", [f"last error ({live.failures} in a row): {live.last_error}"])
 
 

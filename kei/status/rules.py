@@ -25,6 +25,7 @@ class Rule(StrEnum):
     SENSOR_SILENT = auto()
     RECORDER_FAULT = auto()
     UPLOAD_FAILING = auto()
+    UPLOAD_REFUSED = auto()
     DATABASE_UNREADABLE = auto()
 
 
@@ -151,6 +152,11 @@ def _has_failed_long(facts: Facts, upload: Upload) -> bool:
     return min(waits_s) > UPLOAD_LIMIT_S
 
 
+def _upload_refused(facts: Facts) -> str | None:
+    refused = [upload.name for upload in facts.uploads if upload.live and upload.live.refused]
+    return f"server refuses everything: {', '.join(refused)}" if refused else None
+
+
 def _database_unreadable(facts: Facts) -> str | None:
     return facts.database_fault
 
@@ -172,6 +178,8 @@ _TABLE: tuple[tuple[Rule, Callable[[Facts], str | None]], ...] = (
     (Rule.RECORDER_FAULT, _recorder_fault),
     # A server has taken nothing for more than 10 minutes, and attempts fail.
     (Rule.UPLOAD_FAILING, _upload_failing),
+    # A server has refused everything that it was sent lately: a wrong address or key.
+    (Rule.UPLOAD_REFUSED, _upload_refused),
     # The database is damaged, or not to be read by whoever asks.
     (Rule.DATABASE_UNREADABLE, _database_unreadable),
 )

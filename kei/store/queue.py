@@ -37,8 +37,13 @@ class Row:
     item: Reading | Summary
 
 
+# What may wait for a target that does not take anything: 100 MB of lines of about 40 bytes.
+ROWS_MAX = 2_500_000
+
+
 @dataclass(frozen=True, slots=True)
 class _Statements:
+    oldest: str
     newest: str
     first_since: str
     pending: str
@@ -47,6 +52,7 @@ class _Statements:
 
 _SQL = {
     Kind.READINGS: _Statements(
+        oldest="SELECT min(id) FROM readings",
         newest="SELECT max(id) FROM readings",
         first_since="SELECT id FROM readings WHERE time_ms >= ? ORDER BY id LIMIT 1",
         pending=(
@@ -57,6 +63,7 @@ _SQL = {
         backlog="SELECT count(*) FROM readings WHERE id > ?",
     ),
     Kind.SUMMARIES: _Statements(
+        oldest="SELECT min(id) FROM summaries",
         newest="SELECT max(id) FROM summaries",
         first_since="SELECT id FROM summaries WHERE start_ms >= ? ORDER BY id LIMIT 1",
         pending=(
@@ -140,6 +147,50 @@ class UploadQueue:
             ).fetchone()
         return row[0]
 
+    def in_flight(self, target: str, kind: Kind) -> int | None:
+        """Return the last row of a batch that was sent, and of which no answer is known."""
+        with self._database.access() as connection:
+            row: tuple[int | None] | None = connection.execute(
+                "SELECT in_flight FROM upload_cursors WHERE target = ? AND kind = ?",
+                (target, kind.value),
+            ).fetchone()
+        return None if row is None else row[0]
+
+    def sending(self, target: str, kind: Kind, last_id: int) -> None:
+        """Remember, for good, that a batch from the cursor to a row is about to be sent.
+
+        The rows are on the disk then, too: after a power cut it is the same batch.
+        """
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE upload_cursors SET in_flight = ? WHERE target = ? AND kind = ?",
+                (last_id, target, kind.value),
+            )
+        self._database.sync()
+
+    def shorten(self, target: str, kind: Kind, most: int = ROWS_MAX) -> int:
+        """Give up the oldest rows that wait, if there are too many, or if they are gone already.
+
+        Args:
+            target: its name.
+            kind: what it is sent.
+            most: how many may wait.
+
+        Returns:
+            how many rows the target will never get because of that.
+        """
+        with self._database.access() as connection:
+            cursor, until = _cursor(connection, target, kind), _floor(connection, kind, most)
+        if until <= cursor:
+            return 0
+        with self._database.transaction() as connection:
+            changed = connection.execute(
+                "UPDATE upload_cursors SET last_id = ?, in_flight = NULL, dropped = dropped + ?"
+                " WHERE target = ? AND kind = ?",
+                (until, until - cursor, target, kind.value),
+            ).rowcount
+        return until - cursor if changed else 0  # one that is not registered has no place yet
+
     def advance(self, target: str, kind: Kind, last_id: int) -> None:
         """Remember that a target has everything up to a row; a cursor never goes back."""
         with self._database.transaction() as connection:
@@ -191,6 +242,14 @@ def _newest(connection: sqlite3.Connection, kind: Kind) -> int:
     return row[0] or 0
 
 
+def _floor(connection: sqlite3.Connection, kind: Kind, most: int) -> int:
+    """Return the id up to which rows are gone, or are not to be sent any more."""
+    oldest: int | None = connection.execute(_SQL[kind].oldest).fetchone()[0]
+    if oldest is None:
+        return 0
+    return max(oldest - 1, _newest(connection, kind) - most)
+
+
 def _cursor(connection: sqlite3.Connection, target: str, kind: Kind) -> int:
     row: tuple[int] | None = connection.execute(
         "SELECT last_id FROM upload_cursors WHERE target = ? AND kind = ?", (target, kind.value)
@@ -203,6 +262,7 @@ def _advance(connection: sqlite3.Connection, target: str, kind: Kind, last_id: i
     last_id = min(last_id, _newest(connection, kind))
     connection.execute(
         "INSERT INTO upload_cursors (target, kind, last_id) VALUES (?, ?, ?)"
-        " ON CONFLICT (target, kind) DO UPDATE SET last_id = max(last_id, excluded.last_id)",
+        " ON CONFLICT (target, kind)"
+        " DO UPDATE SET last_id = max(last_id, excluded.last_id), in_flight = NULL",
         (target, kind.value, last_id),
     )

@@ -44,11 +44,13 @@ class Waiting:
         rows: how many.
         oldest_ms: the time of the first of them (of a summary: the start of its window).
         set_aside: how many rows the target refused for good, as long as that is remembered.
+        dropped: how many rows were given up before they could be sent.
     """
 
     rows: int
     oldest_ms: int | None
     set_aside: int
+    dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +120,15 @@ def _last(connection: sqlite3.Connection, text: DailyFile) -> tuple[Reading, ...
 
 def _waiting(connection: sqlite3.Connection, target: str, kind: Kind) -> Waiting:
     key = (target, kind.value)
-    cursor: tuple[int] | None = connection.execute(
-        "SELECT last_id FROM upload_cursors WHERE target = ? AND kind = ?", key
+    place: tuple[int, int] | None = connection.execute(
+        "SELECT last_id, dropped FROM upload_cursors WHERE target = ? AND kind = ?", key
     ).fetchone()
-    if cursor is None:  # no kei has run with this target yet
+    if place is None:  # no kei has run with this target yet
         return Waiting(0, None, 0)
+    cursor, dropped = place[:1], place[1]
     (rows,) = connection.execute(_WAITING[kind], cursor).fetchone()
     oldest: tuple[int] | None = connection.execute(_OLDEST[kind], cursor).fetchone()
     (set_aside,) = connection.execute(
         "SELECT count(*) FROM dead_letters WHERE target = ? AND kind = ?", key
     ).fetchone()
-    return Waiting(rows, None if oldest is None else oldest[0], set_aside)
+    return Waiting(rows, None if oldest is None else oldest[0], set_aside, dropped)

@@ -111,6 +111,12 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ) WITHOUT ROWID
         """,
     ),
+    (
+        # The last row of a batch whose fate is unknown: a restart has to send the same one again.
+        "ALTER TABLE upload_cursors ADD COLUMN in_flight INTEGER",
+        # How many rows were given up before they could be sent.
+        "ALTER TABLE upload_cursors ADD COLUMN dropped INTEGER NOT NULL DEFAULT 0",
+    ),
 )
 
 VERSION = len(_MIGRATIONS)

@@ -3,13 +3,13 @@
 What an answer means is said by `kei.upload.verdict`; what is done about it, here:
 
 - Accepted: the cursor moves.
-- Later (no answer, 408, 425, 429, 5xx, a keilog `Error`; but also 401, 402, 407 and redirects that
-  are not followed, which no row can be to blame for): the same batch again after a while.
+- Later (no answer, 408, 425, 429, 5xx, a keilog `Error`, redirects that are not followed): the same
+  batch again after a while.
 - Refused (other 4xx): the batch is halved until a single row is refused; that row is set aside.
 - Too large (413): the same, and later batches are smaller from the start.
-- Doubtful (403, 404 and the like): most likely a wrong address or key, and setting rows aside would
-  empty the whole queue. So a single row that is refused like that is set aside only if the server
-  accepts the row behind it; if it does not, everything waits, as for "later".
+- Doubtful (401, 403, 404 and the like): one row, or a wrong address or key. A single row that is
+  refused like that is set aside if the server accepts the row behind it. If it refuses that one,
+  too, no row is to blame: whole batches are set aside, a POST for each, until one is accepted.
 """
 
 import gzip
@@ -45,6 +45,15 @@ class Queue(Protocol):
     def backlog(self, target: str, kind: Kind) -> int:
         """Return how many rows are behind the cursor."""
 
+    def in_flight(self, target: str, kind: Kind) -> int | None:
+        """Return the last row of a batch that was sent, and of which no answer is known."""
+
+    def sending(self, target: str, kind: Kind, last_id: int) -> None:
+        """Remember, for good, that a batch from the cursor to this row is about to be sent."""
+
+    def shorten(self, target: str, kind: Kind) -> int:
+        """Give up the oldest rows if too many wait; return how many."""
+
     def advance(self, target: str, kind: Kind, last_id: int) -> None:
         """Move the cursor, for good, so that this row is delivered."""
 
@@ -62,6 +71,7 @@ class Status:
         last_success_ms: wall clock when a batch was accepted last; None if not since the start.
         last_error: why the last attempt failed; None if it did not.
         failures: failed attempts in a row.
+        refused: whether it refuses everything, so that all is set aside.
         bytes_sent: of requests since the start, headers included.
         set_aside: rows set aside since the start.
     """
@@ -71,6 +81,7 @@ class Status:
     last_success_ms: int | None
     last_error: str | None
     failures: int
+    refused: bool
     bytes_sent: int
     set_aside: int
 
@@ -116,6 +127,8 @@ class Flusher:
         self._next_post = clock.monotonic()
         self._last_success_ms: int | None = None
         self._last_error: str | None = None
+        self._sent_until: int | None = None  # what the database knows to be in flight
+        self._is_resumed = False
 
     def flush(self) -> None:
         """Send what waits, until nothing does, something fails or the cycle is nearly over.
@@ -127,6 +140,7 @@ class Flusher:
         cycle_s = self._target.cycle_s
         end = self._clock.monotonic() + max(cycle_s / 2, cycle_s - self._target.timeout_s)
         try:
+            self._prepare()
             while self._may_post(end) and self._step():
                 pass
         except StoreError as error:
@@ -160,6 +174,7 @@ class Flusher:
             last_success_ms=self._last_success_ms,
             last_error=self._last_error,
             failures=self._backoff.failures,
+            refused=self._window.refuses_all,
             bytes_sent=self._http.sent_bytes,
             set_aside=self._report.set_aside,
         )
@@ -172,6 +187,17 @@ class Flusher:
             return False
         return not self._stopping.wait(begin - now)
 
+    def _prepare(self) -> None:
+        name, kind = self._target.name, self._target.kind
+        if not self._is_resumed:
+            self._sent_until = self._queue.in_flight(name, kind)
+            if self._sent_until is not None:
+                self._window.resume(self._sent_until)
+            self._is_resumed = True
+        if dropped := self._queue.shorten(name, kind):
+            self._sent_until = None
+            self._report.dropped(dropped)
+
     def _step(self) -> bool:
         """Send one batch; return whether to go on."""
         rows = self._queue.pending(self._target.name, self._target.kind, self._fetch_rows)
@@ -179,6 +205,7 @@ class Flusher:
         if batch is None:
             self._give_up_witness()
             return False
+        self._note(batch)
         try:
             answer = self._post(batch)
         except PostFailed as error:
@@ -186,6 +213,16 @@ class Flusher:
             self._postpone(str(error))
             return False
         return self._act(batch, answer, rows)
+
+    def _note(self, batch: Batch) -> None:
+        """Have the database know what is sent, so that a restart repeats just that.
+
+        Not so for a witness: the rows before it are not sent.
+        """
+        last_id = batch.rows[-1].id
+        if self._window.accused is None and last_id != self._sent_until:
+            self._queue.sending(self._target.name, self._target.kind, last_id)
+            self._sent_until = last_id
 
     def _post(self, batch: Batch) -> Answer:
         headers = dict(batch.headers)
@@ -206,13 +243,13 @@ class Flusher:
             return True
         if verdict is Verdict.LATER:
             self._window.unknown(batch.rows)
-        elif self._window.accused is not None:
-            self._window.acquit()
+            self._postpone(cause, detail, answer.retry_after_s)
+            return False
+        if self._window.accused is not None:
+            self._refuse_all(rows)
         else:
             self._refuse(batch, verdict, joined(cause, detail))
-            return True
-        self._postpone(cause, detail, answer.retry_after_s)
-        return False
+        return True
 
     def _deliver(self, batch: Batch, rows: Sequence[Row]) -> None:
         accused = [row for row in rows if row.id == self._window.accused]
@@ -220,6 +257,7 @@ class Flusher:
             if accused:
                 self._set_aside(accused, self._last_error or "refused")
             self._queue.advance(self._target.name, self._target.kind, batch.rows[-1].id)
+            self._sent_until = None
         except StoreError:
             self._window.unknown(batch.rows)
             raise
@@ -231,6 +269,10 @@ class Flusher:
 
     def _refuse(self, batch: Batch, verdict: Verdict, reason: str) -> None:
         self._last_error = reason
+        if verdict is Verdict.DOUBTFUL and self._window.refuses_all:
+            self._set_aside(batch.rows, reason)
+            self._window.gone()
+            return
         alone = len(batch.rows) == 1
         if alone and verdict is Verdict.DOUBTFUL:
             self._window.accuse(batch.rows[0])
@@ -242,8 +284,16 @@ class Flusher:
         else:
             self._window.refused(batch.rows)
 
+    def _refuse_all(self, rows: Sequence[Row]) -> None:
+        accused = [row for row in rows if row.id == self._window.accused]
+        reason = self._last_error or "refused"
+        self._set_aside(accused, reason)
+        self._window.all_refused()
+        self._report.refused(reason)
+
     def _set_aside(self, rows: Sequence[Row], reason: str) -> None:
         self._queue.set_aside(self._target.name, self._target.kind, rows, reason)
+        self._sent_until = None
         self._report.aside(rows, reason)
 
     def _give_up_witness(self) -> None:

@@ -25,16 +25,13 @@ class Report:
         self._log = log.bind(target=target)
         self._clock = clock
         self._faults = Faults(self._log, clock)
-        self._lock = Lock()
-        self._aside_total = 0
-        self._aside_untold = 0
-        self._aside_reason = ""
-        self._aside_told: float | None = None
+        self._aside = _Sum()
+        self._dropped = _Sum()
 
     @property
     def set_aside(self) -> int:
         """How many rows were set aside since the start."""
-        return self._aside_total
+        return self._aside.total
 
     def failed(self, cause: str, detail: str = "") -> None:
         """Tell of a failed attempt, if the cause is new in this outage, or else count it.
@@ -46,32 +43,62 @@ class Report:
         reason = joined(cause, detail)
         self._faults.raised("upload_failing", key=cause, cause=cause, reason=reason)
 
+    def refused(self, reason: str) -> None:
+        """Tell that the server refuses everything, once until it is over."""
+        hint = "is target_url right, and the key? what is refused is set aside"
+        self._faults.raised("upload_refused", reason=reason, hint=hint)
+
     def recovered(self) -> None:
         """Sum up each cause of the outage, if there was one."""
         self._faults.all_ended()
 
     def aside(self, rows: Sequence[Row], reason: str) -> None:
         """Count rows that were set aside; `tell` logs them."""
-        with self._lock:
-            self._aside_total += len(rows)
-            self._aside_untold += len(rows)
-            self._aside_reason = reason
+        self._aside.add(len(rows), reason)
+
+    def dropped(self, rows: int) -> None:
+        """Count rows that will never be sent, as too many waited; `tell` logs them."""
+        self._dropped.add(rows, "too many wait, or they are older than recorder.retention")
 
     def tell(self, *, last: bool = False) -> None:
-        """Log what was set aside since the last time, at most once an hour. From any thread.
+        """Log what was set aside or dropped since the last time, each at most once an hour.
+
+        From any thread.
 
         Args:
             last: there may be no next time, so do not wait.
         """
         now = self._clock.monotonic()
+        for event, rows in (("upload_set_aside", self._aside), ("upload_dropped", self._dropped)):
+            if fields := rows.due(now, last=last):
+                self._log.warning(event, **fields)
+
+
+class _Sum:
+    """Rows that something happened to: told now and then, all together. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self.total = 0
+        self._untold = 0
+        self._reason = ""
+        self._told: float | None = None
+
+    def add(self, rows: int, reason: str) -> None:
+        """Count some."""
         with self._lock:
-            recent = self._aside_told is not None and now - self._aside_told < ASIDE_EVERY_S
-            if not self._aside_untold or (recent and not last):
-                return
-            rows, self._aside_untold, self._aside_told = self._aside_untold, 0, now
-        self._log.warning(
-            "upload_set_aside", rows=rows, total=self._aside_total, reason=self._aside_reason
-        )
+            self.total += rows
+            self._untold += rows
+            self._reason = reason
+
+    def due(self, now: float, *, last: bool) -> dict[str, object]:
+        """Return what is to be told now, if anything is."""
+        with self._lock:
+            recent = self._told is not None and now - self._told < ASIDE_EVERY_S
+            if not self._untold or (recent and not last):
+                return {}
+            rows, self._untold, self._told = self._untold, 0, now
+            return {"rows": rows, "total": self.total, "reason": self._reason}
 
 
 def joined(cause: str, detail: str) -> str:

@@ -3,12 +3,13 @@
 from enum import Enum, auto
 
 # Too slow, too early, too many: RFC 9110, 8470 and 6585 say that the same request may be repeated.
-# 401, 402 and 407 are about who asks, never about the rows: they wait for their owner.
-_LATER = frozenset({401, 402, 407, 408, 425, 429})
+_LATER = frozenset({408, 425, 429})
 
 # By RFC 9110 these are about the address, the headers or the sender, so most likely nothing of
 # this target gets through. But the filter in front of a server gives them for a single line, too.
-_DOUBTFUL = frozenset({403, 404, 405, 406, 410, 411, 415, 417, 421, 426, 428, 431, 451})
+_DOUBTFUL = frozenset(
+    {401, 402, 403, 404, 405, 406, 407, 410, 411, 415, 417, 421, 426, 428, 431, 451}
+)
 
 _TOO_LARGE = 413
 

@@ -23,6 +23,12 @@ class Window:
         self._repeat: tuple[int, int] | None = None  # first and last id of a batch
         self._suspect_to: int | None = None  # among the rows up to this id is one to blame
         self._accused: int | None = None
+        self._refuses_all = False
+
+    @property
+    def refuses_all(self) -> bool:
+        """Whether the server has refused all that it was sent lately, whatever was in it."""
+        return self._refuses_all
 
     @property
     def max_bytes(self) -> int:
@@ -59,6 +65,10 @@ class Window:
             self._suspect_to = None
         return rows
 
+    def resume(self, last_id: int) -> None:
+        """Nobody knows whether the server has the rows up to this id: they go first, together."""
+        self._repeat = (0, last_id)
+
     def unknown(self, sent: Sequence[Row]) -> None:
         """Nobody knows whether the server has these rows: the same ones go next."""
         if self._accused is None:
@@ -68,6 +78,7 @@ class Window:
     def accepted(self, sent: Sequence[Row]) -> None:
         """The server has these rows, which leave the queue."""
         self._repeat = self._accused = None
+        self._refuses_all = False
         if self._suspect_to is not None and sent[-1].id >= self._suspect_to:
             self._suspect_to = None
 
@@ -90,5 +101,14 @@ class Window:
         self._suspect_to = self._accused = row.id
 
     def acquit(self) -> None:
-        """The witness was not accepted either: the accused row goes next, alone."""
+        """The fate of the witness is unknown: the accused row goes next, alone."""
         self._accused = None
+
+    def all_refused(self) -> None:
+        """The witness was refused, too: it is not a row that is to blame."""
+        self._repeat = self._suspect_to = self._accused = None
+        self._refuses_all = True
+
+    def gone(self) -> None:
+        """The rows that were sent leave the queue all together."""
+        self._repeat = self._suspect_to = None

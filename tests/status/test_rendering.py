@@ -146,9 +146,11 @@ def test_machines_see_one_object() -> None:
             "waiting": 3,
             "oldest": "2026-11-23T09:59:48+09:00",
             "set_aside": 0,
+            "dropped": 0,
             "last_success": "2026-11-23T09:59:48+09:00",
             "last_error": None,
             "failures": 0,
+            "refused": False,
         }
     ]
 

@@ -41,6 +41,11 @@ def test_a_sensor_logger_needs_no_session() -> None:
     assert judge(facts) == ()
 
 
+def test_a_server_may_not_refuse_everything() -> None:
+    upload = replace(FACTS.uploads[0], live=replace(LIVE, refused=True))
+    assert broken(replace(FACTS, uploads=(upload,))) == {Rule.UPLOAD_REFUSED}
+
+
 @pytest.mark.parametrize(("since_s", "wrong"), [(60.0, False), (60.1, True)])
 def test_a_port_with_sensors_may_be_away_for_a_minute(since_s: float, *, wrong: bool) -> None:
     port = replace(PORT, fault="/dev/ttyACM0: unplugged", since_s=since_s)

@@ -149,3 +149,42 @@ def test_a_target_whose_database_was_begun_anew_gets_everything(
 ) -> None:
     add_readings(database, readings(1))
     assert times(queue.pending("never registered", Kind.READINGS, 10)) == [1]
+
+
+def test_a_batch_is_known_to_be_in_flight_until_its_fate_is_known(database: Database) -> None:
+    queue = UploadQueue(database)
+    queue.register("server", Kind.READINGS, 0)
+    add_readings(database, readings(1, 2, 3, 4))
+    assert queue.in_flight("server", Kind.READINGS) is None
+    queue.sending("server", Kind.READINGS, 2)
+    assert UploadQueue(database).in_flight("server", Kind.READINGS) == 2
+    queue.advance("server", Kind.READINGS, 2)
+    assert queue.in_flight("server", Kind.READINGS) is None
+
+
+def test_of_too_many_rows_the_oldest_are_given_up(database: Database) -> None:
+    queue = UploadQueue(database)
+    queue.register("server", Kind.READINGS, 0)
+    add_readings(database, readings(1, 2, 3, 4))
+    count = 4
+    assert queue.shorten("server", Kind.READINGS, most=count) == 0
+    assert queue.shorten("server", Kind.READINGS, most=1) == count - 1
+    assert queue.shorten("server", Kind.READINGS, most=1) == 0
+    assert [row.id for row in queue.pending("server", Kind.READINGS, 10)] == [count]
+
+
+def test_rows_that_left_the_database_before_they_were_sent_are_counted(
+    database: Database,
+) -> None:
+    queue = UploadQueue(database)
+    queue.register("server", Kind.READINGS, 0)
+    add_readings(database, readings(1, 2, 3, 4))
+    with database.transaction() as connection:
+        connection.execute("DELETE FROM readings WHERE id <= 2")
+    assert queue.shorten("server", Kind.READINGS) == 2
+    assert queue.shorten("server", Kind.READINGS) == 0
+
+
+def test_a_target_without_a_place_in_the_queue_loses_nothing(database: Database) -> None:
+    add_readings(database, readings(1, 2, 3, 4))
+    assert UploadQueue(database).shorten("server", Kind.READINGS, most=1) == 0

@@ -25,7 +25,7 @@ from kei.errors import StoreError
 from kei.upload.target import FormatName
 
 
-@pytest.mark.parametrize("status", [408, 425, 429, 500, 503, 401, 302])
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 503, 302])
 def test_a_temporary_status_keeps_the_rows(server: Server, make: Make, status: int) -> None:
     server.always(answer(status))
     queue = rows(3)

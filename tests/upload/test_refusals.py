@@ -1,7 +1,8 @@
-"""Refusals: a bad row does not block the others, a bad address loses nothing."""
+"""Refusals: neither a bad row nor a bad address blocks what follows."""
 
 import pytest
 from fakes import FakeClock
+from structlog.testing import LogCapture
 from upload_support import (
     LONG_AGO_S,
     Handler,
@@ -9,6 +10,7 @@ from upload_support import (
     Post,
     Server,
     answer,
+    events,
     reading_row,
     refusing,
     rows,
@@ -65,29 +67,44 @@ def test_several_poisoned_rows_are_all_found(server: Server, make: Make) -> None
     assert queue.cursor == 50
 
 
-def test_a_wrong_address_sets_nothing_aside(server: Server, make: Make, clock: FakeClock) -> None:
-    server.always(answer(404))
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_server_that_refuses_everything_blocks_nothing_and_gets_a_post_for_each_batch(
+    server: Server, make: Make, capture: LogCapture, status: int
+) -> None:
+    server.always(answer(status))
     queue = rows(20)
     flusher = make(queue)
-    for _ in range(20):
-        flusher.flush()
-        clock.advance(LONG_AGO_S)
-    assert (queue.cursor, queue.aside) == (0, [])
-    server.always(answer(204))
     flusher.flush()
-    assert (queue.cursor, queue.aside) == (20, [])
+    assert [number for number, _ in queue.aside] == list(range(1, 21))
+    assert flusher.status().refused
+    assert len(events(capture, "upload_refused")) == 1
+    before = len(server.posts)
+    queue.rows += [reading_row(number) for number in range(21, 31)]
+    flusher.flush()
+    assert len(server.posts) == before + 1
+    assert queue.aside[-1] == (30, f"status {status}")
+    server.always(answer(204))
+    queue.rows.append(reading_row(31))
+    flusher.flush()
+    assert sent(server)[-1] == [31]
+    assert not flusher.status().refused
+    assert [entry["fault"] for entry in events(capture, "fault_ended")] == ["upload_refused"]
 
 
-def test_a_wrong_address_is_asked_about_with_two_rows_at_a_time(
-    server: Server, make: Make, clock: FakeClock
+def test_after_a_time_of_refusals_a_single_bad_row_is_looked_for_again(
+    server: Server, make: Make
 ) -> None:
     server.always(answer(404))
-    flusher = make(rows(20))
+    queue = rows(4)
+    flusher = make(queue)
     flusher.flush()
-    first = len(server.posts)
-    clock.advance(LONG_AGO_S)
+    server.always(refusing(404, 7))
+    queue.rows += [reading_row(5)]
     flusher.flush()
-    assert sent(server)[first:] == [[1], [2]]
+    queue.rows += [reading_row(number) for number in range(6, 11)]
+    flusher.flush()
+    assert [number for number, _ in queue.aside] == [1, 2, 3, 4, 7]
+    assert queue.cursor == 10
 
 
 def test_a_single_row_with_a_doubtful_refusal_waits_for_another_one(

@@ -4,14 +4,21 @@ from dataclasses import replace
 
 from fakes import FakeClock
 from structlog.testing import LogCapture
-from upload_support import KEY, LONG_AGO_S, Make, Server, answer, raw, reading_row, refusing, rows
+from upload_support import (
+    KEY,
+    LONG_AGO_S,
+    Make,
+    Server,
+    answer,
+    events,
+    raw,
+    reading_row,
+    refusing,
+    rows,
+)
 
 from kei.upload.report import ASIDE_EVERY_S
 from kei.upload.target import Target
-
-
-def events(capture: LogCapture, name: str) -> list[dict[str, object]]:
-    return [dict(entry) for entry in capture.entries if entry["event"] == name]
 
 
 def test_a_fault_is_told_once_and_summed_up_at_its_end(
@@ -34,13 +41,13 @@ def test_a_fault_is_told_once_and_summed_up_at_its_end(
 def test_another_fault_of_the_same_outage_is_told_too(
     server: Server, make: Make, clock: FakeClock, capture: LogCapture
 ) -> None:
-    server.then(answer(503, b"1"), answer(503, b"2"), answer(401), answer(503))
+    server.then(answer(503, b"1"), answer(503, b"2"), answer(302), answer(503))
     flusher = make(rows(1))
     for _ in range(4):
         flusher.flush()
         clock.advance(LONG_AGO_S)
     reasons = [entry["reason"] for entry in events(capture, "upload_failing")]
-    assert reasons == ["status 503: 1", "status 401"]
+    assert reasons == ["status 503: 1", "status 302"]
 
 
 def test_rows_that_are_set_aside_are_told_in_sums(

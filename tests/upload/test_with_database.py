@@ -125,3 +125,26 @@ def test_a_dead_target_does_not_hold_up_another(server: Server, start: Start) ->
     dead.flush()
     alive.flush()
     assert (dead.status().backlog, alive.status().backlog) == (3, 0)
+
+
+def test_a_batch_that_a_kill_left_in_flight_is_repeated_without_newer_rows(
+    server: Server, start: Start
+) -> None:
+    database, flusher = start()
+    add_readings(database, readings(1, 3))
+    with pytest.MonkeyPatch.context() as patch:  # killed between the answer and the cursor
+
+        def die(*args: object) -> None:
+            raise KeyboardInterrupt
+
+        patch.setattr(UploadQueue, "advance", die)
+        with pytest.raises(KeyboardInterrupt):
+            flusher.flush()
+    add_readings(database, readings(4, 5))
+    flusher.stop()
+    database.close()
+    _, flusher = start()
+    flusher.flush()
+    assert [values(body) for body in server.bodies] == [[1, 2, 3], [1, 2, 3], [4, 5]]
+    first, again, other = (post.headers["Idempotency-Key"] for post in server.posts)
+    assert first == again != other
