@@ -48,6 +48,9 @@ def build_parser(*, simulate: bool) -> argparse.ArgumentParser:
         _add_jobs(command, default=argparse.SUPPRESS)
         command.add_argument("--json", action="store_true", help="one JSON object for machines")
     _add_export(commands.add_parser("export", help="what was recorded, as lines on stdout"))
+    _add_dead_letters(
+        commands.add_parser("dead-letters", help="what upload servers refused for good")
+    )
     simulator = commands.add_parser(
         "simulate", help="a virtual dongle with a smart meter behind it, on a pseudo terminal"
     )
@@ -79,6 +82,22 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
         "--summary", action="store_true", help="averages, least and largest values of each window"
     )
     parser.add_argument("--format", choices=("csv", "jsonl"), default="csv")
+
+
+def _add_dead_letters(parser: argparse.ArgumentParser) -> None:
+    _add_jobs(parser, default=argparse.SUPPRESS)
+    parser.add_argument(
+        "action",
+        nargs="?",
+        choices=("list", "retry", "drop"),
+        default="list",
+        help="show them (default), have them sent once more, or forget them",
+    )
+    parser.add_argument("--target", metavar="NAME", help="only those of this [[upload]]")
+    parser.add_argument(
+        "--id", type=int, action="append", default=[], metavar="N", help="only this one; repeatable"
+    )
+    parser.add_argument("--json", action="store_true", help="list one JSON object a line")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -122,6 +141,8 @@ def _carry_out(args: argparse.Namespace, signals: SignalBox) -> int:
             return _probe(args.jobs, signals, as_json=args.json)
         case "export":
             return _export(args)
+        case "dead-letters":
+            return _dead_letters(args)
         case "status":
             return _status(args.jobs, as_json=args.json)
         case _:
@@ -163,6 +184,16 @@ def _probe(path: Path, signals: SignalBox, *, as_json: bool) -> int:
     found = probe(path, environ=os.environ, clock=SystemClock(), signals=signals)
     if found is not None:  # None: ended by a signal
         sys.stdout.write(found.to_json() if as_json else found.to_text())
+    return EXIT_OK
+
+
+def _dead_letters(args: argparse.Namespace) -> int:
+    from kei.clock import SystemClock  # noqa: PLC0415
+    from kei.dead_letters import Action, Request, carry_out  # noqa: PLC0415
+
+    request = Request(Action(args.action), args.target, args.id, as_json=args.json)
+    for line in carry_out(args.jobs, request, environ=os.environ, clock=SystemClock()):
+        sys.stdout.write(line)
     return EXIT_OK
 
 

@@ -26,7 +26,8 @@ from kei.retiming import Retiming, newest_reading_ms
 from kei.sensor_ports import SensorPorts
 from kei.snapshot import ClockState, SessionState, Snapshot, UploadState, clipped, encode
 from kei.store.database import Database
-from kei.store.queue import DeadLetters, Kind, UploadQueue
+from kei.store.dead_letters import DeadLetters, RetryQueue
+from kei.store.queue import Kind, UploadQueue
 from kei.store.reading_table import ReadingTable
 from kei.store.recorder import Recorder
 from kei.store.spool import OutletStatus, RecorderStatus
@@ -343,7 +344,7 @@ class Engine:
         )
         return Flusher(
             wanted,
-            queue,
+            [RetryQueue(self._database), queue],
             format_of(wanted, socket.gethostname(), self._clock.zone),
             Http(self._clock),
             clock=self._clock,

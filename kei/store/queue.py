@@ -217,26 +217,6 @@ class UploadQueue:
             _advance(connection, target, kind, rows[-1].id)
 
 
-class DeadLetters:
-    """Notes of rows that a target will never take.
-
-    Args:
-        database: where they are.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def prune(self, before_ms: int, limit: int) -> int:
-        """Delete notes made before an instant, so many at most; return how many went."""
-        with self._database.transaction() as connection:
-            return connection.execute(
-                "DELETE FROM dead_letters WHERE id IN"
-                " (SELECT id FROM dead_letters WHERE time_ms < ? LIMIT ?)",
-                (before_ms, limit),
-            ).rowcount
-
-
 def _newest(connection: sqlite3.Connection, kind: Kind) -> int:
     row: tuple[int | None] = connection.execute(_SQL[kind].newest).fetchone()
     return row[0] or 0

@@ -116,6 +116,8 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE upload_cursors ADD COLUMN in_flight INTEGER",
         # How many rows were given up before they could be sent.
         "ALTER TABLE upload_cursors ADD COLUMN dropped INTEGER NOT NULL DEFAULT 0",
+        # Whether somebody wants it sent once more.
+        "ALTER TABLE dead_letters ADD COLUMN retry INTEGER NOT NULL DEFAULT 0",
     ),
 )
 

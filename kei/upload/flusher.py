@@ -86,14 +86,26 @@ class Status:
     set_aside: int
 
 
+class _Lane:
+    """A queue, and what is remembered of the batches that were made of it."""
+
+    def __init__(self, queue: Queue, max_bytes: int, *, was_refused: bool) -> None:
+        self.queue = queue
+        self.was_refused = was_refused
+        self.window = Window(max_bytes)
+        self.sent_until: int | None = None  # what the database knows to be in flight
+        self.is_resumed = False
+
+
 class Flusher:
-    """Empties one target's part of the queue; the target is already registered there.
+    """Empties one target's part of the queues; the target is already registered there.
 
     `flush` is called by one thread at a time; `stop` and `status` by any.
 
     Args:
         target: where to.
-        queue: where from.
+        queues: where from, the queue of what is new last; the others are of rows that were refused
+            once and are to be tried again, and go first.
         form: how a batch is written and an answer is read.
         http: used by this flusher alone.
         clock: wall and monotonic time.
@@ -104,7 +116,7 @@ class Flusher:
     def __init__(
         self,
         target: Target,
-        queue: Queue,
+        queues: Sequence[Queue],
         form: Format,
         http: Http,
         *,
@@ -113,13 +125,15 @@ class Flusher:
         log: BoundLogger,
     ) -> None:
         self._target = target
-        self._queue = queue
+        self._lanes = [
+            _Lane(queue, target.max_bytes, was_refused=queue is not queues[-1]) for queue in queues
+        ]
+        self._lane = self._lanes[-1]  # that is worked on
         self._format = form
         self._http = http
         self._clock = clock
         self._report = Report(log, target.name, clock)
         self._backoff = Backoff(random)
-        self._window = Window(target.max_bytes)
         self._fetch_rows = min(ROWS_MAX, target.max_bytes // ROW_MIN_BYTES + 2)
         self._secrets = target.secrets()
         self._stopping = threading.Event()
@@ -127,8 +141,6 @@ class Flusher:
         self._next_post = clock.monotonic()
         self._last_success_ms: int | None = None
         self._last_error: str | None = None
-        self._sent_until: int | None = None  # what the database knows to be in flight
-        self._is_resumed = False
 
     def flush(self) -> None:
         """Send what waits, until nothing does, something fails or the cycle is nearly over.
@@ -140,7 +152,8 @@ class Flusher:
         cycle_s = self._target.cycle_s
         end = self._clock.monotonic() + max(cycle_s / 2, cycle_s - self._target.timeout_s)
         try:
-            self._prepare()
+            for lane in self._lanes:
+                self._prepare(lane)
             while self._may_post(end) and self._step():
                 pass
         except StoreError as error:
@@ -170,11 +183,13 @@ class Flusher:
         """
         return Status(
             target=self._target.name,
-            backlog=self._queue.backlog(self._target.name, self._target.kind),
+            backlog=sum(
+                lane.queue.backlog(self._target.name, self._target.kind) for lane in self._lanes
+            ),
             last_success_ms=self._last_success_ms,
             last_error=self._last_error,
             failures=self._backoff.failures,
-            refused=self._window.refuses_all,
+            refused=any(lane.window.refuses_all for lane in self._lanes),
             bytes_sent=self._http.sent_bytes,
             set_aside=self._report.set_aside,
         )
@@ -187,29 +202,36 @@ class Flusher:
             return False
         return not self._stopping.wait(begin - now)
 
-    def _prepare(self) -> None:
+    def _prepare(self, lane: _Lane) -> None:
         name, kind = self._target.name, self._target.kind
-        if not self._is_resumed:
-            self._sent_until = self._queue.in_flight(name, kind)
-            if self._sent_until is not None:
-                self._window.resume(self._sent_until)
-            self._is_resumed = True
-        if dropped := self._queue.shorten(name, kind):
-            self._sent_until = None
+        if not lane.is_resumed:
+            lane.sent_until = lane.queue.in_flight(name, kind)
+            if lane.sent_until is not None:
+                lane.window.resume(lane.sent_until)
+            lane.is_resumed = True
+        if dropped := lane.queue.shorten(name, kind):
+            lane.sent_until = None
             self._report.dropped(dropped)
 
     def _step(self) -> bool:
         """Send one batch; return whether to go on."""
-        rows = self._queue.pending(self._target.name, self._target.kind, self._fetch_rows)
-        batch = self._format.batch(self._window.choose(rows), self._window.max_bytes)
-        if batch is None:
-            self._give_up_witness()
-            return False
+        for lane in self._lanes:
+            self._lane = lane
+            rows = lane.queue.pending(self._target.name, self._target.kind, self._fetch_rows)
+            batch = self._format.batch(lane.window.choose(rows), lane.window.max_bytes)
+            if batch is not None:
+                return self._send(batch, rows)
+            if lane.window.accused is not None:
+                self._give_up_witness()
+                return False
+        return False
+
+    def _send(self, batch: Batch, rows: Sequence[Row]) -> bool:
         self._note(batch)
         try:
             answer = self._post(batch)
         except PostFailed as error:
-            self._window.unknown(batch.rows)
+            self._lane.window.unknown(batch.rows)
             self._postpone(str(error))
             return False
         return self._act(batch, answer, rows)
@@ -220,9 +242,9 @@ class Flusher:
         Not so for a witness: the rows before it are not sent.
         """
         last_id = batch.rows[-1].id
-        if self._window.accused is None and last_id != self._sent_until:
-            self._queue.sending(self._target.name, self._target.kind, last_id)
-            self._sent_until = last_id
+        if self._lane.window.accused is None and last_id != self._lane.sent_until:
+            self._lane.queue.sending(self._target.name, self._target.kind, last_id)
+            self._lane.sent_until = last_id
 
     def _post(self, batch: Batch) -> Answer:
         headers = dict(batch.headers)
@@ -242,26 +264,26 @@ class Flusher:
             self._deliver(batch, rows)
             return True
         if verdict is Verdict.LATER:
-            self._window.unknown(batch.rows)
+            self._lane.window.unknown(batch.rows)
             self._postpone(cause, detail, answer.retry_after_s)
             return False
-        if self._window.accused is not None:
+        if self._lane.window.accused is not None:
             self._refuse_all(rows)
         else:
             self._refuse(batch, verdict, joined(cause, detail))
         return True
 
     def _deliver(self, batch: Batch, rows: Sequence[Row]) -> None:
-        accused = [row for row in rows if row.id == self._window.accused]
+        accused = [row for row in rows if row.id == self._lane.window.accused]
         try:
             if accused:
                 self._set_aside(accused, self._last_error or "refused")
-            self._queue.advance(self._target.name, self._target.kind, batch.rows[-1].id)
-            self._sent_until = None
+            self._lane.queue.advance(self._target.name, self._target.kind, batch.rows[-1].id)
+            self._lane.sent_until = None
         except StoreError:
-            self._window.unknown(batch.rows)
+            self._lane.window.unknown(batch.rows)
             raise
-        self._window.accepted(batch.rows)
+        self._lane.window.accepted(batch.rows)
         self._last_success_ms = self._clock.now_ms()
         self._last_error = None
         self._backoff.reset()
@@ -269,38 +291,38 @@ class Flusher:
 
     def _refuse(self, batch: Batch, verdict: Verdict, reason: str) -> None:
         self._last_error = reason
-        if verdict is Verdict.DOUBTFUL and self._window.refuses_all:
+        no_witness = self._lane.window.refuses_all or self._lane.was_refused
+        if verdict is Verdict.DOUBTFUL and no_witness:
             self._set_aside(batch.rows, reason)
-            self._window.gone()
+            self._lane.window.gone()
             return
         alone = len(batch.rows) == 1
         if alone and verdict is Verdict.DOUBTFUL:
-            self._window.accuse(batch.rows[0])
+            self._lane.window.accuse(batch.rows[0])
             return
         if alone:
             self._set_aside(batch.rows, reason)
         if verdict is Verdict.TOO_LARGE:
-            self._window.too_large(batch.rows, batch.data_bytes)
+            self._lane.window.too_large(batch.rows, batch.data_bytes)
         else:
-            self._window.refused(batch.rows)
+            self._lane.window.refused(batch.rows)
 
     def _refuse_all(self, rows: Sequence[Row]) -> None:
-        accused = [row for row in rows if row.id == self._window.accused]
+        accused = [row for row in rows if row.id == self._lane.window.accused]
         reason = self._last_error or "refused"
         self._set_aside(accused, reason)
-        self._window.all_refused()
+        self._lane.window.all_refused()
         self._report.refused(reason)
 
     def _set_aside(self, rows: Sequence[Row], reason: str) -> None:
-        self._queue.set_aside(self._target.name, self._target.kind, rows, reason)
-        self._sent_until = None
+        self._lane.queue.set_aside(self._target.name, self._target.kind, rows, reason)
+        self._lane.sent_until = None
         self._report.aside(rows, reason)
 
     def _give_up_witness(self) -> None:
-        """Wait for the row that is to follow an accused one, if there is such a one."""
-        if self._window.accused is not None:
-            self._window.acquit()
-            self._postpone("refused", self._last_error or "")
+        """Wait for the row that is to follow an accused one."""
+        self._lane.window.acquit()
+        self._postpone("refused", self._last_error or "")
 
     def _postpone(self, cause: str, detail: str = "", retry_after_s: float | None = None) -> None:
         """Leave the server alone for a while."""

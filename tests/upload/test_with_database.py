@@ -10,16 +10,19 @@ import pytest
 from fakes import TOKYO, FakeClock
 from stored import add_readings, add_summaries
 from structlog.stdlib import BoundLogger
-from upload_support import LIMIT_S, RunningClock, Server, answer, summary_row
+from upload_support import LIMIT_S, RunningClock, Server, answer, refusing, summary_row
 
 from kei.reading import Reading, Summary
+from kei.store import dead_letters
 from kei.store.database import Database
+from kei.store.dead_letters import RetryQueue, Which
 from kei.store.queue import Kind, UploadQueue
 from kei.upload.flusher import Flusher
 from kei.upload.formats import format_of
 from kei.upload.http import Http
 from kei.upload.target import FormatName, Target
 
+EVERY = Which(None, ())
 Start = Callable[..., tuple[Database, Flusher]]
 
 
@@ -39,7 +42,7 @@ def start(server: Server, tmp_path: Path, log: BoundLogger) -> Iterator[Start]:
         queue.register(name, kind, since_ms)
         flusher = Flusher(
             target,
-            queue,
+            [RetryQueue(database), queue],
             format_of(target, "host", TOKYO),
             Http(RunningClock()),
             clock=clock,
@@ -148,3 +151,60 @@ def test_a_batch_that_a_kill_left_in_flight_is_repeated_without_newer_rows(
     assert [values(body) for body in server.bodies] == [[1, 2, 3], [1, 2, 3], [4, 5]]
     first, again, other = (post.headers["Idempotency-Key"] for post in server.posts)
     assert first == again != other
+
+
+def test_refused_rows_are_sent_once_more_on_request(
+    server: Server, start: Start, tmp_path: Path
+) -> None:
+    server.always(refusing(400, 2, 4))
+    database, flusher = start()
+    add_readings(database, readings(1, 5))
+    flusher.flush()
+    path = tmp_path / "kei.db"
+    found = list(dead_letters.letters(path, EVERY))
+    assert [(letter.row_id, letter.item, letter.is_due) for letter in found] == [
+        (2, readings(2, 2)[0], False),
+        (4, readings(4, 4)[0], False),
+    ]
+    assert dead_letters.retry(path, Which("server", (found[0].id,))) == 1
+    server.always(answer(204))
+    add_readings(database, readings(6, 6))
+    flusher.flush()
+    assert [values(body) for body in server.bodies][-2:] == [[2], [6]]
+    assert [letter.row_id for letter in dead_letters.letters(path, EVERY)] == [4]
+    assert dead_letters.drop(path, EVERY) == 1
+    assert list(dead_letters.letters(path, EVERY)) == []
+
+
+@pytest.mark.parametrize("status", [400, 404])
+def test_rows_that_are_refused_once_more_hold_nothing_up(
+    server: Server, start: Start, tmp_path: Path, status: int
+) -> None:
+    server.always(refusing(400, 2))
+    database, flusher = start()
+    add_readings(database, readings(1, 3))
+    flusher.flush()
+    dead_letters.retry(tmp_path / "kei.db", EVERY)
+    server.always(refusing(status, 2))
+    add_readings(database, readings(4, 4))
+    flusher.flush()
+    assert values(server.bodies[-1]) == [4]
+    (letter,) = dead_letters.letters(tmp_path / "kei.db", EVERY)
+    assert (letter.row_id, letter.is_due) == (2, False)
+    assert letter.reason.startswith(f"status {status}")
+
+
+def test_a_refused_row_that_has_left_the_database_is_forgotten_when_it_is_to_be_sent(
+    server: Server, start: Start, tmp_path: Path
+) -> None:
+    server.always(refusing(400, 2))
+    database, flusher = start()
+    add_readings(database, readings(1, 3))
+    flusher.flush()
+    with database.transaction() as connection:
+        connection.execute("DELETE FROM readings WHERE id <= 2")
+    (letter,) = dead_letters.letters(tmp_path / "kei.db", EVERY)
+    assert letter.item is None
+    dead_letters.retry(tmp_path / "kei.db", EVERY)
+    flusher.flush()
+    assert list(dead_letters.letters(tmp_path / "kei.db", EVERY)) == []
