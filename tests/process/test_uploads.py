@@ -1,0 +1,135 @@
+"""A real kei that uploads to a server that refuses, fails and comes back, and that is killed."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from programs import ROOT, SIMULATED, Program, running, wait_until, write_jobs
+from upload_support import Handler, Post, Server, answer, raw
+
+FAST = '[[broute.requests]]\nepc = ["E7"]\ncycle = 0.1'
+KILLS = 6
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+    yield made
+    made.close()
+
+
+def upload(server: Server, what: str = "readings") -> str:
+    return (
+        f'[[upload]]\nname = "server"\ntarget_url = "{server.url}"\n'
+        f'format = "json"\nwhat = "{what}"\ncycle = 1'
+    )
+
+
+def kei(jobs: Path, command: str, *more: str) -> list[str]:
+    """The lines that a command of kei prints."""
+    args = [sys.executable, "-m", "kei", command, "--jobs", str(jobs), *more]
+    done = subprocess.run(args, cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+Row = tuple[float, float]
+
+
+def row_of(reading: dict[str, str | float]) -> Row:
+    """Time and value."""
+    return datetime.fromisoformat(str(reading["time"])).timestamp(), float(reading["value"])
+
+
+def rows(post: Post) -> list[Row]:
+    return [row_of(reading) for reading in json.loads(post.body)["readings"]]
+
+
+def test_a_refused_row_can_be_seen_and_sent_once_more_while_kei_runs(
+    server: Server, tmp_path: Path
+) -> None:
+    refused = threading.Event()
+
+    def refuse_the_first(handler: Handler, post: Post) -> None:
+        first = rows(server.posts[0])[0]
+        is_bad = first in rows(post) and not refused.is_set()
+        answer(400 if is_bad else 204, b"no such thing")(handler, post)
+
+    server.always(refuse_the_first)
+    jobs = write_jobs(tmp_path, SIMULATED, upload(server), requests=FAST)
+    with running("--jobs", str(jobs)) as program:
+        wait_until(lambda: kei(jobs, "dead-letters"), 20, "a refused row")
+        (line,) = kei(jobs, "dead-letters")
+        assert "BR,E7," in line
+        assert "refused: status 400: no such thing" in line
+        (document,) = map(json.loads, kei(jobs, "dead-letters", "--json", "--target", "server"))
+        assert document["row"]["sensor"] == "E7"
+        refused.set()
+        assert kei(jobs, "dead-letters", "retry")[0].startswith("1 to be sent once more")
+        wait_until(lambda: not kei(jobs, "dead-letters"), 20, "it to be taken")
+        assert program.stop() == 0
+    assert not [error for error in program.errors if "Traceback" in error]
+
+
+def test_whatever_is_killed_and_whatever_fails_every_row_arrives_in_order(
+    server: Server, tmp_path: Path
+) -> None:
+    chance = random.Random(7)
+    accepted: list[Post] = []
+
+    def moody(handler: Handler, post: Post) -> None:
+        if chance.random() < 0.3:
+            answer(503)(handler, post)
+        elif chance.random() < 0.2:
+            raw(b"")(handler, post)
+        else:
+            accepted.append(post)
+            if chance.random() < 0.2:
+                raw(b"")(handler, post)  # taken, but the answer is lost
+            else:
+                answer(204)(handler, post)
+
+    def take(handler: Handler, post: Post) -> None:
+        accepted.append(post)
+        answer(204)(handler, post)
+
+    server.always(moody)
+    jobs = write_jobs(tmp_path, SIMULATED, upload(server), requests=FAST)
+    for _ in range(KILLS):
+        with running("--jobs", str(jobs)) as program:
+            before = len(server.posts)
+            program.wait_for(lambda: len(server.posts) > before, 30, "a POST")  # noqa: B023
+            wait_a_little(program, chance.uniform(0, 1.5))
+            program.send(signal.SIGKILL)
+            program.wait()
+    server.always(take)
+    with running("--jobs", str(jobs)) as program:
+        program.wait_for_event("session_joined")
+        before = len(accepted)
+        program.wait_for(lambda: len(accepted) > before + 1, 30, "what was left over")
+        assert program.stop() == 0
+
+    batches: dict[str, list[Row]] = {}
+    for post in accepted:
+        key = post.headers["Idempotency-Key"]
+        assert batches.setdefault(key, rows(post)) == rows(post)
+    arrived = [row for batch in batches.values() for row in batch]
+    exported = kei(
+        jobs, "export", "--from", "2000-01-01", "--to", "2100-01-01", "--format", "jsonl"
+    )
+    recorded = sorted(map(row_of, map(json.loads, exported)))
+    assert sorted(arrived) == recorded[: len(arrived)]
+    seconds = [int(at) for at, _ in arrived]
+    assert seconds == sorted(seconds)  # a line that was restored from the text has whole ones
+    assert len(arrived) > KILLS
+
+
+def wait_a_little(program: Program, seconds: float) -> None:
+    with pytest.raises(subprocess.TimeoutExpired):
+        program.process.wait(seconds)
