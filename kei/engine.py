@@ -209,6 +209,7 @@ class Engine:
                 last_error=_hidden(status.last_error),
                 failures=status.failures,
                 refused=status.refused,
+                sent=status.sent,
             )
 
     def look_after_everything(self) -> None:

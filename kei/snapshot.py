@@ -10,6 +10,7 @@ from kei.errors import Malformed
 from kei.logs import LogLine
 from kei.sensors.seams import ReaderStatus
 from kei.store.spool import RecorderStatus
+from kei.upload.traffic import Sent
 
 TEXT_MAX_CHARS = 300  # of each free text, so that the document has a bound
 
@@ -72,6 +73,7 @@ class UploadState:
         last_error: why the last attempt failed; None if it did not.
         failures: failed attempts in a row.
         refused: whether it refuses everything, so that all is set aside.
+        sent: bytes of requests by the day, headers included.
     """
 
     target: str
@@ -79,6 +81,7 @@ class UploadState:
     last_error: str | None
     failures: int
     refused: bool
+    sent: Sent
 
 
 @dataclass(frozen=True, slots=True)

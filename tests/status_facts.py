@@ -12,6 +12,7 @@ from kei.snapshot import ClockState, SessionState, Snapshot, UploadState
 from kei.status.facts import Facts, Upload
 from kei.store.reading_back import Waiting
 from kei.store.spool import OutletStatus, RecorderStatus
+from kei.upload.traffic import Sent
 
 NOW_MS = 1_795_395_600_000  # 2026-11-23 10:00 in Japan
 HOUR_S = 3600.0
@@ -33,7 +34,12 @@ SESSION = SessionState(
 )
 OUTLET = OutletStatus(written=1102, waiting=0, dropped=0, fault=None)
 LIVE = UploadState(
-    "server", last_success_ms=NOW_MS - 12_000, last_error=None, failures=0, refused=False
+    "server",
+    last_success_ms=NOW_MS - 12_000,
+    last_error=None,
+    failures=0,
+    refused=False,
+    sent=Sent(today_bytes=20_480, yesterday_bytes=53_248),
 )
 PORT = ReaderStatus(
     port="/dev/ttyACM0",

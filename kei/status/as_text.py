@@ -10,6 +10,7 @@ from kei.status.facts import Facts, Upload
 from kei.status.quantities import quantity
 from kei.status.rules import Problem, span
 from kei.store.spool import OutletStatus
+from kei.upload.traffic import Sent
 
 _LABEL_WIDTH = 11
 
@@ -144,10 +145,18 @@ def _upload(facts: Facts, upload: Upload) -> Iterator[str]:
     if live.last_success_ms is not None:
         success = f"{span(facts.age_s(live.last_success_ms))} ago"
     yield from _labelled("", [f"last success {success}"])
+    yield from _labelled("", [_sent(live.sent)])
     if live.refused:
         yield from _labelled("", [f"REFUSES EVERYTHING: {live.last_error}"])
     elif live.last_error:
         yield from _labelled("", [f"last error ({live.failures} in a row): {live.last_error}"])
+
+
+def _sent(sent: Sent) -> str:
+    today = f"sent {sent.today_bytes / 1024:.0f} KiB today"
+    if sent.yesterday_bytes is None:
+        return today
+    return f"{today}, {sent.yesterday_bytes / 1024:.0f} KiB yesterday"
 
 
 def _log(facts: Facts, snapshot: Snapshot) -> Iterator[str]:

@@ -29,6 +29,7 @@ from kei.upload.http import Answer, Http, PostFailed, excerpt
 from kei.upload.report import Report, joined
 from kei.upload.retry import Backoff
 from kei.upload.target import Compression, Target
+from kei.upload.traffic import Sent, Traffic
 from kei.upload.verdict import Verdict
 from kei.upload.window import Window
 
@@ -73,6 +74,7 @@ class Status:
         failures: failed attempts in a row.
         refused: whether it refuses everything, so that all is set aside.
         bytes_sent: of requests since the start, headers included.
+        sent: the same by the day.
         set_aside: rows set aside since the start.
     """
 
@@ -83,6 +85,7 @@ class Status:
     failures: int
     refused: bool
     bytes_sent: int
+    sent: Sent
     set_aside: int
 
 
@@ -133,6 +136,7 @@ class Flusher:
         self._http = http
         self._clock = clock
         self._report = Report(log, target.name, clock)
+        self._traffic = Traffic(log.bind(target=target.name), clock)
         self._backoff = Backoff(random)
         self._fetch_rows = min(ROWS_MAX, target.max_bytes // ROW_MIN_BYTES + 2)
         self._secrets = target.secrets()
@@ -191,6 +195,7 @@ class Flusher:
             failures=self._backoff.failures,
             refused=any(lane.window.refuses_all for lane in self._lanes),
             bytes_sent=self._http.sent_bytes,
+            sent=self._traffic.sent(),
             set_aside=self._report.set_aside,
         )
 
@@ -228,12 +233,15 @@ class Flusher:
 
     def _send(self, batch: Batch, rows: Sequence[Row]) -> bool:
         self._note(batch)
+        before = self._http.sent_bytes
         try:
             answer = self._post(batch)
         except PostFailed as error:
             self._lane.window.unknown(batch.rows)
             self._postpone(str(error))
             return False
+        finally:
+            self._traffic.add(self._http.sent_bytes - before)
         return self._act(batch, answer, rows)
 
     def _note(self, batch: Batch) -> None:

@@ -51,6 +51,7 @@ def test_people_see_columns_that_line_up() -> None:
         "\n"
         "upload     server: 3 waiting, 0 set aside\n"
         "           last success 12 s ago\n"
+        "           sent 20 KiB today, 52 KiB yesterday\n"
         "\n"
         "warnings   2026-11-23 09:59:00  warning  port_lost reason=gone\n"
     )
@@ -118,9 +119,10 @@ def test_before_anything_is_known_the_text_says_so() -> None:
 def test_a_failing_upload_says_why() -> None:
     live = replace(LIVE, last_success_ms=None, last_error="status 503: busy", failures=4)
     facts = replace(FACTS, uploads=(Upload("server", 60.0, Waiting(9, None, 2), live),))
-    assert text_of(facts).splitlines()[-5:-2] == [
+    assert text_of(facts).splitlines()[-6:-2] == [
         "upload     server: 9 waiting, 2 set aside",
         "           last success none since the start",
+        "           sent 20 KiB today, 52 KiB yesterday",
         "           last error (4 in a row): status 503: busy",
     ]
 
@@ -151,6 +153,7 @@ def test_machines_see_one_object() -> None:
             "last_error": None,
             "failures": 0,
             "refused": False,
+            "sent": {"today_bytes": 20_480, "yesterday_bytes": 53_248},
         }
     ]
 
