@@ -199,6 +199,8 @@ class RetryQueue:
 
     def shorten(self, target: str, kind: Kind) -> int:
         """Forget letters whose row has left the database; none of them counts as lost again."""
+        if not self.backlog(target, kind):
+            return 0
         with self._database.transaction() as connection:
             connection.execute(
                 "DELETE FROM dead_letters"
