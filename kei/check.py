@@ -1,13 +1,18 @@
 """`kei check`: what a configuration would do, without doing it."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from kei import config
 from kei.clock import Clock, local
 from kei.config import Config
+from kei.errors import PortLost
 from kei.jobs.plan import AIR_TIME_LIMIT_S, air_time_s, duration, plan
+from kei.ports import PortSettings
 from kei.sensors.seams import SensorSettings
+from kei.serialport import SerialPort
+from kei.wiring import SIMULATED_PORT, SIMULATED_SENSORS
 
 ANSWER_S = 2.0  # what a meter takes on a good link, at most
 
@@ -30,6 +35,42 @@ def report(path: Path, *, environ: Mapping[str, str], clock: Clock) -> Iterator[
         yield f"sensors: {_described(port)}"
     if wanted.broute:
         yield from _what_the_radio_bears(wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What became of an attempt to open a port.
+
+    Attributes:
+        line: for a person.
+        is_good: whether it could be opened.
+    """
+
+    line: str
+    is_good: bool
+
+
+def open_ports(path: Path, *, environ: Mapping[str, str]) -> Iterator[Opened]:
+    """Open each port of a configuration, and close it again at once.
+
+    Raises:
+        ConfigError: the file does not validate.
+    """
+    wanted = config.load(path, environ=environ)
+    if wanted.broute:
+        yield _tried(wanted.broute.port, PortSettings(wanted.broute.baudrate))
+    for port in wanted.serial:
+        yield _tried(port.port, port.framing)
+
+
+def _tried(port: str, settings: PortSettings) -> Opened:
+    if port.startswith((SIMULATED_PORT, SIMULATED_SENSORS)):
+        return Opened(f"port {port}: simulated", is_good=True)
+    try:
+        SerialPort(port, settings).close()
+    except PortLost as error:
+        return Opened(f"port {error}", is_good=False)
+    return Opened(f"port {port}: can be opened", is_good=True)
 
 
 def _described(port: SensorSettings) -> str:

@@ -40,6 +40,11 @@ def build_parser(*, simulate: bool) -> argparse.ArgumentParser:
         "check", help="validate jobs.toml, show what would be scheduled, touch no device"
     )
     _add_jobs(check, default=argparse.SUPPRESS)
+    check.add_argument(
+        "--probe-ports",
+        action="store_true",
+        help="also open each port, and say what to do if that fails",
+    )
     probe = commands.add_parser(
         "probe", help="join the meter once, print what dongle and meter are and can do, and leave"
     )
@@ -135,7 +140,7 @@ def _carry_out(args: argparse.Namespace, signals: SignalBox) -> int:
         case "simulate":
             return _simulate(args)
         case "check":
-            return _check(args.jobs)
+            return _check(args.jobs, probe_ports=args.probe_ports)
         case "probe":
             signals.install()
             return _probe(args.jobs, signals, as_json=args.json)
@@ -166,13 +171,17 @@ def _run(path: Path, signals: SignalBox) -> int:
     return EXIT_OK
 
 
-def _check(path: Path) -> int:
-    from kei.check import report  # noqa: PLC0415
+def _check(path: Path, *, probe_ports: bool) -> int:
+    from kei.check import open_ports, report  # noqa: PLC0415
     from kei.clock import SystemClock  # noqa: PLC0415
 
     for line in report(path, environ=os.environ, clock=SystemClock()):
         sys.stdout.write(line + "\n")
-    return EXIT_OK
+    are_good = True
+    for opened in open_ports(path, environ=os.environ) if probe_ports else ():
+        sys.stdout.write(opened.line + "\n")
+        are_good &= opened.is_good
+    return EXIT_OK if are_good else EXIT_FAILED
 
 
 def _probe(path: Path, signals: SignalBox, *, as_json: bool) -> int:

@@ -49,6 +49,8 @@ def busy(port: str) -> str:
     found = holders(port)
     if found:
         return f"in use by {', '.join(found)}; stop it first"
+    if _has_open(_PROCESSES / "self", os.path.realpath(port)):
+        return "in use by kei itself; does another table of jobs.toml have the same device?"
     return f"in use by another program; 'sudo fuser -v {port}' tells by which"
 
 

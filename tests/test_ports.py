@@ -41,5 +41,10 @@ def test_one_does_not_name_oneself(terminal: str) -> None:
     assert ports.holders(terminal) == ()
 
 
-def test_where_nobody_can_be_seen_the_words_say_how_to_find_out(terminal: str) -> None:
-    assert f"sudo fuser -v {terminal}" in ports.busy(terminal)
+def test_where_nobody_can_be_seen_the_words_say_how_to_find_out(tmp_path: Path) -> None:
+    port = tmp_path / "of another user"
+    assert f"sudo fuser -v {port}" in ports.busy(str(port))
+
+
+def test_a_port_that_kei_itself_has_open_is_told_so(terminal: str) -> None:
+    assert ports.busy(terminal).startswith("in use by kei itself")

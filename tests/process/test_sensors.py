@@ -243,3 +243,26 @@ def test_nothing_to_record_is_said(tmp_path: Path) -> None:
     kei: Program
     with running("--jobs", str(jobs)) as kei:
         kei.wait_for_event("nothing_to_record")
+
+
+def test_one_device_under_two_names_is_told_so(tmp_path: Path, arduino: Board) -> None:
+    other = tmp_path / "by-id"
+    other.symlink_to(arduino.link)
+    with running("--jobs", str(write_serial_jobs(tmp_path, arduino.link, other))) as kei:
+        kei.wait_for_event("sensor_port_lost")
+        (told,) = kei.events("sensor_port_lost")
+        assert "in use by kei itself" in str(told["reason"])
+
+
+def test_check_opens_the_ports_on_request(tmp_path: Path, arduino: Board) -> None:
+    missing = tmp_path / "ttyACM9"
+    jobs = write_serial_jobs(tmp_path, arduino.link, "sim-sensor:", missing)
+    with running("check", "--probe-ports", "--jobs", str(jobs)) as kei:
+        assert kei.wait() == 1
+    assert kei.lines[-3:] == [
+        f"port {arduino.link}: can be opened",
+        "port sim-sensor:: simulated",
+        f"port {missing}: no such device; is it plugged in? there is: none",
+    ]
+    with running("check", "--jobs", str(jobs)) as kei:
+        assert kei.wait() == 0
