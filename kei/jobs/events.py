@@ -13,11 +13,12 @@ from apscheduler.events import (
 
 from kei.clock import Clock
 from kei.faults import Faults
-from kei.jobs.plan import REQUEST_PREFIX
+from kei.jobs.plan import REQUEST_PREFIX, UPLOAD_PREFIX
 
 log = structlog.stdlib.get_logger("kei.scheduler")
 
 EVENTS = EVENT_JOB_ERROR | EVENT_JOB_EXECUTED | EVENT_JOB_MAX_INSTANCES
+_TELL = (REQUEST_PREFIX, UPLOAD_PREFIX)  # of themselves what is wrong when they take long
 _TOLD_HERE = ("Execution of job", 'Job "%s" raised')
 
 
@@ -38,16 +39,12 @@ class JobReporter:
                     error=repr(event.exception),
                     exception=event.traceback,
                 )
-            case code if code == EVENT_JOB_MAX_INSTANCES and _is_request(event.job_id):
-                log.debug("job_still_running", job=event.job_id)  # the request itself will tell
+            case code if code == EVENT_JOB_MAX_INSTANCES and event.job_id.startswith(_TELL):
+                log.debug("job_still_running", job=event.job_id)
             case code if code == EVENT_JOB_MAX_INSTANCES:
                 self._faults.raised("job_still_running", key=event.job_id, job=event.job_id)
             case _:
                 self._faults.ended("job_still_running", key=event.job_id)
-
-
-def _is_request(job_id: str) -> bool:
-    return job_id.startswith(REQUEST_PREFIX)
 
 
 def told_here(record: logging.LogRecord) -> bool:

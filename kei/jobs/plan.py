@@ -12,6 +12,7 @@ from kei.config import Config, RequestGroup, UploadTarget
 from kei.jobs.triggers import AfterWindows, AlignedInterval
 
 REQUEST_PREFIX = "request-"  # of the names of jobs that ask the meter
+UPLOAD_PREFIX = "upload-"  # of the names of jobs that post
 SUMMARY_DELAY_S = 3  # after the window: a reading of its last instant has been written by then
 DAY_S = 86_400
 # 03:17, off the full hour when everybody's jobs run; an hour off on the day of a clock change.
@@ -112,7 +113,7 @@ def _request(group: RequestGroup) -> Planned:
 
 def _upload(target: UploadTarget) -> Planned:
     return Planned(
-        id=f"upload-{target.name}",
+        id=f"{UPLOAD_PREFIX}{target.name}",
         what=f"post what is new to {target.name}",
         every=duration(target.cycle_s),
         subject=target,
