@@ -10,6 +10,7 @@ from kei.faults import Faults
 
 log = structlog.stdlib.get_logger("kei.sensors")
 
+LINES_MIN = 3  # of a series that is waited for: noise makes a line of one that does not exist
 SERIES_MAX = 1000  # that are waited for; of more, those that have been silent longest are forgotten
 
 _Series = tuple[str, str]
@@ -36,18 +37,31 @@ class Silence:
         # Both in the order in which they were last heard.
         self._speaking: OrderedDict[_Series, float] = OrderedDict((each, now) for each in expected)
         self._silent: OrderedDict[_Series, float] = OrderedDict()
+        self._new: OrderedDict[_Series, int] = OrderedDict()  # lines of those not waited for yet
 
     def heard(self, unit: str, sensor: str) -> None:
         """Take note of a line of a series, be its value good or not."""
         if self._stale_after_s is None:
             return
         series = (unit, sensor)
+        if series not in self._speaking and series not in self._silent and self._is_new(series):
+            return
         if self._silent.pop(series, None) is not None:
             self._faults.ended("sensor_silent", key=series)
         self._speaking[series] = self._clock.monotonic()
         self._speaking.move_to_end(series)
         if len(self._speaking) + len(self._silent) > SERIES_MAX:
             self._forget()
+
+    def _is_new(self, series: _Series) -> bool:
+        """Tell whether there have been too few lines of a series to wait for more."""
+        lines = self._new.pop(series, 0) + 1
+        if lines >= LINES_MIN:
+            return False
+        self._new[series] = lines
+        if len(self._new) > SERIES_MAX:
+            self._new.popitem(last=False)
+        return True
 
     def look(self) -> float | None:
         """Tell of those that have fallen silent.

@@ -215,7 +215,7 @@ def test_a_sensor_that_falls_silent_is_told_and_makes_status_fail(
     jobs = write_serial_jobs(tmp_path, arduino.link, more="stale_after = 1")
     with running("--jobs", str(jobs)) as kei:
         wait_for_port(kei, arduino)
-        arduino.lines("A1,T1,1")
+        arduino.lines(*["A1,T1,1"] * 3)
         kei.wait_for_event("sensor_silent")
         assert [problem["rule"] for problem in status(tmp_path)["problems"]] == ["sensor_silent"]
         arduino.lines("A1,T1,1")

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from kei.ports import PortSettings
 from kei.reading import Reading
 from kei.sensors.seams import LineEnd, SensorSettings, SeriesCheck
-from kei.sensors.silence import SERIES_MAX, Silence
+from kei.sensors.silence import LINES_MIN, SERIES_MAX, Silence
 from kei.sensors.stream import Stream
 from kei.sensors.tally import TELL_EVERY_S, Tally
 
@@ -85,7 +85,7 @@ def test_repeats_are_counted_but_not_told(rig: Rig) -> None:
 
 def test_a_sensor_that_falls_silent_is_told_once_and_when_it_is_back() -> None:
     rig = Rig(stale_after_s=60)
-    rig.feed("A1,T1,20", "A1,H1,50")
+    rig.feed(*["A1,T1,20", "A1,H1,50"] * LINES_MIN)
     with capture_logs() as logs:
         for _ in range(30):
             rig.clock.advance(5)
@@ -116,12 +116,35 @@ def test_a_sensor_whose_values_are_all_outliers_is_not_silent() -> None:
     assert rig.silence.silent() == ()
 
 
+def test_a_series_that_noise_has_made_up_is_not_waited_for() -> None:
+    rig = Rig(stale_after_s=60)
+    for _ in range(2 * SERIES_MAX):
+        rig.feed("A1,T1,20")
+    rig.feed(*["A1,xT1,20"] * (LINES_MIN - 1))
+    rig.clock.advance(59)
+    rig.feed("A1,T1,20")
+    rig.clock.advance(30)
+    rig.silence.look()
+    assert rig.silence.silent() == ()
+
+
+def test_series_that_noise_makes_up_take_bounded_memory() -> None:
+    rig = Rig(stale_after_s=60)
+    rig.feed(*(f"A1,x{number},1" for number in range(3 * SERIES_MAX)))
+    rig.feed(*["A1,x0,1"] * (LINES_MIN - 1))  # long forgotten
+    rig.feed(*["A1,real,1"] * LINES_MIN)
+    rig.clock.advance(61)
+    with capture_logs():
+        rig.silence.look()
+    assert rig.silence.silent() == (("A1", "T1"), ("A1", "real"))
+
+
 def test_any_number_of_series_takes_bounded_memory() -> None:
     rig = Rig(stale_after_s=60)
-    rig.feed(*(f"A1,S{number},1" for number in range(3 * SERIES_MAX)))
+    rig.feed(*(f"A1,S{number // LINES_MIN},1" for number in range(3 * LINES_MIN * SERIES_MAX)))
     rig.clock.advance(61)
     with capture_logs() as logs:
         rig.silence.look()
     assert len(rig.silence.silent()) == len(logs) == SERIES_MAX
-    rig.feed("A1,NEW,1")
+    rig.feed(*["A1,NEW,1"] * LINES_MIN)
     assert len(rig.silence.silent()) == SERIES_MAX - 1
