@@ -31,6 +31,8 @@ def report(path: Path, *, environ: Mapping[str, str], clock: Clock) -> Iterator[
         following = job.trigger.get_next_fire_time(None, now).astimezone(clock.zone)
         when = f"every {job.every:<4}  next {following:%Y-%m-%d %H:%M:%S}"
         yield f"{job.id:{width}}  {when}  {job.what}"
+    if not wanted.broute and not wanted.serial:
+        yield "warning: there is nothing to record: neither a [broute] nor a [[serial]] table"
     for port in wanted.serial:
         yield f"sensors: {_described(port)}"
     if wanted.broute:

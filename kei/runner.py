@@ -20,6 +20,7 @@ from kei.signals import RELOAD_SIGNAL, STOP_SIGNALS, TOGGLE_SIGNAL, SignalBox
 log = structlog.stdlib.get_logger("kei.runner")
 
 LOOK_AROUND_S = 2.0  # how often the file and the threads are looked at; reload promises 10 s
+MISSING_LOOKS = 3
 STOP_LIMIT_S = 9.0  # the contract allows 10 s in any state
 
 
@@ -41,6 +42,7 @@ class Runner:
         self._clock = clock
         self._signals = signals
         self._seen: tuple[int, ...] | None = None
+        self._missing_looks = 0  # in a row at which there was no file
         self._all_ended = True
 
     def run(self) -> None:
@@ -126,6 +128,9 @@ class Runner:
 
     def _file_changed(self) -> bool:
         now = self._signature()
+        self._missing_looks = 0 if now is not None else self._missing_looks + 1
+        if self._missing_looks == MISSING_LOOKS:  # an editor puts the new one there at once
+            log.warning("config_missing", jobs=str(self._path), hint="kei goes on as it is")
         return now is not None and now != self._seen
 
     def _signature(self) -> tuple[int, ...] | None:

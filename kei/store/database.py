@@ -12,7 +12,7 @@ import structlog
 
 from kei.clock import Clock, local
 from kei.errors import StoreError
-from kei.store.opening import connect, is_damage, is_passing, set_aside
+from kei.store.opening import connect, is_damage, is_passing, set_aside, why
 
 log = structlog.stdlib.get_logger("kei.store")
 
@@ -81,7 +81,7 @@ class Database:
                 if is_damage(error) and self._connection is not None:
                     with self._os_errors():
                         self._set_aside(error)
-                raise StoreError(f"{self._path}: {error}") from error
+                raise self._store_error(error) from error
             except OSError as error:
                 raise self._store_error(error) from error
 
@@ -196,5 +196,5 @@ class Database:
         except OSError as error:
             raise self._store_error(error) from error
 
-    def _store_error(self, error: OSError) -> StoreError:
-        return StoreError(f"{self._path}: {error.strerror or error}")
+    def _store_error(self, error: sqlite3.Error | OSError) -> StoreError:
+        return StoreError(f"{self._path}: {why(error, self._path)}")

@@ -23,6 +23,7 @@ _CHECKED_MAX_BYTES = 32 * 1024 * 1024
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _PASSING_CODES = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
 _PASSING_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+_FULL_BYTES = 64 * 1024  # SQLite needs half of this for the index of its log
 _PRIMARY_CODE = 0xFF  # the rest of an error code is detail, https://www.sqlite.org/rescode.html
 
 
@@ -52,6 +53,21 @@ def is_passing(error: StoreError, path: Path) -> bool:
     with contextlib.suppress(OSError):
         return bool(os.statvfs(path.parent).f_flag & os.ST_RDONLY)
     return False
+
+
+def why(error: sqlite3.Error | OSError, path: Path) -> str:
+    """Return what is wrong with a database, for a person: SQLite calls much of it an I/O error."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    if code & _PRIMARY_CODE == sqlite3.SQLITE_IOERR:
+        with contextlib.suppress(OSError):
+            disk = os.statvfs(path.parent)
+            if disk.f_flag & os.ST_RDONLY:
+                return f"the file system is read-only ({error})"
+            if disk.f_bavail * disk.f_frsize < _FULL_BYTES:
+                return f"the disk is full ({error})"
+    return str(error)
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -20,6 +20,7 @@ from kei.store.text import DailyFile
 
 BUSY_TIMEOUT_S = 1.0  # only while a writer repairs its log after a crash
 LIMIT_S = 10.0  # for everything together
+_NO_ROOM = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL})
 _STEPS = 10_000  # of SQLite's machine between two looks at the clock, below a millisecond
 
 _LAST = (
@@ -103,8 +104,22 @@ def look_into(
 def connect_to_look(path: Path) -> sqlite3.Connection:
     """Open a database so that nothing is written; sqlite3.Error if that fails."""
     # Without a log there is no writer. SQLite would make a log then, and leave it there.
-    has_log = path.with_name(f"{path.name}-wal").exists()
-    options = "mode=ro" if has_log else "mode=ro&immutable=1"
+    if path.with_name(f"{path.name}-wal").exists():
+        connection = _connected(path, "mode=ro")
+        try:
+            connection.execute("PRAGMA user_version").fetchone()
+        except sqlite3.OperationalError as error:
+            connection.close()
+            if error.sqlite_errorcode & 0xFF not in _NO_ROOM:
+                raise
+        else:
+            return connection
+        # A full or read-only disk has no room for the index of the log. What the log has is
+        # missing then; of the readings, the text has it.
+    return _connected(path, "mode=ro&immutable=1")
+
+
+def _connected(path: Path, options: str) -> sqlite3.Connection:
     uri = f"{path.absolute().as_uri()}?{options}"
     return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
 

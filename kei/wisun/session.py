@@ -111,6 +111,7 @@ class Session:
             RetryLater: no answer in time, or too many others ask; counted.
             Stopping: the program is being stopped.
         """
+        begun = self._clock.monotonic()
         request = self._exchange.begin(epcs, budget_s)
         reason = "nothing came in time"
         try:
@@ -142,6 +143,12 @@ class Session:
             self._miss(request)
             raise RetryLater(f"no answer to {' '.join(f'{epc:02X}' for epc in epcs)}: {reason}")
         self._tally.answer()
+        log.debug(
+            "request_answered",
+            epc=" ".join(f"{epc:02X}" for epc in epcs),
+            tries=request.tries,
+            took_s=round(self._clock.monotonic() - begun, 2),
+        )
         return request.answer
 
     def stop(self) -> None:

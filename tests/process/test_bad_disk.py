@@ -184,3 +184,23 @@ def test_values_that_a_dying_card_has_changed_end_nothing(
     assert not [line for line in kei.errors if "Traceback" in line]
     assert not kei.events("job_failed")
     assert before <= text(folder) == exported(jobs)
+
+
+def test_a_disk_that_is_full_at_the_start_is_called_so_and_status_has_the_last_values(
+    disk: Path, jobs: Path
+) -> None:
+    with running("--jobs", str(jobs)) as kei:
+        kei.wait_for(lambda: len(readings(disk)) >= 3, 20, "readings")
+        kei.send(signal.SIGKILL)
+    newest = ",".join(readings(disk)[-1])
+    fill(disk)
+    with running("--jobs", str(jobs)) as kei:
+        has_answers(kei, jobs, 3)
+        (told,) = (e for e in kei.events("recording_failing") if e["to"] == "database")
+        assert "full" in str(told["reason"])
+        with running("status", "--json", "--jobs", str(jobs)) as status:
+            status.wait()
+        found = json.loads("\n".join(status.lines))
+        assert [series["sensor"] for series in found["series"]] == ["E7"]
+        assert newest in exported(jobs)
+        assert kei.stop() == 0

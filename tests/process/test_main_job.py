@@ -180,6 +180,14 @@ def test_check_shows_the_schedule_and_touches_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [jobs]
 
 
+def test_check_says_when_there_is_nothing_to_record(tmp_path: Path) -> None:
+    jobs = tmp_path / "jobs.toml"
+    jobs.write_text("")
+    with running("check", "--jobs", str(jobs)) as kei:
+        assert kei.wait() == 0
+    assert kei.lines[-1].startswith("warning: there is nothing to record")
+
+
 def test_check_warns_of_what_the_radio_does_not_bear(tmp_path: Path) -> None:
     groups = '[[broute.requests]]\nepc = ["E7"]\ncycle = "100ms"\n'
     with running("check", "--jobs", str(write_jobs(tmp_path, SIMULATED, requests=groups))) as kei:
@@ -257,6 +265,7 @@ def test_usr1_switches_debug_logging_on_and_off(tmp_path: Path) -> None:
         kei.wait_for_event("session_joined")
         kei.send(signal.SIGUSR1)
         kei.wait_for_event("log_level", 5)
+        kei.wait_for_event("request_answered", 5)
         kei.send(signal.SIGUSR1)
         kei.wait_for_event("log_level", 5, count=2)
         assert [e["now"] for e in kei.events("log_level")] == ["debug", "info"]
@@ -274,6 +283,19 @@ def test_a_changed_cycle_takes_effect_without_ending_the_session(tmp_path: Path)
         kei.wait_for(lambda: len(readings(tmp_path)) > 10, 15, "a reading each second")
         assert len(kei.events("session_joined")) == 1
         assert kei.stop() == 0
+
+
+def test_a_jobs_toml_that_is_gone_is_told_once_and_ends_nothing(tmp_path: Path) -> None:
+    jobs = write_jobs(tmp_path, SIMULATED, requests=EVERY_SECOND)
+    with running("--jobs", str(jobs)) as kei:
+        kei.wait_for_event("session_joined")
+        text = jobs.read_text()
+        jobs.unlink()
+        kei.wait_for_event("config_missing", 15)
+        jobs.write_text(text + "[summary]\ncycle = 60\n")
+        kei.wait_for_event("config_changed", 10)
+        assert kei.stop() == 0
+    assert len(kei.events("config_missing")) == 1
 
 
 def test_usr2_reads_the_file_again_and_a_bad_one_is_refused(tmp_path: Path) -> None:
