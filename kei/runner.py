@@ -51,11 +51,17 @@ class Runner:
         Raises:
             ConfigError: jobs.toml does not validate at the start.
             StoreError: the files cannot be opened at the start.
-            OSError: the log file cannot be opened.
+            KeiError: the log file cannot be opened.
         """
         self._seen = self._signature()
         current = config.load(self._path, environ=self._environ)
-        self._set_up_logs(current)
+        try:
+            self._set_up_logs(current)
+        except OSError as error:
+            hint = "let kei's user write there, or name another file"
+            raise KeiError(
+                f"{self._path}: log.file: {current.log.file}: {error.strerror}; {hint}"
+            ) from error
         log.info("kei_started", version=__version__, pid=os.getpid(), jobs=str(self._path))
         engine = self._start(current)
         while True:

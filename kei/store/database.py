@@ -186,7 +186,12 @@ class Database:
         kept = set_aside(self._path, stamp)
         self._generation += 1
         log.error(
-            "database_damaged", file=str(self._path), set_aside_as=str(kept), reason=str(error)
+            "database_damaged",
+            file=str(self._path),
+            set_aside_as=str(kept),
+            reason=str(error),
+            hint="readings of today and yesterday come back from the text, averages and uploads "
+            "begin anew; 'sqlite3 FILE .recover' may read the rest; is the card dying?",
         )
 
     @contextlib.contextmanager

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kei.errors import StoreError
 from kei.reading import Reading, Summary
+from kei.store.opening import why_unreadable
 from kei.store.reading_back import connect_to_look
 from kei.store.reading_table import IN_SPANS, span_of
 from kei.store.reconcile import only_in_text
@@ -103,12 +104,15 @@ def summaries(path: Path, wanted: Wanted) -> Iterator[Summary]:
 @contextmanager
 def _looking_into(path: Path) -> Iterator[sqlite3.Connection]:
     if not path.exists():
-        raise StoreError(f"{path}: there is no database; has kei run with this jobs.toml?")
+        raise StoreError(
+            f"{path}: there is no database; has kei run with this jobs.toml?"
+            " If it was removed, start kei: it makes a new one of the last text files"
+        )
     try:
         with closing(connect_to_look(path)) as connection:
             yield connection
     except sqlite3.Error as error:
-        raise StoreError(f"{path}: {error}") from error
+        raise StoreError(f"{path}: {why_unreadable(error, path)}") from error
 
 
 def _stored(connection: sqlite3.Connection, wanted: Wanted, newest_id: int) -> Iterator[Reading]:

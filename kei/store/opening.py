@@ -17,6 +17,7 @@ _PAGE_BYTES = 1024
 # its index is a single page, which is one less to be written at each commit.
 _LOG_PAGES = 900
 _MODE = 0o644
+_MAY_NOT_WRITE = "let kei's user write to that folder, or name another one in [recorder]"
 # A file up to this size is checked whole when it is opened, about a second on a Raspberry Pi
 # Zero. In a larger one damage is noticed when the damaged page is first used.
 _CHECKED_MAX_BYTES = 32 * 1024 * 1024
@@ -58,8 +59,12 @@ def is_passing(error: StoreError, path: Path) -> bool:
 def why(error: sqlite3.Error | OSError, path: Path) -> str:
     """Return what is wrong with a database, for a person: SQLite calls much of it an I/O error."""
     if isinstance(error, OSError):
-        return error.strerror or str(error)
+        text = error.strerror or str(error)
+        is_denied = isinstance(error, PermissionError)
+        return f"{text}; {_MAY_NOT_WRITE}" if is_denied else text
     code: int = getattr(error, "sqlite_errorcode", 0)
+    if code & _PRIMARY_CODE == sqlite3.SQLITE_CANTOPEN and not os.access(path, os.R_OK):
+        return f"permission denied ({error}); use it as the user that kei runs as"
     if code & _PRIMARY_CODE == sqlite3.SQLITE_IOERR:
         with contextlib.suppress(OSError):
             disk = os.statvfs(path.parent)
@@ -68,6 +73,13 @@ def why(error: sqlite3.Error | OSError, path: Path) -> str:
             if disk.f_bavail * disk.f_frsize < _FULL_BYTES:
                 return f"the disk is full ({error})"
     return str(error)
+
+
+def why_unreadable(error: sqlite3.Error | OSError, path: Path) -> str:
+    """Return the same for whoever only looks into a database."""
+    if is_damage(error):
+        return f"{error}; start kei, which sets it aside and begins a new one"
+    return why(error, path)
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -12,6 +12,7 @@ from pathlib import Path
 from kei.clock import Clock
 from kei.errors import StoreError
 from kei.reading import Reading
+from kei.store.opening import why_unreadable
 from kei.store.queue import Kind
 from kei.store.reconcile import only_in_text
 from kei.store.rows import READING_COLUMNS, ReadingRow, reading_of
@@ -96,7 +97,7 @@ def look_into(
                 waiting=tuple(_waiting(connection, name, kind) for name, kind in targets),
             )
     except sqlite3.Error as error:
-        raise StoreError(f"{path}: {error}") from error
+        raise StoreError(f"{path}: {why_unreadable(error, path)}") from error
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror or error}") from error
 

@@ -298,6 +298,17 @@ def test_a_jobs_toml_that_is_gone_is_told_once_and_ends_nothing(tmp_path: Path) 
     assert len(kei.events("config_missing")) == 1
 
 
+def test_a_log_file_that_cannot_be_written_is_told_with_the_key(tmp_path: Path) -> None:
+    jobs = write_jobs(tmp_path, SIMULATED, '[log]\nfile = "nowhere/kei.log"')
+    with running("--jobs", str(jobs)) as kei:
+        assert kei.wait() == 1
+    (told,) = kei.errors
+    assert told == (
+        f"kei: {jobs}: log.file: {tmp_path}/nowhere/kei.log: No such file or directory; "
+        "let kei's user write there, or name another file"
+    )
+
+
 def test_usr2_reads_the_file_again_and_a_bad_one_is_refused(tmp_path: Path) -> None:
     jobs = write_jobs(tmp_path, SIMULATED, requests=EVERY_SECOND)
     with running("--jobs", str(jobs)) as kei:
