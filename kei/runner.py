@@ -77,6 +77,7 @@ class Runner:
         log.info("kei_stopping", signal=number.name)
         self._end_in_time()
         self._all_ended &= engine.stop()
+        self._signals.ignore()
         log.info("kei_stopped")
         if not self._all_ended:
             os._exit(0)  # all files are closed, and the interpreter would wait for that upload

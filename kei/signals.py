@@ -30,6 +30,14 @@ class SignalBox:
         except Empty:
             return None
 
+    def ignore(self) -> None:
+        """Take no notice of signals any more: the process ends anyway, and as it was asked to.
+
+        Python gives up its handlers while it ends; a signal would then count as what ended it.
+        """
+        for number in (*STOP_SIGNALS, TOGGLE_SIGNAL, RELOAD_SIGNAL):
+            signal.signal(number, signal.SIG_IGN)
+
     def _on_stop(self, number: int, _frame: object) -> None:
         if self._stop_asked:
             os._exit(0)  # whoever asks twice does not want to wait for the meter

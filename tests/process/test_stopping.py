@@ -103,3 +103,13 @@ class HangingServer:
         self._listener.close()
         for held in self._held:
             held.close()
+
+
+def test_a_signal_after_the_end_changes_no_exit_code(tmp_path: Path) -> None:
+    jobs = write_jobs(tmp_path, SIMULATED)
+    with running("--jobs", str(jobs)) as kei:
+        kei.wait_for_event("session_joined")
+        kei.send(signal.SIGTERM)
+        kei.wait_for_event("kei_stopped", 10)
+        kei.send(signal.SIGTERM)
+        assert kei.wait() == 0
