@@ -19,10 +19,12 @@ class Agreement:
     Attributes:
         until: id of a reading in the database; those up to it have their line.
         marks: bytes of each file; the lines up to there are in the database.
+        files: which file that was (`DailyFile.numbers`): another one may have taken its name.
     """
 
     until: int
     marks: Mapping[date, int]
+    files: Mapping[date, int]
 
 
 def load(connection: sqlite3.Connection) -> Agreement | None:
@@ -33,7 +35,8 @@ def load(connection: sqlite3.Connection) -> Agreement | None:
     try:
         content = json.loads(saved)
         marks = {date.fromisoformat(day): int(mark) for day, mark in content["marks"].items()}
-        return Agreement(int(content["until"]), marks)
+        files = {date.fromisoformat(day): int(n) for day, n in content.get("files", {}).items()}
+        return Agreement(int(content["until"]), marks, files)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         damaged(STATE_KEY)
         return None
@@ -44,6 +47,7 @@ def save(connection: sqlite3.Connection, agreement: Agreement) -> None:
     content = {
         "until": agreement.until,
         "marks": {day.isoformat(): mark for day, mark in agreement.marks.items()},
+        "files": {day.isoformat(): number for day, number in agreement.files.items()},
     }
     save_state(connection, STATE_KEY, json.dumps(content, separators=(",", ":")))
 

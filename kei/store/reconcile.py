@@ -8,20 +8,20 @@ or rows whose lines could not be appended, and some of whose lines were, after a
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 
 import structlog
 
-from kei.clock import Clock, local
+from kei.clock import Clock, epoch_ms, local
 from kei.errors import Malformed
 from kei.reading import Reading
 from kei.store import marks
 from kei.store.database import Database
 from kei.store.lines import reading_line, reading_of_line
 from kei.store.marks import Agreement
-from kei.store.reading_table import ReadingTable, newest_id, rows_after
+from kei.store.reading_table import ReadingTable, newest_id, rows_after, span_of
 from kei.store.reopened import reopen
 from kei.store.text import DailyFile
 
@@ -46,12 +46,16 @@ def reconcile(database: Database, text: DailyFile) -> Agreement:
         agreed, newest = marks.load(connection), newest_id(connection)
     if agreed is None:
         agreed = first_agreement(database.clock, text, newest)
-    begins = _begins(text, agreed)
+    others = _others(text, agreed)
+    begins = _begins(text, agreed, others)
     if newest > agreed.until:
         rows, lines, now = _exchange(database, text, begins, agreed)
     else:
         rows, now = _take_over(database, text, begins, agreed)
         lines = 0
+    if others:
+        more, now = _compare(database, text, others, now)
+        rows += more
     if rows or lines:
         log.info("text_and_database_agree", rows_restored=rows, lines_restored=lines)
     return now
@@ -90,8 +94,9 @@ def only_in_text(connection: sqlite3.Connection, text: DailyFile) -> Tail:
         connection.execute("COMMIT")
     with_row = Counter(reading_line(reading, text.zone) for _, reading in due)
     extra: list[tuple[date, str]] = []
+    others = _others(text, agreed)  # what they have is known at the next start only
     for day, mark in _marked(text.days(), agreed):
-        for line in text.peek(day, mark):
+        for line in text.peek(day, mark) if day not in others else ():
             if with_row[line] > 0:
                 with_row[line] -= 1
             else:
@@ -115,14 +120,23 @@ def first_agreement(clock: Clock, text: DailyFile, newest: int) -> Agreement:
     # A database that has rows is of a kei that wrote the line of a row before the row.
     taken = [day for day in text.days() if not newest and first <= day <= today]
     ends = {day: 0 if day in taken else text.size(day) for day in text.days()}
-    return Agreement(newest, ends)
+    return Agreement(newest, ends, text.numbers(ends))
 
 
-def _begins(text: DailyFile, agreed: Agreement) -> dict[date, int]:
+def _others(text: DailyFile, agreed: Agreement) -> set[date]:
+    """Return the days whose file is another one than when both agreed: moved, or put back."""
+    present = text.numbers(agreed.marks)
+    return {day for day, number in present.items() if agreed.files.get(day, number) != number}
+
+
+def _begins(text: DailyFile, agreed: Agreement, others: Container[date]) -> dict[date, int]:
     """Return the files that may have lines which the database lacks, and from where on."""
     begins: dict[date, int] = {}
     for day, mark in _marked(text.days(), agreed):
         size = text.size(day)
+        if day in others:
+            begins[day] = size  # looked at line by line later
+            continue
         if size < mark:
             log.warning("text_file_shortened", file=str(text.path(day)), by_bytes=mark - size)
         begins[day] = min(mark, size)
@@ -155,7 +169,7 @@ def _exchange(
             without_row[line] -= 1
             extra.append((day, line))
     readings = _parsed(text, extra)
-    return len(readings), appended, _insert(database, readings, ends)
+    return len(readings), appended, _insert(database, text, readings, ends)
 
 
 def _lines_due(
@@ -190,11 +204,52 @@ def _take_over(
             if not lines and now.marks.get(day) == begin:
                 break
             readings = _parsed(text, [(day, line) for line in lines])
-            now = _insert(database, readings, marks.moved(now.marks, day, begin))
+            now = _insert(database, text, readings, marks.moved(now.marks, day, begin))
             taken += len(readings)
     if now is agreed:
-        now = _insert(database, [], agreed.marks)
+        now = _insert(database, text, [], agreed.marks)
     return taken, now
+
+
+def _compare(
+    database: Database, text: DailyFile, days: Iterable[date], agreed: Agreement
+) -> tuple[int, Agreement]:
+    """Insert those lines of files that no row of their day says, however often."""
+    extra: list[tuple[date, str]] = []
+    ends = dict(agreed.marks)
+    for day in sorted(days):
+        with_row = _lines_of_rows(database, text, day)
+        for line in _lines(text, day, 0):
+            if with_row[line] > 0:
+                with_row[line] -= 1
+            else:
+                extra.append((day, line))
+        ends[day] = text.size(day)
+    readings = _parsed(text, extra)
+    return len(readings), _insert(database, text, readings, ends)
+
+
+def _lines_of_rows(database: Database, text: DailyFile, day: date) -> Counter[str]:
+    """Return the lines of all rows of a day, with how often there are such."""
+    start, end = (
+        epoch_ms(datetime.combine(each, time.min, text.zone))
+        for each in (day, day + timedelta(days=1))
+    )
+    found: Counter[str] = Counter()
+    with database.access() as connection:
+        until: int | None
+        after, until = connection.execute(
+            "SELECT min(first_id) - 1, max(last_id) FROM spans WHERE span BETWEEN ? AND ?",
+            (span_of(start), span_of(end)),
+        ).fetchone()
+    while until is not None and after < until:
+        with database.access() as connection:
+            rows = rows_after(connection, after, ROWS_AT_ONCE)
+        if not rows:
+            break
+        found.update(reading_line(reading, text.zone) for _, reading in rows)
+        after = rows[-1][0]
+    return found
 
 
 def _lines(text: DailyFile, day: date, begin: int) -> Iterator[str]:
@@ -223,12 +278,15 @@ def _parsed(text: DailyFile, lines: Iterable[tuple[date, str]]) -> list[Reading]
     return readings
 
 
-def _insert(database: Database, readings: Sequence[Reading], ends: Mapping[date, int]) -> Agreement:
+def _insert(
+    database: Database, text: DailyFile, readings: Sequence[Reading], ends: Mapping[date, int]
+) -> Agreement:
     """Insert readings, and agree that both places have everything up to these ends."""
     with database.transaction() as connection:
         if readings:
             ReadingTable(database).add(connection, readings)
             reopen(connection, [reading.time_ms for reading in readings])
-        now = Agreement(newest_id(connection), marks.latest(ends))
+        latest = marks.latest(ends)
+        now = Agreement(newest_id(connection), latest, text.numbers(latest))
         marks.save(connection, now)
     return now

@@ -339,7 +339,8 @@ class Recorder:
         if self._agreed is None:
             return None
         until = newest_id(connection) - self._spool.without_line
-        agreed = Agreement(until, marks.latest(self._marks))
+        latest = marks.latest(self._marks)
+        agreed = Agreement(until, latest, self._file.numbers(latest))
         marks.save(connection, agreed)
         return agreed
 

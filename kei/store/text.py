@@ -4,9 +4,10 @@ import contextlib
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, tzinfo
 from pathlib import Path
+from zlib import crc32
 
 import structlog
 
@@ -24,6 +25,7 @@ _MAX_LOGGED_CHARS = 500  # of a torn tail; a line has less than 100
 
 
 _SOME_DAY = date(2000, 1, 1)
+_FIRST_LINE_BYTES = 4096  # a line of a sensor has up to 1 kB
 
 
 class DailyFile:
@@ -102,6 +104,20 @@ class DailyFile:
             if not self.path(day).exists():
                 return 0
             return os.fstat(self._opened(day)).st_size
+
+    def numbers(self, days: Iterable[date]) -> dict[date, int]:
+        """Return a number for each file of some dates, which another file hardly has.
+
+        It is made of the first line: that stays as it is, and says the time. Files without a
+        complete line, and those that cannot be read, have none.
+        """
+        found: dict[date, int] = {}
+        for day in days:
+            with contextlib.suppress(OSError), self.path(day).open("rb") as file:
+                first, end, _ = file.read(_FIRST_LINE_BYTES).partition(b"\n")
+                if end:
+                    found[day] = crc32(first)
+        return found
 
     def lines_from(self, day: date, begin: int, max_bytes: int) -> tuple[list[str], int]:
         """Return complete lines of the file of a date, without LF.

@@ -1,6 +1,7 @@
 """Text and database hold the same readings once each, whatever failed and whenever kei died."""
 
 import contextlib
+import shutil
 from collections import Counter
 from datetime import date, datetime
 from decimal import Decimal
@@ -17,7 +18,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from stored import add_readings, recorder_of
+from stored import add_readings, daily, recorder_of
 from structlog.testing import capture_logs
 
 from kei.clock import epoch_ms
@@ -26,6 +27,7 @@ from kei.reading import Reading
 from kei.store.database import Database
 from kei.store.lines import reading_line, reading_of_line
 from kei.store.queue import Kind, UploadQueue
+from kei.store.reading_table import rows_after
 from kei.store.reconcile import reconcile
 from kei.store.text import DailyFile
 
@@ -270,3 +272,65 @@ def test_a_line_gives_its_reading_back(fields: tuple[int, str, Decimal, str]) ->
     back = reading_of_line(line, TOKYO)
     assert back.time_ms == time_ms - time_ms % 1000
     assert reading_line(back, TOKYO) == line
+
+
+def numbered(first: int, last: int) -> list[Reading]:
+    """Readings of one second each, so that every line is another one."""
+    return [
+        Reading(NOON_MS + number * 1000, "BR", "E7", Decimal(number), "x")
+        for number in range(first, last + 1)
+    ]
+
+
+def lived(folder: Path, directory: str, readings: list[Reading]) -> None:
+    """A kei starts, records, and ends."""
+    clock = FakeClock(NOON_MS, TOKYO)
+    database = Database.open(folder / "kei.db", clock)
+    recorder = recorder_of(database, daily(folder / directory), clock=clock)
+    recorder.record(readings)
+    recorder.close()
+    database.close()
+
+
+def stored(folder: Path) -> list[Decimal]:
+    clock = FakeClock(NOON_MS, TOKYO)
+    database = Database.open(folder / "kei.db", clock)
+    with database.access() as connection:
+        rows = rows_after(connection, 0, 1000)
+    database.close()
+    return sorted(reading.value for _, reading in rows)
+
+
+def test_a_folder_that_is_left_and_come_back_to_doubles_nothing(tmp_path: Path) -> None:
+    lived(tmp_path, "one", numbered(1, 20))
+    lived(tmp_path, "two", numbered(21, 25))
+    lived(tmp_path, "one", numbered(26, 30))
+    lived(tmp_path, "two", numbered(31, 32))
+    assert stored(tmp_path) == list(range(1, 33))
+    assert [len(daily(tmp_path / name).tail(DAY, 10_000)) for name in ("one", "two")] == [25, 7]
+
+
+@pytest.mark.parametrize("back", ["moved", "copied"])
+def test_a_file_that_is_taken_away_and_put_back_doubles_nothing(back: str, tmp_path: Path) -> None:
+    lived(tmp_path, ".", numbered(1, 20))
+    path = daily(tmp_path).path(DAY)
+    path.rename(tmp_path / "moved.txt")
+    lived(tmp_path, ".", numbered(21, 25))
+    path.unlink()
+    if back == "moved":
+        (tmp_path / "moved.txt").rename(path)
+    else:
+        shutil.copy(tmp_path / "moved.txt", path)
+    lived(tmp_path, ".", numbered(26, 28))
+    assert stored(tmp_path) == list(range(1, 29))
+
+
+def test_of_another_file_the_lines_that_are_new_are_taken_over(tmp_path: Path) -> None:
+    lived(tmp_path, ".", numbered(1, 5))
+    path = daily(tmp_path).path(DAY)
+    lines = path.read_text().splitlines(keepends=True)
+    more = reading_line(numbered(9, 9)[0], TOKYO) + "\n"
+    path.unlink()
+    path.write_text("".join([*lines, more, more]))
+    lived(tmp_path, ".", [])
+    assert stored(tmp_path) == [1, 2, 3, 4, 5, 9, 9]
