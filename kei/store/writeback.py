@@ -11,8 +11,8 @@ from pathlib import Path
 from kei.clock import Clock
 
 # vm.dirty_expire_centisecs (30 s) and vm.dirty_writeback_centisecs (5 s) of Linux, as they come
-EARLIEST_S = 29.0
 WRITTEN_BY_S = 36.0
+LOOK_EVERY_S = 3.0  # looking costs as much as an append, and lines may come by the hundred
 _ACCOUNTING = Path("/proc/thread-self/io")
 
 
@@ -30,7 +30,7 @@ class WriteBack:
         self._limit_s = limit_s
         self._accounting = accounting
         self._oldest: float | None = None
-        self._changed = clock.monotonic()
+        self._changed = self._looked = clock.monotonic()
         self._before: int | None = None
 
     @property
@@ -42,14 +42,17 @@ class WriteBack:
 
     def before_append(self) -> None:
         """Hear that an append is about to be made, by this thread."""
-        may_be_written = self._clock.monotonic() - self._changed >= EARLIEST_S
-        self._before = self._counted() if may_be_written and self._oldest is not None else None
+        now = self._clock.monotonic()
+        self._before = None
+        if self._oldest is not None and now - self._looked >= LOOK_EVERY_S:
+            self._looked = now
+            self._before = self._counted()
 
     def after_append(self) -> None:
         """Hear that an append has been made."""
         now = self._clock.monotonic()
         if self._oldest is None:
-            self._oldest = self._changed = now
+            self._oldest = self._changed = self._looked = now
         elif self._before is not None and self._counted() != self._before:
             self._changed = now
         self._before = None
