@@ -2,7 +2,6 @@
 
 import os
 import random
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -17,6 +16,7 @@ from kei.config import Broute, Config, Log, LogLevel, RequestGroup, Summary, Upl
 from kei.control import StatusServer
 from kei.errors import StoreError
 from kei.faults import Faults
+from kei.headline import Doings, headline
 from kei.jobs.plan import Planned, Upkeep, plan
 from kei.jobs.request import RequestJob
 from kei.jobs.scheduler import Scheduler
@@ -26,8 +26,7 @@ from kei.retiming import Retiming, newest_reading_ms
 from kei.sensor_ports import SensorPorts
 from kei.snapshot import ClockState, SessionState, Snapshot, UploadState, clipped, encode
 from kei.store.database import Database
-from kei.store.dead_letters import DeadLetters, RetryQueue
-from kei.store.queue import Kind, UploadQueue
+from kei.store.dead_letters import DeadLetters
 from kei.store.reading_table import ReadingTable
 from kei.store.recorder import Recorder
 from kei.store.spool import OutletStatus, RecorderStatus
@@ -39,10 +38,7 @@ from kei.threads import Body, Threads
 from kei.timekeeping.guard import Guard
 from kei.timekeeping.machine import Machine, adjtimex_of_libc
 from kei.upload.flusher import Flusher
-from kei.upload.formats import format_of
-from kei.upload.http import Http
-from kei.upload.target import Compression, FormatName, Target
-from kei.wiring import KEEPER, KEEPER_LIMIT_S, SIMULATOR, build_line
+from kei.wiring import KEEPER, KEEPER_LIMIT_S, SIMULATOR, build_flusher, build_line
 from kei.wisun.seams import Status as SessionStatus
 from kei.wisun.session import Session
 from kei.wisun.skstack import rssi_dbm
@@ -121,10 +117,10 @@ class Engine:
         self._schedule()
         self._scheduler.start()
         self._threads.start(STATUS, self._status)
-        self._threads.start(RECORDER, self._recorder)
-        self._threads.start(CLOCK_GUARD, self._guard)
+        self._threads.start(RECORDER, self._recorder, self._recorder.pulse)
+        self._threads.start(CLOCK_GUARD, self._guard, self._guard.pulse)
         for name, body in meter.items():
-            self._threads.start(name, body)
+            self._threads.start(name, body, body.pulse if isinstance(body, Session) else None)
 
     def stop(self) -> bool:
         """End everything in order: sources first, then what they feed, the files last.
@@ -216,6 +212,22 @@ class Engine:
         """Start a thread that has died again, and mend what a step of the clock has left behind."""
         self._threads.look_after()
         self._scheduler.mend()
+
+    def headline(self) -> str:
+        """Return in one line what is being done, and what is in the way."""
+        flushers = list(self._flushers.values())
+        doings = Doings(
+            meter=self._session.state if self._session else None,
+            ports=self._sensors.are_open(),
+            full=self._recorder.failing,
+            failing=tuple(flusher.name for flusher in flushers if flusher.is_failing),
+        )
+        return headline(doings)
+
+    def stuck(self) -> list[str]:
+        """Return the names of what does not move any more, so that only a new process helps."""
+        hanging = ["scheduler"] if self._scheduler.pulse.has_stopped else []
+        return self._threads.stuck() + hanging
 
     # ------------------------------------------------------------------ the meter
 
@@ -319,39 +331,15 @@ class Engine:
 
     def _upload(self, target: UploadTarget) -> Callable[[], None]:
         if target not in self._flushers:
-            self._flushers[target] = self._flusher(target)
+            self._flushers[target] = build_flusher(
+                target,
+                self.config.recorder.fname_base,
+                self._database,
+                self._recorder.commit,
+                clock=self._clock,
+                rng=self._rng,
+            )
         return self._flushers[target].flush
-
-    def _flusher(self, target: UploadTarget) -> Flusher:
-        kind = Kind(target.what.value)
-        queue = UploadQueue(self._database, self._recorder.commit)
-        try:
-            queue.register(target.name, kind, target.since_ms(self._clock.zone))
-        except StoreError as error:  # one that is known already has its place in the queue
-            log.warning("upload_not_registered", target=target.name, reason=str(error))
-        wanted = Target(
-            name=target.name,
-            url=target.target_url,
-            key=target.upload_key.reveal() if target.upload_key else None,
-            format=FormatName(target.format.value),
-            kind=kind,
-            fname_base=self.config.recorder.fname_base,
-            cycle_s=target.cycle_s,
-            max_bytes=target.max_bytes,
-            min_interval_s=target.min_interval_s,
-            timeout_s=target.timeout_s,
-            compression=Compression(target.compress.value),
-            headers={name: value.reveal() for name, value in target.headers},
-        )
-        return Flusher(
-            wanted,
-            [RetryQueue(self._database), queue],
-            format_of(wanted, socket.gethostname(), self._clock.zone),
-            Http(self._clock),
-            clock=self._clock,
-            random=self._rng,
-            log=structlog.stdlib.get_logger("kei.upload"),
-        )
 
 
 def _session_state(status: SessionStatus) -> SessionState:

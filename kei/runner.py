@@ -16,6 +16,7 @@ from kei.engine import Engine
 from kei.errors import ConfigError, KeiError
 from kei.secret import Secret
 from kei.signals import RELOAD_SIGNAL, STOP_SIGNALS, TOGGLE_SIGNAL, SignalBox
+from kei.supervisor import Supervisor
 
 log = structlog.stdlib.get_logger("kei.runner")
 
@@ -41,6 +42,7 @@ class Runner:
         self._environ = environ
         self._clock = clock
         self._signals = signals
+        self._supervisor = Supervisor(environ, clock)
         self._seen: tuple[int, ...] | None = None
         self._missing_looks = 0  # in a row at which there was no file
         self._all_ended = True
@@ -64,8 +66,10 @@ class Runner:
             ) from error
         log.info("kei_started", version=__version__, pid=os.getpid(), jobs=str(self._path))
         engine = self._start(current)
+        self._supervisor.ready()
         while True:
-            number = self._signals.wait(LOOK_AROUND_S)
+            self._supervisor.tell(engine.headline(), engine.stuck())
+            number = self._signals.wait(self._supervisor.pace_s(LOOK_AROUND_S))
             if number in STOP_SIGNALS:
                 break
             if number == TOGGLE_SIGNAL:
@@ -75,6 +79,7 @@ class Runner:
             engine.look_after_everything()
         assert number is not None, "the loop ends with a signal"
         log.info("kei_stopping", signal=number.name)
+        self._supervisor.stopping()
         self._end_in_time()
         self._all_ended &= engine.stop()
         self._signals.ignore()

@@ -57,6 +57,10 @@ class SensorPorts:
         """Return how the ports are doing; any thread."""
         return tuple(line.reader.status() for line in self._lines.values())
 
+    def are_open(self) -> tuple[bool, ...]:
+        """Return whether each port is open; waits for nobody, any thread."""
+        return tuple(line.reader.is_open for line in list(self._lines.values()))
+
     def _built(self, settings: SensorSettings) -> SensorLine:
         return build_sensor(settings, self._inlet.put, clock=self._clock)
 

@@ -1,13 +1,17 @@
 """The threads of an engine: each has a name, a body, and somebody who notices when it dies."""
 
 import threading
+from collections import deque
 from typing import Protocol
 
 import structlog
 
 from kei.clock import Clock
+from kei.pulse import Pulse
 
 log = structlog.stdlib.get_logger("kei.threads")
+
+DEATHS, DEATHS_WITHIN_S = 3, 600.0  # then starting it again is no help
 
 
 class Body(Protocol):
@@ -31,11 +35,21 @@ class Threads:
         self._clock = clock
         self._bodies: dict[str, Body] = {}
         self._threads: dict[str, threading.Thread] = {}
+        self._pulses: dict[str, Pulse] = {}
+        self._deaths: dict[str, deque[float]] = {}
 
-    def start(self, name: str, body: Body) -> None:
-        """Run a body in a thread of this name, which no other has."""
+    def start(self, name: str, body: Body, pulse: Pulse | None = None) -> None:
+        """Run a body in a thread of this name, which no other has.
+
+        Args:
+            name: of the thread.
+            body: what it runs.
+            pulse: by which it is seen that the body moves; None for one that may wait for ever.
+        """
         assert name not in self._bodies, f"a second thread {name}"
         self._bodies[name] = body
+        if pulse is not None:
+            self._pulses[name] = pulse
         self._run(name)
 
     def stop(self, *names: str, limit_s: float) -> None:
@@ -47,6 +61,8 @@ class Threads:
         """
         there = [name for name in names if name in self._bodies]
         for name in there:
+            self._pulses.pop(name, None)
+            self._deaths.pop(name, None)
             self._bodies.pop(name).stop()
         end = self._clock.monotonic() + limit_s
         for name in there:
@@ -60,7 +76,22 @@ class Threads:
         for name, thread in list(self._threads.items()):
             if not thread.is_alive():
                 log.critical("thread_died", thread=name)
+                self._deaths.setdefault(name, deque(maxlen=DEATHS)).append(self._clock.monotonic())
                 self._run(name)
+
+    def stuck(self) -> list[str]:
+        """Return the names of the threads that are beyond help from within this process.
+
+        Those that hang, and those that die again as soon as they are started.
+        """
+        since = self._clock.monotonic() - DEATHS_WITHIN_S
+        hanging = [name for name, pulse in self._pulses.items() if pulse.has_stopped]
+        dying = [
+            name
+            for name, deaths in self._deaths.items()
+            if len(deaths) == DEATHS and deaths[0] >= since
+        ]
+        return [*hanging, *(name for name in dying if name not in hanging)]
 
     def names(self) -> tuple[str, ...]:
         """Return the names of the threads that have been started and not ended."""

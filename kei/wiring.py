@@ -1,21 +1,34 @@
-"""The session and, for a simulated port, the simulator behind it: built as jobs.toml says."""
+"""The ways to the meter, to the sensors and to the servers: built as jobs.toml says."""
 
 import random
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from kei.clock import Clock
-from kei.config import Broute
+from kei.config import Broute, UploadTarget
+from kei.errors import StoreError
 from kei.meter_source import FIRST_EPCS
 from kei.sensors.reader import Put, SensorReader
 from kei.sensors.seams import SensorSettings
+from kei.store.database import Database
+from kei.store.dead_letters import RetryQueue
+from kei.store.queue import Kind, UploadQueue
 from kei.threads import Body
+from kei.upload.flusher import Flusher
+from kei.upload.formats import format_of
+from kei.upload.http import Http
+from kei.upload.target import Compression, FormatName, Target
 from kei.wisun.dialects import DIALECTS
 from kei.wisun.seams import Listener, Memory, Settings
 from kei.wisun.session import Session
 from kei.wisun.transcript import Transcript
 from kei.wisun.transport import OnData, OnLost, SerialTransport, Transport
+
+log = structlog.stdlib.get_logger("kei.wiring")
 
 SIMULATED_PORT, SIMULATED_SENSORS = "sim:", "sim-sensor:"
 KEEPER, SIMULATOR = "wisun-keeper", "simulator"  # names of threads
@@ -131,3 +144,53 @@ def _simulate_board(port: str, clock: Clock) -> tuple[str, Body]:
 
     simulator = simulated_board(parse_sensor_port(port), clock=clock)
     return simulator.port, simulator
+
+
+def build_flusher(
+    target: UploadTarget,
+    fname_base: str,
+    database: Database,
+    commit: Callable[[], None],
+    *,
+    clock: Clock,
+    rng: random.Random,
+) -> Flusher:
+    """Build the way to a server, and give the target its place in the queue.
+
+    Args:
+        target: as jobs.toml has it.
+        fname_base: of the text files.
+        database: the queue.
+        commit: brings everything recorded into it.
+        clock: wall and monotonic time.
+        rng: for the jitter of pauses.
+    """
+    kind = Kind(target.what.value)
+    queue = UploadQueue(database, commit)
+    try:
+        queue.register(target.name, kind, target.since_ms(clock.zone))
+    except StoreError as error:  # one that is known already has its place in the queue
+        log.warning("upload_not_registered", target=target.name, reason=str(error))
+    wanted = Target(
+        name=target.name,
+        url=target.target_url,
+        key=target.upload_key.reveal() if target.upload_key else None,
+        format=FormatName(target.format.value),
+        kind=kind,
+        fname_base=fname_base,
+        cycle_s=target.cycle_s,
+        max_bytes=target.max_bytes,
+        min_interval_s=target.min_interval_s,
+        timeout_s=target.timeout_s,
+        compression=Compression(target.compress.value),
+        headers={name: value.reveal() for name, value in target.headers},
+    )
+    return Flusher(
+        wanted,
+        [RetryQueue(database), queue],
+        format_of(wanted, socket.gethostname(), clock.zone),
+        Http(clock),
+        clock=clock,
+        random=rng,
+        log=structlog.stdlib.get_logger("kei.upload"),
+    )

@@ -13,6 +13,7 @@ from jobs_file import JobsFile
 from stored import add_readings
 
 import kei.engine
+import kei.wiring
 from kei.clock import SystemClock
 from kei.config import Config, Summary
 from kei.engine import Engine
@@ -59,7 +60,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         monkeypatch.setattr(flusher, "stop", tell_and_stop)
         return flusher
 
-    monkeypatch.setattr(kei.engine, "Flusher", make)
+    monkeypatch.setattr(kei.wiring, "Flusher", make)
     return events
 
 

@@ -28,6 +28,7 @@ class Lane(StrEnum):
     SUMMARY = "summary"
     UPLOAD = "upload"
     UPKEEP = "upkeep"
+    PULSE = "pulse"
 
 
 class Upkeep(StrEnum):

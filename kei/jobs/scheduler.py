@@ -12,12 +12,15 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from kei.clock import Clock, local
 from kei.jobs.events import EVENTS, JobReporter, told_here
 from kei.jobs.plan import Lane, Planned
+from kei.jobs.triggers import AlignedInterval
+from kei.pulse import BEAT_S, Pulse
 
 log = structlog.stdlib.get_logger("kei.scheduler")
 
 REQUESTS_AT_ONCE = 32  # the session decides who is next, so that none waits for a slow one
 UPLOADS_AT_ONCE = 16  # threads start when needed; targets that a reload adds need theirs, too
 _SLACK = timedelta(seconds=2)
+_PULSE = "pulse"  # name of a job
 
 
 class Scheduler:
@@ -28,6 +31,9 @@ class Scheduler:
     Args:
         clock: what jobs are planned by.
         uploads: how many upload targets there are.
+
+    Attributes:
+        pulse: of the scheduler, by a job that does nothing else.
     """
 
     def __init__(self, clock: Clock, uploads: int) -> None:
@@ -39,10 +45,13 @@ class Scheduler:
                 Lane.SUMMARY.value: ThreadPoolExecutor(1),
                 Lane.UPLOAD.value: ThreadPoolExecutor(max(UPLOADS_AT_ONCE, uploads)),
                 Lane.UPKEEP.value: ThreadPoolExecutor(1),
+                Lane.PULSE.value: ThreadPoolExecutor(1),
             },
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
         self._inner.add_listener(JobReporter(clock), EVENTS)
+        self.pulse = Pulse(clock)
+        self._add_pulse()
 
     @property
     def running(self) -> bool:
@@ -72,6 +81,7 @@ class Scheduler:
     def clear(self) -> None:
         """Forget all jobs; those that run go on to their end."""
         self._inner.remove_all_jobs()
+        self._add_pulse()
 
     def run_now(self, names: Iterable[str]) -> None:
         """Have these jobs run at once; after that their cycles go on as they are."""
@@ -105,6 +115,10 @@ class Scheduler:
             if job.next_run_time is not None and job.next_run_time > latest:
                 log.debug("job_replanned", job=job.id)
                 self._plan(job.id, job.trigger.get_next_fire_time(None, now))
+
+    def _add_pulse(self) -> None:
+        trigger = AlignedInterval(BEAT_S)
+        self._inner.add_job(self.pulse.beat, trigger, id=_PULSE, executor=Lane.PULSE.value)
 
     def _plan(self, name: str, moment: datetime) -> None:
         try:

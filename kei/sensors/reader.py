@@ -70,6 +70,11 @@ class SensorReader:
             if self._port is not None:
                 self._port.wake()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the port is open; any thread."""
+        return self._fault is None
+
     def status(self) -> ReaderStatus:
         """Return how the port is doing; any thread."""
         accepted, rejected = self._tally.counts()

@@ -10,6 +10,7 @@ import structlog
 
 from kei.clock import Clock
 from kei.errors import StoreError, TextError
+from kei.pulse import BEAT_S, Pulse
 from kei.reading import Reading
 from kei.store import marks
 from kei.store.database import Database
@@ -52,6 +53,9 @@ class Recorder:
         clock: for what is due.
         sync_s: what a power cut may cost, seconds.
         bound: how many readings may wait in memory; beyond it the oldest is given up.
+
+    Attributes:
+        pulse: of its thread.
     """
 
     def __init__(
@@ -82,6 +86,7 @@ class Recorder:
         self._marks: dict[date, int] = {}  # of the files, with all lines appended so far
         self._commit_at: float | None = None
         self._retry_at = self._reconcile_at = clock.monotonic()
+        self.pulse = Pulse(clock)
 
     # ------------------------------------------------------------------ what others call
 
@@ -149,6 +154,11 @@ class Recorder:
                 self._database.status(self._spool.without_row + self._only.in_text),
             )
 
+    @property
+    def failing(self) -> tuple[str, ...]:
+        """The places that take nothing at present; waits for nobody, not even a stalling disk."""
+        return tuple(place.name for place in (self._text, self._database) if place.fault)
+
     def close(self) -> None:
         """Make a last attempt to write what waits, and close the text files."""
         with self._lock:
@@ -170,8 +180,9 @@ class Recorder:
         while not self._stopping:
             with self._lock:
                 due = self._next_due()
-                left_s = None if due is None else due - self._clock.monotonic()
-            self._wake.wait(None if left_s is None else self._clock.wait_s(left_s))
+                left_s = BEAT_S if due is None else due - self._clock.monotonic()
+            self.pulse.beat()  # whoever writes has let go of the lock
+            self._wake.wait(self._clock.wait_s(min(left_s, BEAT_S)))
             self._wake.clear()
             if not self._stopping:
                 self.tick()

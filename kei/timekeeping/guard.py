@@ -10,6 +10,7 @@ from typing import Protocol
 import structlog
 
 from kei.clock import Clock
+from kei.pulse import Pulse
 from kei.timekeeping.doubt import Evidence, likely_wrong
 from kei.timekeeping.machine import Machine
 
@@ -65,6 +66,9 @@ class Guard:
         clock: wall and monotonic time.
         machine: says whether its clock is synchronised.
         newest_ms: the time of the newest record, milliseconds since 1970; None if there is none.
+
+    Attributes:
+        pulse: of its thread.
     """
 
     def __init__(self, clock: Clock, machine: Machine, *, newest_ms: int | None) -> None:
@@ -81,6 +85,7 @@ class Guard:
         self._hardware = machine.hardware()
         self._hardware_due = clock.monotonic() + HARDWARE_AGAIN_S
         self._hardware_until = clock.monotonic() + HARDWARE_LIMIT_S
+        self.pulse = Pulse(clock)
 
     def listen(self, listener: Listener) -> None:
         """Have somebody told from now on, after those that listen already; before `run`."""
@@ -111,6 +116,7 @@ class Guard:
         """Look at the clocks until stopped."""
         while not self._stopping.is_set():
             self.look()
+            self.pulse.beat()
             self._stopping.wait(self._clock.wait_s(LOOK_S))
 
     def stop(self) -> None:

@@ -179,6 +179,16 @@ class Flusher:
         self._http.stop()
         self._report.tell(last=True)
 
+    @property
+    def name(self) -> str:
+        """Of the target."""
+        return self._target.name
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last attempt failed; any thread."""
+        return self._last_error is not None
+
     def status(self) -> Status:
         """Return how the target is doing.
 

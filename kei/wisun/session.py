@@ -40,6 +40,9 @@ class Session:
         clock: wall and monotonic time.
         rng: for the jitter of pauses.
         tap: is shown everything that is said on the port; None for nobody.
+
+    Attributes:
+        pulse: of the keeper.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Session:
         self._watch = Watch(parts, listener)
         self._turned = clock.monotonic()  # when it was joined, or was no more
         self._losses = 0  # of the port in a row, while it was used
+        self.pulse = parts.troubles.pulse
 
     # ------------------------------------------------------------------ for everybody
 
@@ -78,6 +82,11 @@ class Session:
         introduced = self._approach.first is None  # the listener knows of the meter
         in_order = self._troubles.present is None
         return self._troubles.state is State.JOINED and introduced and in_order
+
+    @property
+    def state(self) -> State:
+        """How far the way to the meter has been gone; any thread."""
+        return self._troubles.state
 
     def status(self) -> Status:
         """Return a snapshot; safe from any thread."""

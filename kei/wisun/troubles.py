@@ -5,11 +5,14 @@ import threading
 from kei.clock import Clock
 from kei.errors import KeiError, PortLost, RejoinNeeded
 from kei.faults import Faults
+from kei.pulse import BEAT_S, Pulse
 from kei.wisun.gate import Gate
 from kei.wisun.link import Link
 from kei.wisun.skstack import EventNumber
 from kei.wisun.states import Outcome, State
 
+# A step towards the meter takes two minutes at most, when every scan goes on to its end.
+KEEPER_STILL_S = 600.0
 SESSION_ENDS = frozenset(
     {
         EventNumber.JOIN_FAILED,  # of a renewal
@@ -33,6 +36,7 @@ class Troubles:
 
     Attributes:
         established: EVENT 25 was there, and nothing that ends the session since.
+        pulse: of the keeper.
     """
 
     def __init__(self, link: Link, gate: Gate, faults: Faults, clock: Clock) -> None:
@@ -47,6 +51,7 @@ class Troubles:
         self._state = State.INIT
         self._present: Outcome | None = None
         self.established = False
+        self.pulse = Pulse(clock, KEEPER_STILL_S)
 
     # ------------------------------------------------------------------ any thread
 
@@ -127,6 +132,7 @@ class Troubles:
 
     def move_to(self, state: State) -> None:
         """Go on to the next state."""
+        self.pulse.beat()
         with self._mutex:
             self._state = state
 
@@ -148,13 +154,22 @@ class Troubles:
 
     def sleep(self, seconds: float) -> None:
         """Do nothing for so long, or until `stop`, or until the port is lost."""
-        self._interrupt.wait(self._clock.wait_s(seconds))
+        self._wait(self._interrupt, seconds)
 
     def sleep_on(self, seconds: float) -> None:
         """Do nothing for so long, or until `stop`, even though the port is lost."""
-        self._stop.wait(self._clock.wait_s(seconds))
+        self._wait(self._stop, seconds)
 
     def await_news(self, limit_s: float | None) -> None:
-        """Wait for something to look at, for so long at most."""
-        self._wake.wait(None if limit_s is None else self._clock.wait_s(limit_s))
+        """Wait for something to look at, for so long at most, and never for longer than a beat."""
+        wait_s = BEAT_S if limit_s is None else min(limit_s, BEAT_S)
+        self._wake.wait(self._clock.wait_s(wait_s))
         self._wake.clear()
+
+    def _wait(self, event: threading.Event, seconds: float) -> None:
+        """Wait for an event, but for so long at most."""
+        until = self._clock.monotonic() + seconds
+        while (left_s := until - self._clock.monotonic()) > 0:
+            self.pulse.beat()
+            if event.wait(self._clock.wait_s(min(left_s, BEAT_S))):
+                return

@@ -4,6 +4,7 @@ import structlog
 
 from kei.echonet.frame import METER, Esv
 from kei.errors import KeiError, PortLost, RejoinNeeded, Stopping
+from kei.pulse import BEAT_S
 from kei.wisun import bringup
 from kei.wisun.approach import LOOK_AT_LIMIT_S, PROBE_EPCS
 from kei.wisun.link import CommandRefused, NoReply, Received
@@ -64,6 +65,7 @@ class Watch:
                 self._look_into_limit()
             if (trouble := troubles.present) is not None:
                 return trouble
+            self._prove_progress()
             patience_s = self._gate.patience_s()
             if patience_s is not None and patience_s <= 0:
                 late = RejoinNeeded(f"no EVENT 25 after EVENT {EventNumber.LIFETIME_EXPIRED:02X}")
@@ -73,6 +75,12 @@ class Watch:
             else:
                 troubles.await_news(patience_s)
         raise Stopping("kei is being stopped")
+
+    def _prove_progress(self) -> None:
+        """Beat, once it has been seen that nobody hangs while it is his turn to talk."""
+        if self._troubles.pulse.still_s >= BEAT_S:
+            with self._turns:
+                self._troubles.pulse.beat()
 
     def _look_into_misses(self) -> None:
         """Find out whether the dongle has restarted, and after some misses ask the meter."""
