@@ -1,10 +1,9 @@
 """The main job: one engine at a time, signals, reloading, and an orderly end."""
 
-import dataclasses
 import os
 import random
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import structlog
@@ -12,6 +11,7 @@ import structlog
 from kei import __version__, config, logs
 from kei.clock import Clock
 from kei.config import Config
+from kei.config.difference import differences
 from kei.engine import Engine
 from kei.errors import ConfigError, KeiError
 from kei.secret import Secret
@@ -108,11 +108,11 @@ class Runner:
         except ConfigError as error:
             log.error("config_refused", faults=error.faults)  # noqa: TRY400 - no traceback to see
             return engine
-        changed = _changed_sections(engine.config, wanted)
-        if not changed:
+        changes = differences(engine.config, wanted)
+        if not changes:
             log.info("config_unchanged")
             return engine
-        log.info("config_changed", sections=changed)
+        log.info("config_changed", changes=changes)
         try:
             self._set_up_logs(wanted)
         except OSError as error:
@@ -121,8 +121,8 @@ class Runner:
         if engine.can_change_to(wanted):
             try:
                 engine.change_to(wanted)
-            except OSError as error:
-                log.error("config_refused", faults=[str(error)])  # noqa: TRY400
+            except (ConfigError, OSError) as error:
+                log.error("config_refused", faults=_faults(error))  # noqa: TRY400
                 self._set_up_logs(engine.config)
             return engine
         return self._replace(engine, wanted)
@@ -133,8 +133,7 @@ class Runner:
         try:
             return self._start(wanted)
         except (KeiError, OSError) as error:
-            faults = error.faults if isinstance(error, ConfigError) else [str(error)]
-            log.error("config_refused", faults=faults)  # noqa: TRY400 - no traceback to see
+            log.error("config_refused", faults=_faults(error))  # noqa: TRY400 - no traceback to see
             self._set_up_logs(engine.config)
             return self._start(engine.config)
 
@@ -174,6 +173,5 @@ def _secrets(wanted: Config) -> list[Secret]:
     return secrets
 
 
-def _changed_sections(old: Config, new: Config) -> list[str]:
-    names = [field.name for field in dataclasses.fields(Config) if field.name != "path"]
-    return [name for name in names if getattr(old, name) != getattr(new, name)]
+def _faults(error: Exception) -> Sequence[str]:
+    return error.faults if isinstance(error, ConfigError) else [str(error)]

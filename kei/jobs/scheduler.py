@@ -51,7 +51,8 @@ class Scheduler:
         )
         self._inner.add_listener(JobReporter(clock), EVENTS)
         self.pulse = Pulse(clock)
-        self._add_pulse()
+        trigger = AlignedInterval(BEAT_S)
+        self._inner.add_job(self.pulse.beat, trigger, id=_PULSE, executor=Lane.PULSE.value)
 
     @property
     def running(self) -> bool:
@@ -78,10 +79,12 @@ class Scheduler:
         """Run this from now on whenever the plan says."""
         self._inner.add_job(body, planned.trigger, id=planned.id, executor=planned.lane.value)
 
-    def clear(self) -> None:
-        """Forget all jobs; those that run go on to their end."""
-        self._inner.remove_all_jobs()
-        self._add_pulse()
+    def remove(self, name: str) -> None:
+        """Forget a job, if there is one of this name; should it run now, it goes on to its end."""
+        try:
+            self._inner.remove_job(name)
+        except JobLookupError:
+            log.debug("job_gone", job=name)
 
     def run_now(self, names: Iterable[str]) -> None:
         """Have these jobs run at once; after that their cycles go on as they are."""
@@ -115,10 +118,6 @@ class Scheduler:
             if job.next_run_time is not None and job.next_run_time > latest:
                 log.debug("job_replanned", job=job.id)
                 self._plan(job.id, job.trigger.get_next_fire_time(None, now))
-
-    def _add_pulse(self) -> None:
-        trigger = AlignedInterval(BEAT_S)
-        self._inner.add_job(self.pulse.beat, trigger, id=_PULSE, executor=Lane.PULSE.value)
 
     def _plan(self, name: str, moment: datetime) -> None:
         try:
