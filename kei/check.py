@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kei import config
+from kei.claim import running_pid
 from kei.clock import Clock, local
 from kei.config import Config
 from kei.errors import PortLost
 from kei.jobs.plan import AIR_TIME_LIMIT_S, air_time_s, duration, plan
-from kei.ports import PortSettings
+from kei.ports import PortSettings, holders
 from kei.sensors.seams import SensorSettings
 from kei.serialport import SerialPort
 from kei.wiring import SIMULATED_PORT, SIMULATED_SENSORS
@@ -59,18 +60,21 @@ def open_ports(path: Path, *, environ: Mapping[str, str]) -> Iterator[Opened]:
         ConfigError: the file does not validate.
     """
     wanted = config.load(path, environ=environ)
+    own_pid = running_pid(wanted.recorder.database)
     if wanted.broute:
-        yield _tried(wanted.broute.port, PortSettings(wanted.broute.baudrate))
+        yield _tried(wanted.broute.port, PortSettings(wanted.broute.baudrate), own_pid)
     for port in wanted.serial:
-        yield _tried(port.port, port.framing)
+        yield _tried(port.port, port.framing, own_pid)
 
 
-def _tried(port: str, settings: PortSettings) -> Opened:
+def _tried(port: str, settings: PortSettings, own_pid: int | None) -> Opened:
     if port.startswith((SIMULATED_PORT, SIMULATED_SENSORS)):
         return Opened(f"port {port}: simulated", is_good=True)
     try:
         SerialPort(port, settings).close()
     except PortLost as error:
+        if own_pid is not None and any(holder.pid == own_pid for holder in holders(port)):
+            return Opened(f"port {port}: open in the running kei (pid {own_pid})", is_good=True)
         return Opened(f"port {error}", is_good=False)
     return Opened(f"port {port}: can be opened", is_good=True)
 

@@ -66,8 +66,18 @@ class Claim:
         self._socket.close()
 
 
+def running_pid(database: Path) -> int | None:
+    """Return the number of the process that writes to a database; None if none is to be seen."""
+    return _pid_of(abstract_name("claim", database))
+
+
 def holder(name: str) -> str:
     """Return who has a name, as far as that can be found out: `kei (pid 123)`."""
+    pid = _pid_of(name)
+    return "kei" if pid is None else f"kei (pid {pid})"
+
+
+def _pid_of(name: str) -> int | None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
         asking.setblocking(False)  # a full queue is no reason to wait
         try:
@@ -76,5 +86,6 @@ def holder(name: str) -> str:
                 socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size
             )
         except OSError:
-            return "kei"
-    return f"kei (pid {_CREDENTIALS.unpack(credentials)[0]})"
+            return None
+    pid = _CREDENTIALS.unpack(credentials)[0]
+    return pid if isinstance(pid, int) else None

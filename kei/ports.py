@@ -32,8 +32,24 @@ class PortSettings:
     drops_dtr: bool | None = None
 
 
-def holders(port: str) -> tuple[str, ...]:
-    """Return the other processes that have a port open, as `name (pid 123)`.
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process that has a port open.
+
+    Attributes:
+        name: of its program.
+        pid: its number.
+    """
+
+    name: str
+    pid: int
+
+    def __str__(self) -> str:
+        return f"{self.name} (pid {self.pid})"
+
+
+def holders(port: str) -> tuple[Holder, ...]:
+    """Return the other processes that have a port open.
 
     Without root only those of the same user can be seen.
 
@@ -48,7 +64,7 @@ def busy(port: str) -> str:
     """Return the words for who uses a port that is busy."""
     found = holders(port)
     if found:
-        return f"in use by {', '.join(found)}; stop it first"
+        return f"in use by {', '.join(map(str, found))}; stop it first"
     if _has_open(_PROCESSES / "self", os.path.realpath(port)):
         return "in use by kei itself; does another table of jobs.toml have the same device?"
     return f"in use by another program; 'sudo fuser -v {port}' tells by which"
@@ -62,10 +78,10 @@ def known() -> tuple[str, ...]:
         return ()
 
 
-def _found(device: str) -> Iterator[str]:
+def _found(device: str) -> Iterator[Holder]:
     for process in sorted(_PROCESSES.glob("[0-9]*"), key=lambda path: int(path.name)):
         if process.name != str(os.getpid()) and _has_open(process, device):
-            yield f"{_name(process)} (pid {process.name})"
+            yield Holder(_name(process), int(process.name))
 
 
 def _has_open(process: Path, device: str) -> bool:

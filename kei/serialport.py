@@ -96,7 +96,7 @@ class SerialPort:
 
         The lock keeps those out that ask for it; a terminal program does not.
         """
-        return ports.holders(self._port)
+        return tuple(map(str, ports.holders(self._port)))
 
     def close(self) -> None:
         """Give the port back. Not while `read` waits, and only once."""

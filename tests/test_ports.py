@@ -30,7 +30,7 @@ def test_another_process_is_named_with_its_pid(terminal: str, tmp_path: Path) ->
             assert other.stdout is not None
             other.stdout.readline()
             (holder,) = ports.holders(str(link))
-            assert holder.endswith(f"(pid {other.pid})")
+            assert str(holder).endswith(f"(pid {other.pid})")
             assert str(other.pid) in ports.busy(str(link))
         finally:
             other.kill()

@@ -266,3 +266,13 @@ def test_check_opens_the_ports_on_request(tmp_path: Path, arduino: Board) -> Non
     ]
     with running("check", "--jobs", str(jobs)) as kei:
         assert kei.wait() == 0
+
+
+def test_a_port_that_the_running_kei_has_open_is_in_order(tmp_path: Path, arduino: Board) -> None:
+    jobs = write_serial_jobs(tmp_path, arduino.link)
+    with running("--jobs", str(jobs)) as kei:
+        wait_for_port(kei, arduino)
+        with running("check", "--probe-ports", "--jobs", str(jobs)) as check:
+            assert check.wait() == 0
+        pid = kei.process.pid
+        assert check.lines[-1] == f"port {arduino.link}: open in the running kei (pid {pid})"
