@@ -7,15 +7,13 @@ from pathlib import Path
 from kei import config
 from kei.claim import running_pid
 from kei.clock import Clock, local
-from kei.config import Config
 from kei.errors import PortLost
-from kei.jobs.plan import AIR_TIME_LIMIT_S, air_time_s, duration, plan
+from kei.jobs.advice import advice
+from kei.jobs.plan import AIR_TIME_LIMIT_S, air_time_s, plan
 from kei.ports import PortSettings, holders
 from kei.sensors.seams import SensorSettings
 from kei.serialport import SerialPort
 from kei.wiring import SIMULATED_PORT, SIMULATED_SENSORS
-
-ANSWER_S = 2.0  # what a meter takes on a good link, at most
 
 
 def report(path: Path, *, environ: Mapping[str, str], clock: Clock) -> Iterator[str]:
@@ -32,12 +30,13 @@ def report(path: Path, *, environ: Mapping[str, str], clock: Clock) -> Iterator[
         following = job.trigger.get_next_fire_time(None, now).astimezone(clock.zone)
         when = f"every {job.every:<4}  next {following:%Y-%m-%d %H:%M:%S}"
         yield f"{job.id:{width}}  {when}  {job.what}"
-    if not wanted.broute and not wanted.serial:
-        yield "warning: there is nothing to record: neither a [broute] nor a [[serial]] table"
     for port in wanted.serial:
         yield f"sensors: {_described(port)}"
     if wanted.broute:
-        yield from _what_the_radio_bears(wanted)
+        used_s = air_time_s(wanted)
+        yield f"air time: about {used_s:.1f} s an hour of the {AIR_TIME_LIMIT_S} s that are allowed"
+    for line in advice(wanted):
+        yield f"warning: {line}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +83,3 @@ def _described(port: SensorSettings) -> str:
     line = f"{framing.baudrate} {framing.bytesize}{framing.parity}{framing.stopbits}"
     checked = " ".join(f"{check.unit},{check.sensor}" for check in port.checks)
     return f"{port.port} at {line}" + (f", checks for {checked}" if checked else "")
-
-
-def _what_the_radio_bears(wanted: Config) -> Iterator[str]:
-    used = air_time_s(wanted)
-    yield f"air time: about {used:.1f} s an hour of the {AIR_TIME_LIMIT_S} s that are allowed"
-    if used > AIR_TIME_LIMIT_S / 2:
-        yield "warning: answers and tries again need air time, too: ask less often"
-    for group in wanted.broute.requests if wanted.broute else ():
-        if group.cycle_s < ANSWER_S:
-            names = " ".join(f"{epc:02X}" for epc in group.epcs)
-            yield (
-                f"warning: {names} every {duration(group.cycle_s)}: an answer takes "
-                f"up to {ANSWER_S:g} s, on a weak link more: many will be left out"
-            )

@@ -16,6 +16,7 @@ from kei.config import Config
 from kei.control import StatusServer
 from kei.errors import StoreError
 from kei.headline import Doings, headline
+from kei.jobs.advice import advice
 from kei.jobs.scheduler import Scheduler
 from kei.meter_port import MeterPort
 from kei.retiming import Retiming, newest_reading_ms
@@ -107,9 +108,7 @@ class Engine:
             ConfigError: the options of a simulated port are wrong.
             OSError: no pseudo terminal is to be had for it.
         """
-        if self.config.broute is None and not self.config.serial:
-            hint = "jobs.toml has neither a [broute] nor a [[serial]] table"
-            log.warning("nothing_to_record", hint=hint)
+        self._advise()
         meter = self._meter.prepared(self.config)
         self._recorder.start()
         self._sensors.change_to(self.config.serial, SENSORS_LIMIT_S)
@@ -165,8 +164,13 @@ class Engine:
         meter = self._meter.prepared(wanted)
         self._sensors.change_to(wanted.serial, SENSORS_LIMIT_S)
         self.config = wanted
+        self._advise()
         self._agenda.change_to(wanted, meter)
         self._meter.change_to(meter, wanted)
+
+    def _advise(self) -> None:
+        for line in advice(self.config):
+            log.warning("config_advice", advice=line)
 
     def snapshot(self) -> Snapshot:
         """Return what everything is doing now; any thread."""

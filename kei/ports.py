@@ -1,5 +1,6 @@
 """Serial ports from outside: how to open them, who has them open, and which there are."""
 
+import difflib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -76,6 +77,15 @@ def known() -> tuple[str, ...]:
         return tuple(sorted(str(path) for path in _BY_ID.iterdir()))
     except OSError:
         return ()
+
+
+def those_there(port: str) -> str:
+    """Return the words for the ports that there are, those first whose names are like a port's."""
+    there = known()
+    if not there:
+        return f"under {_BY_ID} there is none"
+    near = difflib.get_close_matches(port, there, n=len(there), cutoff=0.0)
+    return f"there is: {', '.join(near)}"
 
 
 def _found(device: str) -> Iterator[Holder]:

@@ -2,11 +2,14 @@
 
 import contextlib
 import errno
+import grp
 import os
+import pwd
 import re
 import select
 import termios
 import threading
+from pathlib import Path
 
 import serial
 
@@ -147,17 +150,31 @@ def _reason(port: str, error: Exception) -> str:
     """Return one line for a person: what is wrong with the port and what to do."""
     number = _number(error)
     if number == errno.ENOENT:
-        there = ", ".join(ports.known()) or "none"
-        return f"{port}: no such device; is it plugged in? there is: {there}"
+        return f"{port}: no such device; is it plugged in? {ports.those_there(port)}"
     if number == errno.EACCES:
-        return f"{port}: permission denied; add the user to the group dialout and log in again"
+        return f"{port}: permission denied; {_who_may(port)}"
     if number in (errno.EBUSY, errno.EAGAIN) or "exclusively lock" in str(error):
         return f"{port}: {ports.busy(port)}"
     if number in _NO_SERIAL_PORT:
-        return f"{port}: not a serial port; there is: {', '.join(ports.known()) or 'none'}"
+        return f"{port}: not a serial port; {ports.those_there(port)}"
     if number in (errno.EIO, errno.ENXIO, errno.ENODEV):
         return f"{port}: unplugged"
     return f"{port}: {error}"
+
+
+def _who_may(port: str) -> str:
+    """Return what to do about a port that this user may not open."""
+    try:
+        group = grp.getgrgid(Path(port).stat().st_gid)
+        user = pwd.getpwuid(os.geteuid()).pw_name
+    except (OSError, KeyError):  # neither has to have a name
+        return f"let kei's user open it; see 'ls -l {port}'"
+    if group.gr_name == "root":
+        return f"it belongs to root alone; see 'ls -l {port}'"
+    again = "log in again (a service: restart it)"
+    if user in group.gr_mem:
+        return f"{user} is in the group {group.gr_name}, but was not at the start: {again}"
+    return f"'sudo usermod -aG {group.gr_name} {user}', then {again}"
 
 
 def _number(error: Exception) -> int | None:

@@ -23,6 +23,7 @@ _LOOKALIKES = {
     "\u3000": "a blank",
 }
 
+_PYTHON = re.compile(r"(import|from|def|class)\s|\w+\s*=\s*(\w+\(|None|True|False|\{\s*$)")
 _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
@@ -59,6 +60,10 @@ def _text(path: Path) -> str:
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        where = "there is no such file" + ("" if path.is_absolute() else f" in {Path.cwd()}")
+        remedy = "name yours with --jobs FILE; the jobs.toml that comes with kei is an example"
+        raise _fault(path, 1, where, remedy) from None
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         remedy = "give the path of a jobs.toml that kei's user may read"
@@ -93,6 +98,8 @@ def _remedy(said: str, line: str) -> str:
     code = line.split("#", maxsplit=1)[0]
     if odd := [character for character in code if character in _LOOKALIKES]:
         return f"write {_LOOKALIKES[odd[0]]} instead of {odd[0]}, as typed without an input method"
+    if _PYTHON.match(code):
+        return "this is Python, like keilog's keiconf.py; the README shows what it is in TOML"
     return "look for a missing quote, bracket or equals sign"
 
 

@@ -48,6 +48,13 @@ _DATE_TIME = re.compile(
 )
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, section 5.6.2: token
 
+# Of the meter's class (0x0288), but not one value at one time.
+_NOT_RECORDED = {
+    0xC0: "the identification number of the B route",
+    0xD0: "the energy of one minute",
+    **dict.fromkeys((0xE2, 0xE4, 0xEC, 0xEE), "a history"),
+    **dict.fromkeys((0xE5, 0xED, 0xEF), "a setting of the meter for its histories"),
+}
 _KNOWN_EPCS = [f"{epc:02X}" for epc in PROPERTIES]
 
 
@@ -210,13 +217,19 @@ def _check_options(parse: Callable[[str], object], text: str) -> None:
 def epc(text: str) -> int:
     """Read the two hex digits of a property that kei knows."""
     known = " ".join(_KNOWN_EPCS)
+    digits = text.upper().removeprefix("0X")
+    count = 1 if digits in _KNOWN_EPCS else 3
+    near = difflib.get_close_matches(digits, _KNOWN_EPCS, n=count, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
     if not _EPC.fullmatch(text):
-        raise Wrong(f"{shown(text)} is no property code", f"write two hex digits, one of {known}")
+        remedy = f"{hint}write two hex digits, one of {known}"
+        raise Wrong(f"{shown(text)} is no property code", remedy)
     code = int(text, 16)
+    if code in _NOT_RECORDED:
+        what = f"{digits} is {_NOT_RECORDED[code]}, which kei does not read"
+        raise Wrong(what, f"known are {known}")
     if code not in PROPERTIES:
-        near = difflib.get_close_matches(text.upper(), _KNOWN_EPCS, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
-        raise Wrong(f"{text.upper()} is not known to kei", f"{hint}known are {known}")
+        raise Wrong(f"{digits} is not known to kei", f"{hint}known are {known}")
     return code
 
 
@@ -228,10 +241,10 @@ def broute_id(text: str) -> str:
     if _BROUTE_PWD.fullmatch(text):
         raise Wrong(found, "this looks like the password: are ID and password swapped?")
     if len(text) == BROUTE_ID_DIGITS:
-        raise Wrong(
-            f"not all of its {BROUTE_ID_DIGITS} characters are hex digits",
-            "use 0-9 and A-F only; look for the letter O in place of a zero",
-        )
+        found = f"not all of its {BROUTE_ID_DIGITS} characters are hex digits"
+        if text.isascii():
+            remedy = "use 0-9 and A-F only; look for the letter O in place of a zero"
+            raise Wrong(found, remedy)
     raise Wrong(found, _credential_remedy(text))
 
 
@@ -252,6 +265,8 @@ def _credential_remedy(text: str) -> str:
         return "write it without the spaces"
     if not text.isascii():
         return "write it in half-width ASCII characters"
+    if "-" in text:
+        return "write it without the hyphens"
     return "copy it anew from the power company's letter"
 
 

@@ -108,7 +108,8 @@ class Approach:
                 return Outcome.DONE
         self._faults.raised(
             "meter_not_found",
-            hint="check the B-route ID, and move the dongle closer to the meter",
+            hint="check the B-route ID; move the dongle closer to the meter; "
+            "is the B route in service yet? (the power company's letter says from when)",
         )
         return Outcome.FAILED
 

@@ -202,6 +202,7 @@ def _version(lines: Iterable[Heard]) -> str:
 
 def _synchronise(link: Link) -> str:
     """Get one clean answer to SKVER, whatever was left in the dongle's line buffer."""
+    noise_before = link.noise_lines
     for number, timeout_s in enumerate(IDENTIFY_TIMEOUTS_S):
         link.say(FILLER if number else b"\r\n")
         link.settle(QUIET_S, SETTLE_LIMIT_S)
@@ -212,6 +213,8 @@ def _synchronise(link: Link) -> str:
         if firmware := _version(lines):
             link.settle(QUIET_S, SETTLE_LIMIT_S)
             return firmware
+    if link.noise_lines > noise_before:
+        raise NoReply("something else than a Wi-SUN dongle is heard: is it the right port?")
     raise NoReply("no Wi-SUN dongle answers: is it the right port, and not a -J11 model?")
 
 

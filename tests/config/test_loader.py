@@ -132,7 +132,7 @@ def test_faults_name_the_file_as_it_was_given(
 
 def test_a_missing_file_is_one_fault(tmp_path: Path) -> None:
     path = tmp_path / "none.toml"
-    assert fault_of(path).startswith(f"{path}:1: file: cannot be read (No such file or directory);")
+    assert fault_of(path).startswith(f"{path}:1: file: there is no such file;")
 
 
 def test_a_folder_in_place_of_the_file_is_one_fault(tmp_path: Path) -> None:

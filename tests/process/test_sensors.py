@@ -242,7 +242,10 @@ def test_nothing_to_record_is_said(tmp_path: Path) -> None:
     jobs.write_text("")
     kei: Program
     with running("--jobs", str(jobs)) as kei:
-        kei.wait_for_event("nothing_to_record")
+        kei.wait_for_event("config_advice")
+        assert str(kei.events("config_advice")[0]["advice"]).startswith(
+            "there is nothing to record"
+        )
 
 
 def test_one_device_under_two_names_is_told_so(tmp_path: Path, arduino: Board) -> None:
@@ -262,7 +265,7 @@ def test_check_opens_the_ports_on_request(tmp_path: Path, arduino: Board) -> Non
     assert kei.lines[-3:] == [
         f"port {arduino.link}: can be opened",
         "port sim-sensor:: simulated",
-        f"port {missing}: no such device; is it plugged in? there is: none",
+        f"port {missing}: no such device; is it plugged in? under /dev/serial/by-id there is none",
     ]
     with running("check", "--jobs", str(jobs)) as kei:
         assert kei.wait() == 0

@@ -12,7 +12,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from programs import ROOT, SIMULATED, running, wait_until, write_jobs
+from programs import ROOT, SIMULATED, readings, running, wait_until, write_jobs
+
+OFTEN = '[[broute.requests]]\nepc = ["E7"]\ncycle = 0.1'
 
 
 class Manager:
@@ -94,6 +96,35 @@ def test_a_process_that_is_stopped_feeds_no_watchdog(tmp_path: Path, manager: Ma
 
 def _is_stopped(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def test_all_is_well_in_silence(tmp_path: Path) -> None:
+    jobs = write_jobs(tmp_path, SIMULATED, requests=OFTEN)
+    with running("--jobs", str(jobs)) as kei:
+        kei.wait_for_event("session_joined")
+        kei.wait_for(lambda: len(readings(tmp_path)) > 50, 20, "50 readings")
+        lines = [json.loads(line) for line in kei.lines]
+        assert kei.stop() == 0
+    joined = [line["event"] for line in lines].index("session_joined")
+    # What is told of each join, of the first answers, and nothing of all the others.
+    assert len(lines) - joined <= 4, lines[joined:]
+
+
+def test_a_schedule_that_needs_too_much_air_is_told_at_the_start_and_after_a_change(
+    tmp_path: Path,
+) -> None:
+    jobs = write_jobs(tmp_path, SIMULATED, requests=OFTEN)
+    with running("--jobs", str(jobs)) as kei:
+        kei.wait_for_event("config_advice", count=2)
+        first, second = (str(event["advice"]) for event in kei.events("config_advice"))
+        assert first.startswith(
+            "about 360 s of transmission an hour, of the 360 s that are allowed"
+        )
+        assert second.startswith("E7 every 0.1s: an answer takes up to 2 s")
+        write_jobs(tmp_path, SIMULATED, requests=OFTEN.replace("0.1", "1"))
+        kei.wait_for_event("config_advice", 10, count=3)
+        assert str(kei.events("config_advice")[2]["advice"]).startswith("E7 every 1s")
+        assert kei.stop() == 0
 
 
 def test_every_line_for_the_journal_has_its_priority(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """What is wrong with a port is said in one line, with what to do about it."""
 
 import errno
+import grp
 import os
+import pwd
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,8 +83,23 @@ def test_a_port_that_is_not_permitted_is_told_with_the_remedy(
     def refuse(*_args: object, **_kwargs: object) -> None:
         raise serial.SerialException(errno.EACCES, "could not open port: Permission denied")
 
+    port = tmp_path / "ttyUSB0"
+    port.touch()
+    dialout, others = grp.getgrnam("dialout"), grp.struct_group(("others", "x", 1, []))
+    user = pwd.getpwuid(os.geteuid()).pw_name
     monkeypatch.setattr(serial, "Serial", refuse)
-    assert "group dialout" in reason(str(tmp_path / "ttyUSB0"))
+    monkeypatch.setattr(grp, "getgrgid", lambda _: dialout)
+    assert reason(str(port)).endswith(
+        f"permission denied; 'sudo usermod -aG dialout {user}', "
+        "then log in again (a service: restart it)"
+    )
+    members = grp.struct_group(("others", "x", 1, [user]))
+    monkeypatch.setattr(grp, "getgrgid", lambda _: members)
+    assert "was not at the start: log in again" in reason(str(port))
+    monkeypatch.setattr(grp, "getgrgid", lambda _: others)
+    assert f"usermod -aG others {user}" in reason(str(port))
+    port.unlink()
+    assert "let kei's user open it" in reason(str(port))
 
 
 def test_writing_to_a_port_that_takes_nothing_ends_in_time(port: tuple[int, str]) -> None:
