@@ -35,8 +35,8 @@ def report(path: Path, *, environ: Mapping[str, str], clock: Clock) -> Iterator[
     if wanted.broute:
         used_s = air_time_s(wanted)
         yield f"air time: about {used_s:.1f} s an hour of the {AIR_TIME_LIMIT_S} s that are allowed"
-    for line in advice(wanted):
-        yield f"warning: {line}"
+    for hint in advice(wanted):
+        yield f"warning: {hint.text}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,8 +169,9 @@ class Engine:
         self._meter.change_to(meter, wanted)
 
     def _advise(self) -> None:
-        for line in advice(self.config):
-            log.warning("config_advice", advice=line)
+        for hint in advice(self.config):
+            tell = log.warning if hint.is_urgent else log.info
+            tell("config_advice", advice=hint.text)
 
     def snapshot(self) -> Snapshot:
         """Return what everything is doing now; any thread."""

@@ -117,6 +117,7 @@ def test_a_schedule_that_needs_too_much_air_is_told_at_the_start_and_after_a_cha
     with running("--jobs", str(jobs)) as kei:
         kei.wait_for_event("config_advice", count=2)
         first, second = (str(event["advice"]) for event in kei.events("config_advice"))
+        assert [event["level"] for event in kei.events("config_advice")] == ["warning", "info"]
         assert first.startswith(
             "about 360 s of transmission an hour, of the 360 s that are allowed"
         )

@@ -205,7 +205,7 @@ def test_the_answer_goes_on_over_a_reload_that_starts_over(tmp_path: Path) -> No
     jobs = write_jobs(tmp_path, NO_PORT)
     with running("--jobs", str(jobs)) as kei:
         kei.wait_for_event("port_lost")
-        write_jobs(tmp_path, NO_PORT + "-either")
+        write_jobs(tmp_path, NO_PORT, "[recorder]", 'sync = "30s"')
         kei.wait_for_event("port_lost", 20, count=2)
         assert as_json(jobs)[0] == 0
         assert not kei.events("status_unavailable")
