@@ -11,6 +11,7 @@ NOT_JOINED_LIMIT_S = 600.0
 STALE_CYCLES, STALE_GRACE_S = 3, 60.0
 CLOCK_TOLERANCE_S = 60.0  # the meter's own clock may be ahead; any more, and a clock was wrong
 UPLOAD_LIMIT_S = 600.0
+BEHIND_LIMIT_S = 3600.0  # what a month without network leaves is sent within minutes
 SENSOR_PORT_LIMIT_S = 60.0  # a board is unplugged and back sooner
 
 
@@ -25,6 +26,7 @@ class Rule(StrEnum):
     SENSOR_SILENT = auto()
     RECORDER_FAULT = auto()
     UPLOAD_FAILING = auto()
+    UPLOAD_BEHIND = auto()
     UPLOAD_REFUSED = auto()
     DATABASE_UNREADABLE = auto()
 
@@ -152,6 +154,24 @@ def _has_failed_long(facts: Facts, upload: Upload) -> bool:
     return min(waits_s) > UPLOAD_LIMIT_S
 
 
+def _upload_behind(facts: Facts) -> str | None:
+    behind = [
+        f"{upload.name} ({span(facts.age_s(upload.waiting.oldest_ms))})"
+        for upload in facts.uploads
+        if upload.waiting is not None
+        and upload.waiting.oldest_ms is not None
+        and _is_behind(facts, upload, upload.waiting.oldest_ms)
+    ]
+    return f"upload does not keep up: {', '.join(behind)}" if behind else None
+
+
+def _is_behind(facts: Facts, upload: Upload, oldest_ms: int) -> bool:
+    """Tell whether rows wait for long although the server takes what it is sent."""
+    if facts.snapshot is None or upload.live is None or upload.live.failures:
+        return False
+    return min(facts.age_s(oldest_ms), facts.snapshot.up_s) - upload.late_s > BEHIND_LIMIT_S
+
+
 def _upload_refused(facts: Facts) -> str | None:
     refused = [upload.name for upload in facts.uploads if upload.live and upload.live.refused]
     return f"server refuses everything: {', '.join(refused)}" if refused else None
@@ -178,6 +198,8 @@ _TABLE: tuple[tuple[Rule, Callable[[Facts], str | None]], ...] = (
     (Rule.RECORDER_FAULT, _recorder_fault),
     # A server has taken nothing for more than 10 minutes, and attempts fail.
     (Rule.UPLOAD_FAILING, _upload_failing),
+    # A server takes what it is sent, but the oldest row has waited for more than an hour.
+    (Rule.UPLOAD_BEHIND, _upload_behind),
     # A server has refused everything that it was sent lately: a wrong address or key.
     (Rule.UPLOAD_REFUSED, _upload_refused),
     # The database is damaged, or not to be read by whoever asks.

@@ -126,8 +126,17 @@ def test_an_upload_that_began_to_fail_a_moment_ago_is_none() -> None:
     assert judge(upload_facts(FAILING, oldest_s=660)) == ()
 
 
-def test_an_old_row_is_no_fault_while_the_server_takes_what_it_is_sent() -> None:
-    assert judge(upload_facts(LIVE, oldest_s=100_000)) == ()
+def test_an_upload_that_does_not_keep_up_is_a_fault() -> None:
+    (problem,) = judge(upload_facts(LIVE, oldest_s=3661))
+    assert (problem.rule, problem.detail) == (
+        Rule.UPLOAD_BEHIND,
+        "upload does not keep up: server (1 h 1 min)",
+    )
+
+
+def test_an_upload_has_an_hour_to_catch_up() -> None:
+    assert judge(upload_facts(LIVE, oldest_s=3660)) == ()
+    assert judge(upload_facts(LIVE, oldest_s=100_000, up_s=3660)) == ()
 
 
 def test_an_old_row_is_no_fault_soon_after_a_success() -> None:
