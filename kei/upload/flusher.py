@@ -108,7 +108,7 @@ class Flusher:
     Args:
         target: where to.
         queues: where from, the queue of what is new last; the others are of rows that were refused
-            once and are to be tried again, and go first.
+            once and are to be tried again, and go first as long as the server takes them.
         form: how a batch is written and an answer is read.
         http: used by this flusher alone.
         clock: wall and monotonic time.
@@ -345,6 +345,8 @@ class Flusher:
     def _postpone(self, cause: str, detail: str = "", retry_after_s: float | None = None) -> None:
         """Leave the server alone for a while."""
         self._last_error = joined(cause, detail)
+        # What fails for the moment, rows that are tried again, say, lets the others go first.
+        self._lanes = sorted(self._lanes, key=lambda lane: lane is self._lane)
         wait_s = self._backoff.after_failure(retry_after_s)
         self._not_before = self._clock.monotonic() + wait_s
         self._report.failed(cause, detail)

@@ -61,10 +61,10 @@ def target(server: Server) -> Target:
 def make(target: Target, http: Http, clock: FakeClock, log: BoundLogger) -> Iterator[Make]:
     made: list[Flusher] = []
 
-    def flusher(queue: FakeQueue, **changes: object) -> Flusher:
+    def flusher(*queues: FakeQueue, **changes: object) -> Flusher:
         wanted = replace(target, **changes)  # type: ignore[arg-type]  # checked by the tests
         form = format_of(wanted, "host", TOKYO)
-        one = Flusher(wanted, [queue], form, http, clock=clock, random=Random(1), log=log)
+        one = Flusher(wanted, queues, form, http, clock=clock, random=Random(1), log=log)
         made.append(one)
         return one
 

@@ -8,6 +8,7 @@ import pytest
 from fakes import FakeClock
 from upload_support import (
     LONG_AGO_S,
+    FakeQueue,
     Handler,
     Make,
     Post,
@@ -16,6 +17,7 @@ from upload_support import (
     hang,
     raw,
     reading_row,
+    refusing,
     rows,
     sent,
     values,
@@ -152,3 +154,18 @@ def test_a_server_that_fails_at_random_gets_every_row_in_order(
         flusher.flush()
         clock.advance(LONG_AGO_S)
     assert [value for batch in taken_batches.values() for value in batch] == list(range(1, 61))
+
+
+def test_rows_that_are_tried_again_and_fail_for_the_moment_do_not_hold_up_what_is_new(
+    server: Server, make: Make, clock: FakeClock
+) -> None:
+    server.always(refusing(500, 99))
+    again, new = FakeQueue([reading_row(99)]), rows(2)
+    flusher = make(again, new)
+    for number in (3, 4):
+        flusher.flush()
+        clock.advance(LONG_AGO_S)
+        new.rows.append(reading_row(number))
+    flusher.flush()
+    assert sent(server) == [[99], [1, 2, 3], [99], [4], [99]]
+    assert (again.cursor, new.cursor) == (0, 4)
