@@ -23,6 +23,7 @@ from kei.retiming import Retiming, newest_reading_ms
 from kei.sensor_ports import SensorPorts
 from kei.snapshot import ClockState, SessionState, Snapshot, UploadState, clipped, encode
 from kei.store.database import Database
+from kei.store.inlet import Inlet
 from kei.store.recorder import Recorder
 from kei.store.spool import OutletStatus, RecorderStatus
 from kei.store.text import DailyFile
@@ -37,7 +38,8 @@ from kei.wisun.states import State
 
 log = structlog.stdlib.get_logger("kei.engine")
 
-STATUS, RECORDER, CLOCK_GUARD = "status", "recorder", "clock-guard"  # names of threads
+# Names of threads.
+STATUS, RECORDER, INLET, CLOCK_GUARD = "status", "recorder", "inlet", "clock-guard"
 THREADS_LIMIT_S = 0.8  # by then the name of the status socket is free for another engine
 SENSORS_LIMIT_S = 2.0  # closing a port waits for nothing
 JOBS_LIMIT_S = 1.0  # after that a job that still runs is an upload, and loses nothing
@@ -91,9 +93,10 @@ class Engine:
         self._begun = clock.monotonic()
         self._status = StatusServer(recorder.database, lambda: encode(self.snapshot()), clock)
         self._threads = Threads(clock)
-        self._sensors = SensorPorts(self._recorder.record, clock, self._threads)
+        self._inlet = Inlet(self._recorder)
+        self._sensors = SensorPorts(self._inlet.record, clock, self._threads)
         self._meter = MeterPort(
-            self._recorder,
+            self._inlet,
             self._database,
             clock=clock,
             rng=rng,
@@ -111,6 +114,7 @@ class Engine:
         self._advise()
         meter = self._meter.prepared(self.config)
         self._recorder.start()
+        self._threads.start(INLET, self._inlet)
         self._sensors.change_to(self.config.serial, SENSORS_LIMIT_S)
         self._agenda.change_to(self.config, meter)
         self._scheduler.start()
@@ -137,6 +141,8 @@ class Engine:
         ending.join(JOBS_LIMIT_S)
         if ending.is_alive():
             log.warning("job_abandoned", hint="a server that hangs; nothing is lost by that")
+        self._inlet.stop()
+        self._inlet.run()  # what came when its thread had ended already
         self._recorder.close()
         self._close_quietly("sum", self._sums.close)
         self._close_quietly("database", self._database.close)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from kei.clock import Clock
 from kei.config import Broute, Config
-from kei.meter_source import MeterSource, Record
+from kei.meter_source import MeterSource
+from kei.store.inlet import Record
 from kei.threads import Body, Threads
 from kei.wiring import KEEPER, KEEPER_LIMIT_S, SIMULATOR, build_line
 from kei.wisun.seams import Memory

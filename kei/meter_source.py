@@ -2,10 +2,9 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Protocol
 
 import structlog
 
@@ -23,6 +22,7 @@ from kei.echonet.meter import (
 from kei.errors import KeiError, Malformed
 from kei.faults import Faults
 from kei.reading import Reading
+from kei.store.inlet import Record
 from kei.wisun.exchange import Answer
 from kei.wisun.seams import Memory
 
@@ -36,16 +36,6 @@ COEFFICIENT_WHERE_ABSENT = 1  # class 0x0288, EPC D3
 ASK_FIRST_AGAIN_S = 60.0  # a meter without a unit, or a weak link, must not hold up the rest
 MAP_TRIES = 3  # then the meter does without
 HELD_MAX = 64  # energy values that wait for the unit; the meter sends two each half hour
-
-
-class Record(Protocol):
-    """Where readings go."""
-
-    def record(self, readings: Sequence[Reading]) -> None:
-        """Write these."""
-
-    def record_once(self, readings: Sequence[Reading]) -> None:
-        """Write those that are not yet there, by series and time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,27 +3,25 @@
 from collections.abc import Iterable
 
 from kei.clock import Clock
-from kei.sensors.inlet import Inlet, Record
+from kei.sensors.reader import Put
 from kei.sensors.seams import ReaderStatus, SensorSettings
 from kei.threads import Threads
 from kei.wiring import SensorLine, build_sensor
 
-INLET = "sensor-inlet"  # name of a thread; those of a port are named by it
-
 
 class SensorPorts:
-    """Reads every port in threads of its own.
+    """Reads every port in threads of its own, which are named by it.
 
     Args:
-        record: takes the readings.
+        put: takes the readings.
         clock: wall and monotonic time.
         threads: where they run.
     """
 
-    def __init__(self, record: Record, clock: Clock, threads: Threads) -> None:
+    def __init__(self, put: Put, clock: Clock, threads: Threads) -> None:
         self._clock = clock
         self._threads = threads
-        self._inlet = Inlet(record)
+        self._put = put
         self._lines: dict[SensorSettings, SensorLine] = {}
 
     def change_to(self, wanted: Iterable[SensorSettings], limit_s: float) -> None:
@@ -42,8 +40,6 @@ class SensorPorts:
         gone = [line for settings, line in self._lines.items() if settings not in lines]
         self._threads.stop(*_names(gone), limit_s=limit_s)
         new = [line for settings, line in lines.items() if settings not in self._lines]
-        if new and INLET not in self._threads.names():
-            self._threads.start(INLET, self._inlet)
         for line in new:
             for name, body in line.bodies():
                 self._threads.start(name, body)
@@ -62,7 +58,7 @@ class SensorPorts:
         return tuple(line.reader.is_open for line in list(self._lines.values()))
 
     def _built(self, settings: SensorSettings) -> SensorLine:
-        return build_sensor(settings, self._inlet.put, clock=self._clock)
+        return build_sensor(settings, self._put, clock=self._clock)
 
 
 def _names(lines: Iterable[SensorLine]) -> list[str]:

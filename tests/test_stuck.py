@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fakes import TOKYO, FakeClock, FastClock
 from jobs_file import BROUTE_ID, BROUTE_PWD, JobsFile
-from programs import wait_until
+from programs import readings, wait_until
 
 from kei.clock import SystemClock
 from kei.engine import Engine
@@ -126,3 +126,27 @@ def test_a_pulse_counts_from_the_last_beat() -> None:
     assert not pulse.has_stopped
     clock.advance(0.1)
     assert pulse.has_stopped
+
+
+def test_the_meter_is_asked_on_while_the_disk_stalls_and_nothing_is_missing(
+    tmp_path: Path,
+) -> None:
+    often = JOBS.replace('"1h"', "0.2")
+    config = JobsFile(tmp_path / "jobs.toml").load(often)
+    running = Engine(config, clock=SystemClock(TOKYO), rng=random.Random(1))
+    running.start()
+    try:
+        wait_until(lambda: running.headline() == "meter joined", 20, "the meter to be joined")
+        meter = running._meter.present
+        assert meter is not None
+        with running._recorder._lock:  # as by a disk that takes its time
+            written, answered = powers(tmp_path), meter.session.status().answered
+            wait_until(lambda: meter.session.status().answered >= answered + 10, 20, "answers")
+            assert powers(tmp_path) == written
+    finally:
+        running.stop()
+    assert powers(tmp_path) >= written + 10
+
+
+def powers(folder: Path) -> int:
+    return sum(fields[2] == "E7" for fields in readings(folder))
