@@ -64,9 +64,11 @@ def test_a_missing_port_is_told_with_those_that_are_there(monkeypatch: pytest.Mo
     )
 
 
-@pytest.mark.parametrize("name", ["/dev/null", "/tmp", "/etc/hostname"])
-def test_what_is_no_serial_port_is_told_so(name: str) -> None:
-    assert reason(name).startswith(f"{name}: not a serial port")
+def test_what_is_no_serial_port_is_told_so(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for name in ("/dev/null", str(tmp_path), str(file)):
+        assert reason(name).startswith(f"{name}: not a serial port")
 
 
 def test_a_port_in_use_is_told_with_a_remedy(port: tuple[int, str]) -> None:
