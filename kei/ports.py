@@ -96,8 +96,16 @@ def _found(device: str) -> Iterator[Holder]:
 
 def _has_open(process: Path, device: str) -> bool:
     try:
-        return any(str(fd.readlink()) == device for fd in (process / "fd").iterdir())
+        open_files = list((process / "fd").iterdir())
     except OSError:  # of another user, or gone meanwhile
+        return False
+    return any(_leads_to(file, device) for file in open_files)
+
+
+def _leads_to(link: Path, path: str) -> bool:
+    try:
+        return str(link.readlink()) == path
+    except OSError:  # closed meanwhile, as files of other threads are all the time
         return False
 
 

@@ -48,3 +48,14 @@ def test_where_nobody_can_be_seen_the_words_say_how_to_find_out(tmp_path: Path) 
 
 def test_a_port_that_kei_itself_has_open_is_told_so(terminal: str) -> None:
     assert ports.busy(terminal).startswith("in use by kei itself")
+
+
+def test_files_that_close_while_one_looks_hide_nothing(terminal: str, tmp_path: Path) -> None:
+    process = tmp_path / "proc" / "4711"
+    (process / "fd").mkdir(parents=True)
+    (process / "comm").write_text("other\n")
+    (process / "fd" / "3").touch()  # cannot be read as a link, like one that is gone by now
+    (process / "fd" / "4").symlink_to(terminal)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ports, "_PROCESSES", process.parent)
+        assert [str(holder) for holder in ports.holders(terminal)] == ["other (pid 4711)"]
