@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from kei import __version__
-from kei.errors import ConfigError, KeiError
-from kei.signals import SignalBox
+from kei.core.errors import ConfigError, KeiError
+from kei.core.signals import SignalBox
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 
@@ -60,9 +60,9 @@ def build_parser(*, simulate: bool) -> argparse.ArgumentParser:
         "simulate", help="a virtual dongle with a smart meter behind it, on a pseudo terminal"
     )
     if simulate:
-        from kei.simulator import cli as simulator_cli  # noqa: PLC0415
+        from kei.commands.simulate import add_arguments  # noqa: PLC0415
 
-        simulator_cli.add_arguments(simulator)
+        add_arguments(simulator)
     return parser
 
 
@@ -164,16 +164,16 @@ def _complain(*lines: str) -> None:
 
 
 def _run(path: Path, signals: SignalBox) -> int:
-    from kei.clock import SystemClock  # noqa: PLC0415
-    from kei.runner import Runner  # noqa: PLC0415
+    from kei.app.runner import Runner  # noqa: PLC0415
+    from kei.core.clock import SystemClock  # noqa: PLC0415
 
     Runner(path, environ=os.environ, clock=SystemClock(), signals=signals).run()
     return EXIT_OK
 
 
 def _check(path: Path, *, probe_ports: bool) -> int:
-    from kei.check import open_ports, report  # noqa: PLC0415
-    from kei.clock import SystemClock  # noqa: PLC0415
+    from kei.commands.check import open_ports, report  # noqa: PLC0415
+    from kei.core.clock import SystemClock  # noqa: PLC0415
 
     for line in report(path, environ=os.environ, clock=SystemClock()):
         sys.stdout.write(line + "\n")
@@ -185,8 +185,8 @@ def _check(path: Path, *, probe_ports: bool) -> int:
 
 
 def _probe(path: Path, signals: SignalBox, *, as_json: bool) -> int:
-    from kei.clock import SystemClock  # noqa: PLC0415
-    from kei.probe import probe  # noqa: PLC0415
+    from kei.commands.probe import probe  # noqa: PLC0415
+    from kei.core.clock import SystemClock  # noqa: PLC0415
 
     if sys.stderr.isatty():
         _complain("looking for the meter: one to two minutes, five at most; Ctrl-C ends it")
@@ -197,8 +197,8 @@ def _probe(path: Path, signals: SignalBox, *, as_json: bool) -> int:
 
 
 def _dead_letters(args: argparse.Namespace) -> int:
-    from kei.clock import SystemClock  # noqa: PLC0415
-    from kei.dead_letters import Action, Request, carry_out  # noqa: PLC0415
+    from kei.commands.dead_letters import Action, Request, carry_out  # noqa: PLC0415
+    from kei.core.clock import SystemClock  # noqa: PLC0415
 
     request = Request(Action(args.action), args.target, args.id, as_json=args.json)
     for line in carry_out(args.jobs, request, environ=os.environ, clock=SystemClock()):
@@ -207,8 +207,8 @@ def _dead_letters(args: argparse.Namespace) -> int:
 
 
 def _status(path: Path, *, as_json: bool) -> int:
-    from kei.clock import SystemClock  # noqa: PLC0415
-    from kei.status import status  # noqa: PLC0415
+    from kei.commands.status import status  # noqa: PLC0415
+    from kei.core.clock import SystemClock  # noqa: PLC0415
 
     found = status(path, environ=os.environ, clock=SystemClock())
     sys.stdout.write(found.to_json() if as_json else found.to_text())
@@ -216,8 +216,8 @@ def _status(path: Path, *, as_json: bool) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
-    from kei.clock import SystemClock  # noqa: PLC0415
-    from kei.export import Form, Selection, export  # noqa: PLC0415
+    from kei.commands.export import Form, Selection, export  # noqa: PLC0415
+    from kei.core.clock import SystemClock  # noqa: PLC0415
 
     form = Form(args.format)
     selection = Selection(args.begin, args.end, args.unit, args.sensor, args.summary, form)
@@ -227,6 +227,6 @@ def _export(args: argparse.Namespace) -> int:
 
 
 def _simulate(args: argparse.Namespace) -> int:
-    from kei.simulator import cli as simulator_cli  # noqa: PLC0415
+    from kei.commands.simulate import main as simulate  # noqa: PLC0415
 
-    return simulator_cli.main(args)
+    return simulate(args)

@@ -24,15 +24,15 @@ from pathlib import Path
 import structlog
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 from fakes import TOKYO, FakeClock  # noqa: E402 - needs the path above
 from programs import running, write_jobs  # noqa: E402
 from stored import add_readings, daily, recorder_of, summariser_of  # noqa: E402
 from upload_support import Server  # noqa: E402
 
-from kei.clock import SystemClock  # noqa: E402
-from kei.reading import Reading  # noqa: E402
+from kei.core.clock import SystemClock  # noqa: E402
+from kei.core.reading import Reading  # noqa: E402
 from kei.store.database import Database  # noqa: E402
 from kei.store.lines import reading_line  # noqa: E402
 from kei.store.text import DailyFile  # noqa: E402

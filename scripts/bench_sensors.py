@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 from boards import Board, board, wait_for_port, write_serial_jobs  # noqa: E402 - needs the path
 from programs import readings, running, wait_until  # noqa: E402

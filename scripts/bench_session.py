@@ -49,9 +49,9 @@ def measure(started: float, ask: Callable[[], object], count: int) -> dict[str, 
 
 def kei(port: str, count: int, started: float) -> dict[str, float]:
     """Ask with kei's own session."""
-    from kei.clock import SystemClock
-    from kei.secret import Secret
-    from kei.wisun.seams import Settings
+    from kei.core.clock import SystemClock
+    from kei.core.secret import Secret
+    from kei.wisun.interfaces import Settings
     from kei.wisun.session import Session
     from kei.wisun.transport import SerialTransport
 

@@ -24,19 +24,19 @@ import requests
 import structlog
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 from fakes import TOKYO, FakeClock  # noqa: E402 - needs the path above
 from stored import add_readings, add_summaries  # noqa: E402
 
-from kei.clock import SystemClock  # noqa: E402
-from kei.reading import Reading, Summary  # noqa: E402
+from kei.core.clock import SystemClock  # noqa: E402
+from kei.core.reading import Reading, Summary  # noqa: E402
 from kei.store.database import Database  # noqa: E402
 from kei.store.lines import reading_line  # noqa: E402
 from kei.store.queue import Kind, UploadQueue  # noqa: E402
-from kei.upload.flusher import Flusher  # noqa: E402
-from kei.upload.formats import format_of  # noqa: E402
+from kei.upload.formats.registry import format_of  # noqa: E402
 from kei.upload.http import Http  # noqa: E402
+from kei.upload.sender import Flusher  # noqa: E402
 from kei.upload.target import Compression, FormatName, Target  # noqa: E402
 
 DAY_MS = 86_400_000

@@ -23,12 +23,12 @@ from pathlib import Path
 import structlog
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 from soak import Account, Requester, Result, Rig, soak  # noqa: E402 - needs the path above
 
+from kei.simulator.dongle.models import MODELS  # noqa: E402
 from kei.simulator.faults import FaultKind, parse_fault  # noqa: E402
-from kei.simulator.models import MODELS  # noqa: E402
 
 STUCK_S = 1800.0
 HOMES = 4  # the simulator keeps the yearly sums of so many; they take long to add up

@@ -1,7 +1,7 @@
 """jobs.toml, read and checked: `load` is the way in, the dataclasses are what comes out."""
 
 from kei.config.loader import load
-from kei.config.model import (
+from kei.settings.model import (
     Broute,
     Compress,
     Config,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kei.config import rules
-from kei.config.faults import Wrong
+from kei.config.errors import Wrong
 
 MAX_BYTES = 4096  # of a secret's first line; the longest known key has a tenth of that
 CREDENTIALS_DIRECTORY = "CREDENTIALS_DIRECTORY"  # systemd.exec(5), LoadCredential=

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from kei.config import tables
 from kei.config.credentials import Outside
-from kei.config.faults import FaultList, fault_line
-from kei.config.lines import locate
-from kei.config.model import Config
+from kei.config.errors import FaultList, fault_line
 from kei.config.reader import Source, TableReader
-from kei.errors import ConfigError
+from kei.config.toml_lines import locate
+from kei.core.errors import ConfigError
+from kei.settings.model import Config
 
 MAX_BYTES = 1024 * 1024  # a thousand serial ports with ten checks each fit
 

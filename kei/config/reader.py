@@ -16,8 +16,8 @@ from typing import Generic, TypeVar
 
 from kei.config import rules
 from kei.config.credentials import Outside, read_env, read_file
-from kei.config.faults import FaultList, KeyPath, Wrong, dotted, shown
-from kei.secret import Secret
+from kei.config.errors import FaultList, KeyPath, Wrong, dotted, shown
+from kei.core.secret import Secret
 
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)

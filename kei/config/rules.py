@@ -12,10 +12,10 @@ from datetime import date, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from kei.config.faults import Wrong, shown
-from kei.echonet.meter import PROPERTIES
-from kei.errors import ConfigError
-from kei.sensors.seams import LineEnd
+from kei.config.errors import Wrong, shown
+from kei.core.errors import ConfigError
+from kei.echonet.meter_class import PROPERTIES
+from kei.settings.serial import LineEnd
 
 BROUTE_ID_DIGITS = 32
 BROUTE_PWD_CHARACTERS = 12
@@ -147,7 +147,7 @@ def sensor_port(text: str) -> str:
         raise Wrong(f"{shown(text)} lacks its colon", f'write "{SENSOR_SIMULATOR}"')
     if text.startswith(SENSOR_SIMULATOR):
         # No part of the main job on a small machine.
-        from kei.simulator.boardoptions import parse_sensor_port  # noqa: PLC0415
+        from kei.simulator.board.options import parse_sensor_port  # noqa: PLC0415
 
         _check_options(parse_sensor_port, plain(text))
         return text

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from kei.config import rules
-from kei.config.faults import Wrong
-from kei.config.model import (
+from kei.config.errors import Wrong
+from kei.config.reader import At, TableReader
+from kei.settings.model import (
     Broute,
     Compress,
     Config,
@@ -20,9 +21,7 @@ from kei.config.model import (
     UploadTarget,
     What,
 )
-from kei.config.reader import At, TableReader
-from kei.ports import PortSettings
-from kei.sensors.seams import LineEnd, SensorSettings, SeriesCheck
+from kei.settings.serial import LineEnd, PortSettings, SensorSettings, SeriesCheck
 
 T = TypeVar("T")
 

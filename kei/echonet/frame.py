@@ -6,7 +6,7 @@ Bytes in, frozen objects out, and back. Nothing here knows a serial port or a me
 from dataclasses import dataclass
 from enum import IntEnum
 
-from kei.errors import Malformed
+from kei.core.errors import Malformed
 
 EHD1 = 0x10  # ECHONET Lite
 EHD2_FORMAT_1 = 0x81

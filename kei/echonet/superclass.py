@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, time
 
+from kei.core.errors import Malformed
 from kei.echonet.frame import property_map
-from kei.errors import Malformed
 
 EPC_VERSION = 0x82
 EPC_MAKER = 0x8A

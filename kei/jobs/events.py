@@ -11,8 +11,8 @@ from apscheduler.events import (
     JobExecutionEvent,
 )
 
-from kei.clock import Clock
-from kei.faults import Faults
+from kei.core.clock import Clock
+from kei.core.incidents import Faults
 from kei.jobs.plan import REQUEST_PREFIX, UPLOAD_PREFIX
 
 log = structlog.stdlib.get_logger("kei.scheduler")

@@ -4,9 +4,9 @@ import logging
 
 import structlog
 
-from kei.errors import NotReady, RetryLater, Stopping
-from kei.faults import Faults
-from kei.meter_source import MeterSource
+from kei.core.errors import NotReady, RetryLater, Stopping
+from kei.core.incidents import Faults
+from kei.meter.decoder import MeterSource
 from kei.wisun.session import Session
 
 log = structlog.stdlib.get_logger("kei.request")

@@ -9,11 +9,11 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from kei.clock import Clock, local
+from kei.core.clock import Clock, local
+from kei.core.heartbeat import BEAT_S, Pulse
 from kei.jobs.events import EVENTS, JobReporter, told_here
 from kei.jobs.plan import Lane, Planned
 from kei.jobs.triggers import AlignedInterval
-from kei.pulse import BEAT_S, Pulse
 
 log = structlog.stdlib.get_logger("kei.scheduler")
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from kei.clock import epoch_ms
+from kei.core.clock import epoch_ms
 from kei.store.summaries import window_around
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -5,15 +5,16 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from kei.clock import Clock
-from kei.errors import PortLost
-from kei.faults import Faults
-from kei.reading import Reading
-from kei.sensors.seams import ReaderStatus, SensorSettings
+from kei.core.clock import Clock
+from kei.core.errors import PortLost
+from kei.core.incidents import Faults
+from kei.core.reading import Reading
+from kei.sensors.counters import Tally
 from kei.sensors.silence import Silence
+from kei.sensors.status import ReaderStatus
 from kei.sensors.stream import Stream
-from kei.sensors.tally import Tally
-from kei.serialport import SerialPort
+from kei.serialport.port import SerialPort
+from kei.settings.serial import SensorSettings
 
 log = structlog.stdlib.get_logger("kei.sensors")
 

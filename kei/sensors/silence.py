@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 import structlog
 
-from kei.clock import Clock
-from kei.faults import Faults
+from kei.core.clock import Clock
+from kei.core.incidents import Faults
 
 log = structlog.stdlib.get_logger("kei.sensors")
 

@@ -1,12 +1,12 @@
 """The bytes of one port into readings. No I/O."""
 
-from kei.clock import Clock
-from kei.reading import Reading
-from kei.sensors.checks import Outliers, Repeats
-from kei.sensors.lines import Line, Reason, Splitter, parse, shown
-from kei.sensors.seams import SensorSettings
+from kei.core.clock import Clock
+from kei.core.reading import Reading
+from kei.sensors.counters import Tally
+from kei.sensors.filters import Outliers, Repeats
+from kei.sensors.line_parser import Line, Reason, Splitter, parse, shown
 from kei.sensors.silence import Silence
-from kei.sensors.tally import Tally
+from kei.settings.serial import SensorSettings
 
 DATA_IDS = 101  # where a line has none: 0 to 100, then from 0 again
 

@@ -2,14 +2,14 @@
 
 import random
 
-from kei.clock import Clock, local
-from kei.simulator.core import MeterRadio
-from kei.simulator.dongle import VirtualDongle
-from kei.simulator.household import Household, Load
-from kei.simulator.meter import Meter
-from kei.simulator.models import MODELS
+from kei.core.clock import Clock, local
+from kei.simulator.dongle.core import MeterRadio
+from kei.simulator.dongle.dongle import VirtualDongle
+from kei.simulator.dongle.models import MODELS
+from kei.simulator.household.household import Household, Load
+from kei.simulator.household.recorded import RecordedHousehold
+from kei.simulator.meter.meter import Meter
 from kei.simulator.options import SimulatorOptions
-from kei.simulator.recorded import RecordedHousehold
 
 
 def build(options: SimulatorOptions, clock: Clock) -> VirtualDongle:

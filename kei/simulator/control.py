@@ -7,9 +7,9 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from typing import Protocol
 
-from kei.errors import ConfigError
+from kei.core.errors import ConfigError
 from kei.simulator.faults import FaultSpec, parse_fault
-from kei.simulator.power import MAX_WATT
+from kei.simulator.household.adjustable import MAX_WATT
 
 HELP = "fault SPEC | clear | power WATT | power auto | unplug | help"
 _READ_BYTES = 4096

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
 
-from kei.errors import ConfigError
+from kei.core.errors import ConfigError
 
 
 class FaultKind(StrEnum):

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from kei.echonet.meter import COEFFICIENT_MAX, ENERGY_UNITS, EPC_COEFFICIENT
-from kei.errors import ConfigError
+from kei.core.errors import ConfigError
+from kei.echonet.meter_class import COEFFICIENT_MAX, ENERGY_UNITS, EPC_COEFFICIENT
+from kei.simulator.dongle.models import DEFAULT_MODEL, MODELS
+from kei.simulator.dongle.timing import Timing
 from kei.simulator.faults import FaultSpec, parse_fault
-from kei.simulator.metertype import MeterType
-from kei.simulator.models import DEFAULT_MODEL, MODELS
-from kei.simulator.optiontable import OptionTable
-from kei.simulator.profile import SECONDS_PER_DAY
-from kei.simulator.timing import Timing
+from kei.simulator.household.profile import SECONDS_PER_DAY
+from kei.simulator.meter.meter_type import MeterType
+from kei.simulator.option_table import OptionTable
 
 SIM_PREFIX = "sim:"
 DEFAULT_BROUTE_ID = "00112233445566778899AABBCCDDEEFF"

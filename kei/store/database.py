@@ -10,8 +10,8 @@ from typing import Self
 
 import structlog
 
-from kei.clock import Clock, local
-from kei.errors import StoreError
+from kei.core.clock import Clock, local
+from kei.core.errors import StoreError
 from kei.store.opening import connect, is_damage, is_passing, set_aside, why
 
 log = structlog.stdlib.get_logger("kei.store")

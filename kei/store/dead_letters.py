@@ -6,8 +6,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from kei.errors import StoreError
-from kei.reading import Reading, Summary
+from kei.core.errors import StoreError
+from kei.core.reading import Reading, Summary
 from kei.store.database import Database
 from kei.store.queue import Kind, Row
 from kei.store.reading_back import connect_to_look

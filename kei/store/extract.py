@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from heapq import merge
 from pathlib import Path
 
-from kei.errors import StoreError
-from kei.reading import Reading, Summary
+from kei.core.errors import StoreError
+from kei.core.reading import Reading, Summary
 from kei.store.opening import why_unreadable
 from kei.store.reading_back import connect_to_look
 from kei.store.reading_table import IN_SPANS, span_of
-from kei.store.reconcile import only_in_text
+from kei.store.recovery import only_in_text
 from kei.store.rows import (
     READING_COLUMNS,
     SUMMARY_COLUMNS,

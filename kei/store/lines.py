@@ -4,9 +4,9 @@ import re
 from datetime import date, datetime, tzinfo
 from decimal import Decimal
 
-from kei.clock import epoch_ms, local
-from kei.errors import Malformed
-from kei.reading import Reading, Summary, plain
+from kei.core.clock import epoch_ms, local
+from kei.core.errors import Malformed
+from kei.core.reading import Reading, Summary, plain
 
 SUMMARY_PREFIX = "sum"
 _NOT_IN_A_NAME = frozenset("/\0")

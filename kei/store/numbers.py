@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from kei.reading import MAX_PLACES, plain, to_places
+from kei.core.reading import MAX_PLACES, plain, to_places
 
 _INT64_MIN = -(2**63)  # SQLite's INTEGER, https://www.sqlite.org/datatype3.html
 _INT64_MAX = 2**63 - 1

@@ -6,7 +6,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from kei.errors import StoreError
+from kei.core.errors import StoreError
 from kei.store.schema import migrate
 
 # How long a write waits for another process that holds the file; more would hold up readings.

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from kei.reading import Reading, Summary
+from kei.core.reading import Reading, Summary
 from kei.store.database import Database
 from kei.store.rows import (
     READING_COLUMNS,

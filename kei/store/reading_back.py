@@ -9,12 +9,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from kei.clock import Clock
-from kei.errors import StoreError
-from kei.reading import Reading
+from kei.core.clock import Clock
+from kei.core.errors import StoreError
+from kei.core.reading import Reading
 from kei.store.opening import why_unreadable
 from kei.store.queue import Kind
-from kei.store.reconcile import only_in_text
+from kei.store.recovery import only_in_text
 from kei.store.rows import READING_COLUMNS, ReadingRow, reading_of
 from kei.store.schema import VERSION
 from kei.store.text import DailyFile

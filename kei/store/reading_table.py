@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from kei.reading import Reading
+from kei.core.reading import Reading
 from kei.store.database import Database
 from kei.store.numbers import pack, places_of
 from kei.store.rows import READING_COLUMNS, ReadingRow, Stored, reading_of

@@ -8,20 +8,20 @@ from itertools import takewhile
 
 import structlog
 
-from kei.clock import Clock
-from kei.errors import StoreError, TextError
-from kei.pulse import BEAT_S, Pulse
-from kei.reading import Reading
-from kei.store import marks
+from kei.core.clock import Clock
+from kei.core.errors import StoreError, TextError
+from kei.core.heartbeat import BEAT_S, Pulse
+from kei.core.reading import Reading
+from kei.store import checkpoints
+from kei.store.checkpoints import Agreement
 from kei.store.database import Database
+from kei.store.dirty_windows import reopen
 from kei.store.lines import reading_line
-from kei.store.marks import Agreement
 from kei.store.reading_table import ReadingTable, newest_id
-from kei.store.reconcile import first_agreement, reconcile
-from kei.store.reopened import reopen
-from kei.store.spool import NOTHING_MORE, Item, Outlet, RecorderStatus, Spool
+from kei.store.recovery import first_agreement, reconcile
 from kei.store.text import DailyFile
 from kei.store.timing import Timing
+from kei.store.write_queue import NOTHING_MORE, Item, Outlet, RecorderStatus, Spool
 from kei.store.writeback import WriteBack
 
 log = structlog.stdlib.get_logger("kei.store")
@@ -297,7 +297,7 @@ class Recorder:
         lines = [reading_line(item.reading, self._file.zone) for item in same_file]
         if day not in self._marks:
             # First the database has to know where the lines begin that it does not have.
-            self._marks = marks.moved(self._marks, day, self._file.size(day))
+            self._marks = checkpoints.moved(self._marks, day, self._file.size(day))
             if self._agreed is not None:
                 self._write_rows(even_none=True)
         self._write_back.before_append()
@@ -306,7 +306,7 @@ class Recorder:
         self._text.written += len(lines)
         self._spool.lines_written(len(lines))
         was_changed = begin != self._marks[day]  # by somebody else: removed, say
-        self._marks = marks.moved(self._marks, day, end)
+        self._marks = checkpoints.moved(self._marks, day, end)
         if was_changed:
             self._write_rows(even_none=True)
 
@@ -341,24 +341,24 @@ class Recorder:
 
     def _begin_agreement(self, connection: sqlite3.Connection) -> None:
         """Let a new database know that rows may come to it before their lines to the text."""
-        if self._agreed is None and marks.load(connection) is None:
+        if self._agreed is None and checkpoints.load(connection) is None:
             newest = newest_id(connection)
-            marks.save(connection, first_agreement(self._clock, self._file, newest))
+            checkpoints.save(connection, first_agreement(self._clock, self._file, newest))
 
     def _save(self, connection: sqlite3.Connection) -> Agreement | None:
         """Save how far text and database agree, unless they have not been compared yet."""
         if self._agreed is None:
             return None
         until = newest_id(connection) - self._spool.without_line
-        latest = marks.latest(self._marks)
+        latest = checkpoints.latest(self._marks)
         agreed = Agreement(until, latest, self._file.numbers(latest))
-        marks.save(connection, agreed)
+        checkpoints.save(connection, agreed)
         return agreed
 
     @property
     def _is_unsaved(self) -> bool:
         """Whether the text has lines of rows of which the database does not know that."""
-        return self._agreed is not None and self._agreed.marks != marks.latest(self._marks)
+        return self._agreed is not None and self._agreed.marks != checkpoints.latest(self._marks)
 
     def _shorten(self) -> None:
         excess = self._spool.shorten(self._bound)

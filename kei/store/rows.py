@@ -2,7 +2,7 @@
 
 from typing import TypeAlias
 
-from kei.reading import MAX_PLACES, Completeness, Reading, Summary, trimmed
+from kei.core.reading import MAX_PLACES, Completeness, Reading, Summary, trimmed
 from kei.store.numbers import unpack
 
 Stored: TypeAlias = int | str

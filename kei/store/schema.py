@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from kei.errors import StoreError
+from kei.core.errors import StoreError
 
 # Each entry brings a file one version on (`user_version` counts them). Entries are only ever added.
 _MIGRATIONS: tuple[tuple[str, ...], ...] = (

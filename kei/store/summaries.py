@@ -8,12 +8,12 @@ from itertools import groupby
 
 import structlog
 
-from kei.clock import Clock, epoch_ms, local
-from kei.errors import StoreError
+from kei.core.clock import Clock, epoch_ms, local
+from kei.core.errors import StoreError
 from kei.store.database import Database
+from kei.store.dirty_windows import DONE_UNTIL_KEY, close_again, done_until_ms, reopened
 from kei.store.lines import summary_line
 from kei.store.reading_table import ReadingTable
-from kei.store.reopened import DONE_UNTIL_KEY, close_again, done_until_ms, reopened
 from kei.store.summary_table import Expected, SummaryTable, recovered
 from kei.store.text import DailyFile
 

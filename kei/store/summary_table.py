@@ -8,7 +8,7 @@ from fractions import Fraction
 from itertools import pairwise
 from statistics import median
 
-from kei.reading import MAX_PLACES, Completeness, Summary, trimmed
+from kei.core.reading import MAX_PLACES, Completeness, Summary, trimmed
 from kei.store.database import Database
 from kei.store.numbers import pack, packed_as_scaled, places_of, unscaled
 from kei.store.reading_table import IN_SPANS, span_of

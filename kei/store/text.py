@@ -11,8 +11,8 @@ from zlib import crc32
 
 import structlog
 
-from kei.clock import local
-from kei.errors import TextError
+from kei.core.clock import local
+from kei.core.errors import TextError
 from kei.store.lines import reading_file_name
 
 log = structlog.stdlib.get_logger("kei.store")

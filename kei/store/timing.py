@@ -8,12 +8,12 @@ from typing import Protocol
 
 import structlog
 
-from kei.clock import Clock
-from kei.reading import Reading
-from kei.store import unsure
+from kei.core.clock import Clock
+from kei.core.reading import Reading
+from kei.store import unsynchronised_spans
 from kei.store.database import Database
-from kei.store.spool import Item, Spool
-from kei.store.unsure import SAME_SETTING_MS
+from kei.store.unsynchronised_spans import SAME_SETTING_MS
+from kei.store.write_queue import Item, Spool
 
 log = structlog.stdlib.get_logger("kei.store")
 
@@ -79,7 +79,7 @@ class Timing:
             self._hold_until = clock.monotonic() + wait_s
         self._work: list[_Work] = []
         if keeping.synchronised:  # it may not have been when kei ended, in this boot
-            self._work = [self._moving(), unsure.forget]
+            self._work = [self._moving(), unsynchronised_spans.forget]
 
     @property
     def hold_until(self) -> float | None:
@@ -119,13 +119,13 @@ class Timing:
             self._work.append(self._moving())
         else:
             self._trust(spool)
-            self._work.append(unsure.forget)
+            self._work.append(unsynchronised_spans.forget)
 
     def synchronised(self, spool: Spool) -> None:
         """Take note that something keeps the wall clock right from now on."""
         self._move(spool)
         self._trust(spool)
-        self._work += [self._moving(), unsure.forget]
+        self._work += [self._moving(), unsynchronised_spans.forget]
         self._hold_until = None
 
     def mend(self, database: Database) -> None:
@@ -144,13 +144,15 @@ class Timing:
     ) -> None:
         """Remember which of some rows may be wrong, in the transaction that adds them."""
         offsets = (item.offset_ms for item in items)
-        unsure.add(connection, unsure.stretches(first_id, offsets), self._boot)
+        unsynchronised_spans.add(
+            connection, unsynchronised_spans.stretches(first_id, offsets), self._boot
+        )
 
     def _moving(self) -> _Work:
         offset_ms, boot = self._offset_ms(), self._boot
 
         def move(connection: sqlite3.Connection) -> None:
-            moved = unsure.put_right(connection, offset_ms, boot)
+            moved = unsynchronised_spans.put_right(connection, offset_ms, boot)
             if moved:
                 log.info("times_put_right", readings=moved)
 

@@ -8,7 +8,7 @@ accounting of the thread, proc(5): `write_bytes` counts a page when it changes f
 
 from pathlib import Path
 
-from kei.clock import Clock
+from kei.core.clock import Clock
 
 # vm.dirty_expire_centisecs (30 s) and vm.dirty_writeback_centisecs (5 s) of Linux, as they come
 WRITTEN_BY_S = 36.0

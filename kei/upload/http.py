@@ -13,9 +13,9 @@ import requests
 from requests.structures import CaseInsensitiveDict
 
 from kei import __version__
-from kei.clock import Clock
-from kei.errors import RetryLater, Stopping
-from kei.secret import MASK
+from kei.core.clock import Clock
+from kei.core.errors import RetryLater, Stopping
+from kei.core.secret import MASK
 from kei.upload.retry import retry_after_s
 
 BODY_MAX_BYTES = 65_536  # an answer is a word or a short error text; more is not worth its traffic

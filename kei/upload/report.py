@@ -5,8 +5,8 @@ from threading import Lock
 
 from structlog.stdlib import BoundLogger
 
-from kei.clock import Clock
-from kei.faults import Faults
+from kei.core.clock import Clock
+from kei.core.incidents import Faults
 from kei.store.queue import Row
 
 ASIDE_EVERY_S = 3600.0  # a server that refuses everything gets a line an hour, not one a row

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from random import Random
 
-from kei.clock import epoch_ms
+from kei.core.clock import epoch_ms
 
 BACKOFF_FIRST_S = 5.0  # upper end of the first wait; most faults of a network are over by then
 BACKOFF_MAX_S = 600.0  # contract: up to 10 min

@@ -6,7 +6,7 @@ from threading import Lock
 
 from structlog.stdlib import BoundLogger
 
-from kei.clock import Clock, local
+from kei.core.clock import Clock, local
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from kei.clock import Clock
+from kei.core.clock import Clock
+from kei.core.errors import KeiError, PortLost, Stopping
 from kei.echonet.frame import Frame
-from kei.errors import KeiError, PortLost, Stopping
 from kei.wisun.skstack import Fail, Message, Noise, Ok, Parser
 from kei.wisun.transport import Transport
 

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 import structlog
 
-from kei.clock import Clock
-from kei.faults import Faults
+from kei.core.clock import Clock
+from kei.core.incidents import Faults
 from kei.wisun.backoff import Backoff
-from kei.wisun.candidates import Candidates
-from kei.wisun.exchange import Exchange
-from kei.wisun.gate import Gate
+from kei.wisun.counters import Tally
+from kei.wisun.failure_latch import Troubles
+from kei.wisun.interfaces import Memory
+from kei.wisun.known_networks import Candidates
 from kei.wisun.link import Heard, Link, Tap
-from kei.wisun.seams import Memory
+from kei.wisun.priority_lock import Turns
+from kei.wisun.requests import Exchange
+from kei.wisun.send_gate import Gate
 from kei.wisun.skstack import Message
-from kei.wisun.tally import Tally
-from kei.wisun.troubles import Troubles
-from kei.wisun.turns import Turns
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,17 +10,17 @@ import random
 
 import structlog
 
-from kei.clock import Clock
-from kei.errors import KeiError, NotReady, PortLost, RejoinNeeded, RetryLater, Stopping
-from kei.wisun import bringup
-from kei.wisun.approach import Approach
-from kei.wisun.exchange import Answer, Request
+from kei.core.clock import Clock
+from kei.core.errors import KeiError, NotReady, PortLost, RejoinNeeded, RetryLater, Stopping
+from kei.wisun import commands
+from kei.wisun.connect_steps import Approach
+from kei.wisun.interfaces import Listener, Memory, OpenPort, Settings, Status
+from kei.wisun.joined_monitor import Watch
 from kei.wisun.link import CommandRefused, Heard, NoReply, Tap
 from kei.wisun.parts import Parts
-from kei.wisun.seams import Listener, Memory, OpenPort, Settings, Status
+from kei.wisun.requests import Answer, Request
 from kei.wisun.skstack import Datagram, Event, Message
 from kei.wisun.states import TRANSITIONS, Outcome, Pause, State
-from kei.wisun.watch import Watch
 
 log = structlog.stdlib.get_logger("kei.session")
 
@@ -309,7 +309,7 @@ class Session:
             if self._link.is_open and may_have_one:
                 with self._turns:
                     joining = state is State.JOIN
-                    ended = bringup.last_leave(self._link, self._clock, joining=joining)
+                    ended = commands.last_leave(self._link, self._clock, joining=joining)
                 log.info("session_left", ended=ended)
         finally:
             self._link.detach()

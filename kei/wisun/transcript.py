@@ -8,9 +8,9 @@ from typing import TextIO
 
 import structlog
 
-from kei.clock import Clock, local
-from kei.faults import Faults
-from kei.secret import MASK, Secret
+from kei.core.clock import Clock, local
+from kei.core.incidents import Faults
+from kei.core.secret import MASK, Secret
 from kei.wisun.skstack import ECHONET_PORT, Datagram, Event, Fail, Message, Noise, Ok
 
 log = structlog.stdlib.get_logger("kei.session")

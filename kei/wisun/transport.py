@@ -6,9 +6,9 @@ from typing import Protocol
 
 import structlog
 
-from kei.errors import PortLost
-from kei.ports import PortSettings
-from kei.serialport import SerialPort
+from kei.core.errors import PortLost
+from kei.serialport.port import SerialPort
+from kei.settings.serial import PortSettings
 
 log = structlog.stdlib.get_logger("kei.wisun.transport")
 

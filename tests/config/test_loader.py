@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from jobs_file import BROUTE, BROUTE_ID, BROUTE_PWD, JobsFile
 
 from kei.config import Config, Log, LogLevel, Recorder, RequestGroup, Summary, load
-from kei.errors import ConfigError
+from kei.core.errors import ConfigError
 
 SAMPLE = Path(__file__).parents[2] / "jobs.toml"
 

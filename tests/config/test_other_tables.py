@@ -4,8 +4,7 @@ import pytest
 from jobs_file import BROUTE, JobsFile
 
 from kei.config import LogLevel
-from kei.ports import PortSettings
-from kei.sensors.seams import LineEnd, SensorSettings, SeriesCheck
+from kei.settings.serial import LineEnd, PortSettings, SensorSettings, SeriesCheck
 
 SERIAL = '[[serial]]\nport = "/dev/ttyACM0"\n'
 CHECK = SERIAL + '[[serial.checks]]\nunit = "A1"\nsensor = "T1"\n'

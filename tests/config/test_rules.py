@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kei.config import rules
-from kei.config.faults import Wrong
+from kei.config.errors import Wrong
 
 
 @pytest.mark.parametrize(

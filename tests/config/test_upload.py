@@ -4,7 +4,7 @@ import pytest
 from jobs_file import JobsFile
 
 from kei.config import Compress, Format, UploadTarget, What
-from kei.secret import Secret
+from kei.core.secret import Secret
 
 JAPAN = timezone(timedelta(hours=9))
 

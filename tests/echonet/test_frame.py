@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kei.core.errors import Malformed
 from kei.echonet.frame import (
     CONTROLLER,
     METER,
@@ -16,7 +17,6 @@ from kei.echonet.frame import (
     get_request,
     property_map,
 )
-from kei.errors import Malformed
 
 _TWO_LISTS = (Esv.SETGET, Esv.SETGET_RES, Esv.SETGET_SNA)
 _properties = st.lists(

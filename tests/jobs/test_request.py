@@ -7,14 +7,14 @@ from fakes import FakeClock
 from session_bench import Memory
 from structlog.testing import capture_logs
 
+from kei.core.errors import NotReady, RetryLater, Stopping
+from kei.core.incidents import Faults
+from kei.core.reading import Reading
 from kei.echonet.frame import encode_property_map
-from kei.echonet.meter import PROPERTIES
-from kei.errors import NotReady, RetryLater, Stopping
-from kei.faults import Faults
+from kei.echonet.meter_class import PROPERTIES
 from kei.jobs.request import RequestJob
-from kei.meter_source import MeterSource
-from kei.reading import Reading
-from kei.wisun.exchange import Answer
+from kei.meter.decoder import MeterSource
+from kei.wisun.requests import Answer
 from kei.wisun.session import Session
 
 Epcs = tuple[int, ...]

@@ -10,7 +10,7 @@ import pytest
 from fakes import TOKYO
 from programs import wait_until
 
-from kei.clock import SystemClock
+from kei.core.clock import SystemClock
 from kei.jobs.plan import Lane, Planned, Upkeep
 from kei.jobs.scheduler import Scheduler
 from kei.jobs.triggers import AfterWindows, AlignedInterval

@@ -92,7 +92,10 @@ def home(folder: Path, offset_s: float) -> Iterator[Home]:
     set_offset(folder, offset_s)
     with simulator(folder / "dongle"):
         jobs = write_jobs(folder, str(folder / "dongle"), requests=REQUESTS)
-        program = (str(ROOT / "tests" / "kei_by_another_clock.py"), str(folder / "offset"))
+        program = (
+            str(ROOT / "tests" / "support" / "kei_by_another_clock.py"),
+            str(folder / "offset"),
+        )
         with running("--jobs", str(jobs), program=program) as kei:
             yield Home(folder, kei)
 

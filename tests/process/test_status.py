@@ -13,10 +13,10 @@ from typing import cast
 import pytest
 from programs import BROUTE_ID, BROUTE_PWD, ROOT, SIMULATED, running, simulator, write_jobs
 
-from kei.clock import SystemClock
-from kei.control import address
-from kei.snapshot import SessionState
-from kei.status import Found, status
+from kei.app.status_document import SessionState
+from kei.app.status_server import address
+from kei.commands.status import Found, status
+from kei.core.clock import SystemClock
 
 NO_PORT = "/dev/there-is-no-such-dongle"
 EVERY_SECOND = """

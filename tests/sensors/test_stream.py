@@ -6,12 +6,11 @@ import pytest
 from fakes import FakeClock
 from structlog.testing import capture_logs
 
-from kei.ports import PortSettings
-from kei.reading import Reading
-from kei.sensors.seams import LineEnd, SensorSettings, SeriesCheck
+from kei.core.reading import Reading
+from kei.sensors.counters import TELL_EVERY_S, Tally
 from kei.sensors.silence import LINES_MIN, SERIES_MAX, Silence
 from kei.sensors.stream import Stream
-from kei.sensors.tally import TELL_EVERY_S, Tally
+from kei.settings.serial import LineEnd, PortSettings, SensorSettings, SeriesCheck
 
 PORT = "/dev/ttyACM0"
 CHECK = SeriesCheck("A1", "T1", Decimal(-40), Decimal(85), Decimal(10))

@@ -8,7 +8,7 @@ from simulator_bench import BROUTE_ID, BROUTE_PWD, GET_E7, METER, NOON_MS, answe
 
 from kei.echonet.frame import decode
 from kei.simulator.build import build
-from kei.simulator.dongle import VirtualDongle
+from kei.simulator.dongle.dongle import VirtualDongle
 from kei.simulator.options import parse_sim_port
 
 FAST = "latency=0,scan-time=0,join-time=0"

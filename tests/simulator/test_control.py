@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from simulator_bench import Bench, answers
 
+from kei.core.errors import ConfigError
 from kei.echonet.frame import decode
-from kei.errors import ConfigError
 from kei.simulator.control import HELP, Console, carry_out
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kei.errors import ConfigError
+from kei.core.errors import ConfigError
 from kei.simulator.faults import (
     OF_ITSELF,
     AtTime,

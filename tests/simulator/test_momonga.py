@@ -10,10 +10,10 @@ from fakes import TOKYO
 from momonga import EchonetServiceCode, Momonga, MomongaError
 from simulator_bench import BP35A1, BP35C2, BROUTE_ID, BROUTE_PWD, DSS, IPS
 
-from kei.clock import SystemClock
-from kei.simulator.household import Household
+from kei.core.clock import SystemClock
+from kei.simulator.household.household import Household
 from kei.simulator.options import parse_sim_port
-from kei.simulator.pty import Simulator
+from kei.simulator.port.server import Simulator
 
 SEED = 7
 DEADLINE_S = 5.0

@@ -16,8 +16,8 @@ from pathlib import Path
 from fakes import TOKYO, FakeClock
 from stored import daily, recorder_of
 
-from kei.errors import StoreError
-from kei.reading import Reading
+from kei.core.errors import StoreError
+from kei.core.reading import Reading
 from kei.store.database import Database
 from kei.store.recorder import Recorder
 

@@ -17,13 +17,16 @@ from fakes import TOKYO, FakeClock
 from stored import daily, recorder_of
 from structlog.testing import capture_logs
 
-from kei.errors import StoreError
-from kei.reading import Reading
+from kei.core.errors import StoreError
+from kei.core.reading import Reading
 from kei.store.database import Database
 
 PROGRAM = Path(__file__).with_name("recording.py")
 ROOT = Path(__file__).parents[2]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'support'}:{ROOT / 'tests' / 'store'}",
+}
 BEGIN_MS = 1_790_000_000_000
 LINE = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d,BR,E7,\d+,x")
 DISK_BYTES = 1024 * 1024

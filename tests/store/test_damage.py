@@ -10,9 +10,9 @@ from fakes import TOKYO, FakeClock
 from stored import add_readings
 from structlog.testing import capture_logs
 
-from kei.clock import epoch_ms
-from kei.errors import StoreError
-from kei.reading import Reading
+from kei.core.clock import epoch_ms
+from kei.core.errors import StoreError
+from kei.core.reading import Reading
 from kei.store.database import Database
 from kei.store.queue import Kind, UploadQueue
 

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stored import add_readings, add_summaries
 
-from kei.errors import StoreError
-from kei.reading import Reading, Summary, plain
+from kei.core.errors import StoreError
+from kei.core.reading import Reading, Summary, plain
 from kei.store import schema
 from kei.store.database import Database
 from kei.store.queue import Kind, UploadQueue

@@ -9,8 +9,8 @@ from fakes import TOKYO
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kei.clock import epoch_ms
-from kei.reading import Reading, Summary
+from kei.core.clock import epoch_ms
+from kei.core.reading import Reading, Summary
 from kei.store.lines import reading_file_name, reading_line, summary_file_name, summary_line
 
 IDS = st.from_regex(r"[A-Za-z0-9_-]{1,12}", fullmatch=True)

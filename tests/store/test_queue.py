@@ -7,7 +7,7 @@ import pytest
 from fakes import FakeClock
 from stored import add_readings, add_summaries
 
-from kei.reading import Reading, Summary
+from kei.core.reading import Reading, Summary
 from kei.store.database import Database
 from kei.store.queue import Kind, Row, UploadQueue
 

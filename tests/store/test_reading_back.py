@@ -9,8 +9,8 @@ import pytest
 from fakes import FakeClock
 from stored import add_readings, add_summaries, daily, recorder_of
 
-from kei.errors import StoreError
-from kei.reading import Reading, Summary
+from kei.core.errors import StoreError
+from kei.core.reading import Reading, Summary
 from kei.store import reading_back
 from kei.store.database import Database
 from kei.store.queue import Kind, UploadQueue

@@ -14,9 +14,9 @@ from programs import wait_until
 from stored import recorder_of
 from structlog.testing import capture_logs
 
-from kei.clock import epoch_ms
-from kei.errors import StoreError, TextError
-from kei.reading import Reading
+from kei.core.clock import epoch_ms
+from kei.core.errors import StoreError, TextError
+from kei.core.reading import Reading
 from kei.store.database import Database
 from kei.store.queue import Kind, UploadQueue
 from kei.store.recorder import Recorder

@@ -12,12 +12,12 @@ from fakes import TOKYO, FakeClock
 from stored import add_readings, add_summaries, summariser_of
 from structlog.testing import capture_logs
 
-from kei.clock import epoch_ms
-from kei.errors import StoreError
-from kei.reading import Completeness, Reading, Summary
+from kei.core.clock import epoch_ms
+from kei.core.errors import StoreError
+from kei.core.reading import Completeness, Reading, Summary
 from kei.store.database import Database
+from kei.store.dirty_windows import reopen
 from kei.store.queue import Kind, UploadQueue
-from kei.store.reopened import reopen
 from kei.store.summary_table import SummaryTable
 from kei.store.text import DailyFile
 

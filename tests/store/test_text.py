@@ -9,8 +9,8 @@ import pytest
 from fakes import TOKYO
 from structlog.testing import capture_logs
 
-from kei.clock import epoch_ms
-from kei.errors import StoreError
+from kei.core.clock import epoch_ms
+from kei.core.errors import StoreError
 from kei.store.text import DailyFile
 
 DAY = date(2026, 11, 23)

@@ -11,8 +11,8 @@ from fakes import TOKYO, FakeClock
 from stored import BOOT, daily, recorder_of
 from structlog.testing import capture_logs
 
-from kei.clock import epoch_ms
-from kei.reading import Reading
+from kei.core.clock import epoch_ms
+from kei.core.reading import Reading
 from kei.store.database import Database
 from kei.store.queue import Kind, UploadQueue
 

@@ -10,7 +10,7 @@ from fakes import TOKYO
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kei.clock import epoch_ms, local
+from kei.core.clock import epoch_ms, local
 from kei.store.summaries import window_around
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -12,9 +12,9 @@ from structlog.testing import LogCapture
 from upload_support import KEY, FakeQueue, Make, RunningClock, Server
 
 from kei.store.queue import Kind
-from kei.upload.flusher import Flusher
-from kei.upload.formats import format_of
+from kei.upload.formats.registry import format_of
 from kei.upload.http import Http
+from kei.upload.sender import Flusher
 from kei.upload.target import FormatName, Target
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from upload_support import LIMIT_S, Handler, Post, Server, answer, silent_listener
 
-from kei.errors import Stopping
+from kei.core.errors import Stopping
 from kei.upload.http import Http, PostFailed
 
 TIMEOUT_S = 0.3

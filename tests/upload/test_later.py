@@ -23,7 +23,7 @@ from upload_support import (
     values,
 )
 
-from kei.errors import StoreError
+from kei.core.errors import StoreError
 from kei.upload.target import FormatName
 
 

@@ -8,7 +8,7 @@ from structlog.stdlib import BoundLogger
 from structlog.testing import LogCapture
 from upload_support import Make, Server, answer, events, rows
 
-from kei.clock import epoch_ms
+from kei.core.clock import epoch_ms
 from kei.upload.traffic import Sent, Traffic
 
 EVENING_MS = epoch_ms(datetime(2026, 11, 23, 23, 0, tzinfo=TOKYO))

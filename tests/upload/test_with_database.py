@@ -12,14 +12,14 @@ from stored import add_readings, add_summaries
 from structlog.stdlib import BoundLogger
 from upload_support import LIMIT_S, RunningClock, Server, answer, refusing, summary_row
 
-from kei.reading import Reading, Summary
+from kei.core.reading import Reading, Summary
 from kei.store import dead_letters
 from kei.store.database import Database
 from kei.store.dead_letters import RetryQueue, Which
 from kei.store.queue import Kind, UploadQueue
-from kei.upload.flusher import Flusher
-from kei.upload.formats import format_of
+from kei.upload.formats.registry import format_of
 from kei.upload.http import Http
+from kei.upload.sender import Flusher
 from kei.upload.target import FormatName, Target
 
 EVERY = Which(None, ())

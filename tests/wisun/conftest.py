@@ -10,11 +10,11 @@ from fakes import FastClock
 from programs import BROUTE_ID, BROUTE_PWD
 from session_bench import FAST, Bench, Listener, Meddle, Memory, Recording
 
-from kei.secret import Secret
+from kei.core.secret import Secret
 from kei.simulator.options import parse_sim_port
-from kei.simulator.pty import Simulator
+from kei.simulator.port.server import Simulator
 from kei.wisun.dialects import DIALECTS
-from kei.wisun.seams import Settings
+from kei.wisun.interfaces import Settings
 from kei.wisun.session import Session
 from kei.wisun.transport import OnData, OnLost, SerialTransport, Transport
 

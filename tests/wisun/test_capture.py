@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from kei.echonet.frame import METER, Esv, Frame, decode
-from kei.echonet.meter import Scale, Value
-from kei.echonet.meter import decode as decode_property
+from kei.echonet.meter_class import Scale, Value
+from kei.echonet.meter_class import decode as decode_property
 from kei.wisun.skstack import Datagram, Event, Message, Noise, Ok, PanField, Parser
 
 CAPTURE = Path(__file__).parent.parent / "data" / "BP35A1_comm.log"

@@ -9,8 +9,8 @@ from programs import wait_until
 from session_bench import Bench, Memory
 from structlog.testing import capture_logs
 
-from kei.errors import NotReady, PortLost, RetryLater, StoreError
-from kei.wisun.candidates import NETWORK_KEY
+from kei.core.errors import NotReady, PortLost, RetryLater, StoreError
+from kei.wisun.known_networks import NETWORK_KEY
 from kei.wisun.states import State
 from kei.wisun.transport import OnData
 

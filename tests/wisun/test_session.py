@@ -8,8 +8,8 @@ import pytest
 from programs import wait_until
 from session_bench import Bench, Memory
 
-from kei.errors import NotReady, RetryLater
-from kei.wisun.candidates import NETWORK_KEY
+from kei.core.errors import NotReady, RetryLater
+from kei.wisun.known_networks import NETWORK_KEY
 from kei.wisun.states import State
 from kei.wisun.transport import OnData
 

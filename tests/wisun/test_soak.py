@@ -4,8 +4,8 @@ import threading
 
 from soak import soak
 
+from kei.simulator.dongle.models import MODELS
 from kei.simulator.faults import FaultKind
-from kei.simulator.models import MODELS
 
 REQUESTS = 300
 SPEED = 60.0

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from programs import BROUTE_ID, BROUTE_PWD
 
-from kei.secret import Secret
+from kei.core.secret import Secret
 from kei.wisun import transcript
 from kei.wisun.skstack import Parser
 from kei.wisun.transcript import Redactor, Transcript

@@ -11,8 +11,8 @@ import pytest
 import serial
 from programs import wait_until
 
-from kei import ports
-from kei.errors import PortLost
+from kei.core.errors import PortLost
+from kei.serialport import discovery
 from kei.wisun.transport import SerialTransport
 
 
@@ -58,7 +58,7 @@ def test_a_port_that_goes_away_is_told_once(port: tuple[int, str]) -> None:
 
 
 def test_a_missing_port_is_told_with_those_that_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ports, "known", lambda: ("/dev/serial/by-id/usb-FTDI",))
+    monkeypatch.setattr(discovery, "known", lambda: ("/dev/serial/by-id/usb-FTDI",))
     assert reason("/dev/nowhere") == (
         "/dev/nowhere: no such device; is it plugged in? there is: /dev/serial/by-id/usb-FTDI"
     )

@@ -1,0 +1,1 @@
+"""What runs together: the main job, its threads, and what it tells of itself."""

@@ -1,0 +1,48 @@
+"""What the guard of the clock and the recorder have to do with each other."""
+
+import structlog
+
+from kei import config
+from kei.core.clock import Clock
+from kei.core.errors import StoreError
+from kei.store.reading_back import look_into
+from kei.store.recorder import Recorder
+from kei.store.text import DailyFile
+from kei.timekeeping.monitor import Guard
+
+log = structlog.stdlib.get_logger("kei.clock")
+
+
+class Retiming:
+    """Lets the recorder hear of the clock: it wants to know whether a new setting is the right one.
+
+    Args:
+        recorder: puts times right.
+        guard: has noticed the step.
+    """
+
+    def __init__(self, recorder: Recorder, guard: Guard) -> None:
+        self._recorder = recorder
+        self._guard = guard
+
+    def stepped(self, by_ms: int) -> None:  # noqa: ARG002 - it keeps the difference itself
+        """Have what was timed before moved, or believed."""
+        if self._guard.synchronised:
+            self._recorder.clock_synchronised()
+        else:
+            self._recorder.clock_stepped()
+
+    def synchronised(self) -> None:
+        """Have everything moved to where it belongs."""
+        self._recorder.clock_synchronised()
+
+
+def newest_reading_ms(recorder: config.Recorder, clock: Clock) -> int | None:
+    """Return the time of the newest reading; None if there is none, or it is not to be had."""
+    text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
+    try:
+        last = look_into(recorder.database, text, (), clock).last
+    except StoreError as error:
+        log.warning("newest_reading_unknown", reason=str(error))
+        return None
+    return max((reading.time_ms for reading in last), default=None)

@@ -1,0 +1,178 @@
+"""The main job: one engine at a time, signals, reloading, and an orderly end."""
+
+import os
+import random
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import structlog
+
+from kei import __version__, config
+from kei.app.engine import Engine
+from kei.app.systemd import Supervisor
+from kei.config import Config
+from kei.config.diff import differences
+from kei.core import logs
+from kei.core.clock import Clock
+from kei.core.errors import ConfigError, KeiError
+from kei.core.secret import Secret
+from kei.core.signals import RELOAD_SIGNAL, STOP_SIGNALS, TOGGLE_SIGNAL, SignalBox
+
+log = structlog.stdlib.get_logger("kei.runner")
+
+LOOK_AROUND_S = 2.0  # how often the file and the threads are looked at; reload promises 10 s
+MISSING_LOOKS = 3
+STOP_LIMIT_S = 9.0  # the contract allows 10 s in any state
+
+
+class Runner:
+    """Runs kei until a signal ends it.
+
+    Args:
+        path: jobs.toml.
+        environ: the environment.
+        clock: wall and monotonic time.
+        signals: already installed, so that none is missed while kei starts.
+    """
+
+    def __init__(
+        self, path: Path, *, environ: Mapping[str, str], clock: Clock, signals: SignalBox
+    ) -> None:
+        self._path = path
+        self._environ = environ
+        self._clock = clock
+        self._signals = signals
+        self._supervisor = Supervisor(environ, clock)
+        self._seen: tuple[int, ...] | None = None
+        self._missing_looks = 0  # in a row at which there was no file
+        self._all_ended = True
+
+    def run(self) -> None:
+        """Run until HUP, INT or TERM.
+
+        Raises:
+            ConfigError: jobs.toml does not validate at the start.
+            StoreError: the files cannot be opened at the start.
+            KeiError: the log file cannot be opened.
+        """
+        self._seen = self._signature()
+        current = config.load(self._path, environ=self._environ)
+        try:
+            self._set_up_logs(current)
+        except OSError as error:
+            hint = "let kei's user write there, or name another file"
+            raise KeiError(
+                f"{self._path}: log.file: {current.log.file}: {error.strerror}; {hint}"
+            ) from error
+        log.info("kei_started", version=__version__, pid=os.getpid(), jobs=str(self._path))
+        engine = self._start(current)
+        self._supervisor.ready()
+        while True:
+            self._supervisor.tell(engine.headline(), engine.stuck())
+            number = self._signals.wait(self._supervisor.pace_s(LOOK_AROUND_S))
+            if number in STOP_SIGNALS:
+                break
+            if number == TOGGLE_SIGNAL:
+                log.info("log_level", now=logs.toggle_debug(engine.config.log.level.value))
+            if number == RELOAD_SIGNAL or self._file_changed():
+                engine = self._reload(engine)
+            engine.look_after_everything()
+        assert number is not None, "the loop ends with a signal"
+        log.info("kei_stopping", signal=number.name)
+        self._supervisor.stopping()
+        self._end_in_time()
+        self._all_ended &= engine.stop()
+        self._signals.ignore()
+        log.info("kei_stopped")
+        if not self._all_ended:
+            os._exit(0)  # all files are closed, and the interpreter would wait for that upload
+
+    def _start(self, wanted: Config) -> Engine:
+        engine = Engine(wanted, clock=self._clock, rng=random.Random())  # noqa: S311 - jitter
+        try:
+            engine.start()
+        except BaseException:
+            engine.stop()
+            raise
+        return engine
+
+    def _set_up_logs(self, wanted: Config) -> None:
+        logs.masker.hide(_secrets(wanted))
+        logs.configure(wanted.log.level.value, wanted.log.file, self._environ)
+
+    def _reload(self, engine: Engine) -> Engine:
+        """Put a changed file into effect; a file that does not validate changes nothing."""
+        self._seen = self._signature()
+        try:
+            wanted = config.load(self._path, environ=self._environ)
+        except ConfigError as error:
+            log.error("config_refused", faults=error.faults)  # noqa: TRY400 - no traceback to see
+            return engine
+        changes = differences(engine.config, wanted)
+        if not changes:
+            log.info("config_unchanged")
+            return engine
+        log.info("config_changed", changes=changes)
+        try:
+            self._set_up_logs(wanted)
+        except OSError as error:
+            log.error("config_refused", faults=[f"log.file: {error}"])  # noqa: TRY400
+            return engine
+        if engine.can_change_to(wanted):
+            try:
+                engine.change_to(wanted)
+            except (ConfigError, OSError) as error:
+                log.error("config_refused", faults=_faults(error))  # noqa: TRY400
+                self._set_up_logs(engine.config)
+            return engine
+        return self._replace(engine, wanted)
+
+    def _replace(self, engine: Engine, wanted: Config) -> Engine:
+        """Start over with another configuration; if that fails, with the one before."""
+        self._all_ended &= engine.stop()
+        try:
+            return self._start(wanted)
+        except (KeiError, OSError) as error:
+            log.error("config_refused", faults=_faults(error))  # noqa: TRY400 - no traceback to see
+            self._set_up_logs(engine.config)
+            return self._start(engine.config)
+
+    def _file_changed(self) -> bool:
+        now = self._signature()
+        self._missing_looks = 0 if now is not None else self._missing_looks + 1
+        if self._missing_looks == MISSING_LOOKS:  # an editor puts the new one there at once
+            log.warning("config_missing", jobs=str(self._path), hint="kei goes on as it is")
+        return now is not None and now != self._seen
+
+    def _signature(self) -> tuple[int, ...] | None:
+        """What changes when the file does; None while it is missing, as when it is replaced."""
+        try:
+            stat = self._path.stat()
+        except OSError:
+            return None
+        return (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+    def _end_in_time(self) -> None:
+        """Make sure that the process ends in time even if a thread hangs."""
+
+        def give_up() -> None:
+            hanging = [thread.name for thread in threading.enumerate() if not thread.daemon]
+            log.error("stop_timed_out", threads=hanging)
+            os._exit(0)
+
+        last_resort = threading.Timer(STOP_LIMIT_S, give_up)
+        last_resort.daemon = True
+        last_resort.start()
+
+
+def _secrets(wanted: Config) -> list[Secret]:
+    secrets = [wanted.broute.broute_id, wanted.broute.broute_pwd] if wanted.broute else []
+    for target in wanted.upload:
+        secrets += [target.upload_key] if target.upload_key else []
+        secrets += [value for _, value in target.headers]
+    return secrets
+
+
+def _faults(error: Exception) -> Sequence[str]:
+    return error.faults if isinstance(error, ConfigError) else [str(error)]

@@ -1,0 +1,173 @@
+"""The status server: whoever asks on this machine is told what the running kei is doing.
+
+It listens on an abstract unix socket, whose name comes from the path of the database: so it needs
+no file that a crash could leave behind, there is no limit to the length of a path, and two kei
+with different databases do not meet. Abstract sockets are Linux's own, and one set for each
+network namespace (unix(7), network_namespaces(7)); they know no permissions, so nothing may be
+told here that not everybody on the machine may know.
+
+Nobody has to ask for anything in words: each connection gets one document and is closed. What a
+client sends is never read, and one that takes nothing is left alone after a second.
+"""
+
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from kei.core.clock import Clock
+from kei.core.errors import RetryLater
+from kei.core.incidents import Faults
+from kei.core.single_instance import abstract_name
+
+log = structlog.stdlib.get_logger("kei.control")
+
+ANSWER_MAX_BYTES = 256 * 1024  # a dozen uploads and ten log lines have 10 KiB
+SEND_LIMIT_S = 1.0  # a usual answer fits into the socket's own buffer and waits for nobody
+REUSE_S = 0.25  # so long an answer is given again: a flood of clients must not cost much
+QUEUE_LENGTH = 16  # clients that wait for their turn; more of them try again by themselves
+RETRY_S = 1.0
+ASK_LIMIT_S = 10.0  # a disk that stalls holds an answer up for 5 s
+LOOK_AGAIN_S = 0.05
+_RECEIVE_BYTES = 65_536
+
+
+def address(database: Path) -> str:
+    """Return the name of the socket that belongs to a database, however its path is spelled."""
+    return abstract_name("status", database)
+
+
+class StatusServer:
+    """Gives the present status to whoever connects.
+
+    Args:
+        database: whose kei this is.
+        answer: makes the document, at most 256 KiB; called in the thread of `run`.
+        clock: for how long an answer is new.
+    """
+
+    def __init__(self, database: Path, answer: Callable[[], bytes], clock: Clock) -> None:
+        self._address = address(database)
+        self._answer = answer
+        self._clock = clock
+        self._faults = Faults(log, clock)
+        self._stopping = threading.Event()
+        self._listener: socket.socket | None = None
+        self._document = b""
+        self._made: float | None = None
+
+    def run(self) -> None:
+        """Answer until `stop`; never raises, whatever clients and the system do."""
+        while not self._stopping.is_set():
+            try:
+                with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+                    listener.bind(self._address)
+                    listener.listen(QUEUE_LENGTH)
+                    self._faults.ended("status_unavailable")
+                    # Before the look at `_stopping`, and `stop` has it the other way round.
+                    self._listener = listener
+                    self._serve(listener)
+            except OSError as error:
+                self._faults.raised(
+                    "status_unavailable",
+                    reason=error.strerror or str(error),
+                    hint="does another kei use the same database?",
+                )
+                self._stopping.wait(RETRY_S)
+
+    def stop(self) -> None:
+        """Make `run` return soon; any thread."""
+        self._stopping.set()
+        listener = self._listener
+        if listener is not None:
+            try:
+                listener.shutdown(socket.SHUT_RDWR)  # wakes accept()
+            except OSError as error:
+                log.debug("status_stopped_already", reason=str(error))
+
+    def _serve(self, listener: socket.socket) -> None:
+        while not self._stopping.is_set():
+            try:
+                connection, _ = listener.accept()
+            except OSError as error:
+                if self._stopping.is_set():
+                    return
+                self._faults.raised("status_not_accepting", reason=error.strerror or str(error))
+                self._stopping.wait(RETRY_S)
+                continue
+            self._faults.ended("status_not_accepting")
+            with connection:
+                self._tell(connection)
+
+    def _tell(self, connection: socket.socket) -> None:
+        document = self._present()
+        try:
+            connection.settimeout(SEND_LIMIT_S)
+            connection.sendall(document)
+        except OSError as error:
+            log.debug("status_not_taken", reason=str(error))
+
+    def _present(self) -> bytes:
+        """Return a document that is new enough; an empty one if none can be made."""
+        now = self._clock.monotonic()
+        if self._made is None or now - self._made >= REUSE_S:
+            try:
+                self._document = self._answer()
+                if len(self._document) > ANSWER_MAX_BYTES:
+                    raise ValueError(f"a status of {len(self._document)} bytes")
+                self._faults.ended("status_failed")
+            except Exception as error:  # noqa: BLE001 - our own mistake; it must not end the thread
+                self._document = b""
+                self._faults.raised("status_failed", reason=repr(error))
+            self._made = now
+        return self._document
+
+
+def ask(database: Path, clock: Clock, limit_s: float = ASK_LIMIT_S) -> bytes | None:
+    """Return what the running kei says of itself.
+
+    Args:
+        database: whose kei is asked.
+        clock: for the time limit.
+        limit_s: how long it may take altogether.
+
+    Returns:
+        the document, at most 256 KiB, from a program that need not be ours; None if no kei runs.
+
+    Raises:
+        RetryLater: one runs, but does not answer.
+    """
+    deadline = clock.monotonic() + limit_s
+    pause = threading.Event()
+    while True:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            try:
+                connection.settimeout(0)  # or else a full queue would be waited for without limit
+                connection.connect(address(database))
+                return _received(connection, deadline, clock)
+            except ConnectionRefusedError:
+                return None
+            except BlockingIOError:  # too many others wait for their turn
+                if clock.monotonic() >= deadline:
+                    raise RetryLater("kei does not answer: too many others ask") from None
+            except TimeoutError:
+                raise RetryLater(f"kei does not answer within {limit_s:g} s") from None
+            except OSError as error:
+                raise RetryLater(f"kei does not answer: {error.strerror or error}") from None
+        pause.wait(LOOK_AGAIN_S)
+
+
+def _received(connection: socket.socket, deadline: float, clock: Clock) -> bytes:
+    document = bytearray()
+    while len(document) <= ANSWER_MAX_BYTES:
+        left_s = deadline - clock.monotonic()
+        if left_s <= 0:
+            raise TimeoutError
+        connection.settimeout(left_s)
+        piece = connection.recv(_RECEIVE_BYTES)
+        if not piece:
+            return bytes(document)
+        document += piece
+    raise RetryLater("kei's answer has no end")

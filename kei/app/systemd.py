@@ -1,0 +1,118 @@
+"""The service manager's side of kei: systemd is told what goes on, and kept from restarting it.
+
+The protocol is sd_notify(3): datagrams of `NAME=value` lines to the unix socket that
+`NOTIFY_SOCKET` names. Without that variable nobody is told, and nothing else is different.
+"""
+
+import os
+import socket
+from collections.abc import Mapping
+
+import structlog
+
+from kei.core.clock import Clock
+from kei.core.incidents import Faults
+
+log = structlog.stdlib.get_logger("kei.supervisor")
+
+SEND_LIMIT_S = 2.0  # the manager is busy, or the socket is not its own
+FEEDS_A_PERIOD = 4  # sd_watchdog_enabled(3) asks for two; one may come late on a busy machine
+TEXT_MAX_CHARS = 500
+
+
+class Supervisor:
+    """Tells the service manager, if there is one. Used by one thread.
+
+    Args:
+        environ: `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID` of it.
+        clock: for the time between two feeds of the watchdog.
+    """
+
+    def __init__(self, environ: Mapping[str, str], clock: Clock) -> None:
+        self._address = _address(environ.get("NOTIFY_SOCKET", ""))
+        self._clock = clock
+        self._faults = Faults(log, clock)
+        self._feed_every_s = self._period_s(environ)
+        self._fed: float | None = None
+        self._headline: str | None = None
+        self._stuck: list[str] = []
+
+    def _period_s(self, environ: Mapping[str, str]) -> float | None:
+        """Return how often the watchdog wants to be fed; None where there is none for us."""
+        limit_us = environ.get("WATCHDOG_USEC", "")
+        is_ours = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        if self._address is None or not is_ours or not limit_us.isascii():
+            return None
+        if not limit_us.isdigit() or int(limit_us) == 0:
+            return None
+        return int(limit_us) / 1e6 / FEEDS_A_PERIOD
+
+    def pace_s(self, usual_s: float) -> float:
+        """Return for how long its caller may sleep who usually sleeps so long."""
+        return usual_s if self._feed_every_s is None else min(usual_s, self._feed_every_s)
+
+    def ready(self) -> None:
+        """Say that everything has been started."""
+        self._send("READY=1")
+
+    def stopping(self) -> None:
+        """Say that the end has begun."""
+        self._send("STOPPING=1", "STATUS=stopping")
+
+    def tell(self, headline: str, stuck: list[str]) -> None:
+        """Say what goes on; feed the watchdog, but only while nothing is stuck.
+
+        Args:
+            headline: one line for people.
+            stuck: what does not move any more, and only a restart can help.
+        """
+        if stuck != self._stuck:
+            self._stuck = stuck
+            self._tell_of_stuck()
+        if stuck:
+            headline = f"hangs: {', '.join(stuck)}"
+        if headline != self._headline and self._send(f"STATUS={_one_line(headline)}"):
+            self._headline = headline
+        if not stuck:
+            self._feed()
+
+    def _tell_of_stuck(self) -> None:
+        if not self._stuck:
+            log.warning("moving_again")
+            return
+        has_watchdog = self._feed_every_s is not None
+        hint = "the service manager starts kei again" if has_watchdog else "start kei again"
+        log.critical("hanging", what=self._stuck, hint=hint)
+
+    def _feed(self) -> None:
+        now = self._clock.monotonic()
+        if self._feed_every_s is None:
+            return
+        is_due = self._fed is None or now - self._fed >= self._feed_every_s
+        if is_due and self._send("WATCHDOG=1"):
+            self._fed = now
+
+    def _send(self, *lines: str) -> bool:
+        """Send a message; whether it was taken, or there is nobody to take it."""
+        if self._address is None:
+            return True
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+                sender.settimeout(SEND_LIMIT_S)
+                sender.sendto("\n".join(lines).encode(), self._address)
+        except OSError as error:
+            self._faults.raised("supervisor_not_reached", reason=error.strerror or str(error))
+            return False
+        self._faults.ended("supervisor_not_reached")
+        return True
+
+
+def _address(name: str) -> str | None:
+    """Return the socket's name; a leading `@` stands for an abstract one (sd_notify(3))."""
+    if name.startswith("@"):
+        return "\0" + name[1:]
+    return name if name.startswith("/") else None
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:TEXT_MAX_CHARS]

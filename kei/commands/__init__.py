@@ -1,0 +1,1 @@
+"""The commands of `kei`, one module or folder each."""

@@ -1,0 +1,116 @@
+"""`kei dead-letters`: what servers refused for good; to be seen, sent once more, or forgotten."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+from enum import StrEnum
+from pathlib import Path
+
+from kei import config
+from kei.core.clock import Clock, local
+from kei.core.errors import ConfigError
+from kei.core.reading import Reading, plain
+from kei.store import dead_letters
+from kei.store.dead_letters import Letter, Which
+from kei.store.lines import reading_line, summary_line
+
+
+class Action(StrEnum):
+    """What is done with the letters that are meant."""
+
+    LIST = "list"
+    RETRY = "retry"
+    DROP = "drop"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked for.
+
+    Attributes:
+        action: what to do.
+        target: with those of this target; None for all.
+        ids: with these; empty for all.
+        as_json: list them as JSON, one object a line.
+    """
+
+    action: Action
+    target: str | None
+    ids: Sequence[int]
+    as_json: bool
+
+
+def carry_out(
+    path: Path, request: Request, *, environ: Mapping[str, str], clock: Clock
+) -> Iterator[str]:
+    """Yield lines for stdout, each with its end.
+
+    Args:
+        path: jobs.toml.
+        request: what is asked for.
+        environ: the environment, for the secrets that the file refers to.
+        clock: for the time zone.
+
+    Raises:
+        ConfigError: the file does not validate, or has no such target.
+        StoreError: the database cannot be read or written.
+    """
+    wanted = config.load(path, environ=environ)
+    names = [target.name for target in wanted.upload]
+    if request.target is not None and request.target not in names:
+        known = ", ".join(names) or "none"
+        raise ConfigError([f"{path}: no [[upload]] is named '{request.target}'; there is: {known}"])
+    database, which = wanted.recorder.database, Which(request.target, tuple(request.ids))
+    match request.action:
+        case Action.RETRY:
+            count = dead_letters.retry(database, which)
+            yield f"{count} to be sent once more, at the next flush of a running kei\n"
+        case Action.DROP:
+            yield f"{dead_letters.drop(database, which)} forgotten; the recorded data stay\n"
+        case Action.LIST:
+            show = _as_json if request.as_json else _as_text
+            for letter in dead_letters.letters(database, which):
+                yield show(letter, clock.zone) + "\n"
+
+
+def _as_text(letter: Letter, zone: tzinfo) -> str:
+    when = f"{local(letter.time_ms, zone):%Y-%m-%d %H:%M:%S}"
+    state = "to be sent once more" if letter.is_due else "refused"
+    return f"{letter.id}  {when}  {letter.target}  {_line(letter, zone)}  {state}: {letter.reason}"
+
+
+def _line(letter: Letter, zone: tzinfo) -> str:
+    match letter.item:
+        case None:
+            return f"({letter.kind.value} {letter.row_id}, no longer in the database)"
+        case Reading() as reading:
+            return reading_line(reading, zone)
+        case summary:
+            return summary_line(summary, zone)
+
+
+def _as_json(letter: Letter, zone: tzinfo) -> str:
+    item = letter.item
+    document: dict[str, object] = {
+        "id": letter.id,
+        "time": local(letter.time_ms, zone).isoformat(timespec="seconds"),
+        "target": letter.target,
+        "what": letter.kind.value,
+        "reason": letter.reason,
+        "retry": letter.is_due,
+    }
+    if isinstance(item, Reading):
+        document["row"] = _row(item.time_ms, item.unit, item.sensor, zone) | {
+            "value": float(plain(item.value))
+        }
+    elif item is not None:
+        document["row"] = _row(item.start_ms, item.unit, item.sensor, zone) | {
+            "average": float(plain(item.average))
+        }
+    return json.dumps(document, ensure_ascii=False)
+
+
+def _row(time_ms: int, unit: str, sensor: str, zone: tzinfo) -> dict[str, object]:
+    time = local(time_ms, zone).isoformat(timespec="milliseconds")
+    return {"time": time, "unit": unit, "sensor": sensor}

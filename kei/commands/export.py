@@ -1,0 +1,144 @@
+"""`kei export`: what was recorded, as lines for other programs."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, tzinfo
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+
+from kei import config
+from kei.core.clock import Clock, epoch_ms, local
+from kei.core.errors import ConfigError
+from kei.core.reading import Reading, Summary, plain
+from kei.store import extract
+from kei.store.extract import Wanted
+from kei.store.text import DailyFile
+
+READING_COLUMNS = ("time", "unit", "sensor", "value", "id")
+SUMMARY_COLUMNS = ("time", "unit", "sensor", "average", "min", "max", "count", "state")
+
+
+class Form(StrEnum):
+    """How lines are written."""
+
+    CSV = "csv"  # the columns' names first; local time as in the daily files
+    JSONL = "jsonl"  # one object a line; RFC 3339 times
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What is asked for, as it was written.
+
+    Attributes:
+        begin: a day or a local time.
+        end: a day, which is meant as a whole, or the first local time that is too late.
+        unit: UnitID; None for all.
+        sensor: SensorID; None for all.
+        summary: the windows' averages instead of the readings.
+        form: of the lines.
+    """
+
+    begin: str
+    end: str
+    unit: str | None
+    sensor: str | None
+    summary: bool
+    form: Form
+
+
+def export(
+    path: Path, selection: Selection, *, environ: Mapping[str, str], clock: Clock
+) -> Iterator[str]:
+    """Yield lines with their ends, the oldest first, however many there are.
+
+    Args:
+        path: jobs.toml; its database is read.
+        selection: what to look for.
+        environ: the environment, for the secrets that the file refers to.
+        clock: for the local time zone.
+
+    Raises:
+        ConfigError: the file does not validate, or a day or time is none.
+        StoreError: there is no database, or it cannot be read.
+    """
+    wanted = Wanted(
+        _instant("--from", selection.begin, clock.zone, days=0),
+        _instant("--to", selection.end, clock.zone, days=1),
+        selection.unit,
+        selection.sensor,
+    )
+    if wanted.to_ms <= wanted.from_ms:
+        raise ConfigError([f"--to {selection.end}: lies before --from {selection.begin}"])
+    recorder = config.load(path, environ=environ).recorder
+    text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
+    items: Iterator[Reading] | Iterator[Summary] = (
+        extract.summaries(recorder.database, wanted)
+        if selection.summary
+        else extract.readings(recorder.database, text, wanted)
+    )
+    columns = SUMMARY_COLUMNS if selection.summary else READING_COLUMNS
+    if selection.form is Form.JSONL:
+        for item in items:
+            yield _json_line(columns, item, clock.zone)
+        return
+    yield _csv_line(columns)
+    for item in items:
+        yield _csv_line(_csv_fields(item, clock.zone))
+
+
+def _instant(option: str, text: str, zone: tzinfo, *, days: int) -> int:
+    """Return the instant of a local time, or of a day's beginning so many days later."""
+    written = text.replace("/", "-")
+    try:
+        if len(written) <= len("YYYY-MM-DD"):
+            day = date.fromisoformat(written) + timedelta(days=days)
+            return epoch_ms(datetime(day.year, day.month, day.day, tzinfo=zone))
+        moment = datetime.fromisoformat(written)
+        return epoch_ms(moment if moment.tzinfo else moment.replace(tzinfo=zone))
+    except (ValueError, OverflowError):
+        example = "write 2026-11-23, or 2026-11-23T07:30"
+        raise ConfigError([f"{option} {text}: is no day and no time; {example}"]) from None
+
+
+def _csv_fields(item: Reading | Summary, zone: tzinfo) -> tuple[str, ...]:
+    if isinstance(item, Reading):
+        moment = local(item.time_ms, zone).strftime("%Y/%m/%d %H:%M:%S")
+        return (moment, item.unit, item.sensor, _number(item.value), item.data_id)
+    moment = local(item.start_ms, zone).strftime("%Y/%m/%d %H:%M")
+    numbers = (item.average, item.minimum, item.maximum)
+    return (
+        moment,
+        item.unit,
+        item.sensor,
+        *map(_number, numbers),
+        str(item.count),
+        item.state.value,
+    )
+
+
+def _csv_line(fields: tuple[str, ...]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(fields)
+    return line.getvalue()
+
+
+def _json_line(columns: tuple[str, ...], item: Reading | Summary, zone: tzinfo) -> str:
+    """Write the object by hand: json.dumps would take a Decimal through a float."""
+    time_ms = item.time_ms if isinstance(item, Reading) else item.start_ms
+    texts = [json.dumps(local(time_ms, zone).isoformat(timespec="milliseconds"))]
+    texts += [json.dumps(item.unit), json.dumps(item.sensor)]
+    if isinstance(item, Reading):
+        texts += [_number(item.value), json.dumps(item.data_id)]
+    else:
+        texts += [*map(_number, (item.average, item.minimum, item.maximum)), str(item.count)]
+        texts += [json.dumps(item.state.value)]
+    pairs = (f'"{name}": {text}' for name, text in zip(columns, texts, strict=True))
+    return "{" + ", ".join(pairs) + "}\n"
+
+
+def _number(value: Decimal) -> str:
+    return plain(value or value.copy_abs())  # a zero has no sign in the files either

@@ -1,0 +1,82 @@
+"""The status as one JSON object, for machines."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from decimal import Decimal
+
+from kei.commands.status.facts import Facts, Upload
+from kei.commands.status.quantities import quantity
+from kei.commands.status.rules import Problem
+from kei.core.clock import local
+from kei.core.reading import Reading
+
+
+def to_json(facts: Facts, problems: Sequence[Problem]) -> str:
+    """Return one JSON object and a line end; times are RFC 3339, durations seconds.
+
+    What only the running kei knows is null when it does not run or answer.
+    """
+    snapshot = facts.snapshot
+    document = {
+        "time": _time(facts, facts.now_ms),
+        "well": not problems,
+        "problems": [{"rule": each.rule.value, "detail": each.detail} for each in problems],
+        "running": facts.runs,
+        "version": snapshot.version if snapshot else None,
+        "pid": snapshot.pid if snapshot else None,
+        "up_s": snapshot.up_s if snapshot else None,
+        "clock": asdict(snapshot.clock) if snapshot else None,
+        "session": asdict(snapshot.session) if snapshot and snapshot.session else None,
+        "sensors": [asdict(port) for port in snapshot.sensors] if snapshot else None,
+        "series": [_series(facts, reading) for reading in facts.series],
+        "recorder": asdict(snapshot.recorder) if snapshot else None,
+        "uploads": [_upload(facts, upload) for upload in facts.uploads],
+        "errors": [
+            {
+                "time": _time(facts, line.time_ms),
+                "level": line.level,
+                "logger": line.logger,
+                "text": line.text,
+            }
+            for line in snapshot.lines
+        ]
+        if snapshot
+        else None,
+    }
+    return json.dumps(document, ensure_ascii=False) + "\n"
+
+
+def _series(facts: Facts, reading: Reading) -> dict[str, object]:
+    return {
+        "unit": reading.unit,
+        "sensor": reading.sensor,
+        "value": _number(reading.value),
+        "quantity": quantity(facts, reading),
+        "time": _time(facts, reading.time_ms),
+        "age_s": facts.age_s(reading.time_ms),
+    }
+
+
+def _upload(facts: Facts, upload: Upload) -> dict[str, object]:
+    waiting, live = upload.waiting, upload.live
+    return {
+        "target": upload.name,
+        "waiting": waiting.rows if waiting else None,
+        "oldest": _time(facts, waiting.oldest_ms) if waiting else None,
+        "set_aside": waiting.set_aside if waiting else None,
+        "dropped": waiting.dropped if waiting else None,
+        "last_success": _time(facts, live.last_success_ms) if live else None,
+        "last_error": live.last_error if live else None,
+        "failures": live.failures if live else None,
+        "refused": live.refused if live else None,
+        "sent": asdict(live.sent) if live else None,
+    }
+
+
+def _time(facts: Facts, time_ms: int | None) -> str | None:
+    return None if time_ms is None else local(time_ms, facts.zone).isoformat(timespec="seconds")
+
+
+def _number(value: Decimal) -> int | float:
+    return int(value) if value == value.to_integral_value() else float(value)

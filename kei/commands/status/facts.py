@@ -1,0 +1,119 @@
+"""What can be found out about a kei from outside: from itself, and from its database."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import tzinfo
+from pathlib import Path
+
+from kei import config
+from kei.app.status_document import Snapshot, UploadState, decode
+from kei.app.status_server import ask
+from kei.config import Config
+from kei.core.clock import Clock
+from kei.core.errors import KeiError, StoreError
+from kei.core.reading import Reading
+from kei.meter.expected import Expected, expected_of
+from kei.store.queue import Kind
+from kei.store.reading_back import Waiting, look_into
+from kei.store.text import DailyFile
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An upload target.
+
+    Attributes:
+        name: of the target.
+        late_s: how old a row is when its first upload is due, at most.
+        waiting: what the database says; None when it cannot be read.
+        live: what the running kei says; None when there is none.
+    """
+
+    name: str
+    late_s: float
+    waiting: Waiting | None
+    live: UploadState | None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything that could be found out.
+
+    Attributes:
+        now_ms: when, milliseconds since 1970 in UTC.
+        zone: local time.
+        unit: UnitID of the meter; None without a `[broute]` table.
+        expected: the properties that the meter is asked for.
+        snapshot: what the running kei says; None if there is none, or it does not answer.
+        silence: why a kei that runs does not answer; None if it does, or none runs.
+        series: the newest reading of each series.
+        uploads: in the order of the configuration.
+        database_fault: why the database cannot be read; None if it can.
+    """
+
+    now_ms: int
+    zone: tzinfo
+    unit: str | None
+    expected: tuple[Expected, ...]
+    snapshot: Snapshot | None
+    silence: str | None
+    series: tuple[Reading, ...]
+    uploads: tuple[Upload, ...]
+    database_fault: str | None
+
+    @property
+    def runs(self) -> bool:
+        """Whether a kei runs, be it that it answers or not."""
+        return self.snapshot is not None or self.silence is not None
+
+    def age_s(self, time_ms: int) -> float:
+        """Return how long ago an instant was; negative if it is still to come."""
+        return (self.now_ms - time_ms) / 1000
+
+
+def gather(path: Path, *, environ: Mapping[str, str], clock: Clock) -> Facts:
+    """Find everything out.
+
+    Raises:
+        ConfigError: jobs.toml does not validate.
+    """
+    wanted = config.load(path, environ=environ)
+    snapshot, silence = _ask(wanted.recorder.database, clock)
+    targets = [(target.name, Kind(target.what.value)) for target in wanted.upload]
+    series: tuple[Reading, ...] = ()
+    waiting: tuple[Waiting | None, ...] = (None,) * len(targets)
+    database_fault = None
+    try:
+        text = DailyFile(wanted.recorder.directory, wanted.recorder.fname_base, "", clock.zone)
+        contents = look_into(wanted.recorder.database, text, targets, clock)
+        series, waiting = contents.last, contents.waiting
+    except StoreError as error:
+        database_fault = str(error)
+    return Facts(
+        now_ms=clock.now_ms(),
+        zone=clock.zone,
+        unit=wanted.broute.unit if wanted.broute else None,
+        expected=tuple(expected_of(wanted.broute)) if wanted.broute else (),
+        snapshot=snapshot,
+        silence=silence,
+        series=series,
+        uploads=tuple(_uploads(wanted, waiting, snapshot)),
+        database_fault=database_fault,
+    )
+
+
+def _ask(database: Path, clock: Clock) -> tuple[Snapshot | None, str | None]:
+    try:
+        document = ask(database, clock)
+        return (None if document is None else decode(document)), None
+    except KeiError as error:
+        return None, str(error)
+
+
+def _uploads(
+    wanted: Config, waiting: tuple[Waiting | None, ...], snapshot: Snapshot | None
+) -> Iterator[Upload]:
+    live = {upload.target: upload for upload in snapshot.uploads} if snapshot else {}
+    for target, rows in zip(wanted.upload, waiting, strict=True):
+        window_s = wanted.summary.cycle_s if target.what is config.What.SUMMARY else 0
+        yield Upload(target.name, window_s + target.cycle_s, rows, live.get(target.name))

@@ -1,0 +1,207 @@
+"""When all is not well, as one table; `kei status` exits with 1 when any of its rules is broken."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum, auto
+
+from kei.commands.status.facts import Facts, Upload
+from kei.meter.expected import Expected
+
+NOT_JOINED_LIMIT_S = 600.0
+STALE_CYCLES, STALE_GRACE_S = 3, 60.0
+CLOCK_TOLERANCE_S = 60.0  # the meter's own clock may be ahead; any more, and a clock was wrong
+UPLOAD_LIMIT_S = 600.0
+BEHIND_LIMIT_S = 3600.0  # what a month without network leaves is sent within minutes
+SENSOR_PORT_LIMIT_S = 60.0  # a board is unplugged and back sooner
+
+
+class Rule(StrEnum):
+    """What has to be so for all to be well, by what is said when it is not."""
+
+    NOT_RUNNING = auto()
+    NOT_ANSWERING = auto()
+    NOT_JOINED = auto()
+    STALE_READINGS = auto()
+    SENSOR_PORT_LOST = auto()
+    SENSOR_SILENT = auto()
+    RECORDER_FAULT = auto()
+    UPLOAD_FAILING = auto()
+    UPLOAD_BEHIND = auto()
+    UPLOAD_REFUSED = auto()
+    DATABASE_UNREADABLE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A rule that is broken.
+
+    Attributes:
+        rule: which.
+        detail: one line for a person.
+    """
+
+    rule: Rule
+    detail: str
+
+
+def judge(facts: Facts) -> tuple[Problem, ...]:
+    """Return the rules that are broken, in the order of the table."""
+    found = ((rule, check(facts)) for rule, check in _TABLE)
+    return tuple(Problem(rule, detail) for rule, detail in found if detail is not None)
+
+
+def span(seconds: float) -> str:
+    """Return a duration for people, its two largest parts: `12 s`, `3 min`, `2 h 5 min`."""
+    whole = max(0, round(seconds))
+    for size, name, below, below_name in (
+        (86_400, "d", 3600, "h"),
+        (3600, "h", 60, "min"),
+        (60, "min", 0, ""),
+    ):
+        if whole >= size:
+            rest = whole % size // below if below else 0
+            return f"{whole // size} {name}" + (f" {rest} {below_name}" if rest else "")
+    return f"{whole} s"
+
+
+def _not_running(facts: Facts) -> str | None:
+    return None if facts.runs else "kei does not run"
+
+
+def _not_answering(facts: Facts) -> str | None:
+    return facts.silence
+
+
+def _not_joined(facts: Facts) -> str | None:
+    session = facts.snapshot.session if facts.snapshot else None
+    if session is None or session.joined or session.since_s <= NOT_JOINED_LIMIT_S:
+        return None
+    return f"not joined with the meter for {span(session.since_s)}"
+
+
+def _stale(facts: Facts) -> str | None:
+    """A series without any reading does not count, as the meter may lack it; unless all do."""
+    if not facts.expected or facts.database_fault is not None:
+        return None
+    if not any(reading.unit == facts.unit for reading in facts.series):
+        shortest_s = min(map(_patience_s, facts.expected))
+        waited_s = facts.snapshot.up_s if facts.snapshot else 0.0
+        return "no reading of the meter yet" if waited_s > shortest_s else None
+    stale = [told for each in facts.expected if (told := _stale_series(facts, each))]
+    return f"too old: {', '.join(stale)}" if stale else None
+
+
+def _patience_s(expected: Expected) -> float:
+    return STALE_CYCLES * expected.cycle_s + STALE_GRACE_S
+
+
+def _stale_series(facts: Facts, expected: Expected) -> str | None:
+    newest = max(
+        (r for r in facts.series if r.unit == facts.unit and r.sensor in expected.sensors),
+        key=lambda reading: reading.time_ms,
+        default=None,
+    )
+    if newest is None:
+        return None
+    age_s = facts.age_s(newest.time_ms)
+    if age_s < -CLOCK_TOLERANCE_S:
+        return f"{newest.sensor} (from the future by {span(-age_s)}: a clock was wrong)"
+    return f"{newest.sensor} ({span(age_s)})" if age_s > _patience_s(expected) else None
+
+
+def _sensor_port_lost(facts: Facts) -> str | None:
+    lost = [
+        f"{port.fault} (for {span(port.since_s)})"
+        for port in (facts.snapshot.sensors if facts.snapshot else ())
+        if port.fault is not None and port.since_s > SENSOR_PORT_LIMIT_S
+    ]
+    return "; ".join(lost) or None
+
+
+def _sensor_silent(facts: Facts) -> str | None:
+    ports = facts.snapshot.sensors if facts.snapshot else ()
+    silent = [series for port in ports for series in port.silent]
+    return f"silent for too long: {' '.join(silent)}" if silent else None
+
+
+def _recorder_fault(facts: Facts) -> str | None:
+    if facts.snapshot is None:
+        return None
+    recorder = facts.snapshot.recorder
+    faults = [outlet.fault for outlet in (recorder.text, recorder.database) if outlet.fault]
+    return "; ".join(faults) or None
+
+
+def _upload_failing(facts: Facts) -> str | None:
+    failing = [upload.name for upload in facts.uploads if _has_failed_long(facts, upload)]
+    return f"upload fails: {', '.join(failing)}" if failing else None
+
+
+def _has_failed_long(facts: Facts, upload: Upload) -> bool:
+    """Tell whether attempts fail, and have done so for longer than allowed.
+
+    They cannot have begun to fail before there was something to send, before the last success,
+    nor before kei was started; and they began at most a cycle after the last of these.
+    """
+    live, waiting = upload.live, upload.waiting
+    if facts.snapshot is None or live is None or waiting is None or waiting.oldest_ms is None:
+        return False
+    if not live.failures:
+        return False
+    waits_s = [facts.age_s(waiting.oldest_ms) - upload.late_s, facts.snapshot.up_s]
+    if live.last_success_ms is not None:
+        waits_s.append(facts.age_s(live.last_success_ms) - upload.late_s)
+    return min(waits_s) > UPLOAD_LIMIT_S
+
+
+def _upload_behind(facts: Facts) -> str | None:
+    behind = [
+        f"{upload.name} ({span(facts.age_s(upload.waiting.oldest_ms))})"
+        for upload in facts.uploads
+        if upload.waiting is not None
+        and upload.waiting.oldest_ms is not None
+        and _is_behind(facts, upload, upload.waiting.oldest_ms)
+    ]
+    return f"upload does not keep up: {', '.join(behind)}" if behind else None
+
+
+def _is_behind(facts: Facts, upload: Upload, oldest_ms: int) -> bool:
+    """Tell whether rows wait for long although the server takes what it is sent."""
+    if facts.snapshot is None or upload.live is None or upload.live.failures:
+        return False
+    return min(facts.age_s(oldest_ms), facts.snapshot.up_s) - upload.late_s > BEHIND_LIMIT_S
+
+
+def _upload_refused(facts: Facts) -> str | None:
+    refused = [upload.name for upload in facts.uploads if upload.live and upload.live.refused]
+    return f"server refuses everything: {', '.join(refused)}" if refused else None
+
+
+def _database_unreadable(facts: Facts) -> str | None:
+    return facts.database_fault
+
+
+_TABLE: tuple[tuple[Rule, Callable[[Facts], str | None]], ...] = (
+    # No process has the socket of this database.
+    (Rule.NOT_RUNNING, _not_running),
+    # One has, but it gives no status within 10 s, or none that can be read.
+    (Rule.NOT_ANSWERING, _not_answering),
+    # The meter has not been joined for more than 10 minutes.
+    (Rule.NOT_JOINED, _not_joined),
+    # The newest reading of a requested series is older than 3 cycles and a minute.
+    (Rule.STALE_READINGS, _stale),
+    # A port with sensors has not been there for more than a minute.
+    (Rule.SENSOR_PORT_LOST, _sensor_port_lost),
+    # A sensor has sent nothing for longer than `stale_after` of its port.
+    (Rule.SENSOR_SILENT, _sensor_silent),
+    # The disk does not take readings; they wait in memory.
+    (Rule.RECORDER_FAULT, _recorder_fault),
+    # A server has taken nothing for more than 10 minutes, and attempts fail.
+    (Rule.UPLOAD_FAILING, _upload_failing),
+    # A server takes what it is sent, but the oldest row has waited for more than an hour.
+    (Rule.UPLOAD_BEHIND, _upload_behind),
+    # A server has refused everything that it was sent lately: a wrong address or key.
+    (Rule.UPLOAD_REFUSED, _upload_refused),
+    # The database is damaged, or not to be read by whoever asks.
+    (Rule.DATABASE_UNREADABLE, _database_unreadable),
+)

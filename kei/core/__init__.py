@@ -1,0 +1,1 @@
+"""What every room uses: time, errors, readings, secrets, logs, signals, heartbeats."""

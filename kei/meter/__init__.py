@@ -1,0 +1,1 @@
+"""Between ECHONET properties and readings."""

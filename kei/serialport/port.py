@@ -1,0 +1,185 @@
+"""An open serial port: the only module that knows pyserial."""
+
+import contextlib
+import errno
+import grp
+import os
+import pwd
+import re
+import select
+import termios
+import threading
+from pathlib import Path
+
+import serial
+
+from kei.core.errors import PortLost
+from kei.serialport import discovery
+from kei.settings.serial import PortSettings
+
+# Of a file, a folder, and what else is no terminal.
+_NO_SERIAL_PORT = (errno.ENOTTY, errno.EISDIR, errno.EINVAL)
+READ_CHUNK_BYTES = 4096  # the kernel's tty buffer: one read empties it
+WRITE_TIMEOUT_S = 2.0  # a line of 1.3 kB takes 0.12 s at 115200 baud; a healthy port never waits
+_IFLAG, _CFLAG = 0, 2  # in what tcgetattr returns
+
+
+class SerialPort:
+    """A serial port (a pseudo terminal included), opened exclusively, without flow control.
+
+    One thread reads; `write`, `wake` and `holders` may be called from any other.
+
+    Args:
+        port: path of the device.
+        settings: how it is opened.
+
+    Raises:
+        PortLost: missing, not permitted, busy or not a serial port; the text says which.
+    """
+
+    def __init__(self, port: str, settings: PortSettings) -> None:
+        self._port = port
+        try:
+            self._serial = _opened(port, settings)
+        except (serial.SerialException, OSError, ValueError, termios.error) as error:
+            raise PortLost(_reason(port, error)) from None
+        self._fd = self._serial.fileno()
+        self._lock = threading.Lock()
+        self._is_open = True
+        self._wake_read, self._wake_write = os.pipe()
+        self._poll = select.poll()
+        self._poll.register(self._fd, select.POLLIN)
+        self._poll.register(self._wake_read, select.POLLIN)
+
+    def read(self, timeout_s: float | None = None) -> bytes:
+        """Return what has arrived, as soon as something has.
+
+        Args:
+            timeout_s: how long to wait for it at most; None for ever.
+
+        Returns:
+            at least one byte; nothing after the time, or if `wake` was called.
+
+        Raises:
+            PortLost: the port is gone.
+        """
+        ready = self._poll.poll(None if timeout_s is None else max(0.0, timeout_s) * 1000)
+        if all(fd != self._fd for fd, _ in ready):
+            return b""
+        try:
+            data = os.read(self._fd, READ_CHUNK_BYTES)
+        except BlockingIOError:
+            return b""
+        except OSError as error:
+            raise PortLost(_reason(self._port, error)) from None
+        if not data:  # a port that is there says so when it has nothing
+            raise PortLost(f"{self._port}: unplugged")
+        return data
+
+    def wake(self) -> None:
+        """Make every `read` from now on return at once."""
+        with self._lock:
+            if self._is_open:
+                os.write(self._wake_write, b"x")
+
+    def write(self, data: bytes) -> None:
+        """Send all of these bytes.
+
+        Raises:
+            PortLost: the port is gone or did not take them within 2 s.
+        """
+        try:
+            self._serial.write(data)
+        except (serial.SerialException, OSError, TypeError) as error:
+            # pyserial raises TypeError when another thread closed the port in the middle.
+            raise PortLost(_reason(self._port, error)) from None
+
+    def holders(self) -> tuple[str, ...]:
+        """Return the other processes that have the port open, as `name (pid 123)`.
+
+        The lock keeps those out that ask for it; a terminal program does not.
+        """
+        return tuple(map(str, discovery.holders(self._port)))
+
+    def close(self) -> None:
+        """Give the port back. Not while `read` waits, and only once."""
+        with contextlib.suppress(serial.SerialException, OSError):
+            self._serial.close()
+        with self._lock:
+            self._is_open = False
+            os.close(self._wake_read)
+            os.close(self._wake_write)
+
+
+def _opened(port: str, settings: PortSettings) -> serial.Serial:
+    opened = serial.Serial(
+        baudrate=settings.baudrate,
+        bytesize=settings.bytesize,
+        parity=settings.parity,
+        stopbits=settings.stopbits,
+        timeout=0,
+        write_timeout=WRITE_TIMEOUT_S,
+        exclusive=True,
+    )
+    opened.port = port
+    opened.dtr = settings.dtr
+    opened.rts = settings.rts
+    opened.open()
+    try:
+        _finish(opened.fileno(), settings)
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+def _finish(fd: int, settings: PortSettings) -> None:
+    """Set what pyserial has no setting for."""
+    attributes = termios.tcgetattr(fd)
+    if settings.parity != "N":
+        attributes[_IFLAG] |= termios.INPCK  # a damaged character is read as NUL (termios(3))
+    match settings.drops_dtr:
+        case True:
+            attributes[_CFLAG] |= termios.HUPCL
+        case False:
+            attributes[_CFLAG] &= ~termios.HUPCL
+    termios.tcsetattr(fd, termios.TCSANOW, attributes)
+
+
+def _reason(port: str, error: Exception) -> str:
+    """Return one line for a person: what is wrong with the port and what to do."""
+    number = _number(error)
+    if number == errno.ENOENT:
+        return f"{port}: no such device; is it plugged in? {discovery.those_there(port)}"
+    if number == errno.EACCES:
+        return f"{port}: permission denied; {_who_may(port)}"
+    if number in (errno.EBUSY, errno.EAGAIN) or "exclusively lock" in str(error):
+        return f"{port}: {discovery.busy(port)}"
+    if number in _NO_SERIAL_PORT:
+        return f"{port}: not a serial port; {discovery.those_there(port)}"
+    if number in (errno.EIO, errno.ENXIO, errno.ENODEV):
+        return f"{port}: unplugged"
+    return f"{port}: {error}"
+
+
+def _who_may(port: str) -> str:
+    """Return what to do about a port that this user may not open."""
+    try:
+        group = grp.getgrgid(Path(port).stat().st_gid)
+        user = pwd.getpwuid(os.geteuid()).pw_name
+    except (OSError, KeyError):  # neither has to have a name
+        return f"let kei's user open it; see 'ls -l {port}'"
+    if group.gr_name == "root":
+        return f"it belongs to root alone; see 'ls -l {port}'"
+    again = "log in again (a service: restart it)"
+    if user in group.gr_mem:
+        return f"{user} is in the group {group.gr_name}, but was not at the start: {again}"
+    return f"'sudo usermod -aG {group.gr_name} {user}', then {again}"
+
+
+def _number(error: Exception) -> int | None:
+    """Return the system's error number; where pyserial has none, it stands in its text."""
+    if number := getattr(error, "errno", None):
+        return int(number)
+    found = re.search(r"\((\d+), ", str(error))
+    return int(found[1]) if found else None

@@ -1,0 +1,1 @@
+"""The settings of jobs.toml as frozen dataclasses."""

@@ -1,0 +1,248 @@
+"""The SK commands, one method each, and the table by which they are found."""
+
+from collections.abc import Callable
+
+from kei.simulator.dongle.airtime import AirTime
+from kei.simulator.dongle.commands import Arguments, Command, Reply
+from kei.simulator.dongle.core import Core, Neighbour
+from kei.simulator.dongle.registers import SAVED, Reg
+from kei.simulator.dongle.scan import ScanMode, Scanner
+from kei.simulator.dongle.session import Session
+from kei.simulator.dongle.timeline import Group
+from kei.simulator.dongle.timing import RESET_S
+from kei.simulator.dongle.wire import Fail, Refused, link_local, ok
+
+_ANY_U32 = range(1 << 32)
+_ID_CHARS = 32
+_PASSWORD_CHARS = range(1, _ID_CHARS + 1)
+_PSK_BYTES = 0x10
+_MAX_NEIGHBOURS = 8
+_CR = b"\r"
+
+
+class CommandSet:
+    """Carries commands out.
+
+    Args:
+        core: the dongle.
+        session: its PANA session.
+        scanner: its scans.
+        air_time: its transmission budget.
+        restart: puts everything at the defaults of SKRESET.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        session: Session,
+        scanner: Scanner,
+        air_time: AirTime,
+        restart: Callable[[], None],
+    ) -> None:
+        self._core = core
+        self._session = session
+        self._scanner = scanner
+        self._air_time = air_time
+        self._restart = restart
+        self.table = self._make_table()
+
+    def _make_table(self) -> dict[str, Command]:
+        model = self._core.wire.model
+        side = int(model.dual)
+        table = {
+            "SKRESET": Command(self._reset),
+            "SKVER": Command(lambda _args, _now: Reply(ok(f"EVER {model.version}"))),
+            "SKAPPVER": Command(lambda _args, _now: Reply(ok(f"EAPPVER {model.app_version}"))),
+            "SKINFO": Command(self._info),
+            "SKSREG": Command(self._register, (1, 2)),
+            "SKSETPWD": Command(self._set_password, (2,)),
+            "SKSETRBID": Command(self._set_id, (1,)),
+            "SKSETPSK": Command(self._set_key, (2,)),
+            "SKSCAN": Command(self._scan, (3 + side,)),
+            "SKLL64": Command(self._link_local, (1,)),
+            "SKADDNBR": Command(self._add_neighbour, (2,)),
+            "SKJOIN": Command(self._join, (1,)),
+            "SKREJOIN": Command(self._rejoin),
+            "SKTERM": Command(self._leave),
+            "SKSENDTO": Command(self._send_without_data, (6 + side,)),
+            "SKPING": Command(self._ping, (1 + side,)),
+            "SKTABLE": Command(self._show_table, (1,)),
+            "SKUDPPORT": Command(self._open_port, (2,)),
+            "SKSAVE": Command(self._save),
+            "SKLOAD": Command(self._load),
+            "SKERASE": Command(self._erase),
+        }
+        if model.product_commands:
+            table |= {
+                "ROPT": Command(self._read_option, end=_CR),
+                "WOPT": Command(self._write_option, (1,), end=_CR),
+                "RUART": Command(self._read_uart, end=_CR),
+                "WUART": Command(self._write_uart, (1,), end=_CR),
+            }
+        return table
+
+    def _reset(self, _args: Arguments, _now: float) -> Reply:
+        self._restart()
+        return Reply(ok(), RESET_S * self._core.timing.latency)
+
+    def _info(self, _args: Arguments, _now: float) -> Reply:
+        core = self._core
+        registers = core.registers
+        tail = "0" if core.wire.model.dual else "FFFE"
+        mac = f"{registers[Reg.MAC]:016X}"
+        channel, pan = registers[Reg.CHANNEL], registers[Reg.PAN_ID]
+        return Reply(ok(f"EINFO {core.address} {mac} {channel:02X} {pan:04X} {tail}"))
+
+    def _register(self, args: Arguments, now: float) -> Reply:
+        registers = self._core.registers
+        registers[Reg.AIR_TIME_MS] = self._air_time.total_ms(now)
+        if len(args) == 1:
+            return Reply(ok(f"ESREG {registers.read(args.text(0))}"))
+        registers.write(args.text(0), args.text(1))
+        if not registers[Reg.AIR_TIME_MS]:
+            self._air_time.clear()
+        return Reply(ok())
+
+    def _set_password(self, args: Arguments, _now: float) -> Reply:
+        length = args.number(0, digits=2, allowed=_PASSWORD_CHARS)
+        password = args.text(1)
+        legal = password.isascii() and password.isalnum() and password == password.upper()
+        if not legal or len(password) > length:
+            raise Refused(Fail.RANGE)
+        self._core.credentials.password = password
+        return Reply(ok())
+
+    def _set_id(self, args: Arguments, _now: float) -> Reply:
+        text = args.text(0)
+        if not 1 <= len(text) <= _ID_CHARS:
+            raise Refused(Fail.RANGE)
+        broute_id = text.ljust(_ID_CHARS)
+        self._core.credentials.broute_id = broute_id
+        self._core.registers.pairing_id = broute_id[-8:]
+        return Reply(ok())
+
+    def _set_key(self, args: Arguments, _now: float) -> Reply:
+        args.number(0, digits=2, allowed=(_PSK_BYTES,))
+        if len(args.text(1)) != 2 * _PSK_BYTES:
+            raise Refused(Fail.RANGE)
+        args.number(1, digits=2 * _PSK_BYTES, allowed=range(1 << 8 * _PSK_BYTES))
+        self._core.credentials.key_given = True
+        return Reply(ok())
+
+    def _scan(self, args: Arguments, _now: float) -> Reply:
+        model = self._core.wire.model
+        mode = ScanMode(args.number(0, digits=2, allowed=tuple(ScanMode)))
+        mask = args.number(1, digits=8, allowed=_ANY_U32)
+        duration = args.number(2, digits=2, allowed=range(model.longest_scan + 1))
+        home = model.dual and args.number(3, digits=1, allowed=(0, 1)) == 1
+        return Reply(
+            ok(), then=lambda now: self._scanner.start(now, mode, mask, duration, home=home)
+        )
+
+    def _link_local(self, args: Arguments, _now: float) -> Reply:
+        return Reply(f"{link_local(args.mac(0))}\r\n".encode("ascii"))
+
+    def _add_neighbour(self, args: Arguments, _now: float) -> Reply:
+        neighbours = self._core.neighbours
+        address, mac = args.address(0), args.mac(1)
+        if len(neighbours) >= _MAX_NEIGHBOURS and address not in neighbours:
+            raise Refused(Fail.FAILED)
+        neighbours[address] = Neighbour(mac, fixed=True)
+        return Reply(ok())
+
+    def _join(self, args: Arguments, _now: float) -> Reply:
+        address = args.address(0)
+        self._session.check_join()
+        self._check_radio_free()
+        return Reply(ok(), then=lambda now: self._session.join(now, address))
+
+    def _rejoin(self, _args: Arguments, _now: float) -> Reply:
+        self._session.check_open()
+        self._check_radio_free()
+        return Reply(ok(), then=self._session.renew)
+
+    def _leave(self, _args: Arguments, _now: float) -> Reply:
+        self._session.check_open()
+        return Reply(ok(), then=self._session.leave)
+
+    def _send_without_data(self, _args: Arguments, _now: float) -> Reply:
+        raise Refused(Fail.RANGE)  # a complete one is no line
+
+    def _ping(self, args: Arguments, _now: float) -> Reply:
+        core = self._core
+        address = args.address(len(args) - 1)
+        self._check_radio_free()
+
+        def answer(_now: float) -> None:
+            core.emit(f"EPONG {address}\r\n".encode("ascii"))
+
+        def wait(sent: float) -> None:
+            if core.in_range() and address == core.meter.address:
+                delay = core.timing.answer(core.chance, history=False)
+                core.at(sent + delay, answer, Group.AIR)
+
+        return Reply(ok(), then=wait)
+
+    def _show_table(self, args: Arguments, _now: float) -> Reply:
+        core = self._core
+        neighbours = [f"{ip} {entry.mac:016X} FFFF" for ip, entry in core.neighbours.items()]
+        tables = {
+            "1": ("EADDR", core.address),
+            "2": ("ENEIGHBOR", *neighbours),
+            "E": ("EPORT", *map(str, core.ports.values()), ""),
+        }
+        if core.wire.model.tcp_remnants:
+            tables["E"] = (*tables["E"], "3610", "0", "0", "0")
+        rows = tables.get(args.text(0))
+        if rows is None:
+            raise Refused(Fail.RANGE)
+        return Reply(ok(*rows))
+
+    def _open_port(self, args: Arguments, _now: float) -> Reply:
+        ports = self._core.ports
+        handle = args.number(0, digits=2, allowed=ports)
+        ports[handle] = args.number(1, digits=4, allowed=range(1 << 16))
+        return Reply(ok())
+
+    def _save(self, _args: Arguments, _now: float) -> Reply:
+        registers = self._core.registers
+        self._core.flash.saved = {register: registers[register] for register in SAVED}
+        return Reply(ok())
+
+    def _load(self, _args: Arguments, _now: float) -> Reply:
+        for register, value in self._saved().items():
+            self._core.registers[register] = value
+        return Reply(ok())
+
+    def _erase(self, _args: Arguments, _now: float) -> Reply:
+        self._saved()
+        self._core.flash.saved = None
+        return Reply(ok())
+
+    def _saved(self) -> dict[Reg, int]:
+        saved = self._core.flash.saved
+        if saved is None:
+            raise Refused(Fail.FAILED)
+        return saved
+
+    def _check_radio_free(self) -> None:
+        if self._scanner.running:
+            raise Refused(Fail.FAILED)
+
+    def _read_option(self, _args: Arguments, _now: float) -> Reply:
+        return Reply(_carriage_return(f"OK {not self._core.flash.binary:02X}"))
+
+    def _write_option(self, args: Arguments, _now: float) -> Reply:
+        self._core.flash.binary = args.number(0, digits=2, allowed=(0, 1)) == 0
+        return Reply(_carriage_return("OK"))
+
+    def _read_uart(self, _args: Arguments, _now: float) -> Reply:
+        return Reply(_carriage_return(f"OK {self._core.flash.uart:02X}"))
+
+    def _write_uart(self, args: Arguments, _now: float) -> Reply:
+        self._core.flash.uart = args.number(0, digits=2, allowed=range(1 << 8))
+        return Reply(_carriage_return("OK"))
+
+
+def _carriage_return(text: str) -> bytes:
+    return text.encode("ascii") + _CR

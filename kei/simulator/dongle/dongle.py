@@ -1,0 +1,231 @@
+"""The virtual dongle: bytes in, bytes out, with a clock handed in. No I/O.
+
+It is a SKSTACK-IP dongle with a smart meter in range. What it leaves out of the command set are
+the commands that only a coordinator, the home network's side or the key table needs.
+"""
+
+import random
+from collections.abc import Iterable
+from functools import partial
+
+from kei.simulator.dongle.airtime import AirTime
+from kei.simulator.dongle.command_reader import BadHeader, CommandReader, Datagram, Line, Overrun
+from kei.simulator.dongle.command_reader import Command as Heard
+from kei.simulator.dongle.command_set import CommandSet
+from kei.simulator.dongle.commands import Arguments, Reply, checked_address, split
+from kei.simulator.dongle.core import Core, MeterRadio
+from kei.simulator.dongle.models import DongleModel
+from kei.simulator.dongle.radio import Radio
+from kei.simulator.dongle.registers import SAVED, Reg
+from kei.simulator.dongle.scan import Scanner
+from kei.simulator.dongle.session import Session
+from kei.simulator.dongle.timeline import Group
+from kei.simulator.dongle.timing import COMMAND_S, Timing
+from kei.simulator.dongle.wire import CRLF, Fail, Refused, Wire, fail
+from kei.simulator.faults import OF_ITSELF, FaultKind, FaultPlan, FaultSpec
+from kei.simulator.meter.meter import Meter
+
+_SECURITY = {"0": 0, "1": 1, "2": 2}
+
+
+class VirtualDongle:
+    """A dongle on a serial line.
+
+    Args:
+        model: which one.
+        radio: how the meter is found and joined.
+        meter: the meter itself.
+        timing: the delays.
+        faults: what goes wrong.
+        chance: source of everything random.
+        now: monotonic seconds at power-on.
+
+    Attributes:
+        unplugged: set by the fault of that name: its host takes the port away, and calls
+            `power_on` when it brings it back.
+    """
+
+    def __init__(
+        self,
+        model: DongleModel,
+        radio: MeterRadio,
+        meter: Meter,
+        *,
+        timing: Timing,
+        faults: Iterable[FaultSpec] = (),
+        chance: random.Random,
+        now: float,
+    ) -> None:
+        self._core = core = Core(
+            wire=Wire(model),
+            meter=radio,
+            timing=timing,
+            faults=FaultPlan(faults, random.Random(chance.random())),
+            chance=chance,
+        )
+        self._session = Session(core, self._introduce)
+        self._scanner = Scanner(core)
+        self._air_time = AirTime(core)
+        self._meter = meter
+        self._radio = Radio(core, self._session, self._air_time, meter)
+        self._commands = CommandSet(
+            core, self._session, self._scanner, self._air_time, self._restart
+        )
+        self._reader = CommandReader()
+        self._busy = False
+        self.unplugged = False
+        self._radio.plan_notice(now)
+        for due, kind in core.faults.start(now):
+            core.at(due, partial(self._strike, kind), Group.FAULT)
+
+    def receive(self, data: bytes, now: float) -> None:
+        """Take bytes from the host, in any portions, at a monotonic time."""
+        self._work(now)
+        self._reader.feed(data)
+        self._work(now)
+
+    def next_due(self) -> float | None:
+        """Return when `poll` has something to do next, monotonic seconds."""
+        return self._core.timeline.next_due()
+
+    def poll(self, now: float) -> bytes:
+        """Do what is due and return everything written to the host since the last call."""
+        self._work(now)
+        out = bytes(self._core.out)
+        self._core.out.clear()
+        return out
+
+    def add_fault(self, spec: FaultSpec, now: float) -> None:
+        """Make something go wrong from now on; its trigger counts from now, too."""
+        due = self._core.faults.add(spec, now)
+        if due is not None:
+            self._core.at(due, partial(self._strike, spec.kind), Group.FAULT)
+
+    def clear_faults(self) -> None:
+        """Let nothing go wrong any more; what has gone wrong already takes its course."""
+        self._core.faults.clear()
+        self._core.timeline.cancel(Group.FAULT)
+
+    def set_power(self, watt: int | None) -> None:
+        """Have the household draw this from now on, W; None is its own power again."""
+        self._meter.set_power(watt)
+
+    def unplug(self) -> None:
+        """Have the port taken away, as the fault of that name does."""
+        self.unplugged = True
+
+    def power_on(self) -> None:
+        """Start anew after a power cut: defaults, and what SKSAVE kept if SFF says so."""
+        self.unplugged = False
+        self._busy = False
+        self._reader.clear()
+        self._restart()
+        saved = self._core.flash.saved
+        if saved is not None and saved[Reg.AUTOLOAD]:
+            for register in SAVED:
+                self._core.registers[register] = saved[register]
+
+    def _restart(self) -> None:
+        self._core.reset()
+        self._session.reset()
+        self._scanner.reset()
+
+    def _introduce(self, due: float) -> None:
+        self._radio.announce(due)
+
+    def _work(self, now: float) -> None:
+        """Do what is due, and carry out what was heard, one command at a time."""
+        self._core.timeline.run(now)
+        while not self._busy and (heard := self._reader.next()) is not None:
+            self._carry_out(heard, now)
+            self._core.timeline.run(now)
+
+    def _carry_out(self, heard: Heard, now: float) -> None:
+        self._busy = True
+        try:
+            reply = self._reply(heard, now)
+        except Refused as refusal:
+            reply = Reply(fail(refusal.code))
+        if reply is None:
+            return
+        core = self._core
+        delay = reply.delay_s
+        if delay is None:
+            delay = COMMAND_S * core.timing.latency
+
+        def finish(due: float) -> None:
+            core.emit(reply.data)
+            self._busy = False
+            if reply.then is not None:
+                reply.then(due)
+
+        core.at(now + delay, finish, Group.COMMAND)
+
+    def _reply(self, heard: Heard, now: float) -> Reply | None:
+        core = self._core
+        match heard:
+            case Line(text):
+                name, arguments = split(text.decode("latin-1"))
+                command = self._commands.table.get(name)
+                self._echo(text, CRLF if command is None else command.end)
+                if command is None:
+                    raise Refused(Fail.UNKNOWN)
+                if len(arguments) not in command.counts:
+                    raise Refused(Fail.COUNT)
+                return command.run(Arguments(arguments), now)
+            case Datagram():
+                self._echo(heard.header, b"")
+                core.emit(CRLF)
+                return self._send(heard, now)
+            case BadHeader(header):
+                self._echo(header, CRLF)
+                raise Refused(Fail.RANGE)
+            case Overrun():
+                raise Refused(Fail.INPUT)
+
+    def _echo(self, text: bytes, end: bytes) -> None:
+        if self._core.registers[Reg.ECHO]:
+            self._core.emit(text + end)
+
+    def _send(self, datagram: Datagram, now: float) -> Reply | None:
+        """Carry out a SKSENDTO; None if a fault took the dongle away over it."""
+        core = self._core
+        kinds = core.faults.on_send(now)
+        for kind in sorted(kinds & OF_ITSELF):
+            self._strike(kind, now)
+        if kinds & {FaultKind.REBOOT, FaultKind.UNPLUG}:
+            return None
+        dual = core.wire.model.dual
+        if dual != (datagram.side is not None):
+            raise Refused(Fail.COUNT)
+        handle = Arguments((datagram.handle, datagram.port))
+        port = core.ports[handle.number(0, digits=1, allowed=core.ports)]
+        remote = handle.number(1, digits=4, allowed=range(1, 0x10000))
+        address = checked_address(datagram.address)
+        if datagram.security not in _SECURITY or datagram.side not in {None, "0", "1"}:
+            raise Refused(Fail.RANGE)
+        if len(datagram.port) != 4:
+            raise Refused(Fail.RANGE)
+        if not port or self._scanner.running or datagram.side == "1" or FaultKind.FAIL in kinds:
+            raise Refused(Fail.FAILED)
+        return self._radio.send(
+            now, address, remote, _SECURITY[datagram.security], datagram.payload, kinds
+        )
+
+    def _strike(self, kind: FaultKind, now: float) -> None:
+        """Have a fault happen that needs nothing to hit."""
+        match kind:
+            case FaultKind.EXPIRE:
+                self._session.expire(now)
+            case FaultKind.LOST:
+                self._session.forget_at_meter()
+            case FaultKind.LIMIT:
+                self._air_time.forbid(now + self._core.timing.limit_s)
+            case FaultKind.INF | FaultKind.INFC:
+                self._radio.notify(now, confirmed=kind is FaultKind.INFC)
+            case FaultKind.REBOOT:
+                self.power_on()
+            case FaultKind.UNPLUG:
+                self.unplugged = True
+            case _:
+                raise AssertionError(f"{kind} does not happen of itself")

@@ -1,0 +1,76 @@
+"""SKSCAN: what the dongle hears, and when."""
+
+from enum import IntEnum
+
+from kei.simulator.dongle.core import Core
+from kei.simulator.dongle.timeline import Group
+from kei.simulator.dongle.wire import CHANNELS, Event
+
+_HIT_SHARE = (0.1, 0.95)  # of the scan's time
+_NOISE_LEVELS = (2, 8)  # of an energy scan, as captured
+
+
+class ScanMode(IntEnum):
+    """First argument of SKSCAN."""
+
+    ENERGY = 0
+    PAIRING_ID = 2  # only coordinators that have the dongle's pairing ID answer
+    ANYBODY = 3
+
+
+class Scanner:
+    """Runs one scan at a time.
+
+    Other commands are carried out while it runs: a BP35A1 was seen to answer `OK` at once to
+    a second SKSCAN in mid-scan, and then to go on with the first one only. What needs the radio
+    is refused.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self.running = False
+
+    def reset(self) -> None:
+        """Forget the scan; its actions were called off with the dongle's."""
+        self.running = False
+
+    def start(self, now: float, mode: ScanMode, mask: int, duration: int, *, home: bool) -> None:
+        """Begin a scan; EVENT 22 (or 1F) comes at its full time.
+
+        Args:
+            now: monotonic seconds.
+            mode: what for.
+            mask: channels, bit 0 is channel 33.
+            duration: exponent of the time per channel.
+            home: on the side of the home network, where no meter answers.
+        """
+        if self.running:
+            return
+        core = self._core
+        self.running = True
+        channels = [channel for bit, channel in enumerate(CHANNELS) if mask >> bit & 1]
+        total = core.timing.scan(duration, len(channels))
+        missed = core.faults.on_scan(now)
+        if mode is ScanMode.ENERGY:
+            levels = {channel: core.chance.randint(*_NOISE_LEVELS) for channel in channels}
+            self._finish(now + total, core.wire.energy(core.address, levels))
+            return
+        hit_at = now + total * core.chance.uniform(*_HIT_SHARE)
+        if core.meter.channel in channels and not home and not missed:
+            core.at(hit_at, lambda _now: self._hear(mode), Group.SCAN)
+        self._finish(now + total, core.event(Event.SCAN_DONE, core.address))
+
+    def _hear(self, mode: ScanMode) -> None:
+        core = self._core
+        beacon = core.meter.beacon
+        by_id = mode is ScanMode.PAIRING_ID
+        if by_id and core.registers.pairing_id != beacon.pairing_id:
+            return
+        core.emit(core.wire.beacon(core.address, beacon, with_pairing_id=by_id))
+
+    def _finish(self, due: float, lines: bytes) -> None:
+        def finish(_now: float) -> None:
+            self.running = False
+            self._core.emit(lines)
+
+        self._core.at(due, finish, Group.SCAN)

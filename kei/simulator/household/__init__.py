@@ -1,0 +1,1 @@
+"""The simulated household: power and energy at any second."""

@@ -1,0 +1,1 @@
+"""The pseudo terminal that a simulator serves."""

@@ -1,0 +1,1 @@
+"""Recordings of a port, played again."""

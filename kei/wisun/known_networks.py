@@ -1,0 +1,78 @@
+"""The networks that may be the meter's: which to try next, and the one to remember."""
+
+from collections import deque
+from collections.abc import Iterable
+
+from kei.core.errors import KeiError
+from kei.core.incidents import Faults
+from kei.wisun.commands import Network
+from kei.wisun.interfaces import Memory
+
+FAILURES_UNTIL_RESCAN = 2  # of each network that was found at least one
+NETWORK_KEY = "broute.network"
+
+
+class Candidates:
+    """What a scan found, or an earlier run remembered.
+
+    Args:
+        memory: keeps the network of the last join.
+        faults: are told when it cannot.
+    """
+
+    def __init__(self, memory: Memory, faults: Faults) -> None:
+        self._memory = memory
+        self._faults = faults
+        self._networks: deque[Network] = deque()
+        self._failures = 0
+        self._forgotten = False  # whatever the memory says: it may be unwritable
+
+    @property
+    def current(self) -> Network:
+        """The network to try now; there has to be one."""
+        return self._networks[0]
+
+    def recall(self) -> bool:
+        """Begin with the network of the last join; tell whether there is one."""
+        network = None if self._forgotten else self._recalled()
+        self._networks = deque([network] if network else [])
+        return network is not None
+
+    def replace(self, networks: Iterable[Network]) -> None:
+        """Begin with these that a scan found, the best one first."""
+        by_mac: dict[str, Network] = {}
+        for network in networks:
+            by_mac.setdefault(network.mac, network)  # heard twice in a scan
+        self._networks = deque(by_mac.values())
+        self._failures = 0
+
+    def joined(self) -> None:
+        """Remember the present network."""
+        self._failures = 0
+        self._forgotten = False
+        self._remember(self.current.to_text())
+
+    def failed(self) -> bool:
+        """Go on with the next one; tell whether to look for others, as all have failed."""
+        self._networks.rotate(-1)
+        self._failures += 1
+        if self._failures < max(FAILURES_UNTIL_RESCAN, len(self._networks)):
+            return False
+        self._failures = 0
+        self._forgotten = True
+        self._remember("")
+        return True
+
+    def _recalled(self) -> Network | None:
+        try:
+            text = self._memory.get_state(NETWORK_KEY)
+        except KeiError as error:
+            self._faults.raised("memory_unreadable", key=NETWORK_KEY, reason=str(error))
+            return None
+        return Network.from_text(text) if text else None
+
+    def _remember(self, text: str) -> None:
+        try:
+            self._memory.set_state(NETWORK_KEY, text)
+        except KeiError as error:
+            self._faults.raised("memory_unwritable", key=NETWORK_KEY, reason=str(error))

@@ -1,0 +1,149 @@
+"""From a clock that is set to the times of readings: the guard, the recorder and real files."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from fakes import TOKYO, FakeClock
+from stored import BOOT, daily
+
+from kei.app.retiming import Retiming, newest_reading_ms
+from kei.config import load
+from kei.core.reading import Reading
+from kei.store.database import Database
+from kei.store.recorder import Recorder
+from kei.store.timing import Timing
+from kei.timekeeping.linux import Machine, Timex
+from kei.timekeeping.monitor import Guard
+
+NOW_MS = 1_830_000_000_000  # 2027
+YEAR_MS = 365 * 86_400_000
+
+
+class Bench:
+    """A machine without a battery clock, but with a time service."""
+
+    def __init__(self, folder: Path, wait_s: float) -> None:
+        (folder / "run/chrony").mkdir(parents=True)
+        self.folder = folder
+        self.clock = FakeClock(NOW_MS, TOKYO)
+        self.kernel_synchronised = False
+        self.database = Database.open(folder / "kei.db", self.clock)
+        self.guard = Guard(self.clock, Machine(self._adjtimex, folder), newest_ms=None)
+        timing = Timing(self.clock, self.guard, BOOT, wait_s)
+        self.recorder = Recorder(self.database, daily(folder), timing, clock=self.clock)
+        self.guard.listen(Retiming(self.recorder, self.guard))
+        self.recorder.start()
+
+    def _adjtimex(self, timex: Timex) -> int:
+        timex.maxerror = 1000 if self.kernel_synchronised else 16_000_000
+        timex.status = 0 if self.kernel_synchronised else 0x40
+        return 0
+
+    def record(self) -> None:
+        self.clock.advance(10)
+        self.recorder.record([Reading(self.clock.now_ms(), "BR", "E7", Decimal(1), "x")])
+
+    def set_clock(self, by_ms: int, *, synchronised: bool) -> None:
+        self.clock.wall_ms += by_ms
+        self.kernel_synchronised = synchronised
+        self.guard.look()
+
+    @property
+    def times(self) -> list[int]:
+        """Of the rows, in ms since the beginning."""
+        self.recorder.sync()
+        with self.database.access() as connection:
+            rows = connection.execute("SELECT time_ms FROM readings ORDER BY id").fetchall()
+        return [time_ms - NOW_MS for (time_ms,) in rows]
+
+    @property
+    def lines(self) -> list[str]:
+        files = sorted(self.folder.glob("*-home.txt"))
+        return [line[:4] for file in files for line in file.read_text().splitlines()]
+
+
+@pytest.fixture(params=[0.0])
+def bench(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
+    bench = Bench(tmp_path, request.param)
+    yield bench
+    bench.recorder.close()
+    bench.database.close()
+
+
+@pytest.mark.parametrize("by_ms", [YEAR_MS, -YEAR_MS, 3_600_000])
+def test_a_time_service_that_sets_the_clock_puts_earlier_readings_right(
+    bench: Bench, by_ms: int
+) -> None:
+    bench.record()
+    bench.set_clock(by_ms, synchronised=True)
+    bench.record()
+    assert bench.times == [10_000 + by_ms, 20_000 + by_ms]
+
+
+def test_so_does_one_that_takes_its_time_to_say_that_the_clock_is_right(bench: Bench) -> None:
+    bench.record()
+    bench.set_clock(YEAR_MS, synchronised=False)
+    bench.record()
+    bench.set_clock(0, synchronised=True)
+    assert bench.times == [10_000 + YEAR_MS, 20_000 + YEAR_MS]
+
+
+def test_readings_between_a_step_and_its_notice_are_right_as_they_are(bench: Bench) -> None:
+    bench.record()
+    bench.clock.wall_ms += YEAR_MS
+    bench.kernel_synchronised = True
+    bench.record()
+    bench.guard.look()
+    assert bench.times == [10_000 + YEAR_MS, 20_000 + YEAR_MS]
+
+
+def test_what_a_synchronised_clock_has_timed_stays_when_it_is_set_by_hand(bench: Bench) -> None:
+    bench.set_clock(0, synchronised=True)
+    bench.record()
+    bench.set_clock(YEAR_MS, synchronised=False)
+    bench.record()
+    bench.set_clock(-YEAR_MS, synchronised=True)
+    assert bench.times == [10_000, 20_000]
+
+
+@pytest.mark.parametrize("bench", [120.0], indirect=True)
+def test_lines_wait_for_a_clock_that_is_likely_to_be_wrong(bench: Bench) -> None:
+    bench.record()
+    assert bench.lines == []
+    bench.set_clock(YEAR_MS, synchronised=True)
+    assert bench.lines == ["2028"]
+
+
+def test_the_newest_reading_is_found_also_when_only_the_text_has_it(
+    bench: Bench, tmp_path: Path
+) -> None:
+    bench.record()
+    path = tmp_path / "jobs.toml"
+    path.write_text('[recorder]\nfname_base = "home"\n')
+    recorder = load(path, environ={}).recorder
+    assert newest_reading_ms(recorder, bench.clock) == NOW_MS + 10_000
+
+
+@pytest.mark.parametrize("bench", [120.0], indirect=True)
+@pytest.mark.parametrize("committed", [False, True])
+def test_lines_that_have_waited_long_enough_are_all_written(
+    bench: Bench, *, committed: bool
+) -> None:
+    for _ in range(3):
+        bench.record()
+    if committed:
+        bench.recorder.commit()
+    bench.clock.advance(120)
+    bench.recorder.tick()
+    assert bench.lines == ["2027"] * 3
+
+
+@pytest.mark.parametrize("bench", [120.0], indirect=True)
+def test_lines_whose_rows_are_in_the_database_get_the_right_time_as_well(bench: Bench) -> None:
+    bench.record()
+    bench.recorder.commit()
+    bench.set_clock(YEAR_MS, synchronised=True)
+    assert bench.lines == ["2028"]
+    assert bench.times == [10_000 + YEAR_MS]

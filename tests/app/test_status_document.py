@@ -1,0 +1,80 @@
+"""The document of a running kei: read back as it was, and anything else refused."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from status_facts import SNAPSHOT
+
+from kei.app.status_document import SessionState, Snapshot, UploadState, decode, encode
+from kei.core.errors import Malformed
+from kei.core.logs import LogLine
+from kei.sensors.status import ReaderStatus
+from kei.store.write_queue import OutletStatus, RecorderStatus
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+state = st.builds(SessionState, since_s=finite, rssi_dbm=st.none() | finite)
+outlet = st.builds(OutletStatus)
+ports = st.builds(ReaderStatus, since_s=finite, heard_s=st.none() | finite)
+snapshots = st.builds(
+    Snapshot,
+    up_s=finite,
+    session=st.none() | state,
+    recorder=st.builds(RecorderStatus, outlet, outlet),
+    sensors=st.lists(ports, max_size=3).map(tuple),
+    uploads=st.lists(st.builds(UploadState), max_size=3).map(tuple),
+    lines=st.lists(st.builds(LogLine), max_size=3).map(tuple),
+)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+)
+PLAIN = json.loads(encode(SNAPSHOT))
+
+
+@given(snapshots)
+def test_a_snapshot_comes_back_as_it_was(snapshot: Snapshot) -> None:
+    assert decode(encode(snapshot)) == snapshot
+
+
+@given(st.binary() | st.text().map(str.encode))
+def test_any_bytes_are_a_snapshot_or_malformed(document: bytes) -> None:
+    with pytest.raises(Malformed):
+        decode(document)
+
+
+@given(st.sampled_from(sorted(PLAIN)), values)
+def test_a_field_with_anything_in_it_is_taken_or_malformed(name: str, value: object) -> None:
+    document = json.dumps({**PLAIN, name: value}).encode()
+    try:
+        decode(document)
+    except Malformed:
+        return
+
+
+@pytest.mark.parametrize("name", sorted(set(PLAIN) - {"session"}))
+def test_a_field_that_is_missing_is_malformed(name: str) -> None:
+    document = json.dumps({k: v for k, v in PLAIN.items() if k != name}).encode()
+    with pytest.raises(Malformed):
+        decode(document)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999", '"1"', "true"])
+def test_a_number_that_is_none_is_malformed(number: str) -> None:
+    document = json.dumps({**PLAIN, "up_s": "HERE"}).replace('"HERE"', number).encode()
+    with pytest.raises(Malformed):
+        decode(document)
+
+
+def test_deep_nesting_is_malformed() -> None:
+    with pytest.raises(Malformed):
+        decode(b"[" * 200_000)
+
+
+def test_fields_of_a_newer_kei_are_passed_over() -> None:
+    assert decode(json.dumps({**PLAIN, "mood": "good"}).encode()) == SNAPSHOT
+
+
+def test_a_whole_number_of_seconds_is_taken() -> None:
+    assert decode(json.dumps({**PLAIN, "up_s": 5}).encode()).up_s == 5.0

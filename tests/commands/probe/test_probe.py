@@ -1,0 +1,300 @@
+"""A probe inside: what is asked and how it is shown; the whole command is tested elsewhere."""
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from fakes import FakeClock
+from hypothesis import given
+from hypothesis import strategies as st
+from jobs_file import BROUTE, JobsFile
+
+from kei.commands.probe.found import Found
+from kei.commands.probe.items import item, scale_of
+from kei.commands.probe.questions import LOOK_AGAIN_S, Got, Missing, ask_everything
+from kei.commands.probe.run import find_out
+from kei.config import Broute
+from kei.core.clock import SystemClock
+from kei.core.errors import NotReady, RetryLater, Stopping
+from kei.core.signals import SignalBox
+from kei.echonet.frame import encode_property_map
+from kei.echonet.meter_class import PROPERTIES, Scale
+from kei.echonet.superclass import SUPER_PROPERTIES
+from kei.wisun.commands import Dongle, Network
+from kei.wisun.dialects import DIALECTS
+from kei.wisun.requests import Answer
+
+TENTHS = Scale(1, Decimal("0.1"))
+NO_DATA = "FFFFFFFE"
+NETWORK = Network(33, 0x8888, "001D129012345678", 200)
+
+
+def text_of(epc: int, data: str, scale: Scale | None = TENTHS) -> str:
+    return item(epc, bytes.fromhex(data), scale).text
+
+
+# ---------------------------------------------------------------------- one property
+
+
+@pytest.mark.parametrize(
+    ("epc", "data", "text"),
+    [
+        (0xD3, "00000001", "1"),
+        (0xE1, "01", "0.1 kWh"),
+        (0xE0, "0001AB25", "10934.9 kWh"),
+        (0xE0, NO_DATA, "no data"),
+        (0xE7, "FFFFFA2F", "-1489 W"),
+        (0xE8, "00147FFE", "E8R 2.0 A, E8T no data"),
+        (0xEA, "07E8010F0C1E000001AB25", "10934.9 kWh at 2024-01-15 12:30:00"),
+        (0xE2, "0001" + "0001A9C8" * 26 + "0001A9CA" * 22, "48 of 48 values, 10900.0 to 10900.2"),
+        (0xE2, "0000" + "0001A9C8" * 26 + NO_DATA * 22, "today, 26 of 48 values"),
+        (0xE4, "00FF" + NO_DATA * 48, "no day is set, 0 of 48 values"),
+        (0xE5, "01", "yesterday"),
+        (0xE5, "0B", "11 days ago"),
+        (0xEC, "07E8010F0C1E020001AB250000A5440001AB1F0000A544", "10934.3 to 10934.9 kWh"),
+        (0xEC, "07E8010F0C1E020001AB250000A5440001AB1F0000A544", "2 x 30 min back from 2024-01-15"),
+        (0xED, "FFFFFFFFFFFF01", "no time is set"),
+        (0xD0, "0102", "0102"),
+        (0xF5, "0102", "0102"),
+    ],
+)
+def test_a_property_is_told_in_its_unit(epc: int, data: str, text: str) -> None:
+    assert text in text_of(epc, data)
+
+
+@pytest.mark.parametrize(
+    ("epc", "data"), [(0xE7, "0001"), (0xE2, "0001"), (0xEC, "07E8010F0C1E03"), (0xED, "00" * 7)]
+)
+def test_a_malformed_property_is_shown_with_its_digits(epc: int, data: str) -> None:
+    assert text_of(epc, data).startswith(f"{data} (")
+
+
+@pytest.mark.parametrize(
+    ("epc", "data"), [(0xE0, "0001AB25"), (0xE2, "0001" + "0001A9C8" * 48)], ids=["E0", "E2"]
+)
+def test_energy_is_no_number_before_its_unit_is_known(epc: int, data: str) -> None:
+    shown = item(epc, bytes.fromhex(data), None)
+    assert "kWh" not in shown.text
+    assert shown.values == ()
+
+
+@given(st.integers(0x80, 0xFF), st.binary(max_size=255), st.sampled_from([None, TENTHS]))
+def test_any_data_of_any_property_can_be_shown(epc: int, edt: bytes, scale: Scale | None) -> None:
+    found = Found.of(DONGLE, NETWORK, None, {epc: edt})
+    assert item(epc, edt, scale).text.isascii()
+    assert json.loads(found.to_json())["properties"][f"{epc:02X}"]["raw"] == edt.hex().upper()
+    assert found.to_text().endswith("\n")
+
+
+@pytest.mark.parametrize(
+    ("got", "scale"),
+    [
+        ({0xD3: b"\0\0\0\2", 0xE1: b"\1"}, Scale(2, Decimal("0.1"))),
+        ({0xD3: Missing.REFUSED, 0xE1: b"\1"}, TENTHS),
+        ({0xE1: b"\1"}, TENTHS),
+        ({0xD3: Missing.NO_ANSWER, 0xE1: b"\1"}, None),
+        ({0xD3: b"\xff" * 4, 0xE1: b"\1"}, None),
+        ({0xD3: b"\0\0\0\2", 0xE1: Missing.REFUSED}, None),
+        ({0xD3: b"\0\0\0\2", 0xE1: b"\x77"}, None),
+        ({0xD3: b"\0\0\0\2", 0xE1: b"\1\1"}, None),
+    ],
+)
+def test_the_scale_is_known_only_when_nothing_is_in_doubt(
+    got: dict[int, Got], scale: Scale | None
+) -> None:
+    assert scale_of(got) == scale
+
+
+# ---------------------------------------------------------------------- all together
+
+DONGLE = Dongle(DIALECTS["BP35A1"], "1.2.10", "")
+GOT: dict[int, Got] = {
+    0x8A: b"\0\0\x16",
+    0x9D: b"\x01\x80",
+    0x9F: b"\x02\x80\xe7",
+    0xE3: Missing.REFUSED,
+    0xE7: b"\0\0\x02\0",
+    0xE8: bytes.fromhex("00147FFE"),
+}
+
+
+def test_json_has_numbers_raw_data_and_what_is_missing() -> None:
+    shown = json.loads(Found.of(DONGLE, NETWORK, 225, GOT).to_json())
+    assert shown["dongle"] == {"model": "BP35A1", "firmware": "1.2.10", "product": None}
+    assert shown["signal"] == {"lqi": 225, "rssi_dbm": -42.4}
+    assert shown["meter"]["maker_name"] == "Toshiba"
+    assert shown["meter"]["serial_number"] is None
+    assert shown["property_maps"] == {"announce": ["80"], "set": None, "get": ["80", "E7"]}
+    assert shown["properties"]["E7"] == {
+        "name": "instantaneous power",
+        "text": "512 W",
+        "raw": "00000200",
+        "values": [{"sensor": "E7", "unit": "W", "value": 512}],
+    }
+    assert shown["properties"]["E8"]["values"] == [
+        {"sensor": "E8R", "unit": "A", "value": 2.0},
+        {"sensor": "E8T", "unit": "A", "value": None, "absent": "no_data"},
+    ]
+    assert shown["properties"]["E3"]["missing"] == "refused"
+
+
+def test_text_says_unknown_where_the_meter_said_nothing() -> None:
+    lines = Found.of(DONGLE, NETWORK, None, GOT).to_text().splitlines()
+    assert "maker       000016 (Toshiba)" in lines
+    assert "serial no.  unknown" in lines
+    assert any(line.startswith("E3") and line.endswith("refused") for line in lines)
+
+
+def test_the_signal_is_that_of_the_beacon_where_the_dongle_tells_no_other() -> None:
+    assert Found.of(DONGLE, NETWORK, None, {}).lqi == NETWORK.lqi
+
+
+# ---------------------------------------------------------------------- the questions
+
+
+@dataclass
+class FakeMeter:
+    """Answers, or fails as it is told; each question takes a second."""
+
+    clock: FakeClock
+    has: dict[int, bytes]
+    failures: dict[int, list[RetryLater]] = field(default_factory=dict)
+    asked: list[int] = field(default_factory=list)
+
+    def get(self, epcs: tuple[int, ...], budget_s: float) -> Answer:
+        assert budget_s > 0
+        (epc,) = epcs
+        self.asked.append(epc)
+        self.clock.advance(1)
+        if self.failures.get(epc):
+            raise self.failures[epc].pop(0)
+        data = self.has.get(epc)
+        return Answer(1, {epc: data} if data else {}, frozenset() if data else frozenset({epc}))
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def meter(clock: FakeClock) -> FakeMeter:
+    return FakeMeter(clock, {0x9F: b"\x04\x80\x9f\xe7\xe3", 0x80: b"\x30", 0xE7: bytes(4)})
+
+
+def test_what_the_map_names_is_asked_once_and_nothing_else(
+    meter: FakeMeter, clock: FakeClock
+) -> None:
+    got = ask_everything(meter, clock, threading.Event())
+    assert meter.asked == [0x9F, 0x80, 0xE3, 0xE7]
+    assert got[0xE7] == bytes(4)
+    assert got[0xE3] is Missing.REFUSED
+
+
+@pytest.mark.parametrize("damaged", [b"", b"\x09\x80"], ids=["refused", "malformed"])
+def test_a_meter_without_a_map_is_asked_for_all_that_is_known(
+    meter: FakeMeter, clock: FakeClock, damaged: bytes
+) -> None:
+    meter.has[0x9F] = damaged
+    got = ask_everything(meter, clock, threading.Event())
+    assert set(got) == set(PROPERTIES) | set(SUPER_PROPERTIES)
+
+
+def test_the_route_b_id_is_never_asked_for(meter: FakeMeter, clock: FakeClock) -> None:
+    meter.has |= {0x9F: encode_property_map(frozenset({0x80, 0xC0})), 0xC0: b"secret"}
+    got = ask_everything(meter, clock, threading.Event())
+    assert 0xC0 not in meter.asked
+    assert got[0xC0] is Missing.SECRET
+
+
+def test_a_property_that_is_not_answered_is_asked_once_more(
+    meter: FakeMeter, clock: FakeClock
+) -> None:
+    meter.failures[0xE7] = [RetryLater("no answer")]
+    assert ask_everything(meter, clock, threading.Event())[0xE7] == bytes(4)
+
+
+def test_a_property_that_is_never_answered_does_not_hold_up_the_rest(
+    meter: FakeMeter, clock: FakeClock
+) -> None:
+    meter.failures[0x80] = [RetryLater("no answer") for _ in range(9)]
+    got = ask_everything(meter, clock, threading.Event())
+    assert got[0x80] is Missing.NO_ANSWER
+    assert meter.asked.count(0x80) == 2
+    assert got[0xE7] == bytes(4)
+
+
+def test_a_session_that_is_lost_in_between_is_waited_for(
+    meter: FakeMeter, clock: FakeClock
+) -> None:
+    waits: list[float] = []
+    meter.failures[0xE7] = [NotReady("not joined") for _ in range(3)]
+    assert ask_everything(meter, clock, _counted(waits))[0xE7] == bytes(4)
+    assert waits == [LOOK_AGAIN_S] * 3
+
+
+def test_what_is_left_when_the_time_is_over_counts_as_not_answered(
+    meter: FakeMeter, clock: FakeClock
+) -> None:
+    got = ask_everything(meter, clock, threading.Event(), limit_s=2)
+    assert got[0x80] == b"\x30"
+    assert got[0xE7] is Missing.NO_ANSWER
+
+
+def test_a_stop_ends_the_wait_for_a_lost_session(meter: FakeMeter, clock: FakeClock) -> None:
+    meter.failures[0x80] = [NotReady("not joined")]
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(Stopping):
+        ask_everything(meter, clock, stop)
+
+
+def _counted(waits: list[float]) -> threading.Event:
+    """An event that is never set and whose waits take no time."""
+
+    class Event(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            assert timeout is not None
+            waits.append(timeout)
+            return False
+
+    return Event()
+
+
+# ---------------------------------------------------------------------- giving up
+
+
+@pytest.fixture
+def broute(tmp_path: Path) -> Callable[[str], Broute]:
+    """Returns the configuration of a port."""
+
+    def with_port(port: str) -> Broute:
+        found = JobsFile(tmp_path / "jobs.toml").load(BROUTE).broute
+        assert found is not None
+        return replace(found, port=port)
+
+    return with_port
+
+
+FAST = "sim:latency=0,scan-time=0,join-time=0"
+
+
+@pytest.mark.parametrize(
+    ("port", "limit_s", "stuck"),
+    [
+        ("/dev/there-is-no-such-dongle", 0.3, "no dongle answers on /dev/there-is-no-such-dongle"),
+        (f"{FAST},broute-id=FFEEDDCCBBAA99887766554433221100", 1.5, "B-route ID"),
+        (f"{FAST},broute-pwd=BA9876543210", 2.5, "B-route password"),
+    ],
+    ids=["no port", "wrong ID", "wrong password"],
+)
+def test_a_probe_that_gives_up_says_what_to_check(
+    broute: Callable[[str], Broute], port: str, limit_s: float, stuck: str
+) -> None:
+    with pytest.raises(NotReady, match=stuck):
+        find_out(broute(port), clock=SystemClock(), signals=SignalBox(), limit_s=limit_s)
+    assert not [t for t in threading.enumerate() if t.name in ("wisun-keeper", "simulator")]

@@ -1,0 +1,179 @@
+"""What people and machines get to see of some facts."""
+
+import json
+from dataclasses import replace
+from decimal import Decimal
+from typing import cast
+
+import pytest
+from status_facts import FACTS, LIVE, PORT, SESSION, SNAPSHOT, reading
+
+from kei.app.status_document import ClockState
+from kei.commands.status import Found
+from kei.commands.status.facts import Facts, Upload
+from kei.commands.status.rules import judge
+from kei.store.reading_back import Waiting
+
+
+def text_of(facts: Facts) -> str:
+    return Found(facts, judge(facts)).to_text()
+
+
+def json_of(facts: Facts) -> dict[str, object]:
+    text = Found(facts, judge(facts)).to_json()
+    assert text.endswith("}\n")
+    assert text.count("\n") == 1
+    return cast("dict[str, object]", json.loads(text))
+
+
+def test_people_see_columns_that_line_up() -> None:
+    assert text_of(FACTS) == (
+        "kei        runs for 3 h, version 1.2.3, pid 4711\n"
+        "problems   none\n"
+        "\n"
+        "session    joined for 3 h\n"
+        "dongle     RL7023-DSS, firmware 1.5.2\n"
+        "network    channel 33, PAN 8888\n"
+        "signal     LQI 225, -42.4 dBm\n"
+        "requests   1100 answered, 3 missed, 4 held back, 1 frames ignored\n"
+        "\n"
+        "sensors    /dev/ttyACM0: open for 3 h, last line 2 s ago\n"
+        "             2160 recorded, left out: 12 repeat, 1 fields\n"
+        "\n"
+        "series     UNIT  SENSOR    VALUE             AGE\n"
+        "           BR    E7         -512 W           4 s\n"
+        "           BR    E8R         5.0 A           4 s\n"
+        "           BR    E0      10934.9 kWh       2 min\n"
+        "           A1    T1        21.53      2 h 30 min\n"
+        "\n"
+        "recorder   text      1102 written, 0 waiting, 0 dropped\n"
+        "           database  1102 written, 0 waiting, 0 dropped\n"
+        "\n"
+        "upload     server: 3 waiting, 0 set aside\n"
+        "           last success 12 s ago\n"
+        "           sent 20 KiB today, 52 KiB yesterday\n"
+        "\n"
+        "warnings   2026-11-23 09:59:00  warning  port_lost reason=gone\n"
+    )
+
+
+def test_people_see_what_is_wrong_with_a_port() -> None:
+    reason = "/dev/ttyACM0: no such device"
+    port = replace(PORT, fault=reason, since_s=30.0, heard_s=None, rejected={}, silent=("A1,T1",))
+    text = text_of(replace(FACTS, snapshot=replace(SNAPSHOT, sensors=(port,))))
+    assert (
+        "sensors    /dev/ttyACM0: not open for 30 s\n"
+        "             FAULT /dev/ttyACM0: no such device\n"
+        "             2160 recorded, left out: none\n"
+        "             silent: A1,T1\n"
+    ) in text
+
+
+@pytest.mark.parametrize(
+    ("likely_wrong", "told"),
+    [(False, "not synchronised"), (True, "not synchronised, and likely to be wrong")],
+)
+def test_people_are_told_of_a_clock_that_is_not_synchronised(
+    *, likely_wrong: bool, told: str
+) -> None:
+    clock = ClockState(synchronised=False, likely_wrong=likely_wrong)
+    facts = replace(FACTS, snapshot=replace(SNAPSHOT, clock=clock))
+    assert text_of(facts).splitlines()[2] == f"clock      {told}"
+    assert json_of(facts)["clock"] == {"synchronised": False, "likely_wrong": likely_wrong}
+
+
+def test_people_see_what_is_known_when_kei_does_not_run() -> None:
+    uploads = (replace(FACTS.uploads[0], live=None),)
+    lines = text_of(replace(FACTS, snapshot=None, uploads=uploads)).splitlines()
+    assert lines[0] == "kei        does not run"
+    assert lines[1] == "problems   not_running: kei does not run"
+    assert any("E7" in line and "-512 W" in line for line in lines)
+    assert lines[-1] == "upload     server: 3 waiting, 0 set aside"
+
+
+def test_each_problem_has_a_line() -> None:
+    session = replace(SESSION, state="scan", joined=False, since_s=700.0)
+    facts = replace(
+        FACTS,
+        snapshot=replace(SNAPSHOT, session=session),
+        series=(reading("E7", "1", 1000),),
+    )
+    assert text_of(facts).splitlines()[1:3] == [
+        "problems   not_joined: not joined with the meter for 11 min",
+        "           stale_readings: too old: E7 (16 min)",
+    ]
+
+
+def test_before_anything_is_known_the_text_says_so() -> None:
+    session = replace(
+        SESSION, state="init", joined=False, dongle=None, channel=None, lqi=None, since_s=2.0
+    )
+    facts = replace(FACTS, snapshot=replace(SNAPSHOT, session=session, lines=()), series=())
+    text = text_of(facts)
+    assert "session    not joined (waiting for the port) for 2 s" in text
+    assert text.count("not known yet") == 3
+    assert "series     none yet" in text
+    assert "warnings   none" in text
+
+
+def test_a_failing_upload_says_why() -> None:
+    live = replace(LIVE, last_success_ms=None, last_error="status 503: busy", failures=4)
+    facts = replace(FACTS, uploads=(Upload("server", 60.0, Waiting(9, None, 2), live),))
+    assert text_of(facts).splitlines()[-6:-2] == [
+        "upload     server: 9 waiting, 2 set aside",
+        "           last success none since the start",
+        "           sent 20 KiB today, 52 KiB yesterday",
+        "           last error (4 in a row): status 503: busy",
+    ]
+
+
+def test_what_a_server_says_cannot_steer_the_terminal() -> None:
+    live = replace(LIVE, last_error="\x1b[2Jboo\nkei  all is well", failures=1)
+    text = text_of(replace(FACTS, uploads=(replace(FACTS.uploads[0], live=live),)))
+    assert "\x1b" not in text
+    assert "\nkei  all" not in text
+
+
+def test_machines_see_one_object() -> None:
+    found = json_of(FACTS)
+    assert list(found) == [
+        "time", "well", "problems", "running", "version", "pid", "up_s", "clock", "session",
+        "sensors", "series", "recorder", "uploads", "errors",
+    ]  # fmt: skip
+    assert found["time"] == "2026-11-23T10:00:00+09:00"
+    assert (found["well"], found["problems"], found["running"]) == (True, [], True)
+    assert found["uploads"] == [
+        {
+            "target": "server",
+            "waiting": 3,
+            "oldest": "2026-11-23T09:59:48+09:00",
+            "set_aside": 0,
+            "dropped": 0,
+            "last_success": "2026-11-23T09:59:48+09:00",
+            "last_error": None,
+            "failures": 0,
+            "refused": False,
+            "sent": {"today_bytes": 20_480, "yesterday_bytes": 53_248},
+        }
+    ]
+
+
+def test_machines_see_null_for_what_only_a_running_kei_knows() -> None:
+    found = json_of(replace(FACTS, snapshot=None))
+    assert (found["running"], found["well"]) == (False, False)
+    assert found["problems"] == [{"rule": "not_running", "detail": "kei does not run"}]
+    assert {found[name] for name in ("pid", "session", "recorder", "errors")} == {None}
+
+
+def test_machines_see_whole_numbers_whole_and_others_exactly() -> None:
+    values = ["512", "-0.1", "10934.90", "99999999.9999", "999998990000010000"]
+    series = tuple(reading(f"S{n}", value, 1) for n, value in enumerate(values))
+    found = Found(replace(FACTS, series=series), ()).to_json()
+    entries = json.loads(found, parse_float=Decimal)["series"]
+    assert [entry["value"] for entry in entries] == [Decimal(value) for value in values]
+
+
+def test_only_the_meter_has_known_quantities() -> None:
+    series = (reading("E7", "1", 1), reading("E7", "1", 1, unit="A1"), reading("D3", "1", 1))
+    entries = json.loads(Found(replace(FACTS, series=series), ()).to_json())["series"]
+    assert [entry["quantity"] for entry in entries] == ["W", None, None]

@@ -1,0 +1,251 @@
+"""From answers of the meter to readings: units, gaps, and what is heard twice."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from fakes import TOKYO, FakeClock
+from session_bench import Memory
+from structlog.testing import capture_logs
+
+from kei.core.reading import Reading, plain
+from kei.echonet.frame import Property, encode_property_map
+from kei.echonet.meter_class import PROPERTIES
+from kei.meter.decoder import MeterSource
+from kei.wisun.requests import Answer
+
+AT_MS = 1_700_000_000_000
+METER = "001D129012345678"
+EVERYTHING = encode_property_map(frozenset(PROPERTIES))
+D3_E1 = {0xD3: b"\0\0\0\x01", 0xE1: b"\x01"}
+E0 = bytes.fromhex("0001AB25")
+EA = bytes.fromhex("07E8010F0C1E000001AB25")
+EVENT = "event"
+
+
+@dataclass
+class Record:
+    """Keeps what it is given."""
+
+    plain: list[Reading] = field(default_factory=list)
+    once: list[Reading] = field(default_factory=list)
+
+    def record(self, readings: Sequence[Reading]) -> None:
+        self.plain += readings
+
+    def record_once(self, readings: Sequence[Reading]) -> None:
+        self.once += readings
+
+
+@dataclass
+class Bench:
+    """A source and everything round it."""
+
+    memory: Memory = field(default_factory=Memory)
+    clock: FakeClock = field(default_factory=lambda: FakeClock(zone=TOKYO))
+    record: Record = field(default_factory=Record)
+    joins: list[None] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.source = MeterSource(
+            "BR",
+            self.record,
+            self.memory,
+            clock=self.clock,
+            on_joined=lambda: self.joins.append(None),
+        )
+
+    def join(self, properties: dict[int, bytes], *refused: int, meter: str = METER) -> None:
+        self.source.joined(meter, Answer(AT_MS, properties, frozenset(refused)))
+        self.source.ready()
+
+    def answer(self, properties: dict[int, bytes], *refused: int) -> None:
+        asked = (*properties, *refused)
+        self.source.take(Answer(AT_MS, properties, frozenset(refused)), asked)
+
+    def values(self) -> list[tuple[str, str]]:
+        return [(r.sensor, plain(r.value)) for r in self.record.plain + self.record.once]
+
+
+def test_an_answer_becomes_readings_of_its_time() -> None:
+    bench = Bench()
+    bench.join(D3_E1)
+    bench.answer({0xE7: b"\0\0\x01\xf8", 0xE0: E0})
+    assert bench.values() == [("E7", "504"), ("E0", "10934.9")]
+    (power, _) = bench.record.plain
+    assert (power.time_ms, power.unit, power.data_id) == (AT_MS, "BR", "x")
+
+
+def test_energy_before_the_unit_is_known_is_held_back_until_it_is() -> None:
+    bench = Bench()
+    bench.join({})
+    bench.answer({0xE0: E0, 0xE7: b"\0\0\x01\xf8"})
+    assert bench.values() == [("E7", "504")]
+    bench.answer({0xD3: b"\0\0\0\x0a", 0xE1: b"\x02"})
+    assert ("E0", "10934.90") in bench.values()
+
+
+def test_what_is_missing_is_asked_first_once_a_minute() -> None:
+    bench = Bench()
+    bench.join({0x80: b"\x30"})
+    assert bench.source.wanted_first() == (0x9F, 0xD3, 0xE1)
+    assert bench.source.wanted_first() == ()
+    bench.answer({0x9F: EVERYTHING, 0xE1: b"\x01"})
+    bench.clock.advance(60)
+    assert bench.source.wanted_first() == (0xD3,)
+    bench.answer({0xD3: b"\0\0\0\x01"})
+    bench.clock.advance(60)
+    assert bench.source.wanted_first() == ()
+
+
+def test_what_the_meter_lacks_by_its_map_is_not_asked_first() -> None:
+    bench = Bench()
+    bench.join({0x80: b"\x30"})
+    bench.answer({0x9F: encode_property_map(frozenset({0xE0, 0xE7}))})
+    assert bench.source.wanted_first() == ()
+
+
+def test_a_refusal_does_not_overwrite_a_coefficient_that_is_known() -> None:
+    bench = Bench()
+    bench.join({0xD3: b"\0\0\0\x0a", 0xE1: b"\x01"})
+    bench.join({0xE1: b"\x01"}, 0xD3)
+    bench.answer({0xE0: E0})
+    assert bench.values() == [("E0", "109349.0")]
+
+
+def test_a_meter_that_refuses_everything_is_not_taken_for_one_without_coefficient() -> None:
+    bench = Bench()
+    bench.join({}, 0xD3, 0xE1)
+    bench.answer({0xE0: E0, 0xE1: b"\x01"})
+    assert ("E0", "10934.9") not in bench.values()
+    bench.answer({0xD3: b"\0\0\0\x0a"})
+    assert ("E0", "109349.0") in bench.values()
+
+
+def test_a_coefficient_that_was_assumed_is_asked_for_again_if_the_map_has_it() -> None:
+    bench = Bench()
+    bench.join({0xE1: b"\x01"}, 0xD3)
+    bench.answer({0x9F: EVERYTHING})
+    assert bench.source.wanted_first() == (0xD3,)
+    bench.answer({0xD3: b"\0\0\0\x0a", 0xE0: E0})
+    assert ("E0", "109349.0") in bench.values()
+
+
+def test_a_meter_without_coefficient_counts_with_one() -> None:
+    bench = Bench()
+    bench.join({0xE1: b"\x01"}, 0xD3)
+    bench.answer({0xE0: E0})
+    assert bench.values() == [("E0", "10934.9")]
+
+
+def test_the_unit_is_kept_for_the_next_start_of_the_same_meter_only() -> None:
+    first = Bench()
+    first.join(D3_E1)
+    again, other = Bench(first.memory), Bench(first.memory)
+    again.join({})
+    other.join({}, meter="001D129099999999")
+    assert again.source.scale is not None
+    assert other.source.scale is None
+
+
+def test_a_damaged_memory_of_the_unit_is_no_unit() -> None:
+    bench = Bench(Memory({f"meter.{METER}.scale": "many x"}))
+    bench.join({})
+    assert bench.source.scale is None
+
+
+def test_a_unit_that_the_standard_does_not_know_is_no_unit() -> None:
+    bench = Bench()
+    bench.join({0xD3: b"\0\0\0\x01", 0xE1: b"\x05"})
+    bench.answer({0xE0: E0})
+    assert bench.values() == []
+
+
+def test_half_hour_values_have_the_local_time_of_the_meter_and_are_recorded_once() -> None:
+    bench = Bench()
+    bench.join(D3_E1)
+    bench.source.notified((Property(0xEA, EA),), AT_MS)
+    (reading,) = bench.record.once
+    assert reading.time_ms == 1_705_289_400_000  # 2024-01-15 12:30 in Tokyo
+    assert bench.record.plain == []
+
+
+def test_a_phase_that_does_not_exist_gives_no_reading_and_one_log_line() -> None:
+    bench = Bench()
+    with capture_logs() as logs:
+        for _ in range(3):
+            bench.answer({0xE8: bytes.fromhex("00147FFE")})
+    assert bench.values() == [("E8R", "2.0")] * 3
+    assert [(e[EVENT], e["sensor"]) for e in logs] == [("no_value", "E8T")]
+
+
+def test_data_of_the_wrong_length_is_told_once_and_costs_only_itself() -> None:
+    bench = Bench()
+    with capture_logs() as logs:
+        for _ in range(2):
+            bench.answer({0xE7: b"\0", 0xD7: b"\x06"})
+    assert bench.values() == [("D7", "6")] * 2
+    assert [e[EVENT] for e in logs] == ["property_malformed"]
+
+
+def test_a_property_that_the_meter_does_not_give_is_told_once() -> None:
+    bench = Bench()
+    with capture_logs() as logs:
+        for _ in range(2):
+            bench.answer({}, 0xE3)
+    assert [(e[EVENT], e["epc"]) for e in logs] == [("property_not_given", "E3")]
+
+
+def test_each_join_is_handed_on() -> None:
+    bench = Bench()
+    bench.join(D3_E1)
+    bench.join(D3_E1)
+    assert len(bench.joins) == 2
+
+
+def test_what_the_property_map_lacks_is_told_once_and_asked_no_more() -> None:
+    bench = Bench()
+    bench.join({0xE1: b"\x01"})
+    bench.answer({0x9F: encode_property_map(frozenset({0xE0, 0xE1, 0xE7}))})
+    with capture_logs() as logs:
+        assert bench.source.askable((0xE0, 0xE3)) == (0xE0,)
+        assert bench.source.askable((0xE0, 0xE3)) == (0xE0,)
+    assert [(e[EVENT], e["epc"]) for e in logs] == [("property_lacking", "E3")]
+
+
+def test_a_meter_whose_map_lacks_the_coefficient_counts_with_one() -> None:
+    bench = Bench()
+    bench.join({0xE1: b"\x01"})
+    bench.answer({0x9F: encode_property_map(frozenset({0xE0, 0xE1}))})
+    bench.answer({0xE0: E0})
+    assert bench.values() == [("E0", "10934.9")]
+
+
+def test_without_a_property_map_everything_is_asked() -> None:
+    bench = Bench()
+    bench.join(D3_E1)
+    for _ in range(3):
+        assert bench.source.wanted_first() == (0x9F,)
+        bench.answer({}, 0x9F)
+        bench.clock.advance(60)
+    assert bench.source.wanted_first() == ()
+    assert bench.source.askable((0xE0, 0xE3)) == (0xE0, 0xE3)
+
+
+def test_the_property_map_is_asked_anew_after_each_join() -> None:
+    bench = Bench()
+    bench.join(D3_E1)
+    bench.answer({0x9F: encode_property_map(frozenset({0xE0}))})
+    bench.join(D3_E1)
+    assert bench.source.wanted_first() == (0x9F,)
+
+
+def test_a_limit_on_properties_at_once_is_told_and_never_rises() -> None:
+    bench = Bench()
+    with capture_logs() as logs:
+        bench.source.limit_at_once(3)
+        bench.source.limit_at_once(5)
+        bench.source.limit_at_once(0)
+    assert bench.source.most_at_once == 1
+    bench.join(D3_E1)
+    assert bench.source.most_at_once == 6
+    assert [e["at_once"] for e in logs] == [3, 1]

@@ -1,0 +1,41 @@
+"""`kei`, on a machine whose wall clock is off by what a file says, in milliseconds.
+
+Only the wall clock is: monotonic time stays true, as it does when somebody sets the clock of a
+real machine. To be run as `python kei_by_another_clock.py FILE [arguments of kei]`.
+"""
+
+import sys
+from datetime import UTC, datetime, timedelta, tzinfo
+from pathlib import Path
+from typing import Self
+
+import apscheduler.schedulers.base
+
+import kei.core.clock
+from kei.cli import main
+
+OFFSET_FILE = Path(sys.argv[1])
+
+
+def offset_ms() -> int:
+    return int(OFFSET_FILE.read_text())
+
+
+class OtherClock(kei.core.clock.SystemClock):
+    def now_ms(self) -> int:
+        return super().now_ms() + offset_ms()
+
+
+class OtherDatetime(datetime):
+    """What APScheduler takes the time from."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Self:
+        shown = datetime.now(UTC) + timedelta(milliseconds=offset_ms())  # noqa: TID251 - see above
+        return cls.fromtimestamp(shown.timestamp(), tz)
+
+
+if __name__ == "__main__":
+    kei.core.clock.SystemClock = OtherClock  # type: ignore[misc]
+    apscheduler.schedulers.base.datetime = OtherDatetime
+    sys.exit(main(sys.argv[2:]))

@@ -1,0 +1,189 @@
+"""Real processes of kei, watched from outside: started, waited for, and always ended."""
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+ROOT = Path(__file__).resolve().parents[2]
+BROUTE_ID = "00112233445566778899AABBCCDDEEFF"
+BROUTE_PWD = "0123456789AB"
+SIMULATED = "sim:latency=0,scan-time=0,join-time=0"  # a port
+LOOK_AGAIN_S = 0.02
+
+
+def wait_until(condition: Callable[[], object], deadline_s: float, what: str) -> None:
+    """Wait for a condition to become true, or fail with what was waited for."""
+    end = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < end, f"not within {deadline_s:g} s: {what}"
+        time.sleep(LOOK_AGAIN_S)  # noqa: TID251 - the one place where tests wait
+
+
+class Program:
+    """A running `kei`; its output is collected line by line."""
+
+    def __init__(
+        self,
+        *args: str,
+        cwd: Path | None = None,
+        stdin: int | IO[bytes] = subprocess.DEVNULL,
+        program: Sequence[str] = ("-m", "kei"),
+        **environ: str,
+    ) -> None:
+        env = {k: v for k, v in os.environ.items() if k not in ("DEBUG", "JOURNAL_STREAM")}
+        env["PYTHONPATH"] = str(ROOT)
+        self.process = subprocess.Popen(
+            [sys.executable, *program, *args],
+            cwd=cwd,
+            env=env | environ,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.lines: list[str] = []
+        self.errors: list[str] = []
+        self._news: queue.SimpleQueue[None] = queue.SimpleQueue()
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        self._readers = [
+            threading.Thread(target=self._collect, args=(stream, into), daemon=True)
+            for stream, into in (
+                (self.process.stdout, self.lines),
+                (self.process.stderr, self.errors),
+            )
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def _collect(self, stream: Iterator[str], into: list[str]) -> None:
+        for line in stream:
+            into.append(line.rstrip("\n"))
+            self._news.put(None)
+
+    def events(self, name: str) -> list[dict[str, object]]:
+        """The JSON log lines of this event so far."""
+        return [e for e in map(_parsed, list(self.lines)) if e.get("event") == name]
+
+    def wait_for_event(self, name: str, deadline_s: float = 20.0, count: int = 1) -> None:
+        self.wait_for(lambda: len(self.events(name)) >= count, deadline_s, f"{count} x {name}")
+
+    def wait_for(self, condition: Callable[[], object], deadline_s: float, what: str) -> None:
+        """Wait until a condition holds; looks again after each line of output."""
+        end = time.monotonic() + deadline_s
+        while not condition():
+            assert time.monotonic() < end, f"not within {deadline_s:g} s: {what}\n{self.output()}"
+            try:
+                self._news.get(timeout=0.05)
+            except queue.Empty:
+                assert self.process.poll() is None, f"ended before: {what}\n{self.output()}"
+
+    def output(self) -> str:
+        """Everything that the program has said, for the text of a failure."""
+        return "\n".join([*self.lines[-60:], *self.errors[-60:]])
+
+    def type(self, line: str) -> None:
+        """Write a line to its standard input, which has to be a pipe."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def send(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def wait(self, deadline_s: float = 10.0) -> int:
+        """The exit code, once all output has been collected."""
+        code = self.process.wait(deadline_s)
+        for reader in self._readers:
+            reader.join(5)
+        return code
+
+    def stop(self, number: int = signal.SIGTERM, deadline_s: float = 10.0) -> int:
+        self.send(number)
+        return self.wait(deadline_s)
+
+    def kill(self) -> None:
+        """End it whatever it does, for the end of a test."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(10)
+        for reader in self._readers:
+            reader.join(5)
+        for stream in (self.process.stdout, self.process.stderr):
+            assert stream is not None
+            stream.close()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+
+
+def _parsed(line: str) -> dict[str, object]:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+@contextmanager
+def running(
+    *args: str,
+    cwd: Path | None = None,
+    stdin: int | IO[bytes] = subprocess.DEVNULL,
+    program: Sequence[str] = ("-m", "kei"),
+    **environ: str,
+) -> Iterator[Program]:
+    """A program that is certainly gone when the block ends; another than kei if need be."""
+    started = Program(*args, cwd=cwd, stdin=stdin, program=program, **environ)
+    try:
+        yield started
+    finally:
+        started.kill()
+
+
+@contextmanager
+def simulator(
+    link: Path, *options: str, stdin: int | IO[bytes] = subprocess.DEVNULL
+) -> Iterator[Program]:
+    """A simulator without latencies on a pseudo terminal of its own process."""
+    fast = ("--latency", "0", "--scan-time", "0", "--join-time", "0")
+    with running("simulate", "--link", str(link), *fast, *options, stdin=stdin) as program:
+        program.wait_for(lambda: f"ready {link}" in program.lines, 10, "the simulator's ready")
+        yield program
+
+
+def write_jobs(folder: Path, port: str, *more: str, requests: str = "") -> Path:
+    """A jobs.toml for this port, with files in `folder`; returns its path."""
+    path = folder / "jobs.toml"
+    text = "\n".join(
+        [
+            "[broute]",
+            f'port = "{port}"',
+            f'broute_id = "{BROUTE_ID}"',
+            f'broute_pwd = "{BROUTE_PWD}"',
+            requests,
+            *more,
+        ]
+    )
+    path.write_text(text + "\n")
+    return path
+
+
+def readings(folder: Path) -> list[list[str]]:
+    """The fields of every reading that has been written to the text files so far."""
+    files = sorted(folder.glob("[0-9]*-*.txt"))
+    return [line.split(",") for file in files for line in file.read_text().splitlines()]
+
+
+def summaries(folder: Path) -> list[list[str]]:
+    """The fields of every line of the `sum` files so far."""
+    files = sorted(folder.glob("sum*-*.txt"))
+    return [line.split(",") for file in files for line in file.read_text().splitlines()]

@@ -1,0 +1,74 @@
+"""Short ways to put things into a store and to look at them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from fakes import TOKYO, FakeClock
+
+from kei.core.clock import Clock
+from kei.core.reading import Reading, Summary
+from kei.store.database import Database
+from kei.store.dirty_windows import reopen
+from kei.store.reading_table import ReadingTable
+from kei.store.recorder import DEFAULT_BOUND, Recorder
+from kei.store.summaries import Summariser
+from kei.store.summary_table import SummaryTable
+from kei.store.text import DailyFile
+from kei.store.timing import Known, Timekeeping, Timing
+
+RIGHT = Known(synchronised=True, likely_wrong=False)
+BOOT = "this boot"
+
+
+def add_readings(database: Database, readings: Sequence[Reading]) -> None:
+    with database.transaction() as connection:
+        if readings:
+            ReadingTable(database).add(connection, readings)
+            reopen(connection, [reading.time_ms for reading in readings])
+
+
+def add_summaries(database: Database, summaries: Sequence[Summary]) -> None:
+    SummaryTable(database).add(summaries)
+
+
+def daily(folder: Path) -> DailyFile:
+    return DailyFile(folder, "home", "", TOKYO)
+
+
+def recorder_of(
+    database: Database,
+    text: DailyFile,
+    *,
+    clock: Clock | None = None,
+    keeping: Timekeeping = RIGHT,
+    boot: str = BOOT,
+    wait_s: float = 0,
+    bound: int = DEFAULT_BOUND,
+) -> Recorder:
+    """Return a recorder that has brought text and database to the same state."""
+    clock = clock or FakeClock(zone=text.zone)
+    timing = Timing(clock, keeping, boot, wait_s)
+    recorder = Recorder(database, text, timing, clock=clock, bound=bound)
+    recorder.start()
+    return recorder
+
+
+def summariser_of(
+    database: Database,
+    file: DailyFile,
+    clock: Clock,
+    cycle_s: int = 600,
+    cycles: Mapping[str, float] | None = None,
+    on_new: Callable[[], None] = lambda: None,
+) -> Summariser:
+    """Return a summariser; `cycles` has the expected seconds between readings by sensor."""
+    known = cycles or {}
+    return Summariser(
+        database,
+        file,
+        clock,
+        cycle_s,
+        expected=lambda _unit, sensor: known.get(sensor),
+        commit=lambda: None,
+        on_new=on_new,
+    )

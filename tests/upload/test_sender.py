@@ -1,0 +1,162 @@
+"""From the queue to the server when all is well, and how a flush ends."""
+
+import gzip
+import json
+import threading
+
+from fakes import FakeClock
+from structlog.testing import LogCapture
+from upload_support import (
+    KEY,
+    Behaviour,
+    Handler,
+    Make,
+    Post,
+    Server,
+    answer,
+    hang,
+    reading_row,
+    rows,
+    sent,
+)
+
+from kei.core.errors import StoreError
+from kei.upload.sender import Flusher
+from kei.upload.target import Compression, FormatName
+
+
+def test_everything_that_waits_is_sent_in_order(server: Server, make: Make) -> None:
+    queue = rows(50)
+    make(queue, max_bytes=600).flush()
+    assert [value for batch in sent(server) for value in batch] == list(range(1, 51))
+    assert len(server.posts) > 5
+    assert queue.cursor == 50
+
+
+def test_an_empty_queue_sends_nothing(server: Server, make: Make) -> None:
+    make(rows(0)).flush()
+    assert server.posts == []
+
+
+def test_new_rows_go_with_the_next_flush(server: Server, make: Make) -> None:
+    queue = rows(2)
+    flusher = make(queue)
+    flusher.flush()
+    queue.rows.append(reading_row(3))
+    flusher.flush()
+    assert sent(server) == [[1, 2], [3]]
+
+
+def test_a_keilog_server_gets_its_form(server: Server, make: Make) -> None:
+    server.always(answer(200, b"OK."))
+    queue = rows(2)
+    make(queue, format=FormatName.KEILOG).flush()
+    assert server.bodies[0].startswith(f"type=text&key={KEY}&fname=20231115-base.txt".encode())
+    assert queue.cursor == 2
+
+
+def test_a_body_is_packed_on_request(server: Server, make: Make) -> None:
+    make(rows(2), compression=Compression.GZIP).flush()
+    [post] = server.posts
+    assert post.headers["Content-Encoding"] == "gzip"
+    assert len(json.loads(gzip.decompress(post.body))["readings"]) == 2
+
+
+def test_keilog_is_never_packed(server: Server, make: Make) -> None:
+    server.always(answer(200, b"OK."))
+    make(rows(2), format=FormatName.KEILOG, compression=Compression.GZIP).flush()
+    assert "Content-Encoding" not in server.posts[0].headers
+
+
+def test_headers_of_the_configuration_win(server: Server, make: Make) -> None:
+    make(rows(1), headers={"authorization": "Basic abc", "X-More": "1"}).flush()
+    headers = server.posts[0].headers
+    assert (headers["authorization"], headers["X-More"]) == ("Basic abc", "1")
+    assert "Authorization" not in headers
+
+
+def test_two_posts_keep_their_distance(server: Server, make: Make, clock: FakeClock) -> None:
+    flusher = make(rows(10), max_bytes=200, min_interval_s=300)
+    for _ in range(5):
+        flusher.flush()
+        clock.advance(60)
+    assert len(server.posts) == 1
+    flusher.flush()
+    assert len(server.posts) == 2
+
+
+def test_a_short_distance_is_waited_for(server: Server, make: Make) -> None:
+    queue = rows(3)
+    make(queue, max_bytes=150, min_interval_s=0.01).flush()
+    assert queue.cursor == 3
+
+
+def test_a_flush_leaves_time_before_the_next_one(
+    server: Server, make: Make, clock: FakeClock
+) -> None:
+    def slow(handler: Handler, post: Post) -> None:
+        clock.advance(25)
+        answer(204)(handler, post)
+
+    server.always(slow)
+    make(rows(10), max_bytes=150, cycle_s=60, timeout_s=10).flush()
+    assert len(server.posts) == 2
+
+
+def stopping(flusher: Flusher, then: Behaviour) -> Behaviour:
+    """Stop a flusher while the server has its POST."""
+
+    def behave(handler: Handler, post: Post) -> None:
+        flusher.stop()
+        then(handler, post)
+
+    return behave
+
+
+def test_a_post_that_hangs_when_kei_stops_keeps_its_rows(
+    server: Server, make: Make, capture: LogCapture
+) -> None:
+    queue = rows(3)
+    flusher = make(queue)
+    server.then(stopping(flusher, hang))
+    flusher.flush()
+    assert (queue.cursor, capture.entries) == (0, [])
+
+
+def test_a_post_that_is_accepted_when_kei_stops_counts_and_is_the_last(
+    server: Server, make: Make
+) -> None:
+    queue = rows(10)
+    flusher = make(queue, max_bytes=200)
+    server.then(stopping(flusher, answer(204)))
+    flusher.flush()
+    assert [queue.cursor] == sent(server)[0][-1:]
+    assert len(server.posts) == 1
+
+
+def test_a_database_that_is_closed_already_is_no_fault_when_kei_stops(
+    server: Server, make: Make, capture: LogCapture
+) -> None:
+    queue = rows(3)
+    queue.advance_error = StoreError("kei.db: is closed")
+    flusher = make(queue)
+    server.then(stopping(flusher, answer(204)))
+    flusher.flush()
+    assert (queue.cursor, capture.entries) == (0, [])
+
+
+def test_stop_ends_the_wait_between_two_posts(server: Server, make: Make) -> None:
+    flusher = make(rows(3), max_bytes=150, min_interval_s=30)
+    thread = threading.Thread(target=flusher.flush)
+    thread.start()
+    server.wait_for_post()
+    flusher.stop()
+    thread.join(2)
+    assert not thread.is_alive()
+
+
+def test_a_stopped_flusher_sends_nothing(server: Server, make: Make) -> None:
+    flusher = make(rows(3))
+    flusher.stop()
+    flusher.flush()
+    assert server.posts == []

@@ -1,0 +1,111 @@
+"""Sorting what comes over the radio: whatever it is, it is an answer, news, or counted."""
+
+import random
+
+import pytest
+from fakes import FakeClock
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kei.echonet.frame import CONTROLLER, METER, Esv, Frame, Property
+from kei.wisun.commands import Network
+from kei.wisun.link import Link
+from kei.wisun.requests import Exchange, Request
+from kei.wisun.send_gate import Gate
+from kei.wisun.skstack import ECHONET_PORT, PANA_PORT, Datagram
+
+NETWORK = Network(33, 0x8888, "001D129012345678", 225)
+OWN = "FE80:0000:0000:0000:021D:1290:0003:C890"
+POWER = Property(0xE7, b"\0\0\x01\xf8")
+
+
+def exchange() -> Exchange:
+    clock = FakeClock()
+    found = Exchange(Link(clock, lambda _: None), Gate(clock), clock, random.Random(1))
+    found.network = NETWORK
+    return found
+
+
+def awaiting(tid: int, *epcs: int) -> tuple[Exchange, Request]:
+    """An exchange in which one request has been sent with this TID."""
+    found = exchange()
+    request = found.begin(epcs, 10)
+    request.tids.add(tid)
+    found._awaited[tid] = request
+    return found, request
+
+
+def datagram(payload: bytes, sender: str = NETWORK.address, port: int = ECHONET_PORT) -> Datagram:
+    return Datagram(sender, OWN, port, ECHONET_PORT, 200, payload)
+
+
+def answer(
+    tid: int, *properties: Property, esv: Esv = Esv.GET_RES, source: int = METER
+) -> Datagram:
+    return datagram(Frame(tid, source, CONTROLLER, esv, properties).encode())
+
+
+def test_an_answer_with_the_awaited_tid_is_the_requests() -> None:
+    sorting, request = awaiting(7, 0xE7)
+    sorting.sort(answer(7, POWER))
+    assert request.answer is not None
+    assert request.answer.properties == {0xE7: POWER.edt}
+    assert (sorting.ignored, sorting.lqi) == (0, 200)
+
+
+def test_the_same_answer_again_is_counted() -> None:
+    sorting, _ = awaiting(7, 0xE7)
+    for _ in range(3):
+        sorting.sort(answer(7, POWER))
+    assert sorting.ignored == 2
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        answer(8, POWER),
+        answer(7, Property(0xE0, b"\0\0\0\1")),
+        answer(7, POWER, Property(0xE0, b"\0\0\0\1")),
+        answer(7, POWER, esv=Esv.SET_RES),
+        answer(7, POWER, source=0x0EF001),
+        datagram(answer(7, POWER).payload, sender=OWN),
+        datagram(answer(7, POWER).payload[:-1]),
+    ],
+)
+def test_what_is_not_our_answer_is_counted_and_ends_nothing(foreign: Datagram) -> None:
+    sorting, request = awaiting(7, 0xE7)
+    sorting.sort(foreign)
+    assert sorting.ignored == 1
+    assert request.answer is None
+    sorting.sort(answer(7, POWER))
+    assert request.answer is not None
+
+
+def test_what_the_dongle_says_to_the_meter_by_itself_is_neither_news_nor_counted() -> None:
+    sorting, _ = awaiting(7, 0xE7)
+    sorting.sort(datagram(b"\0" * 40, port=PANA_PORT))
+    assert (sorting.ignored, len(sorting.notifications)) == (0, 0)
+
+
+def test_news_beyond_the_bound_push_out_the_oldest() -> None:
+    sorting = exchange()
+    for tid in range(100):
+        sorting.sort(answer(tid, POWER, esv=Esv.INF))
+    assert [news.frame.tid for news in sorting.notifications] == list(range(36, 100))
+
+
+@given(
+    payload=st.binary(max_size=60)
+    | st.builds(
+        lambda head, rest: head + rest,
+        st.sampled_from([b"\x10\x81\0\x07\x02\x88\x01\x05\xff\x01", b"\x10\x81\0\x07"]),
+        st.binary(max_size=20),
+    ),
+    port=st.sampled_from([ECHONET_PORT, PANA_PORT, 0]),
+    sender=st.sampled_from([NETWORK.address, OWN]),
+)
+def test_whatever_comes_is_sorted(payload: bytes, port: int, sender: str) -> None:
+    sorting, request = awaiting(7, 0xE7, 0xE0)
+    sorting.sort(datagram(payload, sender, port))
+    ends = [request.answer is not None, bool(sorting.notifications), bool(sorting.ignored)]
+    assert sum(ends) == (port == ECHONET_PORT)

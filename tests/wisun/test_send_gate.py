@@ -1,0 +1,64 @@
+"""When the dongle must not send."""
+
+import pytest
+from fakes import FakeClock
+
+from kei.wisun.send_gate import LIMIT_S, RENEWAL_S, Gate
+from kei.wisun.skstack import EventNumber
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def gate(clock: FakeClock) -> Gate:
+    return Gate(clock)
+
+
+def test_a_renewal_lasts_from_event_29_to_25(gate: Gate) -> None:
+    seen = []
+    for number in (EventNumber.LIFETIME_EXPIRED, EventNumber.JOINED):
+        gate.take(number)
+        seen.append((gate.is_renewing, gate.patience_s()))
+    assert seen == [(True, RENEWAL_S), (False, None)]
+
+
+def test_patience_with_a_renewal_runs_out(gate: Gate, clock: FakeClock) -> None:
+    gate.take(EventNumber.LIFETIME_EXPIRED)
+    clock.advance(RENEWAL_S - 1)
+    assert gate.patience_s() == pytest.approx(1)
+    clock.advance(2)
+    patience_s = gate.patience_s()
+    assert patience_s is not None
+    assert patience_s < 0
+
+
+def test_the_limit_lasts_from_event_32_to_33(gate: Gate) -> None:
+    seen = []
+    for number in (EventNumber.LIMIT_ON, EventNumber.LIMIT_OFF):
+        gate.take(number)
+        seen.append(gate.is_limited)
+    assert seen == [True, False]
+
+
+def test_a_limit_whose_end_was_missed_ends_by_itself(gate: Gate, clock: FakeClock) -> None:
+    gate.take(EventNumber.LIMIT_ON)
+    clock.advance(LIMIT_S)
+    assert not gate.is_limited
+
+
+def test_a_join_opens_it(gate: Gate) -> None:
+    gate.take(EventNumber.LIFETIME_EXPIRED)
+    gate.take(EventNumber.LIMIT_ON)
+    gate.open()
+    assert not gate.is_renewing
+    assert not gate.is_limited
+
+
+@pytest.mark.parametrize("number", [EventNumber.SENT, EventNumber.BEACON, 0x02, 0xC0])
+def test_other_events_change_nothing(gate: Gate, number: int) -> None:
+    gate.take(number)
+    assert not gate.is_renewing
+    assert not gate.is_limited
