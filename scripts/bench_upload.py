@@ -36,7 +36,7 @@ from kei.store.lines import reading_line  # noqa: E402
 from kei.store.queue import Kind, UploadQueue  # noqa: E402
 from kei.upload.formats.registry import format_of  # noqa: E402
 from kei.upload.http import Http  # noqa: E402
-from kei.upload.sender import Flusher  # noqa: E402
+from kei.upload.sender import Sender  # noqa: E402
 from kei.upload.target import Compression, FormatName, Target  # noqa: E402
 
 DAY_MS = 86_400_000
@@ -123,16 +123,16 @@ def _flushed(
         cycle_s=86_400, max_bytes=max_bytes, compression=packed,
     )  # fmt: skip
     queue, clock = UploadQueue(database), SystemClock(TOKYO)
-    flusher = Flusher(
+    sender = Sender(
         target, [queue], format_of(target, "raspberrypi", TOKYO), Http(clock),
         clock=clock, random=Random(1), log=structlog.stdlib.get_logger(),
     )  # fmt: skip
     begun = time.perf_counter()
-    flusher.flush()
+    sender.flush()
     seconds = time.perf_counter() - begun
     assert queue.backlog(name, kind) == 0
-    sent = flusher.status().bytes_sent
-    flusher.stop()
+    sent = sender.status().bytes_sent
+    sender.stop()
     return seconds, sent
 
 

@@ -10,29 +10,29 @@ import structlog
 
 from kei import __version__
 from kei.app.headline import Doings, headline
-from kei.app.job_set import Agenda
+from kei.app.job_set import JobSet
 from kei.app.meter_line import MeterPort
 from kei.app.retiming import Retiming, newest_reading_ms
 from kei.app.sensor_lines import SensorPorts
 from kei.app.status_document import ClockState, SessionState, Snapshot, UploadState, clipped, encode
 from kei.app.status_server import StatusServer
 from kei.app.wiring import KEEPER, KEEPER_LIMIT_S
-from kei.app.workers import Threads
+from kei.app.workers import Workers
 from kei.config import Config
 from kei.core import logs
 from kei.core.clock import Clock
 from kei.core.errors import StoreError
-from kei.core.single_instance import Claim
+from kei.core.single_instance import InstanceLock
 from kei.jobs.advice import advice
 from kei.jobs.scheduler import Scheduler
 from kei.store.database import Database
-from kei.store.intake_queue import Inlet
+from kei.store.intake_queue import IntakeQueue
 from kei.store.recorder import Recorder
 from kei.store.text import DailyFile
 from kei.store.timing import Timing, boot_id
 from kei.store.write_queue import OutletStatus, RecorderStatus
 from kei.timekeeping.linux import Machine, adjtimex_of_libc
-from kei.timekeeping.monitor import Guard
+from kei.timekeeping.monitor import ClockMonitor
 from kei.wisun.interfaces import Status as SessionStatus
 from kei.wisun.skstack import rssi_dbm
 from kei.wisun.states import State
@@ -40,7 +40,7 @@ from kei.wisun.states import State
 log = structlog.stdlib.get_logger("kei.engine")
 
 # Names of threads.
-STATUS, RECORDER, INLET, CLOCK_GUARD = "status", "recorder", "inlet", "clock-guard"
+STATUS, RECORDER, INTAKE, CLOCK_MONITOR = "status", "recorder", "intake", "clock-monitor"
 THREADS_LIMIT_S = 0.8  # by then the name of the status socket is free for another engine
 SENSORS_LIMIT_S = 2.0  # closing a port waits for nothing
 JOBS_LIMIT_S = 1.0  # after that a job that still runs is an upload, and loses nothing
@@ -62,47 +62,47 @@ class Engine:
         self.config = config
         self._clock = clock
         recorder = config.recorder
-        self._claim = Claim(recorder.database)
+        self._instance_lock = InstanceLock(recorder.database)
         try:
             self._database = Database.open(recorder.database, clock)
         except BaseException:
-            self._claim.release()
+            self._instance_lock.release()
             raise
         self._text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
         self._sums = DailyFile(recorder.directory, recorder.fname_base, "sum", clock.zone)
         newest_ms = newest_reading_ms(recorder, clock)
-        self._guard = Guard(clock, Machine(adjtimex_of_libc()), newest_ms=newest_ms)
+        self._monitor = ClockMonitor(clock, Machine(adjtimex_of_libc()), newest_ms=newest_ms)
         self._recorder = Recorder(
             self._database,
             self._text,
-            Timing(clock, self._guard, boot_id(), recorder.wait_for_clock_s),
+            Timing(clock, self._monitor, boot_id(), recorder.wait_for_clock_s),
             clock=clock,
             sync_s=recorder.sync_s,
         )
         self._scheduler = Scheduler(clock, len(config.upload))
-        self._guard.listen(Retiming(self._recorder, self._guard))
-        self._guard.listen(self._scheduler)
-        self._agenda = Agenda(
+        self._monitor.listen(Retiming(self._recorder, self._monitor))
+        self._monitor.listen(self._scheduler)
+        self._job_set = JobSet(
             self._scheduler,
             self._database,
             self._recorder,
             self._sums,
-            self._guard,
+            self._monitor,
             clock=clock,
             rng=rng,
         )
         self._begun = clock.monotonic()
         self._status = StatusServer(recorder.database, lambda: encode(self.snapshot()), clock)
-        self._threads = Threads(clock)
-        self._inlet = Inlet(self._recorder)
-        self._sensors = SensorPorts(self._inlet.record, clock, self._threads)
+        self._threads = Workers(clock)
+        self._intake = IntakeQueue(self._recorder)
+        self._sensors = SensorPorts(self._intake.record, clock, self._threads)
         self._meter = MeterPort(
-            self._inlet,
+            self._intake,
             self._database,
             clock=clock,
             rng=rng,
             threads=self._threads,
-            on_joined=self._agenda.ask_everything,
+            on_joined=self._job_set.ask_everything,
         )
 
     def start(self) -> None:
@@ -115,13 +115,13 @@ class Engine:
         self._advise()
         meter = self._meter.prepared(self.config)
         self._recorder.start()
-        self._threads.start(INLET, self._inlet)
+        self._threads.start(INTAKE, self._intake)
         self._sensors.change_to(self.config.serial, SENSORS_LIMIT_S)
-        self._agenda.change_to(self.config, meter)
+        self._job_set.change_to(self.config, meter)
         self._scheduler.start()
         self._threads.start(STATUS, self._status)
-        self._threads.start(RECORDER, self._recorder, self._recorder.pulse)
-        self._threads.start(CLOCK_GUARD, self._guard, self._guard.pulse)
+        self._threads.start(RECORDER, self._recorder, self._recorder.heartbeat)
+        self._threads.start(CLOCK_MONITOR, self._monitor, self._monitor.heartbeat)
         self._meter.change_to(meter, self.config)
 
     def stop(self) -> bool:
@@ -133,7 +133,7 @@ class Engine:
         started = self._scheduler.running
         if started:
             self._scheduler.pause()
-        self._agenda.stop()
+        self._job_set.stop()
         self._threads.stop(KEEPER, *self._sensors.names(), limit_s=KEEPER_LIMIT_S)
         self._threads.stop(*self._threads.names(), limit_s=THREADS_LIMIT_S)
         end = self._scheduler.end if started else (lambda: None)
@@ -142,12 +142,12 @@ class Engine:
         ending.join(JOBS_LIMIT_S)
         if ending.is_alive():
             log.warning("job_abandoned", hint="a server that hangs; nothing is lost by that")
-        self._inlet.stop()
-        self._inlet.run()  # what came when its thread had ended already
+        self._intake.stop()
+        self._intake.run()  # what came when its thread had ended already
         self._recorder.close()
         self._close_quietly("sum", self._sums.close)
         self._close_quietly("database", self._database.close)
-        self._claim.release()
+        self._instance_lock.release()
         return not ending.is_alive()
 
     @staticmethod
@@ -172,7 +172,7 @@ class Engine:
         self._sensors.change_to(wanted.serial, SENSORS_LIMIT_S)
         self.config = wanted
         self._advise()
-        self._agenda.change_to(wanted, meter)
+        self._job_set.change_to(wanted, meter)
         self._meter.change_to(meter, wanted)
 
     def _advise(self) -> None:
@@ -182,7 +182,7 @@ class Engine:
 
     def snapshot(self) -> Snapshot:
         """Return what everything is doing now; any thread."""
-        recorder, clock, meter = self._recorder.status(), self._guard.status, self._meter.present
+        recorder, clock, meter = self._recorder.status(), self._monitor.status, self._meter.present
         return Snapshot(
             version=__version__,
             pid=os.getpid(),
@@ -198,9 +198,9 @@ class Engine:
         )
 
     def _upload_states(self) -> Iterator[UploadState]:
-        for flusher in self._agenda.flushers:
+        for sender in self._job_set.senders:
             try:
-                status = flusher.status()
+                status = sender.status()
             except StoreError as error:
                 log.debug("upload_status_unknown", reason=str(error))
                 continue
@@ -225,13 +225,13 @@ class Engine:
             meter=meter.session.state if meter else None,
             ports=self._sensors.are_open(),
             full=self._recorder.failing,
-            failing=tuple(flusher.name for flusher in self._agenda.flushers if flusher.is_failing),
+            failing=tuple(sender.name for sender in self._job_set.senders if sender.is_failing),
         )
         return headline(doings)
 
     def stuck(self) -> list[str]:
         """Return the names of what does not move any more, so that only a new process helps."""
-        hanging = ["scheduler"] if self._scheduler.pulse.has_stopped else []
+        hanging = ["scheduler"] if self._scheduler.heartbeat.has_stopped else []
         return self._threads.stuck() + hanging
 
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import structlog
 
 from kei.app.meter_line import Meter
-from kei.app.wiring import build_flusher
+from kei.app.wiring import build_sender
 from kei.config import Config, RequestGroup, UploadTarget, What
 from kei.core.clock import Clock
-from kei.core.incidents import Faults
+from kei.core.incidents import Incidents
 from kei.jobs.plan import Planned, Upkeep, plan
 from kei.jobs.prune import SUMMARIES_KEPT_S, CautiousNow, Kept, Pruner
 from kei.jobs.request import RequestJob
@@ -22,11 +22,11 @@ from kei.store.recorder import Recorder
 from kei.store.summaries import Summariser
 from kei.store.summary_table import SummaryTable
 from kei.store.text import DailyFile
-from kei.timekeeping.monitor import Guard
-from kei.upload.sender import Flusher
+from kei.timekeeping.monitor import ClockMonitor
+from kei.upload.sender import Sender
 
 
-class Agenda:
+class JobSet:
     """Has the scheduler run what jobs.toml asks for. Used by one thread, if not said otherwise.
 
     Args:
@@ -34,7 +34,7 @@ class Agenda:
         database: for everything but the text files.
         recorder: commits what has been recorded.
         sums: the text files of averages.
-        guard: says what the clock is worth.
+        monitor: says what the clock is worth.
         clock: wall and monotonic time.
         rng: for the jitter of uploads.
     """
@@ -45,7 +45,7 @@ class Agenda:
         database: Database,
         recorder: Recorder,
         sums: DailyFile,
-        guard: Guard,
+        monitor: ClockMonitor,
         *,
         clock: Clock,
         rng: random.Random,
@@ -54,19 +54,19 @@ class Agenda:
         self._database = database
         self._recorder = recorder
         self._sums = sums
-        self._guard = guard
+        self._monitor = monitor
         self._clock = clock
         self._rng = rng
         self._jobs: dict[str, object] = {}  # by name, what each was made from
-        self._flushers: dict[UploadTarget, Flusher] = {}
+        self._senders: dict[UploadTarget, Sender] = {}
         self._request_ids: tuple[str, ...] = ()
         self._summary_upload_ids: tuple[str, ...] = ()
-        self._request_faults = Faults(structlog.stdlib.get_logger("kei.request"), clock)
+        self._request_incidents = Incidents(structlog.stdlib.get_logger("kei.request"), clock)
 
     @property
-    def flushers(self) -> tuple[Flusher, ...]:
+    def senders(self) -> tuple[Sender, ...]:
         """The uploads; any thread."""
-        return tuple(self._flushers.copy().values())
+        return tuple(self._senders.copy().values())
 
     def change_to(self, config: Config, meter: Meter | None) -> None:
         """Take out, replace and add jobs, so that they are those of a configuration.
@@ -78,8 +78,8 @@ class Agenda:
             meter: who is asked; not None if there are requests.
         """
         # One whose target stays goes on: it remembers a batch that may have arrived, and a wait.
-        for target in self._flushers.keys() - set(config.upload):
-            self._flushers.pop(target).stop()
+        for target in self._senders.keys() - set(config.upload):
+            self._senders.pop(target).stop()
         wanted = {planned.id: planned for planned in plan(config, self._clock.zone)}
         origins = {name: _origin(planned, config, meter) for name, planned in wanted.items()}
         for name in [name for name in self._jobs if self._jobs[name] != origins.get(name)]:
@@ -103,8 +103,8 @@ class Agenda:
 
     def stop(self) -> None:
         """Have uploads end soon."""
-        for flusher in self._flushers.values():
-            flusher.stop()
+        for sender in self._senders.values():
+            sender.stop()
 
     def _body(self, planned: Planned, config: Config, meter: Meter | None) -> Callable[[], None]:
         match planned.subject:
@@ -124,12 +124,12 @@ class Agenda:
             group.cycle_s,
             session=meter.session,
             source=meter.source,
-            faults=self._request_faults,
+            incidents=self._request_incidents,
         ).run
 
     def _upload(self, target: UploadTarget, config: Config) -> Callable[[], None]:
-        if target not in self._flushers:
-            self._flushers[target] = build_flusher(
+        if target not in self._senders:
+            self._senders[target] = build_sender(
                 target,
                 config.recorder.fname_base,
                 self._database,
@@ -137,7 +137,7 @@ class Agenda:
                 clock=self._clock,
                 rng=self._rng,
             )
-        return self._flushers[target].flush
+        return self._senders[target].flush
 
     def _summariser(self, config: Config) -> Summariser:
         cycles = cycles_of(config.broute)
@@ -162,7 +162,7 @@ class Agenda:
             Kept("dead_letters", DeadLetters(self._database), retention_s),
             Kept("summaries", SummaryTable(self._database), SUMMARIES_KEPT_S),
         ]
-        now = CautiousNow(self._clock, self._guard, readings, retention_s)
+        now = CautiousNow(self._clock, self._monitor, readings, retention_s)
         return Pruner(kept, now, self._clock)
 
 

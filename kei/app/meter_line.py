@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kei.app.wiring import KEEPER, KEEPER_LIMIT_S, SIMULATOR, build_line
-from kei.app.workers import Body, Threads
+from kei.app.workers import Body, Workers
 from kei.config import Broute, Config
 from kei.core.clock import Clock
-from kei.meter.decoder import MeterSource
+from kei.meter.decoder import MeterDecoder
 from kei.store.intake_queue import Record
 from kei.wisun.interfaces import Memory
 from kei.wisun.session import Session
@@ -28,7 +28,7 @@ class Meter:
     """
 
     session: Session
-    source: MeterSource
+    source: MeterDecoder
     simulator: Body | None
 
 
@@ -59,7 +59,7 @@ class MeterPort:
         *,
         clock: Clock,
         rng: random.Random,
-        threads: Threads,
+        threads: Workers,
         on_joined: Callable[[], None],
     ) -> None:
         self._record = record
@@ -91,7 +91,7 @@ class MeterPort:
             return None
         if self._meter is not None and wanted == self._wanted:
             return self._meter
-        source = MeterSource(
+        source = MeterDecoder(
             wanted.broute.unit,
             self._record,
             self._memory,
@@ -125,7 +125,7 @@ class MeterPort:
             return
         if meter.simulator is not None:
             self._threads.start(SIMULATOR, meter.simulator)
-        self._threads.start(KEEPER, meter.session, meter.session.pulse)
+        self._threads.start(KEEPER, meter.session, meter.session.heartbeat)
 
 
 def _wanted(config: Config) -> _Wanted | None:

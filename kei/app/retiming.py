@@ -1,4 +1,4 @@
-"""What the guard of the clock and the recorder have to do with each other."""
+"""What the monitor of the clock and the recorder have to do with each other."""
 
 import structlog
 
@@ -8,7 +8,7 @@ from kei.core.errors import StoreError
 from kei.store.reading_back import look_into
 from kei.store.recorder import Recorder
 from kei.store.text import DailyFile
-from kei.timekeeping.monitor import Guard
+from kei.timekeeping.monitor import ClockMonitor
 
 log = structlog.stdlib.get_logger("kei.clock")
 
@@ -18,16 +18,16 @@ class Retiming:
 
     Args:
         recorder: puts times right.
-        guard: has noticed the step.
+        monitor: has noticed the step.
     """
 
-    def __init__(self, recorder: Recorder, guard: Guard) -> None:
+    def __init__(self, recorder: Recorder, monitor: ClockMonitor) -> None:
         self._recorder = recorder
-        self._guard = guard
+        self._monitor = monitor
 
     def stepped(self, by_ms: int) -> None:  # noqa: ARG002 - it keeps the difference itself
         """Have what was timed before moved, or believed."""
-        if self._guard.synchronised:
+        if self._monitor.synchronised:
             self._recorder.clock_synchronised()
         else:
             self._recorder.clock_stepped()

@@ -10,7 +10,7 @@ import structlog
 
 from kei import __version__, config
 from kei.app.engine import Engine
-from kei.app.systemd import Supervisor
+from kei.app.systemd import ServiceManager
 from kei.config import Config
 from kei.config.diff import differences
 from kei.core import logs
@@ -43,7 +43,7 @@ class Runner:
         self._environ = environ
         self._clock = clock
         self._signals = signals
-        self._supervisor = Supervisor(environ, clock)
+        self._service_manager = ServiceManager(environ, clock)
         self._seen: tuple[int, ...] | None = None
         self._missing_looks = 0  # in a row at which there was no file
         self._all_ended = True
@@ -67,10 +67,10 @@ class Runner:
             ) from error
         log.info("kei_started", version=__version__, pid=os.getpid(), jobs=str(self._path))
         engine = self._start(current)
-        self._supervisor.ready()
+        self._service_manager.ready()
         while True:
-            self._supervisor.tell(engine.headline(), engine.stuck())
-            number = self._signals.wait(self._supervisor.pace_s(LOOK_AROUND_S))
+            self._service_manager.tell(engine.headline(), engine.stuck())
+            number = self._signals.wait(self._service_manager.pace_s(LOOK_AROUND_S))
             if number in STOP_SIGNALS:
                 break
             if number == TOGGLE_SIGNAL:
@@ -80,7 +80,7 @@ class Runner:
             engine.look_after_everything()
         assert number is not None, "the loop ends with a signal"
         log.info("kei_stopping", signal=number.name)
-        self._supervisor.stopping()
+        self._service_manager.stopping()
         self._end_in_time()
         self._all_ended &= engine.stop()
         self._signals.ignore()

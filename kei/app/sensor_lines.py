@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from kei.app.wiring import SensorLine, build_sensor
-from kei.app.workers import Threads
+from kei.app.workers import Workers
 from kei.core.clock import Clock
 from kei.sensors.reader import Put
 from kei.sensors.status import ReaderStatus
@@ -19,7 +19,7 @@ class SensorPorts:
         threads: where they run.
     """
 
-    def __init__(self, put: Put, clock: Clock, threads: Threads) -> None:
+    def __init__(self, put: Put, clock: Clock, threads: Workers) -> None:
         self._clock = clock
         self._threads = threads
         self._put = put

@@ -19,7 +19,7 @@ import structlog
 
 from kei.core.clock import Clock
 from kei.core.errors import RetryLater
-from kei.core.incidents import Faults
+from kei.core.incidents import Incidents
 from kei.core.single_instance import abstract_name
 
 log = structlog.stdlib.get_logger("kei.control")
@@ -52,7 +52,7 @@ class StatusServer:
         self._address = address(database)
         self._answer = answer
         self._clock = clock
-        self._faults = Faults(log, clock)
+        self._incidents = Incidents(log, clock)
         self._stopping = threading.Event()
         self._listener: socket.socket | None = None
         self._document = b""
@@ -65,12 +65,12 @@ class StatusServer:
                 with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
                     listener.bind(self._address)
                     listener.listen(QUEUE_LENGTH)
-                    self._faults.ended("status_unavailable")
+                    self._incidents.ended("status_unavailable")
                     # Before the look at `_stopping`, and `stop` has it the other way round.
                     self._listener = listener
                     self._serve(listener)
             except OSError as error:
-                self._faults.raised(
+                self._incidents.raised(
                     "status_unavailable",
                     reason=error.strerror or str(error),
                     hint="does another kei use the same database?",
@@ -94,10 +94,10 @@ class StatusServer:
             except OSError as error:
                 if self._stopping.is_set():
                     return
-                self._faults.raised("status_not_accepting", reason=error.strerror or str(error))
+                self._incidents.raised("status_not_accepting", reason=error.strerror or str(error))
                 self._stopping.wait(RETRY_S)
                 continue
-            self._faults.ended("status_not_accepting")
+            self._incidents.ended("status_not_accepting")
             with connection:
                 self._tell(connection)
 
@@ -117,10 +117,10 @@ class StatusServer:
                 self._document = self._answer()
                 if len(self._document) > ANSWER_MAX_BYTES:
                     raise ValueError(f"a status of {len(self._document)} bytes")
-                self._faults.ended("status_failed")
+                self._incidents.ended("status_failed")
             except Exception as error:  # noqa: BLE001 - our own mistake; it must not end the thread
                 self._document = b""
-                self._faults.raised("status_failed", reason=repr(error))
+                self._incidents.raised("status_failed", reason=repr(error))
             self._made = now
         return self._document
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import structlog
 
 from kei.core.clock import Clock
-from kei.core.incidents import Faults
+from kei.core.incidents import Incidents
 
 log = structlog.stdlib.get_logger("kei.supervisor")
 
@@ -20,7 +20,7 @@ FEEDS_A_PERIOD = 4  # sd_watchdog_enabled(3) asks for two; one may come late on 
 TEXT_MAX_CHARS = 500
 
 
-class Supervisor:
+class ServiceManager:
     """Tells the service manager, if there is one. Used by one thread.
 
     Args:
@@ -31,7 +31,7 @@ class Supervisor:
     def __init__(self, environ: Mapping[str, str], clock: Clock) -> None:
         self._address = _address(environ.get("NOTIFY_SOCKET", ""))
         self._clock = clock
-        self._faults = Faults(log, clock)
+        self._incidents = Incidents(log, clock)
         self._feed_every_s = self._period_s(environ)
         self._fed: float | None = None
         self._headline: str | None = None
@@ -101,9 +101,9 @@ class Supervisor:
                 sender.settimeout(SEND_LIMIT_S)
                 sender.sendto("\n".join(lines).encode(), self._address)
         except OSError as error:
-            self._faults.raised("supervisor_not_reached", reason=error.strerror or str(error))
+            self._incidents.raised("supervisor_not_reached", reason=error.strerror or str(error))
             return False
-        self._faults.ended("supervisor_not_reached")
+        self._incidents.ended("supervisor_not_reached")
         return True
 
 

@@ -20,7 +20,7 @@ from kei.store.dead_letters import RetryQueue
 from kei.store.queue import Kind, UploadQueue
 from kei.upload.formats.registry import format_of
 from kei.upload.http import Http
-from kei.upload.sender import Flusher
+from kei.upload.sender import Sender
 from kei.upload.target import Compression, FormatName, Target
 from kei.wisun.dialects import DIALECTS
 from kei.wisun.interfaces import Listener, Memory, Settings
@@ -146,7 +146,7 @@ def _simulate_board(port: str, clock: Clock) -> tuple[str, Body]:
     return simulator.port, simulator
 
 
-def build_flusher(
+def build_sender(
     target: UploadTarget,
     fname_base: str,
     database: Database,
@@ -154,7 +154,7 @@ def build_flusher(
     *,
     clock: Clock,
     rng: random.Random,
-) -> Flusher:
+) -> Sender:
     """Build the way to a server, and give the target its place in the queue.
 
     Args:
@@ -185,7 +185,7 @@ def build_flusher(
         compression=Compression(target.compress.value),
         headers={name: value.reveal() for name, value in target.headers},
     )
-    return Flusher(
+    return Sender(
         wanted,
         [RetryQueue(database), queue],
         format_of(wanted, socket.gethostname(), clock.zone),

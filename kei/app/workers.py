@@ -7,7 +7,7 @@ from typing import Protocol
 import structlog
 
 from kei.core.clock import Clock
-from kei.core.heartbeat import Pulse
+from kei.core.heartbeat import Heartbeat
 
 log = structlog.stdlib.get_logger("kei.threads")
 
@@ -24,7 +24,7 @@ class Body(Protocol):
         """Make `run` return soon; any thread."""
 
 
-class Threads:
+class Workers:
     """Runs bodies. Used by one thread.
 
     Args:
@@ -35,21 +35,21 @@ class Threads:
         self._clock = clock
         self._bodies: dict[str, Body] = {}
         self._threads: dict[str, threading.Thread] = {}
-        self._pulses: dict[str, Pulse] = {}
+        self._heartbeats: dict[str, Heartbeat] = {}
         self._deaths: dict[str, deque[float]] = {}
 
-    def start(self, name: str, body: Body, pulse: Pulse | None = None) -> None:
+    def start(self, name: str, body: Body, heartbeat: Heartbeat | None = None) -> None:
         """Run a body in a thread of this name, which no other has.
 
         Args:
             name: of the thread.
             body: what it runs.
-            pulse: by which it is seen that the body moves; None for one that may wait for ever.
+            heartbeat: by which it is seen that the body moves; None for one that may wait for ever.
         """
         assert name not in self._bodies, f"a second thread {name}"
         self._bodies[name] = body
-        if pulse is not None:
-            self._pulses[name] = pulse
+        if heartbeat is not None:
+            self._heartbeats[name] = heartbeat
         self._run(name)
 
     def stop(self, *names: str, limit_s: float) -> None:
@@ -61,7 +61,7 @@ class Threads:
         """
         there = [name for name in names if name in self._bodies]
         for name in there:
-            self._pulses.pop(name, None)
+            self._heartbeats.pop(name, None)
             self._deaths.pop(name, None)
             self._bodies.pop(name).stop()
         end = self._clock.monotonic() + limit_s
@@ -85,7 +85,7 @@ class Threads:
         Those that hang, and those that die again as soon as they are started.
         """
         since = self._clock.monotonic() - DEATHS_WITHIN_S
-        hanging = [name for name, pulse in self._pulses.items() if pulse.has_stopped]
+        hanging = [name for name, heartbeat in self._heartbeats.items() if heartbeat.has_stopped]
         dying = [
             name
             for name, deaths in self._deaths.items()

@@ -1,4 +1,4 @@
-"""Faults of a configuration: collected, each one complete line, told all at once."""
+"""Incidents of a configuration: collected, each one complete line, told all at once."""
 
 import json
 import re
@@ -39,12 +39,12 @@ class FaultList:
     def __init__(self, path: Path, lines: Mapping[KeyPath, int]) -> None:
         self._path = path
         self._lines = lines
-        self._faults: list[tuple[int, str]] = []
+        self._incidents: list[tuple[int, str]] = []
 
     def add(self, key: KeyPath, what: str, remedy: str) -> None:
         """Note a fault of a key; one that is not in the file stands at its table's line."""
         line = self.line(key)
-        self._faults.append((line, fault_line(self._path, line, dotted(key), what, remedy)))
+        self._incidents.append((line, fault_line(self._path, line, dotted(key), what, remedy)))
 
     def line(self, key: KeyPath) -> int:
         """Return the line of a key, or of the innermost table around it that has one."""
@@ -54,8 +54,8 @@ class FaultList:
 
     def raise_if_any(self) -> None:
         """Raise ConfigError with all faults in the order of their lines, if there are any."""
-        if self._faults:
-            ordered = sorted(self._faults, key=lambda fault: fault[0])
+        if self._incidents:
+            ordered = sorted(self._incidents, key=lambda fault: fault[0])
             raise ConfigError([text for _, text in ordered])
 
 

@@ -70,7 +70,7 @@ class TableReader:
         self._source = source
         self._known: list[str] = []
 
-    # Faults
+    # Incidents
 
     def wrong(self, key: str, fault: Wrong) -> None:
         """Note a fault of one of this table's keys."""

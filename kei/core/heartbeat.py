@@ -2,11 +2,11 @@
 
 from kei.core.clock import Clock
 
-BEAT_S = 30.0  # who waits for something to do wakes up as often for its pulse
+HEARTBEAT_S = 30.0  # who waits for something to do wakes up as often for its heartbeat
 STILL_S = 300.0  # a stalling SD card holds a write up for a minute or two, and recovers
 
 
-class Pulse:
+class Heartbeat:
     """One who is to move. `beat` is for its own thread, the rest for any.
 
     Args:

@@ -1,4 +1,4 @@
-"""Faults that repeat: said once, counted while they last, and summed up when they end."""
+"""Incidents that repeat: said once, counted while they last, and summed up when they end."""
 
 import logging
 import threading
@@ -16,7 +16,7 @@ class _Fault:
     fields: dict[str, object]
 
 
-class Faults:
+class Incidents:
     """The faults of one part of kei that are going on at present. Thread-safe.
 
     Args:

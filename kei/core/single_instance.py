@@ -41,7 +41,7 @@ def take(name: str) -> socket.socket:
     return taken
 
 
-class Claim:
+class InstanceLock:
     """That this process alone writes to a database, from here to `release`.
 
     Args:

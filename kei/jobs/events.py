@@ -12,7 +12,7 @@ from apscheduler.events import (
 )
 
 from kei.core.clock import Clock
-from kei.core.incidents import Faults
+from kei.core.incidents import Incidents
 from kei.jobs.plan import REQUEST_PREFIX, UPLOAD_PREFIX
 
 log = structlog.stdlib.get_logger("kei.scheduler")
@@ -26,7 +26,7 @@ class JobReporter:
     """A listener for the scheduler: errors with their traceback, other faults once each."""
 
     def __init__(self, clock: Clock) -> None:
-        self._faults = Faults(log, clock)
+        self._incidents = Incidents(log, clock)
 
     def __call__(self, event: JobEvent) -> None:
         """Take an event of one of the kinds of `EVENTS`."""
@@ -42,9 +42,9 @@ class JobReporter:
             case code if code == EVENT_JOB_MAX_INSTANCES and event.job_id.startswith(_TELL):
                 log.debug("job_still_running", job=event.job_id)
             case code if code == EVENT_JOB_MAX_INSTANCES:
-                self._faults.raised("job_still_running", key=event.job_id, job=event.job_id)
+                self._incidents.raised("job_still_running", key=event.job_id, job=event.job_id)
             case _:
-                self._faults.ended("job_still_running", key=event.job_id)
+                self._incidents.ended("job_still_running", key=event.job_id)
 
 
 def told_here(record: logging.LogRecord) -> bool:

@@ -28,7 +28,7 @@ class Lane(StrEnum):
     SUMMARY = "summary"
     UPLOAD = "upload"
     UPKEEP = "upkeep"
-    PULSE = "pulse"
+    HEARTBEAT = "heartbeat"
 
 
 class Upkeep(StrEnum):

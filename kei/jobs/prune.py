@@ -8,7 +8,7 @@ import structlog
 
 from kei.core.clock import Clock
 from kei.core.errors import StoreError
-from kei.core.incidents import Faults
+from kei.core.incidents import Incidents
 
 log = structlog.stdlib.get_logger("kei.upkeep")
 
@@ -102,7 +102,7 @@ class Pruner:
     def __init__(self, tables: Sequence[Kept], present: CautiousNow, clock: Clock) -> None:
         self._tables = tables
         self._present = present
-        self._faults = Faults(log, clock)
+        self._incidents = Incidents(log, clock)
 
     def run(self) -> None:
         """Remove what is too old, in small steps; after a failure the next night tries again."""
@@ -111,9 +111,9 @@ class Pruner:
             for each in self._tables:
                 self._prune(each, now_ms)
         except StoreError as error:
-            self._faults.raised("prune_failed", reason=str(error))
+            self._incidents.raised("prune_failed", reason=str(error))
         else:
-            self._faults.ended("prune_failed")
+            self._incidents.ended("prune_failed")
 
     def _prune(self, kept: Kept, now_ms: int) -> None:
         before_ms = now_ms - round(kept.for_s * 1000)

@@ -5,8 +5,8 @@ import logging
 import structlog
 
 from kei.core.errors import NotReady, RetryLater, Stopping
-from kei.core.incidents import Faults
-from kei.meter.decoder import MeterSource
+from kei.core.incidents import Incidents
+from kei.meter.decoder import MeterDecoder
 from kei.wisun.session import Session
 
 log = structlog.stdlib.get_logger("kei.request")
@@ -25,7 +25,7 @@ class RequestJob:
         cycle_s: how often it runs; all tries together take no longer than that.
         session: shared by all groups.
         source: takes the answers, and knows what this meter can do.
-        faults: of all request jobs together, so that what holds them all up is told once.
+        incidents: of all request jobs together, so that what holds them all up is told once.
     """
 
     def __init__(
@@ -34,14 +34,14 @@ class RequestJob:
         cycle_s: float,
         *,
         session: Session,
-        source: MeterSource,
-        faults: Faults,
+        source: MeterDecoder,
+        incidents: Incidents,
     ) -> None:
         self._epcs = epcs
         self._budget_s = min(LONGEST_BUDGET_S, max(SHORTEST_BUDGET_S, cycle_s))
         self._session = session
         self._source = source
-        self._faults = faults
+        self._incidents = incidents
         self._misses_of_several = 0
 
     def run(self) -> None:
@@ -54,7 +54,7 @@ class RequestJob:
                 at_once = epcs[: self._source.most_at_once]
                 epcs = epcs[len(at_once) :] + self._ask(at_once, self._budget_s)
         except NotReady as error:
-            self._faults.raised("requests_waiting", level=logging.INFO, reason=str(error))
+            self._incidents.raised("requests_waiting", level=logging.INFO, reason=str(error))
             log.debug("request_held", reason=str(error))
         except Stopping:
             return
@@ -67,11 +67,11 @@ class RequestJob:
         except NotReady:
             raise
         except RetryLater as error:
-            self._faults.ended("requests_waiting")
-            self._faults.raised("request_missed", key=epcs, epcs=names, reason=str(error))
+            self._incidents.ended("requests_waiting")
+            self._incidents.raised("request_missed", key=epcs, epcs=names, reason=str(error))
             return self._alone_after_misses(epcs)
-        self._faults.ended("requests_waiting")
-        self._faults.ended("request_missed", key=epcs)
+        self._incidents.ended("requests_waiting")
+        self._incidents.ended("request_missed", key=epcs)
         cut_off = tuple(
             epc for epc in epcs if epc not in answer.properties and epc not in answer.refused
         )

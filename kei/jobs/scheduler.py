@@ -10,7 +10,7 @@ from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from kei.core.clock import Clock, local
-from kei.core.heartbeat import BEAT_S, Pulse
+from kei.core.heartbeat import HEARTBEAT_S, Heartbeat
 from kei.jobs.events import EVENTS, JobReporter, told_here
 from kei.jobs.plan import Lane, Planned
 from kei.jobs.triggers import AlignedInterval
@@ -20,7 +20,7 @@ log = structlog.stdlib.get_logger("kei.scheduler")
 REQUESTS_AT_ONCE = 32  # the session decides who is next, so that none waits for a slow one
 UPLOADS_AT_ONCE = 16  # threads start when needed; targets that a reload adds need theirs, too
 _SLACK = timedelta(seconds=2)
-_PULSE = "pulse"  # name of a job
+_HEARTBEAT = "heartbeat"  # name of a job
 
 
 class Scheduler:
@@ -33,7 +33,7 @@ class Scheduler:
         uploads: how many upload targets there are.
 
     Attributes:
-        pulse: of the scheduler, by a job that does nothing else.
+        heartbeat: of the scheduler, by a job that does nothing else.
     """
 
     def __init__(self, clock: Clock, uploads: int) -> None:
@@ -45,14 +45,16 @@ class Scheduler:
                 Lane.SUMMARY.value: ThreadPoolExecutor(1),
                 Lane.UPLOAD.value: ThreadPoolExecutor(max(UPLOADS_AT_ONCE, uploads)),
                 Lane.UPKEEP.value: ThreadPoolExecutor(1),
-                Lane.PULSE.value: ThreadPoolExecutor(1),
+                Lane.HEARTBEAT.value: ThreadPoolExecutor(1),
             },
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
         self._inner.add_listener(JobReporter(clock), EVENTS)
-        self.pulse = Pulse(clock)
-        trigger = AlignedInterval(BEAT_S)
-        self._inner.add_job(self.pulse.beat, trigger, id=_PULSE, executor=Lane.PULSE.value)
+        self.heartbeat = Heartbeat(clock)
+        trigger = AlignedInterval(HEARTBEAT_S)
+        self._inner.add_job(
+            self.heartbeat.beat, trigger, id=_HEARTBEAT, executor=Lane.HEARTBEAT.value
+        )
 
     @property
     def running(self) -> bool:

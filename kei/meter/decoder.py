@@ -10,7 +10,7 @@ import structlog
 
 from kei.core.clock import Clock, epoch_ms
 from kei.core.errors import KeiError, Malformed
-from kei.core.incidents import Faults
+from kei.core.incidents import Incidents
 from kei.core.reading import Reading
 from kei.echonet.frame import Property, property_map
 from kei.echonet.meter_class import (
@@ -45,7 +45,7 @@ class _Held:
     at_ms: int
 
 
-class MeterSource:
+class MeterDecoder:
     """Turns what the meter says into readings, and knows what turns its counts into kWh.
 
     Thread-safe.
@@ -75,7 +75,7 @@ class MeterSource:
         self._memory = memory
         self._clock = clock
         self._on_joined = on_joined
-        self._faults = Faults(log, clock)
+        self._incidents = Incidents(log, clock)
         self._meter: str | None = None
         self._coefficient: int | None = None
         self._is_coefficient_assumed = False
@@ -168,7 +168,7 @@ class MeterSource:
             return epcs
         for epc in epcs:
             if epc not in readable:
-                self._faults.raised(
+                self._incidents.raised(
                     "property_lacking",
                     key=epc,
                     epc=f"{epc:02X}",
@@ -182,9 +182,9 @@ class MeterSource:
             if epc == EPC_READABLE:
                 continue
             if epc in answer.properties:
-                self._faults.ended("property_not_given", key=epc)
+                self._incidents.ended("property_not_given", key=epc)
             else:
-                self._faults.raised("property_not_given", key=epc, epc=f"{epc:02X}")
+                self._incidents.raised("property_not_given", key=epc, epc=f"{epc:02X}")
         with self._lock:
             self._learn(answer.properties, answer.refused)
             self._record(answer.properties.items(), answer.at_ms)
@@ -258,24 +258,24 @@ class MeterSource:
             return ()
         if spec.needs_scale and self.scale is None:
             self._held.append(_Held(epc, edt, at_ms))
-            self._faults.raised("unit_unknown", hint="energy waits for D3 and E1 of this meter")
+            self._incidents.raised("unit_unknown", hint="energy waits for D3 and E1 of this meter")
             return ()
-        self._faults.ended("unit_unknown")
+        self._incidents.ended("unit_unknown")
         try:
             values = decode(epc, edt, self.scale)
         except Malformed as error:
-            self._faults.raised("property_malformed", key=epc, reason=str(error))
+            self._incidents.raised("property_malformed", key=epc, reason=str(error))
             return ()
-        self._faults.ended("property_malformed", key=epc)
+        self._incidents.ended("property_malformed", key=epc)
         return values
 
     def _reading(self, value: Value, at_ms: int) -> Reading | None:
         if isinstance(value.value, Absent):
-            self._faults.raised(
+            self._incidents.raised(
                 "no_value", key=value.sensor, sensor=value.sensor, why=value.value.value
             )
             return None
-        self._faults.ended("no_value", key=value.sensor)
+        self._incidents.ended("no_value", key=value.sensor)
         if value.at is not None:
             at_ms = epoch_ms(value.at.replace(tzinfo=self._clock.zone))
         return Reading(at_ms, self._unit, value.sensor, value.value, DATA_ID)

@@ -7,7 +7,7 @@ import structlog
 
 from kei.core.clock import Clock
 from kei.core.errors import PortLost
-from kei.core.incidents import Faults
+from kei.core.incidents import Incidents
 from kei.core.reading import Reading
 from kei.sensors.counters import Tally
 from kei.sensors.silence import Silence
@@ -45,7 +45,7 @@ class SensorReader:
         series = [(check.unit, check.sensor) for check in settings.checks]
         self._silence = Silence(settings.port, settings.stale_after_s, series, clock)
         self._stream = Stream(settings, clock, self._tally, self._silence)
-        self._faults = Faults(log, clock)
+        self._incidents = Incidents(log, clock)
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._port: SerialPort | None = None
@@ -112,13 +112,13 @@ class SensorReader:
         while not self._stopping.is_set():
             self._take(port.read(self._look_in_s(begun)))
             if self._heard is not None and self._heard > begun:
-                self._faults.ended("sensor_port_lost")
+                self._incidents.ended("sensor_port_lost")
 
     def _look_in_s(self, begun: float) -> float | None:
         """Do what is due without a new byte; return when it is due again."""
         well_in_s = begun + WELL_AFTER_S - self._clock.monotonic()
         if well_in_s <= 0:
-            self._faults.ended("sensor_port_lost")
+            self._incidents.ended("sensor_port_lost")
         waits = [well_in_s] if well_in_s > 0 else []
         if (silent_in_s := self._silence.look()) is not None:
             waits.append(silent_in_s)
@@ -136,7 +136,7 @@ class SensorReader:
         if self._fault is None:
             self._turned = self._clock.monotonic()
         self._fault = str(error)
-        self._faults.raised("sensor_port_lost", port=self._settings.port, reason=str(error))
+        self._incidents.raised("sensor_port_lost", port=self._settings.port, reason=str(error))
 
     def _pause(self) -> None:
         self._silence.look()

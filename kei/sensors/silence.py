@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import structlog
 
 from kei.core.clock import Clock
-from kei.core.incidents import Faults
+from kei.core.incidents import Incidents
 
 log = structlog.stdlib.get_logger("kei.sensors")
 
@@ -32,7 +32,7 @@ class Silence:
         self._port = port
         self._stale_after_s = stale_after_s
         self._clock = clock
-        self._faults = Faults(log, clock)
+        self._incidents = Incidents(log, clock)
         now = clock.monotonic()
         # Both in the order in which they were last heard.
         self._speaking: OrderedDict[_Series, float] = OrderedDict((each, now) for each in expected)
@@ -47,7 +47,7 @@ class Silence:
         if series not in self._speaking and series not in self._silent and self._is_new(series):
             return
         if self._silent.pop(series, None) is not None:
-            self._faults.ended("sensor_silent", key=series)
+            self._incidents.ended("sensor_silent", key=series)
         self._speaking[series] = self._clock.monotonic()
         self._speaking.move_to_end(series)
         if len(self._speaking) + len(self._silent) > SERIES_MAX:
@@ -86,7 +86,7 @@ class Silence:
 
     def _tell(self, series: _Series) -> None:
         unit, sensor = series
-        self._faults.raised(
+        self._incidents.raised(
             "sensor_silent",
             key=series,
             port=self._port,
@@ -99,6 +99,6 @@ class Silence:
     def _forget(self) -> None:
         if self._silent:
             series, _ = self._silent.popitem(last=False)
-            self._faults.ended("sensor_silent", key=series)
+            self._incidents.ended("sensor_silent", key=series)
         else:
             self._speaking.popitem(last=False)

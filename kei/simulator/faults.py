@@ -1,4 +1,4 @@
-"""Faults on demand: `drop@3`, `garble@2-5`, `unplug@t30`, `scan-miss:2`, `late%5`.
+"""Incidents on demand: `drop@3`, `garble@2-5`, `unplug@t30`, `scan-miss:2`, `late%5`.
 
 What a trigger counts is what the kind can hit: scans for `scan-miss`, joins (renewals included)
 for `join-fail`, and SKSENDTO commands for all others, from 1 since the start, or since the fault

@@ -26,7 +26,7 @@ class Record(Protocol):
         """Write those that are not yet there, by series and time."""
 
 
-class Inlet:
+class IntakeQueue:
     """Hands readings to the recorder in a thread of its own, in the order they came.
 
     Args:

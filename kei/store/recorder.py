@@ -10,7 +10,7 @@ import structlog
 
 from kei.core.clock import Clock
 from kei.core.errors import StoreError, TextError
-from kei.core.heartbeat import BEAT_S, Pulse
+from kei.core.heartbeat import HEARTBEAT_S, Heartbeat
 from kei.core.reading import Reading
 from kei.store import checkpoints
 from kei.store.checkpoints import Agreement
@@ -55,7 +55,7 @@ class Recorder:
         bound: how many readings may wait in memory; beyond it the oldest is given up.
 
     Attributes:
-        pulse: of its thread.
+        heartbeat: of its thread.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Recorder:
         self._marks: dict[date, int] = {}  # of the files, with all lines appended so far
         self._commit_at: float | None = None
         self._retry_at = self._reconcile_at = clock.monotonic()
-        self.pulse = Pulse(clock)
+        self.heartbeat = Heartbeat(clock)
 
     # ------------------------------------------------------------------ what others call
 
@@ -180,9 +180,9 @@ class Recorder:
         while not self._stopping:
             with self._lock:
                 due = self._next_due()
-                left_s = BEAT_S if due is None else due - self._clock.monotonic()
-            self.pulse.beat()  # whoever writes has let go of the lock
-            self._wake.wait(self._clock.wait_s(min(left_s, BEAT_S)))
+                left_s = HEARTBEAT_S if due is None else due - self._clock.monotonic()
+            self.heartbeat.beat()  # whoever writes has let go of the lock
+            self._wake.wait(self._clock.wait_s(min(left_s, HEARTBEAT_S)))
             self._wake.clear()
             if not self._stopping:
                 self.tick()

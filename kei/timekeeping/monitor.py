@@ -10,7 +10,7 @@ from typing import Protocol
 import structlog
 
 from kei.core.clock import Clock
-from kei.core.heartbeat import Pulse
+from kei.core.heartbeat import Heartbeat
 from kei.timekeeping.heuristics import Evidence, likely_wrong
 from kei.timekeeping.linux import Machine
 
@@ -41,7 +41,7 @@ class ClockStatus:
 
 
 class Listener(Protocol):
-    """Hears of the clock, in the guard's thread; should return soon.
+    """Hears of the clock, in the monitor's thread; should return soon.
 
     What it raises is logged, and keeps nobody else from hearing.
     """
@@ -53,7 +53,7 @@ class Listener(Protocol):
         """The wall clock can be trusted from now on; a step that did it has been told before."""
 
 
-class Guard:
+class ClockMonitor:
     """Compares the wall clock with the monotonic one.
 
     Both are slewed alike by adjtime and NTP on Linux, so their difference changes only when
@@ -68,7 +68,7 @@ class Guard:
         newest_ms: the time of the newest record, milliseconds since 1970; None if there is none.
 
     Attributes:
-        pulse: of its thread.
+        heartbeat: of its thread.
     """
 
     def __init__(self, clock: Clock, machine: Machine, *, newest_ms: int | None) -> None:
@@ -85,7 +85,7 @@ class Guard:
         self._hardware = machine.hardware()
         self._hardware_due = clock.monotonic() + HARDWARE_AGAIN_S
         self._hardware_until = clock.monotonic() + HARDWARE_LIMIT_S
-        self.pulse = Pulse(clock)
+        self.heartbeat = Heartbeat(clock)
 
     def listen(self, listener: Listener) -> None:
         """Have somebody told from now on, after those that listen already; before `run`."""
@@ -116,7 +116,7 @@ class Guard:
         """Look at the clocks until stopped."""
         while not self._stopping.is_set():
             self.look()
-            self.pulse.beat()
+            self.heartbeat.beat()
             self._stopping.wait(self._clock.wait_s(LOOK_S))
 
     def stop(self) -> None:

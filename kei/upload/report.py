@@ -6,7 +6,7 @@ from threading import Lock
 from structlog.stdlib import BoundLogger
 
 from kei.core.clock import Clock
-from kei.core.incidents import Faults
+from kei.core.incidents import Incidents
 from kei.store.queue import Row
 
 ASIDE_EVERY_S = 3600.0  # a server that refuses everything gets a line an hour, not one a row
@@ -24,7 +24,7 @@ class Report:
     def __init__(self, log: BoundLogger, target: str, clock: Clock) -> None:
         self._log = log.bind(target=target)
         self._clock = clock
-        self._faults = Faults(self._log, clock)
+        self._incidents = Incidents(self._log, clock)
         self._aside = _Sum()
         self._dropped = _Sum()
 
@@ -41,16 +41,16 @@ class Report:
             detail: the rest of what is known; may differ each time.
         """
         reason = joined(cause, detail)
-        self._faults.raised("upload_failing", key=cause, cause=cause, reason=reason)
+        self._incidents.raised("upload_failing", key=cause, cause=cause, reason=reason)
 
     def refused(self, reason: str) -> None:
         """Tell that the server refuses everything, once until it is over."""
         hint = "is target_url right, and the key? what is refused is set aside"
-        self._faults.raised("upload_refused", reason=reason, hint=hint)
+        self._incidents.raised("upload_refused", reason=reason, hint=hint)
 
     def recovered(self) -> None:
         """Sum up each cause of the outage, if there was one."""
-        self._faults.all_ended()
+        self._incidents.all_ended()
 
     def aside(self, rows: Sequence[Row], reason: str) -> None:
         """Count rows that were set aside; `tell` logs them."""

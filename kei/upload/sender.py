@@ -38,7 +38,7 @@ ROWS_MAX = 2_000  # a batch of 64 KiB has fewer; bounds memory when max_bytes is
 
 
 class Queue(Protocol):
-    """What a flusher needs of the upload queue in the database."""
+    """What a sender needs of the upload queue in the database."""
 
     def pending(self, target: str, kind: Kind, limit: int) -> list[Row]:
         """Return the rows behind the cursor, in the order of their ids."""
@@ -100,7 +100,7 @@ class _Lane:
         self.is_resumed = False
 
 
-class Flusher:
+class Sender:
     """Empties one target's part of the queues; the target is already registered there.
 
     `flush` is called by one thread at a time; `stop` and `status` by any.
@@ -110,7 +110,7 @@ class Flusher:
         queues: where from, the queue of what is new last; the others are of rows that were refused
             once and are to be tried again, and go first as long as the server takes them.
         form: how a batch is written and an answer is read.
-        http: used by this flusher alone.
+        http: used by this sender alone.
         clock: wall and monotonic time.
         random: for the jitter of the waits.
         log: for what a person should know.
@@ -173,7 +173,7 @@ class Flusher:
 
         A POST that is under way goes on to its answer or time-out. If it is accepted, its rows
         count as delivered as long as the database is open. Otherwise they stay in the queue, and
-        the next flusher of the target sends them again.
+        the next sender of the target sends them again.
         """
         self._stopping.set()
         self._http.stop()

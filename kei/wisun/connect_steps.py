@@ -49,7 +49,7 @@ class Approach:
         self._candidates = parts.candidates
         self._backoff = parts.backoff
         self._troubles = parts.troubles
-        self._faults = parts.faults
+        self._incidents = parts.incidents
         self._clock = parts.clock
         self._payload_mode_written = False
         self._rest_until = 0.0
@@ -101,12 +101,12 @@ class Approach:
             found = commands.scan(self._link, self._clock, dialect, duration)
             if found:
                 self._candidates.replace(found)
-                self._faults.ended("meter_not_found")
+                self._incidents.ended("meter_not_found")
                 before, best = self._exchange.network, found[0]
                 known = before is not None and before.mac == best.mac
                 log.log(_once(known=known), "meter_found", channel=best.channel, lqi=best.lqi)
                 return Outcome.DONE
-        self._faults.raised(
+        self._incidents.raised(
             "meter_not_found",
             hint="check the B-route ID; move the dongle closer to the meter; "
             "is the B route in service yet? (the power company's letter says from when)",
@@ -134,7 +134,7 @@ class Approach:
         given_up = self._candidates.failed()
         if broken is not None:
             raise broken
-        self._faults.raised(
+        self._incidents.raised(
             "join_failed",
             hint="check B-route ID and password; another device may hold the meter's only session",
         )
@@ -189,7 +189,7 @@ class Approach:
             lqi=lqi,
             rssi_dbm=rssi_dbm(lqi),
         )
-        self._faults.all_ended()
+        self._incidents.all_ended()
         self._candidates.joined()
 
     def _leave(self) -> None:

@@ -4,8 +4,8 @@ import threading
 
 from kei.core.clock import Clock
 from kei.core.errors import KeiError, PortLost, RejoinNeeded
-from kei.core.heartbeat import BEAT_S, Pulse
-from kei.core.incidents import Faults
+from kei.core.heartbeat import HEARTBEAT_S, Heartbeat
+from kei.core.incidents import Incidents
 from kei.wisun.link import Link
 from kei.wisun.send_gate import Gate
 from kei.wisun.skstack import EventNumber
@@ -31,18 +31,18 @@ class Troubles:
     Args:
         link: is halted by a report.
         gate: follows the events, too.
-        faults: are told.
+        incidents: are told.
         clock: for how long the keeper sleeps.
 
     Attributes:
         established: EVENT 25 was there, and nothing that ends the session since.
-        pulse: of the keeper.
+        heartbeat: of the keeper.
     """
 
-    def __init__(self, link: Link, gate: Gate, faults: Faults, clock: Clock) -> None:
+    def __init__(self, link: Link, gate: Gate, incidents: Incidents, clock: Clock) -> None:
         self._link = link
         self._gate = gate
-        self._faults = faults
+        self._incidents = incidents
         self._clock = clock
         self._mutex = threading.Lock()
         self._stop = threading.Event()
@@ -51,7 +51,7 @@ class Troubles:
         self._state = State.INIT
         self._present: Outcome | None = None
         self.established = False
-        self.pulse = Pulse(clock, KEEPER_STILL_S)
+        self.heartbeat = Heartbeat(clock, KEEPER_STILL_S)
 
     # ------------------------------------------------------------------ any thread
 
@@ -123,16 +123,16 @@ class Troubles:
             was_joined = self._state is State.JOINED
         if trouble is Outcome.PORT_LOST:
             self._interrupt.set()
-            self._faults.raised("port_lost", reason=str(error))
+            self._incidents.raised("port_lost", reason=str(error))
         if was_joined:
-            self._faults.raised("session_lost", trouble=trouble.value, reason=str(error))
+            self._incidents.raised("session_lost", trouble=trouble.value, reason=str(error))
         self._wake.set()
 
     # ------------------------------------------------------------------ the keeper
 
     def move_to(self, state: State) -> None:
         """Go on to the next state."""
-        self.pulse.beat()
+        self.heartbeat.beat()
         with self._mutex:
             self._state = state
 
@@ -162,7 +162,7 @@ class Troubles:
 
     def await_news(self, limit_s: float | None) -> None:
         """Wait for something to look at, for so long at most, and never for longer than a beat."""
-        wait_s = BEAT_S if limit_s is None else min(limit_s, BEAT_S)
+        wait_s = HEARTBEAT_S if limit_s is None else min(limit_s, HEARTBEAT_S)
         self._wake.wait(self._clock.wait_s(wait_s))
         self._wake.clear()
 
@@ -170,6 +170,6 @@ class Troubles:
         """Wait for an event, but for so long at most."""
         until = self._clock.monotonic() + seconds
         while (left_s := until - self._clock.monotonic()) > 0:
-            self.pulse.beat()
-            if event.wait(self._clock.wait_s(min(left_s, BEAT_S))):
+            self.heartbeat.beat()
+            if event.wait(self._clock.wait_s(min(left_s, HEARTBEAT_S))):
                 return

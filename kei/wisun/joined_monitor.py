@@ -3,7 +3,7 @@
 import structlog
 
 from kei.core.errors import KeiError, PortLost, RejoinNeeded, Stopping
-from kei.core.heartbeat import BEAT_S
+from kei.core.heartbeat import HEARTBEAT_S
 from kei.echonet.frame import METER, Esv
 from kei.wisun import commands
 from kei.wisun.connect_steps import LOOK_AT_LIMIT_S, PROBE_EPCS
@@ -78,9 +78,9 @@ class Watch:
 
     def _prove_progress(self) -> None:
         """Beat, once it has been seen that nobody hangs while it is his turn to talk."""
-        if self._troubles.pulse.still_s >= BEAT_S:
+        if self._troubles.heartbeat.still_s >= HEARTBEAT_S:
             with self._turns:
-                self._troubles.pulse.beat()
+                self._troubles.heartbeat.beat()
 
     def _look_into_misses(self) -> None:
         """Find out whether the dongle has restarted, and after some misses ask the meter."""

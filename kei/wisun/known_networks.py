@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from kei.core.errors import KeiError
-from kei.core.incidents import Faults
+from kei.core.incidents import Incidents
 from kei.wisun.commands import Network
 from kei.wisun.interfaces import Memory
 
@@ -17,12 +17,12 @@ class Candidates:
 
     Args:
         memory: keeps the network of the last join.
-        faults: are told when it cannot.
+        incidents: are told when it cannot.
     """
 
-    def __init__(self, memory: Memory, faults: Faults) -> None:
+    def __init__(self, memory: Memory, incidents: Incidents) -> None:
         self._memory = memory
-        self._faults = faults
+        self._incidents = incidents
         self._networks: deque[Network] = deque()
         self._failures = 0
         self._forgotten = False  # whatever the memory says: it may be unwritable
@@ -67,7 +67,7 @@ class Candidates:
         try:
             text = self._memory.get_state(NETWORK_KEY)
         except KeiError as error:
-            self._faults.raised("memory_unreadable", key=NETWORK_KEY, reason=str(error))
+            self._incidents.raised("memory_unreadable", key=NETWORK_KEY, reason=str(error))
             return None
         return Network.from_text(text) if text else None
 
@@ -75,4 +75,4 @@ class Candidates:
         try:
             self._memory.set_state(NETWORK_KEY, text)
         except KeiError as error:
-            self._faults.raised("memory_unwritable", key=NETWORK_KEY, reason=str(error))
+            self._incidents.raised("memory_unwritable", key=NETWORK_KEY, reason=str(error))

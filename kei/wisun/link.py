@@ -1,6 +1,6 @@
 """One conversation at a time with the dongle: commands, their replies, and waiting for lines.
 
-Threads: the transport's reader calls `on_data` and `on_lost`; everybody else talks through
+Workers: the transport's reader calls `on_data` and `on_lost`; everybody else talks through
 `command` and `next` while holding the session's lock.
 """
 

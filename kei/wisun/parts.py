@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import structlog
 
 from kei.core.clock import Clock
-from kei.core.incidents import Faults
+from kei.core.incidents import Incidents
 from kei.wisun.backoff import Backoff
 from kei.wisun.counters import Tally
 from kei.wisun.failure_latch import Troubles
@@ -33,7 +33,7 @@ class Parts:
         backoff: the pauses between attempts.
         tally: of the requests.
         troubles: where the end of the session is reported, by whoever notices it.
-        faults: are told.
+        incidents: are told.
         clock: wall and monotonic time.
     """
 
@@ -45,7 +45,7 @@ class Parts:
     backoff: Backoff
     tally: Tally
     troubles: Troubles
-    faults: Faults
+    incidents: Incidents
     clock: Clock
 
     @classmethod
@@ -59,7 +59,7 @@ class Parts:
         tap: Tap | None,
     ) -> "Parts":
         """Return the parts, wired together; see `Session` and `Link` for what is handed in."""
-        faults = Faults(structlog.stdlib.get_logger("kei.session"), clock)
+        incidents = Incidents(structlog.stdlib.get_logger("kei.session"), clock)
         gate = Gate(clock)
         link = Link(clock, on_message, tap)
         return cls(
@@ -67,10 +67,10 @@ class Parts:
             turns=Turns(),
             gate=gate,
             exchange=Exchange(link, gate, clock, rng),
-            candidates=Candidates(memory, faults),
+            candidates=Candidates(memory, incidents),
             backoff=Backoff(rng),
             tally=Tally(),
-            troubles=Troubles(link, gate, faults, clock),
-            faults=faults,
+            troubles=Troubles(link, gate, incidents, clock),
+            incidents=incidents,
             clock=clock,
         )

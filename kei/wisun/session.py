@@ -1,6 +1,6 @@
 """The one Wi-SUN session: brought up by its keeper, shared by everybody who asks the meter.
 
-Threads: `run` is the body of the keeper's thread and the only one that changes the state;
+Workers: `run` is the body of the keeper's thread and the only one that changes the state;
 `get` may be called from any thread; the transport's reader calls `_on_message` and
 `Troubles.port_lost`. `Turns` makes sure that one conversation with the dongle is in progress at
 a time.
@@ -42,7 +42,7 @@ class Session:
         tap: is shown everything that is said on the port; None for nobody.
 
     Attributes:
-        pulse: of the keeper.
+        heartbeat: of the keeper.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Session:
         self._listener = listener
         self._clock = clock
         self._backoff = parts.backoff
-        self._faults = parts.faults
+        self._incidents = parts.incidents
         self._tally = parts.tally
         self._turns = parts.turns
         self._gate = parts.gate
@@ -72,7 +72,7 @@ class Session:
         self._watch = Watch(parts, listener)
         self._turned = clock.monotonic()  # when it was joined, or was no more
         self._losses = 0  # of the port in a row, while it was used
-        self.pulse = parts.troubles.pulse
+        self.heartbeat = parts.troubles.heartbeat
 
     # ------------------------------------------------------------------ for everybody
 
@@ -243,15 +243,15 @@ class Session:
             try:
                 outcome = action()
             except PortLost as error:
-                self._faults.raised("port_lost", reason=str(error))
+                self._incidents.raised("port_lost", reason=str(error))
                 return Outcome.PORT_LOST
             except (CommandRefused, NoReply, RejoinNeeded) as error:
                 if self._troubles.has_lost_port:
                     return Outcome.PORT_LOST
                 why = self._why(error)
-                self._faults.raised("dongle_failing", key=state, state=state.value, reason=why)
+                self._incidents.raised("dongle_failing", key=state, state=state.value, reason=why)
                 return Outcome.BROKEN
-            self._faults.ended("dongle_failing", key=state)
+            self._incidents.ended("dongle_failing", key=state)
             return outcome
 
     def _hold(self) -> Outcome:

@@ -9,7 +9,7 @@ from typing import TextIO
 import structlog
 
 from kei.core.clock import Clock, local
-from kei.core.incidents import Faults
+from kei.core.incidents import Incidents
 from kei.core.secret import MASK, Secret
 from kei.wisun.skstack import ECHONET_PORT, Datagram, Event, Fail, Message, Noise, Ok
 
@@ -106,7 +106,7 @@ class Transcript:
         self._path = path
         self._redactor = Redactor(secrets)
         self._clock = clock
-        self._faults = Faults(log, clock)
+        self._incidents = Incidents(log, clock)
         self._lock = threading.Lock()
         self._file: TextIO | None = None
         self._size = 0
@@ -135,9 +135,9 @@ class Transcript:
             except OSError as error:
                 self._close()
                 why = error.strerror or str(error)
-                self._faults.raised("transcript_unwritable", path=str(self._path), reason=why)
+                self._incidents.raised("transcript_unwritable", path=str(self._path), reason=why)
             else:
-                self._faults.ended("transcript_unwritable")
+                self._incidents.ended("transcript_unwritable")
 
     def _write(self, line: str) -> None:
         if self._file is not None and self._size + len(line) > MAX_BYTES // 2:

@@ -21,7 +21,7 @@ from kei.core.clock import SystemClock
 from kei.core.reading import Reading
 from kei.store.database import Database
 from kei.timekeeping.linux import Machine
-from kei.upload.sender import Flusher
+from kei.upload.sender import Sender
 
 UPLOADS = """
 [[upload]]
@@ -44,23 +44,23 @@ def config(tmp_path: Path) -> Config:
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Which flushers were made and stopped."""
+    """Which senders were made and stopped."""
     events: list[str] = []
 
-    def make(*args: object, **kwargs: object) -> Flusher:
-        flusher = Flusher(*args, **kwargs)  # type: ignore[arg-type]  # handed through
-        name = flusher.status().target
+    def make(*args: object, **kwargs: object) -> Sender:
+        sender = Sender(*args, **kwargs)  # type: ignore[arg-type]  # handed through
+        name = sender.status().target
         events.append(f"made {name}")
-        stop = flusher.stop
+        stop = sender.stop
 
         def tell_and_stop() -> None:
             events.append(f"stopped {name}")
             stop()
 
-        monkeypatch.setattr(flusher, "stop", tell_and_stop)
-        return flusher
+        monkeypatch.setattr(sender, "stop", tell_and_stop)
+        return sender
 
-    monkeypatch.setattr(kei.app.wiring, "Flusher", make)
+    monkeypatch.setattr(kei.app.wiring, "Sender", make)
     return events
 
 

@@ -11,9 +11,9 @@ from jobs_file import BROUTE_ID, BROUTE_PWD, JobsFile
 from programs import readings, wait_until
 
 from kei.app.engine import Engine
-from kei.app.workers import DEATHS, DEATHS_WITHIN_S, Threads
+from kei.app.workers import DEATHS, DEATHS_WITHIN_S, Workers
 from kei.core.clock import SystemClock
-from kei.core.heartbeat import BEAT_S, STILL_S, Pulse
+from kei.core.heartbeat import HEARTBEAT_S, STILL_S, Heartbeat
 from kei.jobs.scheduler import Scheduler
 
 SPEED = 100.0
@@ -73,17 +73,17 @@ def test_nothing_is_stuck_while_there_is_nothing_to_do(engine: Engine) -> None:
 def test_a_scheduler_that_runs_no_job_is_found_out() -> None:
     clock = FakeClock()
     scheduler = Scheduler(clock, 0)
-    assert not scheduler.pulse.has_stopped
+    assert not scheduler.heartbeat.has_stopped
     clock.advance(STILL_S + 1)
-    assert scheduler.pulse.has_stopped
+    assert scheduler.heartbeat.has_stopped
 
 
 def test_the_scheduler_has_its_pulse_from_a_job() -> None:
     scheduler = Scheduler(SystemClock(TOKYO), 0)
     scheduler.start()
-    before = scheduler.pulse._last
+    before = scheduler.heartbeat._last
     scheduler.run_now(["pulse"])
-    wait_until(lambda: scheduler.pulse._last > before, 10, "a beat")
+    wait_until(lambda: scheduler.heartbeat._last > before, 10, "a beat")
     scheduler.end()
 
 
@@ -96,7 +96,7 @@ class Dying:
 
 def test_a_thread_that_dies_is_started_again_but_not_for_ever() -> None:
     clock = FakeClock()
-    threads = Threads(clock)
+    threads = Workers(clock)
     threads.start("weak", Dying())
     for _ in range(DEATHS):
         assert threads.stuck() == []
@@ -109,8 +109,8 @@ def test_a_thread_that_dies_is_started_again_but_not_for_ever() -> None:
 
 def test_a_thread_that_was_ended_is_not_missed() -> None:
     clock = FakeClock()
-    threads = Threads(clock)
-    threads.start("ended", Dying(), Pulse(clock))
+    threads = Workers(clock)
+    threads.start("ended", Dying(), Heartbeat(clock))
     threads.stop("ended", limit_s=5)
     clock.advance(STILL_S + 1)
     assert threads.stuck() == []
@@ -118,14 +118,14 @@ def test_a_thread_that_was_ended_is_not_missed() -> None:
 
 def test_a_pulse_counts_from_the_last_beat() -> None:
     clock = FakeClock()
-    pulse = Pulse(clock, 60.0)
-    clock.advance(BEAT_S)
-    assert pulse.still_s == BEAT_S
-    pulse.beat()
+    heartbeat = Heartbeat(clock, 60.0)
+    clock.advance(HEARTBEAT_S)
+    assert heartbeat.still_s == HEARTBEAT_S
+    heartbeat.beat()
     clock.advance(60.0)
-    assert not pulse.has_stopped
+    assert not heartbeat.has_stopped
     clock.advance(0.1)
-    assert pulse.has_stopped
+    assert heartbeat.has_stopped
 
 
 def test_the_meter_is_asked_on_while_the_disk_stalls_and_nothing_is_missing(

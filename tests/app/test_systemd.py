@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from fakes import FakeClock
 
-from kei.app.systemd import FEEDS_A_PERIOD, Supervisor
+from kei.app.systemd import FEEDS_A_PERIOD, ServiceManager
 
 LIMIT_S = 20.0
 PERIOD_S = LIMIT_S / FEEDS_A_PERIOD
@@ -44,7 +44,7 @@ def environ(tmp_path: Path, **more: str) -> dict[str, str]:
 
 
 def test_the_start_and_the_end_are_told(tmp_path: Path, heard: socket.socket) -> None:
-    supervisor = Supervisor(environ(tmp_path), FakeClock())
+    supervisor = ServiceManager(environ(tmp_path), FakeClock())
     supervisor.ready()
     supervisor.stopping()
     assert messages(heard) == ["READY=1", "STOPPING=1\nSTATUS=stopping"]
@@ -53,7 +53,7 @@ def test_the_start_and_the_end_are_told(tmp_path: Path, heard: socket.socket) ->
 def test_the_headline_is_told_when_it_changes_and_only_then(
     tmp_path: Path, heard: socket.socket
 ) -> None:
-    supervisor = Supervisor(environ(tmp_path), FakeClock())
+    supervisor = ServiceManager(environ(tmp_path), FakeClock())
     for text in ("scanning for the meter", "scanning for the meter", "meter\njoined\x00é"):
         supervisor.tell(text, [])
     assert messages(heard) == ["STATUS=scanning for the meter", "STATUS=meter joined\x00é"]
@@ -61,7 +61,7 @@ def test_the_headline_is_told_when_it_changes_and_only_then(
 
 def test_the_watchdog_is_fed_four_times_in_its_period(tmp_path: Path, heard: socket.socket) -> None:
     clock = FakeClock()
-    supervisor = Supervisor(environ(tmp_path, WATCHDOG_USEC=f"{LIMIT_S * 1e6:.0f}"), clock)
+    supervisor = ServiceManager(environ(tmp_path, WATCHDOG_USEC=f"{LIMIT_S * 1e6:.0f}"), clock)
     supervisor.tell("fine", [])
     assert messages(heard) == ["STATUS=fine", "WATCHDOG=1"]
     clock.advance(PERIOD_S - 0.1)
@@ -76,7 +76,7 @@ def test_the_watchdog_goes_hungry_while_something_hangs(
     tmp_path: Path, heard: socket.socket
 ) -> None:
     clock = FakeClock()
-    supervisor = Supervisor(environ(tmp_path, WATCHDOG_USEC=f"{LIMIT_S * 1e6:.0f}"), clock)
+    supervisor = ServiceManager(environ(tmp_path, WATCHDOG_USEC=f"{LIMIT_S * 1e6:.0f}"), clock)
     supervisor.tell("fine", ["recorder", "scheduler"])
     clock.advance(LIMIT_S)
     supervisor.tell("fine", ["recorder", "scheduler"])
@@ -98,7 +98,7 @@ def test_the_watchdog_goes_hungry_while_something_hangs(
 def test_a_watchdog_that_is_not_ours_or_nonsense_is_not_fed(
     tmp_path: Path, heard: socket.socket, watchdog: dict[str, str]
 ) -> None:
-    supervisor = Supervisor(environ(tmp_path, **watchdog), FakeClock())
+    supervisor = ServiceManager(environ(tmp_path, **watchdog), FakeClock())
     supervisor.tell("fine", [])
     assert messages(heard) == ["STATUS=fine"]
     assert supervisor.pace_s(2.0) == 2.0
@@ -106,7 +106,7 @@ def test_a_watchdog_that_is_not_ours_or_nonsense_is_not_fed(
 
 def test_our_own_watchdog_is_fed(tmp_path: Path, heard: socket.socket) -> None:
     ours = {"WATCHDOG_USEC": "4000000", "WATCHDOG_PID": str(os.getpid())}
-    supervisor = Supervisor(environ(tmp_path, **ours), FakeClock())
+    supervisor = ServiceManager(environ(tmp_path, **ours), FakeClock())
     supervisor.tell("fine", [])
     assert messages(heard) == ["STATUS=fine", "WATCHDOG=1"]
     assert supervisor.pace_s(2.0) == 1.0
@@ -115,13 +115,13 @@ def test_our_own_watchdog_is_fed(tmp_path: Path, heard: socket.socket) -> None:
 def test_an_abstract_socket_is_reached() -> None:
     name = f"kei-test-{secrets.token_hex(8)}"
     with manager(f"\0{name}") as receiver:
-        Supervisor({"NOTIFY_SOCKET": f"@{name}"}, FakeClock()).ready()
+        ServiceManager({"NOTIFY_SOCKET": f"@{name}"}, FakeClock()).ready()
         assert messages(receiver) == ["READY=1"]
 
 
 @pytest.mark.parametrize("address", ["", "vsock:2:3", "relative/path"])
 def test_without_a_unix_socket_nobody_is_told(address: str) -> None:
-    supervisor = Supervisor({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "1000000"}, FakeClock())
+    supervisor = ServiceManager({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "1000000"}, FakeClock())
     supervisor.ready()
     supervisor.tell("fine", [])
     supervisor.stopping()
@@ -129,7 +129,7 @@ def test_without_a_unix_socket_nobody_is_told(address: str) -> None:
 
 
 def test_what_the_manager_did_not_hear_is_said_again(tmp_path: Path) -> None:
-    supervisor = Supervisor(environ(tmp_path, WATCHDOG_USEC="4000000"), FakeClock())
+    supervisor = ServiceManager(environ(tmp_path, WATCHDOG_USEC="4000000"), FakeClock())
     supervisor.tell("fine", [])  # nobody is there
     with manager(str(tmp_path / "notify")) as receiver:
         supervisor.tell("fine", [])

@@ -1,18 +1,18 @@
-"""Faults that repeat are said once, counted, and summed up."""
+"""Incidents that repeat are said once, counted, and summed up."""
 
 import structlog
 from fakes import FakeClock
 from structlog.testing import LogCapture
 
-from kei.core.incidents import Faults
+from kei.core.incidents import Incidents
 
 
-def faults() -> tuple[Faults, FakeClock, LogCapture]:
+def faults() -> tuple[Incidents, FakeClock, LogCapture]:
     clock, capture = FakeClock(), LogCapture()
     logger = structlog.wrap_logger(
         structlog.PrintLogger(), processors=[capture], wrapper_class=structlog.stdlib.BoundLogger
     )
-    return Faults(logger, clock), clock, capture
+    return Incidents(logger, clock), clock, capture
 
 
 def test_a_repeating_fault_is_told_once() -> None:

@@ -6,30 +6,30 @@ from pathlib import Path
 import pytest
 
 from kei.core.errors import StoreError
-from kei.core.single_instance import Claim
+from kei.core.single_instance import InstanceLock
 
 
 def test_a_database_can_be_claimed_once_and_the_holder_is_named(tmp_path: Path) -> None:
-    claim = Claim(tmp_path / "kei.db")
+    claim = InstanceLock(tmp_path / "kei.db")
     with pytest.raises(StoreError, match=rf"kei\.db: in use by another kei \(pid {os.getpid()}\)"):
-        Claim(tmp_path / "kei.db")
+        InstanceLock(tmp_path / "kei.db")
     claim.release()
 
 
 def test_it_does_not_matter_how_the_path_is_spelled(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
-    claim = Claim(tmp_path / "kei.db")
+    claim = InstanceLock(tmp_path / "kei.db")
     with pytest.raises(StoreError):
-        Claim(tmp_path / "link" / ".." / tmp_path.name / "kei.db")
+        InstanceLock(tmp_path / "link" / ".." / tmp_path.name / "kei.db")
     claim.release()
 
 
 def test_what_was_released_can_be_claimed_again(tmp_path: Path) -> None:
-    Claim(tmp_path / "kei.db").release()
-    Claim(tmp_path / "kei.db").release()
+    InstanceLock(tmp_path / "kei.db").release()
+    InstanceLock(tmp_path / "kei.db").release()
 
 
 def test_databases_do_not_disturb_each_other(tmp_path: Path) -> None:
-    claims = [Claim(tmp_path / name) for name in ("a.db", "b.db")]
+    claims = [InstanceLock(tmp_path / name) for name in ("a.db", "b.db")]
     for claim in claims:
         claim.release()

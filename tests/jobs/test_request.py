@@ -8,12 +8,12 @@ from session_bench import Memory
 from structlog.testing import capture_logs
 
 from kei.core.errors import NotReady, RetryLater, Stopping
-from kei.core.incidents import Faults
+from kei.core.incidents import Incidents
 from kei.core.reading import Reading
 from kei.echonet.frame import encode_property_map
 from kei.echonet.meter_class import PROPERTIES
 from kei.jobs.request import RequestJob
-from kei.meter.decoder import MeterSource
+from kei.meter.decoder import MeterDecoder
 from kei.wisun.requests import Answer
 from kei.wisun.session import Session
 
@@ -69,10 +69,10 @@ def one_only(epcs: Epcs) -> Answer:
 
 def job(answer: Callable[[Epcs], Answer], *epcs: int) -> tuple[RequestJob, Meter, Sink]:
     clock, meter, sink = FakeClock(), Meter(answer), Sink()
-    source = MeterSource("BR", sink, Memory(), clock=clock, on_joined=lambda: None)
+    source = MeterDecoder("BR", sink, Memory(), clock=clock, on_joined=lambda: None)
     source.joined("0", everything((0xD3, 0xE1, 0x9F)))
-    faults = Faults(structlog.stdlib.get_logger("kei.request"), clock)
-    return RequestJob(epcs, 10, session=meter, source=source, faults=faults), meter, sink
+    incidents = Incidents(structlog.stdlib.get_logger("kei.request"), clock)
+    return RequestJob(epcs, 10, session=meter, source=source, incidents=incidents), meter, sink
 
 
 def test_a_group_is_asked_in_one_frame() -> None:

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from kei.core.reading import Reading, plain
 from kei.echonet.frame import Property, encode_property_map
 from kei.echonet.meter_class import PROPERTIES
-from kei.meter.decoder import MeterSource
+from kei.meter.decoder import MeterDecoder
 from kei.wisun.requests import Answer
 
 AT_MS = 1_700_000_000_000
@@ -46,7 +46,7 @@ class Bench:
     joins: list[None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.source = MeterSource(
+        self.source = MeterDecoder(
             "BR",
             self.record,
             self.memory,

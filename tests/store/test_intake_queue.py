@@ -7,7 +7,7 @@ from decimal import Decimal
 from programs import wait_until
 
 from kei.core.reading import Reading
-from kei.store.intake_queue import Inlet
+from kei.store.intake_queue import IntakeQueue
 
 
 class SlowRecorder:
@@ -32,7 +32,7 @@ def reading(number: int) -> Reading:
     return Reading(1_700_000_000_000, "A1", "T1", Decimal(number), str(number))
 
 
-def started(inlet: Inlet) -> threading.Thread:
+def started(inlet: IntakeQueue) -> threading.Thread:
     thread = threading.Thread(target=inlet.run)
     thread.start()
     return thread
@@ -40,7 +40,7 @@ def started(inlet: Inlet) -> threading.Thread:
 
 def test_all_are_handed_over_in_order_once_the_disk_is_back() -> None:
     recorder = SlowRecorder()
-    inlet = Inlet(recorder)
+    inlet = IntakeQueue(recorder)
     thread = started(inlet)
     inlet.record([reading(1), reading(2)])
     inlet.record_once([reading(3)])
@@ -54,7 +54,7 @@ def test_all_are_handed_over_in_order_once_the_disk_is_back() -> None:
 
 def test_who_brings_more_than_may_wait_waits_for_room() -> None:
     recorder = SlowRecorder()
-    inlet = Inlet(recorder, bound=2)
+    inlet = IntakeQueue(recorder, bound=2)
     thread = started(inlet)
     done = []
 
@@ -77,7 +77,7 @@ def test_who_brings_more_than_may_wait_waits_for_room() -> None:
 def test_what_comes_after_the_end_is_handed_over_by_another_run() -> None:
     recorder = SlowRecorder()
     recorder.may.set()
-    inlet = Inlet(recorder, bound=1)
+    inlet = IntakeQueue(recorder, bound=1)
     inlet.stop()
     inlet.record([reading(1), reading(2)])
     inlet.record([reading(3)])

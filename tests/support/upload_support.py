@@ -19,7 +19,7 @@ from structlog.testing import LogCapture
 
 from kei.core.reading import Reading, Summary
 from kei.store.queue import Kind, Row
-from kei.upload.sender import Flusher
+from kei.upload.sender import Sender
 
 LIMIT_S = 10.0  # no test waits longer for anything
 LONG_AGO_S = 1000.0  # longer than any back-off
@@ -156,8 +156,8 @@ class Board:
     closing: threading.Event = field(default_factory=threading.Event)
 
 
-Make = Callable[..., Flusher]
-"""Makes a flusher for a queue; other fields of the target by keyword."""
+Make = Callable[..., Sender]
+"""Makes a sender for a queue; other fields of the target by keyword."""
 
 
 class Handler(BaseHTTPRequestHandler):

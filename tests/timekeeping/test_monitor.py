@@ -1,4 +1,4 @@
-"""The guard: which changes of the clock it tells of, and to whom."""
+"""The monitor: which changes of the clock it tells of, and to whom."""
 
 import os
 import threading
@@ -14,7 +14,13 @@ from structlog.testing import capture_logs
 
 from kei.core.clock import SystemClock
 from kei.timekeeping.linux import MARKER, Machine, Timex
-from kei.timekeeping.monitor import HARDWARE_AGAIN_S, HARDWARE_LIMIT_S, LOOK_S, STEP_MS, Guard
+from kei.timekeeping.monitor import (
+    HARDWARE_AGAIN_S,
+    HARDWARE_LIMIT_S,
+    LOOK_S,
+    STEP_MS,
+    ClockMonitor,
+)
 
 NOW_MS = 1_830_000_000_000  # 2027
 YEAR_MS = 365 * 86_400_000
@@ -47,7 +53,7 @@ class Ear:
 
 
 class Bench:
-    """A guard and all that it looks at."""
+    """A monitor and all that it looks at."""
 
     def __init__(self, root: Path, *, synchronised: bool = False) -> None:
         self.root = root
@@ -55,12 +61,14 @@ class Bench:
         self.kernel = Kernel(synchronised=synchronised)
         self.ear = Ear()
         self.marked = 0
-        self.guard = self.another()
+        self.monitor = self.another()
 
-    def another(self, newest_ms: int | None = None) -> Guard:
-        self.guard = Guard(self.clock, Machine(self.kernel, self.root), newest_ms=newest_ms)
-        self.guard.listen(self.ear)
-        return self.guard
+    def another(self, newest_ms: int | None = None) -> ClockMonitor:
+        self.monitor = ClockMonitor(
+            self.clock, Machine(self.kernel, self.root), newest_ms=newest_ms
+        )
+        self.monitor.listen(self.ear)
+        return self.monitor
 
     def mark(self) -> None:
         """Do what timesyncd does after it has set the clock."""
@@ -75,7 +83,7 @@ class Bench:
         self.clock.advance(seconds)
         self.clock.wall_ms += step_ms
         self.ear.heard.clear()
-        self.guard.look()
+        self.monitor.look()
         return list(self.ear.heard)
 
 
@@ -133,20 +141,20 @@ def test_a_thread_that_was_held_up_between_the_clocks_sees_no_step(tmp_path: Pat
 
 
 def test_synchronisation_is_told_once(bench: Bench) -> None:
-    assert not bench.guard.status.synchronised
+    assert not bench.monitor.status.synchronised
     bench.kernel.synchronised = True
     with capture_logs() as logs:
         assert bench.pass_and_look() == ["synchronised"]
         assert bench.pass_and_look() == []
     assert [entry["event"] for entry in logs] == ["clock_synchronised"]
-    assert bench.guard.status.synchronised
+    assert bench.monitor.status.synchronised
 
 
 def test_a_clock_that_was_synchronised_before_the_start_is_told_at_the_first_look(
     tmp_path: Path,
 ) -> None:
     bench = Bench(tmp_path, synchronised=True)
-    assert bench.guard.status.synchronised
+    assert bench.monitor.status.synchronised
     assert bench.pass_and_look() == ["synchronised"]
 
 
@@ -160,15 +168,15 @@ def test_the_marker_will_do_where_the_kernel_may_not_be_asked(bench: Bench) -> N
     assert bench.pass_and_look() == []
     bench.mark()
     assert bench.pass_and_look() == ["synchronised"]
-    assert bench.guard.status.synchronised
+    assert bench.monitor.status.synchronised
 
 
 def test_a_marker_from_before_a_step_says_nothing_of_the_time_after_it(bench: Bench) -> None:
     bench.kernel.refuses = True
     bench.mark()
-    bench.guard.look()
+    bench.monitor.look()
     assert bench.pass_and_look(step_ms=YEAR_MS) == [YEAR_MS]
-    assert not bench.guard.status.synchronised
+    assert not bench.monitor.status.synchronised
     bench.mark()
     assert bench.pass_and_look() == ["synchronised"]
 
@@ -176,25 +184,25 @@ def test_a_marker_from_before_a_step_says_nothing_of_the_time_after_it(bench: Be
 def test_a_step_of_the_time_service_itself_leaves_the_clock_trusted(bench: Bench) -> None:
     bench.kernel.refuses = True
     bench.mark()
-    bench.guard.look()
+    bench.monitor.look()
     bench.mark()
     assert bench.pass_and_look(step_ms=YEAR_MS) == [YEAR_MS]
-    assert bench.guard.status.synchronised
+    assert bench.monitor.status.synchronised
 
 
 def test_a_step_takes_the_trust_away_before_it_is_looked_at(tmp_path: Path) -> None:
     bench = Bench(tmp_path, synchronised=True)
-    bench.guard.look()
+    bench.monitor.look()
     bench.clock.wall_ms += YEAR_MS
-    assert not bench.guard.status.synchronised
+    assert not bench.monitor.status.synchronised
 
 
 def test_a_network_that_is_away_for_long_does_not_take_the_trust_away(tmp_path: Path) -> None:
     bench = Bench(tmp_path, synchronised=True)
-    bench.guard.look()
+    bench.monitor.look()
     bench.kernel.synchronised = False
     assert bench.pass_and_look(86_400) == []
-    assert bench.guard.status.synchronised
+    assert bench.monitor.status.synchronised
 
 
 def test_a_clock_that_is_set_by_hand_is_no_longer_trusted_until_it_is_synchronised_again(
@@ -202,11 +210,11 @@ def test_a_clock_that_is_set_by_hand_is_no_longer_trusted_until_it_is_synchronis
 ) -> None:
     bench = Bench(tmp_path, synchronised=True)
     bench.mark()
-    bench.guard.look()
+    bench.monitor.look()
     bench.kernel.synchronised = False
     assert bench.pass_and_look(step_ms=YEAR_MS) == [YEAR_MS]
     assert bench.pass_and_look() == []
-    assert not bench.guard.status.synchronised
+    assert not bench.monitor.status.synchronised
     bench.kernel.synchronised = True
     assert bench.pass_and_look(step_ms=-YEAR_MS) == [-YEAR_MS, "synchronised"]
 
@@ -219,10 +227,10 @@ def test_a_listener_that_fails_keeps_nobody_else_from_hearing(bench: Bench) -> N
         def synchronised(self) -> None:
             raise RuntimeError("boo")
 
-    guard = Guard(bench.clock, Machine(bench.kernel, bench.root), newest_ms=None)
-    guard.listen(Failing())
-    guard.listen(bench.ear)
-    bench.guard = guard
+    monitor = ClockMonitor(bench.clock, Machine(bench.kernel, bench.root), newest_ms=None)
+    monitor.listen(Failing())
+    monitor.listen(bench.ear)
+    bench.monitor = monitor
     bench.kernel.synchronised = True
     with capture_logs() as logs:
         assert bench.pass_and_look(step_ms=YEAR_MS) == [YEAR_MS, "synchronised"]
@@ -231,41 +239,41 @@ def test_a_listener_that_fails_keeps_nobody_else_from_hearing(bench: Bench) -> N
 
 
 def test_the_offset_is_wall_clock_minus_monotonic_time(bench: Bench) -> None:
-    assert bench.guard.status.offset_ms == NOW_MS - 1_000_000
+    assert bench.monitor.status.offset_ms == NOW_MS - 1_000_000
     bench.pass_and_look(step_ms=5000)
-    assert bench.guard.status.offset_ms == NOW_MS - 1_000_000 + 5000
+    assert bench.monitor.status.offset_ms == NOW_MS - 1_000_000 + 5000
 
 
 def test_a_clock_behind_the_newest_record_is_likely_wrong_until_it_is_set(bench: Bench) -> None:
-    guard = bench.another(newest_ms=NOW_MS + 60_000)
-    assert guard.status.likely_wrong
+    monitor = bench.another(newest_ms=NOW_MS + 60_000)
+    assert monitor.status.likely_wrong
     bench.pass_and_look(step_ms=120_000)
-    assert not guard.status.likely_wrong
+    assert not monitor.status.likely_wrong
 
 
 def test_a_time_service_that_starts_after_kei_is_noticed(bench: Bench) -> None:
-    assert not bench.guard.status.likely_wrong
+    assert not bench.monitor.status.likely_wrong
     (bench.root / "run/chrony").mkdir(parents=True)
     bench.pass_and_look(HARDWARE_AGAIN_S / 2)
-    assert not bench.guard.status.likely_wrong
+    assert not bench.monitor.status.likely_wrong
     bench.pass_and_look(HARDWARE_AGAIN_S / 2)
-    assert bench.guard.status.likely_wrong
+    assert bench.monitor.status.likely_wrong
 
 
 def test_after_a_while_a_new_time_service_is_no_reason_to_doubt(bench: Bench) -> None:
     (bench.root / "run/chrony").mkdir(parents=True)
     bench.pass_and_look(HARDWARE_LIMIT_S)
-    assert not bench.guard.status.likely_wrong
+    assert not bench.monitor.status.likely_wrong
 
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[tuple[Bench, threading.Thread]]:
     bench = Bench(tmp_path)
     bench.clock.wait_s = lambda seconds: seconds / 50  # type: ignore[method-assign]
-    thread = threading.Thread(target=bench.guard.run, daemon=True)
+    thread = threading.Thread(target=bench.monitor.run, daemon=True)
     thread.start()
     yield bench, thread
-    bench.guard.stop()
+    bench.monitor.stop()
     thread.join(5)
 
 
@@ -276,15 +284,15 @@ def test_its_thread_looks_again_and_again_and_ends_when_it_is_stopped(
     for step_ms in (YEAR_MS, -YEAR_MS):
         bench.clock.wall_ms += step_ms
         wait_until(lambda by=step_ms: bench.ear.heard[-1:] == [by], 5, "the step")  # type: ignore[misc]
-    bench.guard.stop()
+    bench.monitor.stop()
     thread.join(5)
     assert not thread.is_alive()
 
 
 def test_the_machines_own_clock_does_not_step_by_being_looked_at() -> None:
-    guard = Guard(SystemClock(), Machine(None, Path("/nowhere")), newest_ms=None)
+    monitor = ClockMonitor(SystemClock(), Machine(None, Path("/nowhere")), newest_ms=None)
     ear = Ear()
-    guard.listen(ear)
+    monitor.listen(ear)
     for _ in range(1000):
-        guard.look()
+        monitor.look()
     assert ear.heard == []

@@ -14,7 +14,7 @@ from upload_support import KEY, FakeQueue, Make, RunningClock, Server
 from kei.store.queue import Kind
 from kei.upload.formats.registry import format_of
 from kei.upload.http import Http
-from kei.upload.sender import Flusher
+from kei.upload.sender import Sender
 from kei.upload.target import FormatName, Target
 
 
@@ -59,16 +59,16 @@ def target(server: Server) -> Target:
 
 @pytest.fixture
 def make(target: Target, http: Http, clock: FakeClock, log: BoundLogger) -> Iterator[Make]:
-    made: list[Flusher] = []
+    made: list[Sender] = []
 
-    def flusher(*queues: FakeQueue, **changes: object) -> Flusher:
+    def sender(*queues: FakeQueue, **changes: object) -> Sender:
         wanted = replace(target, **changes)  # type: ignore[arg-type]  # checked by the tests
         form = format_of(wanted, "host", TOKYO)
-        one = Flusher(wanted, queues, form, http, clock=clock, random=Random(1), log=log)
+        one = Sender(wanted, queues, form, http, clock=clock, random=Random(1), log=log)
         made.append(one)
         return one
 
-    yield flusher
+    yield sender
     for one in made:
         one.stop()
 

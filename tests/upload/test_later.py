@@ -40,12 +40,12 @@ def test_the_same_batch_is_repeated_with_the_same_key(
 ) -> None:
     server.then(answer(500), hang, raw(b""))
     queue = rows(3)
-    flusher = make(queue)
+    sender = make(queue)
     for number in range(4, 8):
-        flusher.flush()
+        sender.flush()
         queue.rows.append(reading_row(number))
         clock.advance(LONG_AGO_S)
-    flusher.flush()
+    sender.flush()
     assert sent(server) == [[1, 2, 3]] * 4 + [[4, 5, 6], [7]]
     keys = [post.headers["Idempotency-Key"] for post in server.posts]
     assert len(set(keys[:4])) == 1
@@ -56,33 +56,33 @@ def test_a_flush_during_backoff_returns_at_once(
     server: Server, make: Make, clock: FakeClock
 ) -> None:
     server.always(answer(500))
-    flusher = make(rows(1))
+    sender = make(rows(1))
     for _ in range(5):
-        flusher.flush()
+        sender.flush()
     assert len(server.posts) == 1
     clock.advance(LONG_AGO_S)
-    flusher.flush()
+    sender.flush()
     assert len(server.posts) == 2
 
 
 def test_retry_after_is_kept(server: Server, make: Make, clock: FakeClock) -> None:
     server.then(answer(429, Retry_After="3000"))
-    flusher = make(rows(1))
-    flusher.flush()
+    sender = make(rows(1))
+    sender.flush()
     clock.advance(2999)
-    flusher.flush()
+    sender.flush()
     assert len(server.posts) == 1
     clock.advance(2)
-    flusher.flush()
+    sender.flush()
     assert len(server.posts) == 2
 
 
 def test_attempts_become_rare_but_never_end(server: Server, make: Make, clock: FakeClock) -> None:
     server.always(answer(503))
-    flusher = make(rows(1))
+    sender = make(rows(1))
     attempts_at: list[float] = []
     for _ in range(4 * 3600):
-        flusher.flush()
+        sender.flush()
         if len(server.posts) > len(attempts_at):
             attempts_at.append(clock.monotonic())
         clock.advance(1)
@@ -97,11 +97,11 @@ def test_an_error_of_a_keilog_server_is_temporary(
     server.then(answer(200, b"Error: disk full"))
     server.always(answer(200, b"OK."))
     queue = rows(3)
-    flusher = make(queue, format=FormatName.KEILOG)
-    flusher.flush()
+    sender = make(queue, format=FormatName.KEILOG)
+    sender.flush()
     assert queue.cursor == 0
     clock.advance(LONG_AGO_S)
-    flusher.flush()
+    sender.flush()
     assert queue.cursor == 3
     assert server.bodies[0] == server.bodies[1]
 
@@ -110,24 +110,24 @@ def test_a_server_that_is_gone_loses_nothing(server: Server, make: Make, clock: 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     queue = rows(3)
-    flusher = make(queue, url=f"http://127.0.0.1:{port}/")
-    flusher.flush()
+    sender = make(queue, url=f"http://127.0.0.1:{port}/")
+    sender.flush()
     assert queue.cursor == 0
-    assert flusher.status().last_error == "Connection refused"
+    assert sender.status().last_error == "Connection refused"
 
 
 def test_a_database_that_fails_repeats_the_batch_later(
     server: Server, make: Make, clock: FakeClock
 ) -> None:
     queue = rows(3)
-    flusher = make(queue)
+    sender = make(queue)
     queue.advance_error = StoreError("disk full")
-    flusher.flush()
-    flusher.flush()
+    sender.flush()
+    sender.flush()
     queue.advance_error = None
     queue.rows.append(reading_row(4))
     clock.advance(LONG_AGO_S)
-    flusher.flush()
+    sender.flush()
     assert sent(server) == [[1, 2, 3], [1, 2, 3], [4]]
 
 
@@ -147,11 +147,11 @@ def test_a_server_that_fails_at_random_gets_every_row_in_order(
 
     server.always(moody)
     queue = rows(0)
-    flusher = make(queue, max_bytes=400)
+    sender = make(queue, max_bytes=400)
     while queue.cursor < 60:
         if len(queue.rows) < 60:
             queue.rows += [reading_row(len(queue.rows) + number) for number in range(1, 4)]
-        flusher.flush()
+        sender.flush()
         clock.advance(LONG_AGO_S)
     assert [value for batch in taken_batches.values() for value in batch] == list(range(1, 61))
 
@@ -161,11 +161,11 @@ def test_rows_that_are_tried_again_and_fail_for_the_moment_do_not_hold_up_what_i
 ) -> None:
     server.always(refusing(500, 99))
     again, new = FakeQueue([reading_row(99)]), rows(2)
-    flusher = make(again, new)
+    sender = make(again, new)
     for number in (3, 4):
-        flusher.flush()
+        sender.flush()
         clock.advance(LONG_AGO_S)
         new.rows.append(reading_row(number))
-    flusher.flush()
+    sender.flush()
     assert sent(server) == [[99], [1, 2, 3], [99], [4], [99]]
     assert (again.cursor, new.cursor) == (0, 4)

@@ -73,21 +73,21 @@ def test_a_server_that_refuses_everything_blocks_nothing_and_gets_a_post_for_eac
 ) -> None:
     server.always(answer(status))
     queue = rows(20)
-    flusher = make(queue)
-    flusher.flush()
+    sender = make(queue)
+    sender.flush()
     assert [number for number, _ in queue.aside] == list(range(1, 21))
-    assert flusher.status().refused
+    assert sender.status().refused
     assert len(events(capture, "upload_refused")) == 1
     before = len(server.posts)
     queue.rows += [reading_row(number) for number in range(21, 31)]
-    flusher.flush()
+    sender.flush()
     assert len(server.posts) == before + 1
     assert queue.aside[-1] == (30, f"status {status}")
     server.always(answer(204))
     queue.rows.append(reading_row(31))
-    flusher.flush()
+    sender.flush()
     assert sent(server)[-1] == [31]
-    assert not flusher.status().refused
+    assert not sender.status().refused
     assert [entry["fault"] for entry in events(capture, "fault_ended")] == ["upload_refused"]
 
 
@@ -96,13 +96,13 @@ def test_after_a_time_of_refusals_a_single_bad_row_is_looked_for_again(
 ) -> None:
     server.always(answer(404))
     queue = rows(4)
-    flusher = make(queue)
-    flusher.flush()
+    sender = make(queue)
+    sender.flush()
     server.always(refusing(404, 7))
     queue.rows += [reading_row(5)]
-    flusher.flush()
+    sender.flush()
     queue.rows += [reading_row(number) for number in range(6, 11)]
-    flusher.flush()
+    sender.flush()
     assert [number for number, _ in queue.aside] == [1, 2, 3, 4, 7]
     assert queue.cursor == 10
 
@@ -112,12 +112,12 @@ def test_a_single_row_with_a_doubtful_refusal_waits_for_another_one(
 ) -> None:
     server.always(refusing(403, 1))
     queue = rows(1)
-    flusher = make(queue)
-    flusher.flush()
+    sender = make(queue)
+    sender.flush()
     assert (queue.cursor, queue.aside) == (0, [])
     queue.rows.append(reading_row(2))
     clock.advance(LONG_AGO_S)
-    flusher.flush()
+    sender.flush()
     assert [number for number, _ in queue.aside] == [1]
     assert queue.cursor == 2
 
@@ -128,9 +128,9 @@ def test_the_search_for_a_poisoned_row_survives_a_failure(
     server.then(refusing(400, 7), answer(503))
     server.always(refusing(400, 7))
     queue = rows(8)
-    flusher = make(queue)
-    flusher.flush()
+    sender = make(queue)
+    sender.flush()
     clock.advance(LONG_AGO_S)
-    flusher.flush()
+    sender.flush()
     assert [number for number, _ in queue.aside] == [7]
     assert sent(server)[1] == sent(server)[2] == [1, 2, 3, 4]

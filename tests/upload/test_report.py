@@ -25,9 +25,9 @@ def test_a_fault_is_told_once_and_summed_up_at_its_end(
     server: Server, make: Make, clock: FakeClock, capture: LogCapture
 ) -> None:
     server.then(*[answer(503, b"busy")] * 3)
-    flusher = make(rows(1))
+    sender = make(rows(1))
     for _ in range(4):
-        flusher.flush()
+        sender.flush()
         clock.advance(LONG_AGO_S)
     [failing] = events(capture, "upload_failing")
     [recovered] = events(capture, "fault_ended")
@@ -42,9 +42,9 @@ def test_another_fault_of_the_same_outage_is_told_too(
     server: Server, make: Make, clock: FakeClock, capture: LogCapture
 ) -> None:
     server.then(answer(503, b"1"), answer(503, b"2"), answer(302), answer(503))
-    flusher = make(rows(1))
+    sender = make(rows(1))
     for _ in range(4):
-        flusher.flush()
+        sender.flush()
         clock.advance(LONG_AGO_S)
     reasons = [entry["reason"] for entry in events(capture, "upload_failing")]
     assert reasons == ["status 503: 1", "status 302"]
@@ -55,12 +55,12 @@ def test_rows_that_are_set_aside_are_told_in_sums(
 ) -> None:
     server.always(answer(400, b"bad data"))
     queue = rows(8)
-    flusher = make(queue)
-    flusher.flush()
+    sender = make(queue)
+    sender.flush()
     queue.rows += [reading_row(number) for number in range(9, 12)]
-    flusher.flush()
+    sender.flush()
     clock.advance(ASIDE_EVERY_S)
-    flusher.flush()
+    sender.flush()
     told = events(capture, "upload_set_aside")
     assert [(entry["rows"], entry["total"]) for entry in told] == [(8, 8), (3, 11)]
     assert told[0]["reason"] == "status 400: bad data"
@@ -71,11 +71,11 @@ def test_what_was_not_told_yet_is_told_at_the_end(
 ) -> None:
     server.always(answer(400))
     queue = rows(1)
-    flusher = make(queue)
-    flusher.flush()
+    sender = make(queue)
+    sender.flush()
     queue.rows.append(reading_row(2))
-    flusher.flush()
-    flusher.stop()
+    sender.flush()
+    sender.stop()
     assert [entry["total"] for entry in events(capture, "upload_set_aside")] == [1, 2]
 
 
@@ -86,12 +86,12 @@ def test_neither_key_nor_query_nor_header_is_told(
     server.then(answer(503, secrets.encode()), answer(400, secrets.encode()))
     server.always(raw(b""))
     queue = rows(1)
-    flusher = make(queue, headers={"X-Key": "header-secret"})
+    sender = make(queue, headers={"X-Key": "header-secret"})
     for _ in range(3):
-        flusher.flush()
+        sender.flush()
         queue.rows.append(reading_row(len(queue.rows) + 1))
         clock.advance(LONG_AGO_S)
-    seen = f"{capture.entries} {queue.aside} {flusher.status()} {flusher!r}"
+    seen = f"{capture.entries} {queue.aside} {sender.status()} {sender!r}"
     assert not [secret for secret in secrets.split() if secret in seen]
 
 
@@ -103,12 +103,12 @@ def test_a_target_shows_no_secret(target: Target) -> None:
 def test_the_status_counts(server: Server, make: Make, clock: FakeClock) -> None:
     server.always(refusing(400, 2))
     queue = rows(3)
-    flusher = make(queue)
-    flusher.flush()
+    sender = make(queue)
+    sender.flush()
     server.always(answer(503, b"busy"))
     queue.rows.append(reading_row(4))
-    flusher.flush()
-    status = flusher.status()
+    sender.flush()
+    status = sender.status()
     assert (status.target, status.backlog, status.set_aside) == ("server", 1, 1)
     assert (status.last_error, status.failures) == ("status 503: busy", 1)
     assert status.last_success_ms == clock.now_ms()

@@ -21,7 +21,7 @@ from upload_support import (
 )
 
 from kei.core.errors import StoreError
-from kei.upload.sender import Flusher
+from kei.upload.sender import Sender
 from kei.upload.target import Compression, FormatName
 
 
@@ -40,10 +40,10 @@ def test_an_empty_queue_sends_nothing(server: Server, make: Make) -> None:
 
 def test_new_rows_go_with_the_next_flush(server: Server, make: Make) -> None:
     queue = rows(2)
-    flusher = make(queue)
-    flusher.flush()
+    sender = make(queue)
+    sender.flush()
     queue.rows.append(reading_row(3))
-    flusher.flush()
+    sender.flush()
     assert sent(server) == [[1, 2], [3]]
 
 
@@ -76,12 +76,12 @@ def test_headers_of_the_configuration_win(server: Server, make: Make) -> None:
 
 
 def test_two_posts_keep_their_distance(server: Server, make: Make, clock: FakeClock) -> None:
-    flusher = make(rows(10), max_bytes=200, min_interval_s=300)
+    sender = make(rows(10), max_bytes=200, min_interval_s=300)
     for _ in range(5):
-        flusher.flush()
+        sender.flush()
         clock.advance(60)
     assert len(server.posts) == 1
-    flusher.flush()
+    sender.flush()
     assert len(server.posts) == 2
 
 
@@ -103,11 +103,11 @@ def test_a_flush_leaves_time_before_the_next_one(
     assert len(server.posts) == 2
 
 
-def stopping(flusher: Flusher, then: Behaviour) -> Behaviour:
-    """Stop a flusher while the server has its POST."""
+def stopping(sender: Sender, then: Behaviour) -> Behaviour:
+    """Stop a sender while the server has its POST."""
 
     def behave(handler: Handler, post: Post) -> None:
-        flusher.stop()
+        sender.stop()
         then(handler, post)
 
     return behave
@@ -117,9 +117,9 @@ def test_a_post_that_hangs_when_kei_stops_keeps_its_rows(
     server: Server, make: Make, capture: LogCapture
 ) -> None:
     queue = rows(3)
-    flusher = make(queue)
-    server.then(stopping(flusher, hang))
-    flusher.flush()
+    sender = make(queue)
+    server.then(stopping(sender, hang))
+    sender.flush()
     assert (queue.cursor, capture.entries) == (0, [])
 
 
@@ -127,9 +127,9 @@ def test_a_post_that_is_accepted_when_kei_stops_counts_and_is_the_last(
     server: Server, make: Make
 ) -> None:
     queue = rows(10)
-    flusher = make(queue, max_bytes=200)
-    server.then(stopping(flusher, answer(204)))
-    flusher.flush()
+    sender = make(queue, max_bytes=200)
+    server.then(stopping(sender, answer(204)))
+    sender.flush()
     assert [queue.cursor] == sent(server)[0][-1:]
     assert len(server.posts) == 1
 
@@ -139,24 +139,24 @@ def test_a_database_that_is_closed_already_is_no_fault_when_kei_stops(
 ) -> None:
     queue = rows(3)
     queue.advance_error = StoreError("kei.db: is closed")
-    flusher = make(queue)
-    server.then(stopping(flusher, answer(204)))
-    flusher.flush()
+    sender = make(queue)
+    server.then(stopping(sender, answer(204)))
+    sender.flush()
     assert (queue.cursor, capture.entries) == (0, [])
 
 
 def test_stop_ends_the_wait_between_two_posts(server: Server, make: Make) -> None:
-    flusher = make(rows(3), max_bytes=150, min_interval_s=30)
-    thread = threading.Thread(target=flusher.flush)
+    sender = make(rows(3), max_bytes=150, min_interval_s=30)
+    thread = threading.Thread(target=sender.flush)
     thread.start()
     server.wait_for_post()
-    flusher.stop()
+    sender.stop()
     thread.join(2)
     assert not thread.is_alive()
 
 
 def test_a_stopped_flusher_sends_nothing(server: Server, make: Make) -> None:
-    flusher = make(rows(3))
-    flusher.stop()
-    flusher.flush()
+    sender = make(rows(3))
+    sender.stop()
+    sender.flush()
     assert server.posts == []

@@ -56,8 +56,8 @@ def test_a_clock_that_is_set_back_ends_no_day(
 
 def test_what_a_flusher_sends_is_counted(server: Server, make: Make) -> None:
     server.then(answer(503))
-    flusher = make(rows(3))
-    flusher.flush()
-    first = flusher.status().sent.today_bytes
+    sender = make(rows(3))
+    sender.flush()
+    first = sender.status().sent.today_bytes
     assert first > len(server.bodies[0])
-    assert flusher.status().bytes_sent == first
+    assert sender.status().bytes_sent == first

@@ -19,28 +19,28 @@ from kei.store.dead_letters import RetryQueue, Which
 from kei.store.queue import Kind, UploadQueue
 from kei.upload.formats.registry import format_of
 from kei.upload.http import Http
-from kei.upload.sender import Flusher
+from kei.upload.sender import Sender
 from kei.upload.target import FormatName, Target
 
 EVERY = Which(None, ())
-Start = Callable[..., tuple[Database, Flusher]]
+Start = Callable[..., tuple[Database, Sender]]
 
 
 @pytest.fixture
 def start(server: Server, tmp_path: Path, log: BoundLogger) -> Iterator[Start]:
     """Begin a run of the program on the same database file."""
-    flushers: list[Flusher] = []
+    senders: list[Sender] = []
     databases: list[Database] = []
     clock = FakeClock(zone=TOKYO)
 
     def begin(
         name: str = "server", kind: Kind = Kind.READINGS, since_ms: int | None = 0
-    ) -> tuple[Database, Flusher]:
+    ) -> tuple[Database, Sender]:
         target = Target(name, server.url, None, FormatName.JSON, kind, "base", timeout_s=LIMIT_S)
         database = Database.open(tmp_path / "kei.db", clock)
         queue = UploadQueue(database)
         queue.register(name, kind, since_ms)
-        flusher = Flusher(
+        sender = Sender(
             target,
             [RetryQueue(database), queue],
             format_of(target, "host", TOKYO),
@@ -49,13 +49,13 @@ def start(server: Server, tmp_path: Path, log: BoundLogger) -> Iterator[Start]:
             random=Random(1),
             log=log,
         )
-        flushers.append(flusher)
+        senders.append(sender)
         databases.append(database)
-        return database, flusher
+        return database, sender
 
     yield begin
-    for flusher in flushers:
-        flusher.stop()
+    for sender in senders:
+        sender.stop()
     for database in databases:
         database.close()
 
@@ -72,14 +72,14 @@ def values(body: bytes) -> list[int]:
 
 
 def test_what_was_delivered_is_not_sent_again_after_a_restart(server: Server, start: Start) -> None:
-    database, flusher = start()
+    database, sender = start()
     add_readings(database, readings(1, 3))
-    flusher.flush()
-    flusher.stop()
+    sender.flush()
+    sender.stop()
     database.close()
-    database, flusher = start()
+    database, sender = start()
     add_readings(database, readings(4, 5))
-    flusher.flush()
+    sender.flush()
     assert [values(body) for body in server.bodies] == [[1, 2, 3], [4, 5]]
 
 
@@ -87,35 +87,35 @@ def test_what_was_not_delivered_is_sent_after_a_restart_with_the_same_key(
     server: Server, start: Start
 ) -> None:
     server.then(answer(503))
-    database, flusher = start()
+    database, sender = start()
     add_readings(database, readings(1, 3))
-    flusher.flush()
-    flusher.stop()
+    sender.flush()
+    sender.stop()
     database.close()
-    _, flusher = start()
-    flusher.flush()
+    _, sender = start()
+    sender.flush()
     assert [values(body) for body in server.bodies] == [[1, 2, 3], [1, 2, 3]]
     assert len({post.headers["Idempotency-Key"] for post in server.posts}) == 1
 
 
 def test_a_poisoned_row_is_a_dead_letter(server: Server, start: Start) -> None:
     server.then(answer(400), answer(204), answer(400))
-    database, flusher = start()
+    database, sender = start()
     add_readings(database, readings(1, 3))
-    flusher.flush()
+    sender.flush()
     with database.access() as connection:
         letters = connection.execute("SELECT target, row_id, reason FROM dead_letters").fetchall()
     assert letters == [("server", 2, "status 400")]
-    assert flusher.status().backlog == 0
+    assert sender.status().backlog == 0
 
 
 def test_summaries_have_a_queue_of_their_own(server: Server, start: Start) -> None:
-    database, flusher = start(kind=Kind.SUMMARIES)
+    database, sender = start(kind=Kind.SUMMARIES)
     add_readings(database, readings(1, 3))
     summary = summary_row(1).item
     assert isinstance(summary, Summary)
     add_summaries(database, [summary])
-    flusher.flush()
+    sender.flush()
     [body] = server.bodies
     assert len(json.loads(body)["summaries"]) == 1
 
@@ -133,7 +133,7 @@ def test_a_dead_target_does_not_hold_up_another(server: Server, start: Start) ->
 def test_a_batch_that_a_kill_left_in_flight_is_repeated_without_newer_rows(
     server: Server, start: Start
 ) -> None:
-    database, flusher = start()
+    database, sender = start()
     add_readings(database, readings(1, 3))
     with pytest.MonkeyPatch.context() as patch:  # killed between the answer and the cursor
 
@@ -142,12 +142,12 @@ def test_a_batch_that_a_kill_left_in_flight_is_repeated_without_newer_rows(
 
         patch.setattr(UploadQueue, "advance", die)
         with pytest.raises(KeyboardInterrupt):
-            flusher.flush()
+            sender.flush()
     add_readings(database, readings(4, 5))
-    flusher.stop()
+    sender.stop()
     database.close()
-    _, flusher = start()
-    flusher.flush()
+    _, sender = start()
+    sender.flush()
     assert [values(body) for body in server.bodies] == [[1, 2, 3], [1, 2, 3], [4, 5]]
     first, again, other = (post.headers["Idempotency-Key"] for post in server.posts)
     assert first == again != other
@@ -157,9 +157,9 @@ def test_refused_rows_are_sent_once_more_on_request(
     server: Server, start: Start, tmp_path: Path
 ) -> None:
     server.always(refusing(400, 2, 4))
-    database, flusher = start()
+    database, sender = start()
     add_readings(database, readings(1, 5))
-    flusher.flush()
+    sender.flush()
     path = tmp_path / "kei.db"
     found = list(dead_letters.letters(path, EVERY))
     assert [(letter.row_id, letter.item, letter.is_due) for letter in found] == [
@@ -169,7 +169,7 @@ def test_refused_rows_are_sent_once_more_on_request(
     assert dead_letters.retry(path, Which("server", (found[0].id,))) == 1
     server.always(answer(204))
     add_readings(database, readings(6, 6))
-    flusher.flush()
+    sender.flush()
     assert [values(body) for body in server.bodies][-2:] == [[2], [6]]
     assert [letter.row_id for letter in dead_letters.letters(path, EVERY)] == [4]
     assert dead_letters.drop(path, EVERY) == 1
@@ -181,13 +181,13 @@ def test_rows_that_are_refused_once_more_hold_nothing_up(
     server: Server, start: Start, tmp_path: Path, status: int
 ) -> None:
     server.always(refusing(400, 2))
-    database, flusher = start()
+    database, sender = start()
     add_readings(database, readings(1, 3))
-    flusher.flush()
+    sender.flush()
     dead_letters.retry(tmp_path / "kei.db", EVERY)
     server.always(refusing(status, 2))
     add_readings(database, readings(4, 4))
-    flusher.flush()
+    sender.flush()
     assert values(server.bodies[-1]) == [4]
     (letter,) = dead_letters.letters(tmp_path / "kei.db", EVERY)
     assert (letter.row_id, letter.is_due) == (2, False)
@@ -198,13 +198,13 @@ def test_a_refused_row_that_has_left_the_database_is_forgotten_when_it_is_to_be_
     server: Server, start: Start, tmp_path: Path
 ) -> None:
     server.always(refusing(400, 2))
-    database, flusher = start()
+    database, sender = start()
     add_readings(database, readings(1, 3))
-    flusher.flush()
+    sender.flush()
     with database.transaction() as connection:
         connection.execute("DELETE FROM readings WHERE id <= 2")
     (letter,) = dead_letters.letters(tmp_path / "kei.db", EVERY)
     assert letter.item is None
     dead_letters.retry(tmp_path / "kei.db", EVERY)
-    flusher.flush()
+    sender.flush()
     assert list(dead_letters.letters(tmp_path / "kei.db", EVERY)) == []

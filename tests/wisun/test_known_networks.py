@@ -5,7 +5,7 @@ from fakes import FakeClock
 from session_bench import Memory
 
 from kei.core.errors import StoreError
-from kei.core.incidents import Faults
+from kei.core.incidents import Incidents
 from kei.wisun.commands import Network
 from kei.wisun.known_networks import NETWORK_KEY, Candidates
 
@@ -25,7 +25,7 @@ class Broken(Memory):
 
 
 def candidates_of(memory: Memory) -> Candidates:
-    return Candidates(memory, Faults(structlog.stdlib.get_logger("test"), FakeClock()))
+    return Candidates(memory, Incidents(structlog.stdlib.get_logger("test"), FakeClock()))
 
 
 def test_the_network_of_the_last_join_is_recalled() -> None:
