@@ -31,9 +31,10 @@ from stored import add_readings, add_summaries  # noqa: E402
 
 from kei.core.clock import SystemClock  # noqa: E402
 from kei.core.reading import Reading, Summary  # noqa: E402
+from kei.settings.upload import What  # noqa: E402
 from kei.store.database import Database  # noqa: E402
 from kei.store.lines import reading_line  # noqa: E402
-from kei.store.queue import Kind, UploadQueue  # noqa: E402
+from kei.store.queue import UploadQueue  # noqa: E402
 from kei.upload.formats.registry import format_of  # noqa: E402
 from kei.upload.http import Http  # noqa: E402
 from kei.upload.sender import Sender  # noqa: E402
@@ -82,7 +83,7 @@ def main() -> None:
         print(f"waiting: {days} days")
         before = _peak_mib()
         for format_ in FormatName:
-            for kind in Kind:
+            for kind in What:
                 drain(database, url, format_, kind, Path(name))
         print(f"memory beyond the start       {_peak_mib() - before:6.1f} MiB")
         database.close()
@@ -90,7 +91,7 @@ def main() -> None:
     server.shutdown()
 
 
-def drain(database: Database, url: str, format_: FormatName, kind: Kind, folder: Path) -> None:
+def drain(database: Database, url: str, format_: FormatName, kind: What, folder: Path) -> None:
     """Report how fast everything goes out in one format, and what a day of it weighs."""
     for packed in (Compression.NONE, Compression.GZIP):
         if packed is Compression.GZIP and format_ is FormatName.KEILOG:
@@ -113,7 +114,7 @@ def _flushed(
     url: str,
     name: str,
     format_: FormatName,
-    kind: Kind,
+    kind: What,
     packed: Compression,
     max_bytes: int,
 ) -> tuple[float, int]:
@@ -137,16 +138,16 @@ def _flushed(
 
 
 def _live_bytes(
-    path: Path, url: str, format_: FormatName, kind: Kind, packed: Compression
+    path: Path, url: str, format_: FormatName, kind: What, packed: Compression
 ) -> float:
     """Return the bytes of a day that is sent as it comes, from a sample of two hours."""
-    step = 600 if kind is Kind.SUMMARIES else 60
+    step = 600 if kind is What.SUMMARY else 60
     total = 0
     live = Database.open(path, FakeClock(BEGIN_MS, TOKYO))
     UploadQueue(live).register("live", kind, 0)
     for begin in range(0, 7200, step):
         ends_ms = BEGIN_MS + begin * 1000, BEGIN_MS + (begin + step) * 1000
-        if kind is Kind.READINGS:
+        if kind is What.READINGS:
             add_readings(live, [r for r in _day(0) if ends_ms[0] <= r.time_ms < ends_ms[1]])
         else:
             add_summaries(

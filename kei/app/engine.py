@@ -18,13 +18,13 @@ from kei.app.status_document import ClockState, SessionState, Snapshot, UploadSt
 from kei.app.status_server import StatusServer
 from kei.app.wiring import KEEPER, KEEPER_LIMIT_S
 from kei.app.workers import Workers
-from kei.config import Config
 from kei.core import logs
 from kei.core.clock import Clock
 from kei.core.errors import StoreError
 from kei.core.single_instance import InstanceLock
 from kei.jobs.advice import advice
 from kei.jobs.scheduler import Scheduler
+from kei.settings.config import Config
 from kei.store.database import Database
 from kei.store.intake_queue import IntakeQueue
 from kei.store.recorder import Recorder

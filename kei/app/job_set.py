@@ -7,7 +7,6 @@ import structlog
 
 from kei.app.meter_line import Meter
 from kei.app.wiring import build_sender
-from kei.config import Config, RequestGroup, UploadTarget, What
 from kei.core.clock import Clock
 from kei.core.incidents import Incidents
 from kei.jobs.plan import Planned, Upkeep, plan
@@ -15,6 +14,9 @@ from kei.jobs.prune import SUMMARIES_KEPT_S, CautiousNow, Kept, Pruner
 from kei.jobs.request import RequestJob
 from kei.jobs.scheduler import Scheduler
 from kei.meter.expected import cycles_of
+from kei.settings.broute import RequestGroup
+from kei.settings.config import Config
+from kei.settings.upload import UploadTarget, What
 from kei.store.database import Database
 from kei.store.dead_letters import DeadLetters
 from kei.store.reading_table import ReadingTable

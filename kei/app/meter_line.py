@@ -7,9 +7,10 @@ from pathlib import Path
 
 from kei.app.wiring import KEEPER, KEEPER_LIMIT_S, SIMULATOR, build_line
 from kei.app.workers import Body, Workers
-from kei.config import Broute, Config
 from kei.core.clock import Clock
 from kei.meter.decoder import MeterDecoder
+from kei.settings.broute import Broute
+from kei.settings.config import Config
 from kei.store.intake_queue import Record
 from kei.wisun.interfaces import Memory
 from kei.wisun.session import Session

@@ -2,9 +2,9 @@
 
 import structlog
 
-from kei import config
 from kei.core.clock import Clock
 from kei.core.errors import StoreError
+from kei.settings.recorder import RecorderSettings
 from kei.store.reading_back import look_into
 from kei.store.recorder import Recorder
 from kei.store.text import DailyFile
@@ -37,7 +37,7 @@ class Retiming:
         self._recorder.clock_synchronised()
 
 
-def newest_reading_ms(recorder: config.Recorder, clock: Clock) -> int | None:
+def newest_reading_ms(recorder: RecorderSettings, clock: Clock) -> int | None:
     """Return the time of the newest reading; None if there is none, or it is not to be had."""
     text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
     try:

@@ -11,13 +11,13 @@ import structlog
 from kei import __version__, config
 from kei.app.engine import Engine
 from kei.app.systemd import ServiceManager
-from kei.config import Config
 from kei.config.diff import differences
 from kei.core import logs
 from kei.core.clock import Clock
 from kei.core.errors import ConfigError, KeiError
 from kei.core.secret import Secret
 from kei.core.signals import RELOAD_SIGNAL, STOP_SIGNALS, TOGGLE_SIGNAL, SignalBox
+from kei.settings.config import Config
 
 log = structlog.stdlib.get_logger("kei.runner")
 

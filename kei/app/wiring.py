@@ -9,15 +9,16 @@ from pathlib import Path
 import structlog
 
 from kei.app.workers import Body
-from kei.config import Broute, UploadTarget
 from kei.core.clock import Clock
 from kei.core.errors import StoreError
 from kei.meter.decoder import FIRST_EPCS
 from kei.sensors.reader import Put, SensorReader
+from kei.settings.broute import Broute
 from kei.settings.serial import SensorSettings
+from kei.settings.upload import UploadTarget
 from kei.store.database import Database
 from kei.store.dead_letters import RetryQueue
-from kei.store.queue import Kind, UploadQueue
+from kei.store.queue import UploadQueue
 from kei.upload.formats.registry import format_of
 from kei.upload.http import Http
 from kei.upload.sender import Sender
@@ -165,7 +166,7 @@ def build_sender(
         clock: wall and monotonic time.
         rng: for the jitter of pauses.
     """
-    kind = Kind(target.what.value)
+    kind = target.what
     queue = UploadQueue(database, commit)
     try:
         queue.register(target.name, kind, target.since_ms(clock.zone))

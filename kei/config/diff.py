@@ -8,7 +8,8 @@ from decimal import Decimal
 from enum import Enum
 from pathlib import Path
 
-from kei.settings.model import Config, RequestGroup
+from kei.settings.broute import RequestGroup
+from kei.settings.config import Config
 
 _SHOWN = (str, int, float, Decimal, Enum, Path, date, type(None))
 _HIDDEN = "target_url"  # its query may hold a token

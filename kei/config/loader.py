@@ -11,7 +11,7 @@ from kei.config.errors import FaultList, fault_line
 from kei.config.reader import Source, TableReader
 from kei.config.toml_lines import locate
 from kei.core.errors import ConfigError
-from kei.settings.model import Config
+from kei.settings.config import Config
 
 MAX_BYTES = 1024 * 1024  # a thousand serial ports with ten checks each fit
 

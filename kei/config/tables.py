@@ -7,21 +7,12 @@ from typing import TypeVar
 from kei.config import rules
 from kei.config.errors import Wrong
 from kei.config.reader import At, TableReader
-from kei.settings.model import (
-    Broute,
-    Compress,
-    Config,
-    Dongle,
-    Format,
-    Log,
-    LogLevel,
-    Recorder,
-    RequestGroup,
-    Summary,
-    UploadTarget,
-    What,
-)
+from kei.settings.broute import Broute, Dongle, RequestGroup
+from kei.settings.config import Config
+from kei.settings.log import LogLevel, LogSettings
+from kei.settings.recorder import RecorderSettings, SummarySettings
 from kei.settings.serial import LineEnd, PortSettings, SensorSettings, SeriesCheck
+from kei.settings.upload import Compress, Format, UploadTarget, What
 
 T = TypeVar("T")
 
@@ -161,7 +152,7 @@ def _series_check(table: TableReader) -> SeriesCheck:
     return check
 
 
-def _recorder(table: TableReader) -> Recorder:
+def _recorder(table: TableReader) -> RecorderSettings:
     directory = table.path("directory", default=".")
     database = table.path("database", default="kei.db")
     for key, path in (("directory", directory), ("database", database.parent)):
@@ -170,7 +161,7 @@ def _recorder(table: TableReader) -> Recorder:
     if rules.is_folder(database):
         remedy = f"""name a file in it: "{database.name}/kei.db\""""
         table.wrong("database", Wrong(f"{database} is a folder", remedy))
-    return Recorder(
+    return RecorderSettings(
         directory=directory,
         fname_base=table.text("fname_base", rules.fname_base, default="mydatafile"),
         database=database,
@@ -182,7 +173,7 @@ def _recorder(table: TableReader) -> Recorder:
     )
 
 
-def _summary(table: TableReader) -> Summary:
+def _summary(table: TableReader) -> SummarySettings:
     seconds = table.duration("cycle", low=1, high=DAY_S, default=10 * MINUTE_S)
     cycle_s = int(seconds)
     if cycle_s != seconds or DAY_S % cycle_s:
@@ -195,7 +186,7 @@ def _summary(table: TableReader) -> Summary:
                 f"the nearest that fit are {below} and {above}",
             ),
         )
-    return Summary(cycle_s)
+    return SummarySettings(cycle_s)
 
 
 def _upload(table: TableReader) -> UploadTarget:
@@ -227,8 +218,8 @@ def _upload(table: TableReader) -> UploadTarget:
     return target
 
 
-def _log(table: TableReader) -> Log:
-    return Log(
+def _log(table: TableReader) -> LogSettings:
+    return LogSettings(
         level=table.choice("level", LogLevel, default=LogLevel.INFO),
         file=table.optional_path("file"),
         transcript=table.optional_path("transcript"),

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kei.config import Config
 from kei.jobs.plan import AIR_TIME_LIMIT_S, air_time_s, duration
+from kei.settings.config import Config
 
 ANSWER_S = 2.0  # what a meter takes on a good link, at most
 

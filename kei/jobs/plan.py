@@ -8,8 +8,10 @@ from enum import StrEnum
 
 from apscheduler.triggers.base import BaseTrigger
 
-from kei.config import Config, RequestGroup, UploadTarget
 from kei.jobs.triggers import AfterWindows, AlignedInterval
+from kei.settings.broute import RequestGroup
+from kei.settings.config import Config
+from kei.settings.upload import UploadTarget
 
 REQUEST_PREFIX = "request-"  # of the names of jobs that ask the meter
 UPLOAD_PREFIX = "upload-"  # of the names of jobs that post

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kei.config import Broute
+from kei.settings.broute import Broute
 
 # E8 has a line for each phase that there is, all others have one of their own name.
 _SENSORS = {0xE8: ("E8R", "E8T")}

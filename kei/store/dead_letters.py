@@ -8,8 +8,9 @@ from pathlib import Path
 
 from kei.core.errors import StoreError
 from kei.core.reading import Reading, Summary
+from kei.settings.upload import What
 from kei.store.database import Database
-from kei.store.queue import Kind, Row
+from kei.store.queue import Row
 from kei.store.reading_back import connect_to_look
 from kei.store.rows import (
     READING_COLUMNS,
@@ -24,18 +25,18 @@ from kei.store.schema import VERSION
 WRITE_LIMIT_S = 10.0  # for a running kei to let somebody else write
 
 _ROWS = {
-    Kind.READINGS: (
+    What.READINGS: (
         f"SELECT {READING_COLUMNS} FROM dead_letters d JOIN readings r ON r.id = d.row_id"
         " CROSS JOIN series s ON s.id = r.series_id"
     ),
-    Kind.SUMMARIES: (
+    What.SUMMARY: (
         f"SELECT {SUMMARY_COLUMNS} FROM dead_letters d JOIN summaries m ON m.id = d.row_id"
         " CROSS JOIN series s ON s.id = m.series_id"
     ),
 }
 _GONE = {
-    Kind.READINGS: "row_id NOT IN (SELECT id FROM readings WHERE id = row_id)",
-    Kind.SUMMARIES: "row_id NOT IN (SELECT id FROM summaries WHERE id = row_id)",
+    What.READINGS: "row_id NOT IN (SELECT id FROM readings WHERE id = row_id)",
+    What.SUMMARY: "row_id NOT IN (SELECT id FROM summaries WHERE id = row_id)",
 }
 
 
@@ -56,7 +57,7 @@ class Letter:
 
     id: int
     target: str
-    kind: Kind
+    kind: What
     row_id: int
     item: Reading | Summary | None
     reason: str
@@ -110,8 +111,8 @@ def letters(path: Path, which: Which) -> Iterator[Letter]:
                 parameters,
             ).fetchall()
             for id_, target, kind, row_id, reason, time_ms, retry in found:
-                item = _item(connection, Kind(kind), id_)
-                yield Letter(id_, target, Kind(kind), row_id, item, reason, time_ms, bool(retry))
+                item = _item(connection, What(kind), id_)
+                yield Letter(id_, target, What(kind), row_id, item, reason, time_ms, bool(retry))
     except sqlite3.Error as error:
         raise StoreError(f"{path}: {error}") from error
 
@@ -145,11 +146,11 @@ def _check_version(connection: sqlite3.Connection, path: Path) -> None:
         raise StoreError(f"{path}: of another version of kei; start kei once, which mends that")
 
 
-def _item(connection: sqlite3.Connection, kind: Kind, letter_id: int) -> Reading | Summary | None:
+def _item(connection: sqlite3.Connection, kind: What, letter_id: int) -> Reading | Summary | None:
     row = connection.execute(f"{_ROWS[kind]} WHERE d.id = ?", (letter_id,)).fetchone()
     if row is None:
         return None
-    return reading_of(row) if kind is Kind.READINGS else summary_of(row)
+    return reading_of(row) if kind is What.READINGS else summary_of(row)
 
 
 class RetryQueue:
@@ -161,9 +162,9 @@ class RetryQueue:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._given: dict[tuple[str, Kind], list[int]] = {}  # ids of rows, as looked up last
+        self._given: dict[tuple[str, What], list[int]] = {}  # ids of rows, as looked up last
 
-    def pending(self, target: str, kind: Kind, limit: int) -> list[Row]:
+    def pending(self, target: str, kind: What, limit: int) -> list[Row]:
         """Return the next rows, in the order of their ids."""
         key = (target, kind.value)
         with self._database.access() as connection:
@@ -172,7 +173,7 @@ class RetryQueue:
                 " GROUP BY d.row_id ORDER BY d.row_id LIMIT ?",
                 (*key, limit),
             )
-            if kind is Kind.READINGS:
+            if kind is What.READINGS:
                 readings: list[ReadingRow] = cursor.fetchall()
                 rows = [Row(row[0], reading_of(row)) for row in readings]
             else:
@@ -181,7 +182,7 @@ class RetryQueue:
         self._given[target, kind] = [row.id for row in rows]
         return rows
 
-    def backlog(self, target: str, kind: Kind) -> int:
+    def backlog(self, target: str, kind: What) -> int:
         """Return how many rows are to be sent once more."""
         with self._database.access() as connection:
             row: tuple[int] = connection.execute(
@@ -190,14 +191,14 @@ class RetryQueue:
             ).fetchone()
         return row[0]
 
-    def in_flight(self, target: str, kind: Kind) -> int | None:  # noqa: ARG002 - a protocol
+    def in_flight(self, target: str, kind: What) -> int | None:  # noqa: ARG002 - a protocol
         """Return None: after a crash the letters are there as they were."""
         return None
 
-    def sending(self, target: str, kind: Kind, last_id: int) -> None:
+    def sending(self, target: str, kind: What, last_id: int) -> None:
         """Remember nothing, for the same reason."""
 
-    def shorten(self, target: str, kind: Kind) -> int:
+    def shorten(self, target: str, kind: What) -> int:
         """Forget letters whose row has left the database; none of them counts as lost again."""
         if not self.backlog(target, kind):
             return 0
@@ -209,7 +210,7 @@ class RetryQueue:
             )
         return 0
 
-    def advance(self, target: str, kind: Kind, last_id: int) -> None:
+    def advance(self, target: str, kind: What, last_id: int) -> None:
         """Forget the letters up to a row, of those that were looked up last: they are delivered."""
         ids = [row_id for row_id in self._given.get((target, kind), ()) if row_id <= last_id]
         with self._database.transaction() as connection:
@@ -219,7 +220,7 @@ class RetryQueue:
                 [(target, kind.value, row_id) for row_id in ids],
             )
 
-    def set_aside(self, target: str, kind: Kind, rows: Sequence[Row], reason: str) -> None:
+    def set_aside(self, target: str, kind: What, rows: Sequence[Row], reason: str) -> None:
         """Note that rows were refused again."""
         now_ms = self._database.clock.now_ms()
         with self._database.transaction() as connection:

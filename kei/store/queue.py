@@ -3,9 +3,9 @@
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from kei.core.reading import Reading, Summary
+from kei.settings.upload import What
 from kei.store.database import Database
 from kei.store.rows import (
     READING_COLUMNS,
@@ -15,13 +15,6 @@ from kei.store.rows import (
     reading_of,
     summary_of,
 )
-
-
-class Kind(StrEnum):
-    """What a target is sent, as `what` in the configuration names it."""
-
-    READINGS = "readings"
-    SUMMARIES = "summary"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +44,7 @@ class _Statements:
 
 
 _SQL = {
-    Kind.READINGS: _Statements(
+    What.READINGS: _Statements(
         oldest="SELECT min(id) FROM readings",
         newest="SELECT max(id) FROM readings",
         first_since="SELECT id FROM readings WHERE time_ms >= ? ORDER BY id LIMIT 1",
@@ -62,7 +55,7 @@ _SQL = {
         ),
         backlog="SELECT count(*) FROM readings WHERE id > ?",
     ),
-    Kind.SUMMARIES: _Statements(
+    What.SUMMARY: _Statements(
         oldest="SELECT min(id) FROM summaries",
         newest="SELECT max(id) FROM summaries",
         first_since="SELECT id FROM summaries WHERE start_ms >= ? ORDER BY id LIMIT 1",
@@ -98,7 +91,7 @@ class UploadQueue:
         self._database = database
         self._commit = commit
 
-    def register(self, target: str, kind: Kind, since_ms: int | None) -> None:
+    def register(self, target: str, kind: What, since_ms: int | None) -> None:
         """Give a target its cursor the first time; later calls change nothing.
 
         Args:
@@ -120,7 +113,7 @@ class UploadQueue:
                 (target, kind.value, last_id),
             )
 
-    def pending(self, target: str, kind: Kind, limit: int) -> list[Row]:
+    def pending(self, target: str, kind: What, limit: int) -> list[Row]:
         """Return the next rows that a target has not got, in the order of their ids.
 
         Args:
@@ -128,18 +121,18 @@ class UploadQueue:
             kind: what it is sent.
             limit: how many at most.
         """
-        if kind is Kind.READINGS:
+        if kind is What.READINGS:
             self._commit()
         with self._database.access() as connection:
             after = (_cursor(connection, target, kind), limit)
             cursor = connection.execute(_SQL[kind].pending, after)
-            if kind is Kind.READINGS:
+            if kind is What.READINGS:
                 readings: list[ReadingRow] = cursor.fetchall()
                 return [Row(row[0], reading_of(row)) for row in readings]
             summaries: list[SummaryRow] = cursor.fetchall()
             return [Row(row[0], summary_of(row)) for row in summaries]
 
-    def backlog(self, target: str, kind: Kind) -> int:
+    def backlog(self, target: str, kind: What) -> int:
         """Return how many rows wait for a target."""
         with self._database.access() as connection:
             row: tuple[int] = connection.execute(
@@ -147,7 +140,7 @@ class UploadQueue:
             ).fetchone()
         return row[0]
 
-    def in_flight(self, target: str, kind: Kind) -> int | None:
+    def in_flight(self, target: str, kind: What) -> int | None:
         """Return the last row of a batch that was sent, and of which no answer is known."""
         with self._database.access() as connection:
             row: tuple[int | None] | None = connection.execute(
@@ -156,7 +149,7 @@ class UploadQueue:
             ).fetchone()
         return None if row is None else row[0]
 
-    def sending(self, target: str, kind: Kind, last_id: int) -> None:
+    def sending(self, target: str, kind: What, last_id: int) -> None:
         """Remember, for good, that a batch from the cursor to a row is about to be sent.
 
         The rows are on the disk then, too: after a power cut it is the same batch.
@@ -168,7 +161,7 @@ class UploadQueue:
             )
         self._database.sync()
 
-    def shorten(self, target: str, kind: Kind, most: int = ROWS_MAX) -> int:
+    def shorten(self, target: str, kind: What, most: int = ROWS_MAX) -> int:
         """Give up the oldest rows that wait, if there are too many, or if they are gone already.
 
         Args:
@@ -191,12 +184,12 @@ class UploadQueue:
             ).rowcount
         return until - cursor if changed else 0  # one that is not registered has no place yet
 
-    def advance(self, target: str, kind: Kind, last_id: int) -> None:
+    def advance(self, target: str, kind: What, last_id: int) -> None:
         """Remember that a target has everything up to a row; a cursor never goes back."""
         with self._database.transaction() as connection:
             _advance(connection, target, kind, last_id)
 
-    def set_aside(self, target: str, kind: Kind, rows: Sequence[Row], reason: str) -> None:
+    def set_aside(self, target: str, kind: What, rows: Sequence[Row], reason: str) -> None:
         """Note rows that a target will never take as dead letters, and go past them, in one step.
 
         Args:
@@ -217,12 +210,12 @@ class UploadQueue:
             _advance(connection, target, kind, rows[-1].id)
 
 
-def _newest(connection: sqlite3.Connection, kind: Kind) -> int:
+def _newest(connection: sqlite3.Connection, kind: What) -> int:
     row: tuple[int | None] = connection.execute(_SQL[kind].newest).fetchone()
     return row[0] or 0
 
 
-def _floor(connection: sqlite3.Connection, kind: Kind, most: int) -> int:
+def _floor(connection: sqlite3.Connection, kind: What, most: int) -> int:
     """Return the id up to which rows are gone, or are not to be sent any more."""
     oldest: int | None = connection.execute(_SQL[kind].oldest).fetchone()[0]
     if oldest is None:
@@ -230,14 +223,14 @@ def _floor(connection: sqlite3.Connection, kind: Kind, most: int) -> int:
     return max(oldest - 1, _newest(connection, kind) - most)
 
 
-def _cursor(connection: sqlite3.Connection, target: str, kind: Kind) -> int:
+def _cursor(connection: sqlite3.Connection, target: str, kind: What) -> int:
     row: tuple[int] | None = connection.execute(
         "SELECT last_id FROM upload_cursors WHERE target = ? AND kind = ?", (target, kind.value)
     ).fetchone()
     return 0 if row is None else row[0]
 
 
-def _advance(connection: sqlite3.Connection, target: str, kind: Kind, last_id: int) -> None:
+def _advance(connection: sqlite3.Connection, target: str, kind: What, last_id: int) -> None:
     # A database begun anew counts from 1 again: an id of the old one must not run ahead of it.
     last_id = min(last_id, _newest(connection, kind))
     connection.execute(

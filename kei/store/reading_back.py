@@ -12,8 +12,8 @@ from pathlib import Path
 from kei.core.clock import Clock
 from kei.core.errors import StoreError
 from kei.core.reading import Reading
+from kei.settings.upload import What
 from kei.store.opening import why_unreadable
-from kei.store.queue import Kind
 from kei.store.recovery import only_in_text
 from kei.store.rows import READING_COLUMNS, ReadingRow, reading_of
 from kei.store.schema import VERSION
@@ -29,12 +29,12 @@ _LAST = (
     " FROM series s CROSS JOIN readings r ON r.id = s.last_id ORDER BY r.id"
 )
 _WAITING = {
-    Kind.READINGS: "SELECT count(*) FROM readings WHERE id > ?",
-    Kind.SUMMARIES: "SELECT count(*) FROM summaries WHERE id > ?",
+    What.READINGS: "SELECT count(*) FROM readings WHERE id > ?",
+    What.SUMMARY: "SELECT count(*) FROM summaries WHERE id > ?",
 }
 _OLDEST = {
-    Kind.READINGS: "SELECT time_ms FROM readings WHERE id > ? ORDER BY id LIMIT 1",
-    Kind.SUMMARIES: "SELECT start_ms FROM summaries WHERE id > ? ORDER BY id LIMIT 1",
+    What.READINGS: "SELECT time_ms FROM readings WHERE id > ? ORDER BY id LIMIT 1",
+    What.SUMMARY: "SELECT start_ms FROM summaries WHERE id > ? ORDER BY id LIMIT 1",
 }
 
 
@@ -69,7 +69,7 @@ class Contents:
 
 
 def look_into(
-    path: Path, text: DailyFile, targets: Sequence[tuple[str, Kind]], clock: Clock
+    path: Path, text: DailyFile, targets: Sequence[tuple[str, What]], clock: Clock
 ) -> Contents:
     """Return the newest readings and what waits for upload.
 
@@ -134,7 +134,7 @@ def _last(connection: sqlite3.Connection, text: DailyFile) -> tuple[Reading, ...
     return tuple(newest.values())
 
 
-def _waiting(connection: sqlite3.Connection, target: str, kind: Kind) -> Waiting:
+def _waiting(connection: sqlite3.Connection, target: str, kind: What) -> Waiting:
     key = (target, kind.value)
     place: tuple[int, int] | None = connection.execute(
         "SELECT last_id, dropped FROM upload_cursors WHERE target = ? AND kind = ?", key

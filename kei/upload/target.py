@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import parse_qsl, urlsplit
 
-from kei.store.queue import Kind
+from kei.settings.upload import What
 
 MIN_SECRET_CHARS = 4  # hiding shorter ones would garble messages and protect nothing
 
@@ -48,7 +48,7 @@ class Target:
     url: str = field(repr=False)
     key: str | None = field(repr=False)
     format: FormatName
-    kind: Kind
+    kind: What
     fname_base: str
     cycle_s: float = 60.0
     max_bytes: int = 65_536

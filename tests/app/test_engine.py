@@ -16,9 +16,10 @@ import kei.app.engine
 import kei.app.wiring
 from kei.app.engine import Engine
 from kei.app.status_document import ClockState
-from kei.config import Config, Summary
 from kei.core.clock import SystemClock
 from kei.core.reading import Reading
+from kei.settings.config import Config
+from kei.settings.recorder import SummarySettings
 from kei.store.database import Database
 from kei.timekeeping.linux import Machine
 from kei.upload.sender import Sender
@@ -76,7 +77,7 @@ def engine(config: Config, told: list[str]) -> Iterator[Engine]:
 def test_a_flusher_survives_a_reload_that_leaves_its_target_alone(
     engine: Engine, config: Config, told: list[str]
 ) -> None:
-    engine.change_to(replace(config, summary=Summary(300)))
+    engine.change_to(replace(config, summary=SummarySettings(300)))
     assert told == []
 
 

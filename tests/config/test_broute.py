@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from jobs_file import BROUTE, BROUTE_ID, BROUTE_PWD, JobsFile
 
-from kei.config import Broute, Dongle, RequestGroup
+from kei.settings.broute import Broute, Dongle, RequestGroup
 
 CREDENTIALS = f'broute_id = "{BROUTE_ID}"\nbroute_pwd = "{BROUTE_PWD}"\n'
 

@@ -7,8 +7,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jobs_file import BROUTE, BROUTE_ID, BROUTE_PWD, JobsFile
 
-from kei.config import Config, Log, LogLevel, Recorder, RequestGroup, Summary, load
+from kei.config import load
 from kei.core.errors import ConfigError
+from kei.settings.broute import RequestGroup
+from kei.settings.config import Config
+from kei.settings.log import LogLevel, LogSettings
+from kei.settings.recorder import RecorderSettings, SummarySettings
 
 SAMPLE = Path(__file__).parents[2] / "jobs.toml"
 
@@ -49,10 +53,12 @@ def test_an_empty_file_gives_every_default(jobs: JobsFile) -> None:
         path=jobs.path,
         broute=None,
         serial=(),
-        recorder=Recorder(folder, "mydatafile", folder / "kei.db", 400 * 86_400.0, 60.0, 120.0),
-        summary=Summary(600),
+        recorder=RecorderSettings(
+            folder, "mydatafile", folder / "kei.db", 400 * 86_400.0, 60.0, 120.0
+        ),
+        summary=SummarySettings(600),
         upload=(),
-        log=Log(LogLevel.INFO, None, None),
+        log=LogSettings(LogLevel.INFO, None, None),
     )
 
 

@@ -3,7 +3,7 @@ from decimal import Decimal
 import pytest
 from jobs_file import BROUTE, JobsFile
 
-from kei.config import LogLevel
+from kei.settings.log import LogLevel
 from kei.settings.serial import LineEnd, PortSettings, SensorSettings, SeriesCheck
 
 SERIAL = '[[serial]]\nport = "/dev/ttyACM0"\n'

@@ -3,8 +3,8 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import pytest
 from jobs_file import JobsFile
 
-from kei.config import Compress, Format, UploadTarget, What
 from kei.core.secret import Secret
+from kei.settings.upload import Compress, Format, UploadTarget, What
 
 JAPAN = timezone(timedelta(hours=9))
 

@@ -13,8 +13,9 @@ from structlog.testing import capture_logs
 from kei.core.clock import epoch_ms
 from kei.core.errors import StoreError
 from kei.core.reading import Reading
+from kei.settings.upload import What
 from kei.store.database import Database
-from kei.store.queue import Kind, UploadQueue
+from kei.store.queue import UploadQueue
 
 NOW_MS = epoch_ms(datetime(2026, 11, 23, 7, 2, 3, tzinfo=TOKYO))
 READINGS = [Reading(NOW_MS + n, "BR", "E7", Decimal(n), "x") for n in range(5000)]
@@ -44,7 +45,7 @@ def overwrite(path: Path, offset: int) -> None:
 
 
 def count(database: Database) -> int:
-    return UploadQueue(database).backlog("anyone", Kind.READINGS)
+    return UploadQueue(database).backlog("anyone", What.READINGS)
 
 
 def test_a_file_that_is_no_database_is_set_aside_under_the_time(

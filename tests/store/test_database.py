@@ -16,9 +16,10 @@ from stored import add_readings, add_summaries
 
 from kei.core.errors import StoreError
 from kei.core.reading import Reading, Summary, plain
+from kei.settings.upload import What
 from kei.store import schema
 from kei.store.database import Database
-from kei.store.queue import Kind, UploadQueue
+from kei.store.queue import UploadQueue
 from kei.store.reading_table import ReadingTable
 from kei.store.summary_table import SummaryTable
 
@@ -30,7 +31,7 @@ def reading(value: str | int, *, at: int = T0, sensor: str = "E7", unit: str = "
 
 
 def all_readings(database: Database) -> list[Reading]:
-    items = [row.item for row in UploadQueue(database).pending("test", Kind.READINGS, 100_000)]
+    items = [row.item for row in UploadQueue(database).pending("test", What.READINGS, 100_000)]
     return [item for item in items if isinstance(item, Reading)]
 
 
@@ -189,11 +190,11 @@ def test_pruning_goes_in_steps_and_keeps_what_is_younger(database: Database) -> 
 def test_ids_never_come_again_after_pruning(database: Database) -> None:
     queue = UploadQueue(database)
     add_readings(database, [reading(n, at=n) for n in range(5)])
-    queue.register("server", Kind.READINGS, None)
+    queue.register("server", What.READINGS, None)
     while ReadingTable(database).prune(T0, 100):
         pass
     add_readings(database, [reading(7)])
-    assert [row.item for row in queue.pending("server", Kind.READINGS, 10)] == [reading(7)]
+    assert [row.item for row in queue.pending("server", What.READINGS, 10)] == [reading(7)]
 
 
 def test_a_database_of_the_first_version_is_brought_up_to_date(

@@ -8,8 +8,9 @@ from fakes import FakeClock
 from stored import add_readings, add_summaries
 
 from kei.core.reading import Reading, Summary
+from kei.settings.upload import What
 from kei.store.database import Database
-from kei.store.queue import Kind, Row, UploadQueue
+from kei.store.queue import Row, UploadQueue
 
 T0 = 1_790_000_000_000
 
@@ -34,96 +35,96 @@ def times(rows: list[Row]) -> list[int]:
 
 def test_without_since_only_what_comes_later_is_due(queue: UploadQueue, database: Database) -> None:
     add_readings(database, readings(1, 2))
-    queue.register("server", Kind.READINGS, None)
+    queue.register("server", What.READINGS, None)
     add_readings(database, readings(3, 4))
-    assert times(queue.pending("server", Kind.READINGS, 10)) == [3, 4]
+    assert times(queue.pending("server", What.READINGS, 10)) == [3, 4]
 
 
 def test_since_brings_what_was_recorded_from_then_on(
     queue: UploadQueue, database: Database
 ) -> None:
     add_readings(database, readings(1, 5, 4, 6))
-    queue.register("server", Kind.READINGS, T0 + 4)
-    assert times(queue.pending("server", Kind.READINGS, 10)) == [5, 4, 6]
+    queue.register("server", What.READINGS, T0 + 4)
+    assert times(queue.pending("server", What.READINGS, 10)) == [5, 4, 6]
 
 
 def test_since_the_future_is_from_now_on(queue: UploadQueue, database: Database) -> None:
     add_readings(database, readings(1, 2))
-    queue.register("server", Kind.READINGS, T0 + 100)
+    queue.register("server", What.READINGS, T0 + 100)
     add_readings(database, readings(3))
-    assert times(queue.pending("server", Kind.READINGS, 10)) == [3]
+    assert times(queue.pending("server", What.READINGS, 10)) == [3]
 
 
 def test_registering_again_changes_nothing(queue: UploadQueue, database: Database) -> None:
-    queue.register("server", Kind.READINGS, None)
+    queue.register("server", What.READINGS, None)
     add_readings(database, readings(1, 2))
-    queue.register("server", Kind.READINGS, None)
-    assert queue.backlog("server", Kind.READINGS) == 2
+    queue.register("server", What.READINGS, None)
+    assert queue.backlog("server", What.READINGS) == 2
 
 
 def test_pending_keeps_to_its_limit(queue: UploadQueue, database: Database) -> None:
-    queue.register("server", Kind.READINGS, None)
+    queue.register("server", What.READINGS, None)
     add_readings(database, readings(*range(10)))
-    assert times(queue.pending("server", Kind.READINGS, 3)) == [0, 1, 2]
+    assert times(queue.pending("server", What.READINGS, 3)) == [0, 1, 2]
 
 
 def test_what_is_delivered_is_not_pending_any_more(queue: UploadQueue, database: Database) -> None:
-    queue.register("server", Kind.READINGS, None)
+    queue.register("server", What.READINGS, None)
     add_readings(database, readings(1, 2, 3))
-    queue.advance("server", Kind.READINGS, queue.pending("server", Kind.READINGS, 2)[-1].id)
-    assert times(queue.pending("server", Kind.READINGS, 10)) == [3]
-    assert queue.backlog("server", Kind.READINGS) == 1
+    queue.advance("server", What.READINGS, queue.pending("server", What.READINGS, 2)[-1].id)
+    assert times(queue.pending("server", What.READINGS, 10)) == [3]
+    assert queue.backlog("server", What.READINGS) == 1
 
 
 def test_a_cursor_never_goes_back(queue: UploadQueue, database: Database) -> None:
-    queue.register("server", Kind.READINGS, None)
+    queue.register("server", What.READINGS, None)
     add_readings(database, readings(1, 2, 3))
-    queue.advance("server", Kind.READINGS, 2)
-    queue.advance("server", Kind.READINGS, 1)
-    assert queue.backlog("server", Kind.READINGS) == 1
+    queue.advance("server", What.READINGS, 2)
+    queue.advance("server", What.READINGS, 1)
+    assert queue.backlog("server", What.READINGS) == 1
 
 
 def test_a_cursor_never_runs_ahead_of_the_rows(queue: UploadQueue, database: Database) -> None:
-    queue.register("server", Kind.READINGS, None)
+    queue.register("server", What.READINGS, None)
     add_readings(database, readings(1))
-    queue.advance("server", Kind.READINGS, 5000)
+    queue.advance("server", What.READINGS, 5000)
     add_readings(database, readings(2))
-    assert times(queue.pending("server", Kind.READINGS, 10)) == [2]
+    assert times(queue.pending("server", What.READINGS, 10)) == [2]
 
 
 def test_targets_do_not_disturb_each_other(queue: UploadQueue, database: Database) -> None:
-    queue.register("a", Kind.READINGS, None)
-    queue.register("b", Kind.READINGS, None)
+    queue.register("a", What.READINGS, None)
+    queue.register("b", What.READINGS, None)
     add_readings(database, readings(1, 2))
-    queue.advance("a", Kind.READINGS, 2)
-    assert (queue.backlog("a", Kind.READINGS), queue.backlog("b", Kind.READINGS)) == (0, 2)
+    queue.advance("a", What.READINGS, 2)
+    assert (queue.backlog("a", What.READINGS), queue.backlog("b", What.READINGS)) == (0, 2)
 
 
 def test_summaries_have_a_cursor_of_their_own(queue: UploadQueue, database: Database) -> None:
-    queue.register("server", Kind.READINGS, None)
-    queue.register("server", Kind.SUMMARIES, None)
+    queue.register("server", What.READINGS, None)
+    queue.register("server", What.SUMMARY, None)
     add_readings(database, readings(1))
     add_summaries(database, summaries(0, 10))
-    queue.advance("server", Kind.READINGS, 1)
-    rows = queue.pending("server", Kind.SUMMARIES, 10)
+    queue.advance("server", What.READINGS, 1)
+    rows = queue.pending("server", What.SUMMARY, 10)
     assert [repr(row.item) for row in rows] == [repr(item) for item in summaries(0, 10)]
-    assert queue.backlog("server", Kind.SUMMARIES) == 2
+    assert queue.backlog("server", What.SUMMARY) == 2
 
 
 def test_summaries_since_a_time(queue: UploadQueue, database: Database) -> None:
     add_summaries(database, summaries(0, 10, 20))
-    queue.register("server", Kind.SUMMARIES, T0 + 5)
-    assert queue.backlog("server", Kind.SUMMARIES) == 2
+    queue.register("server", What.SUMMARY, T0 + 5)
+    assert queue.backlog("server", What.SUMMARY) == 2
 
 
 def test_rows_put_aside_are_noted_and_passed(
     queue: UploadQueue, database: Database, clock: FakeClock
 ) -> None:
-    queue.register("server", Kind.READINGS, None)
+    queue.register("server", What.READINGS, None)
     add_readings(database, readings(1, 2, 3))
-    rows = queue.pending("server", Kind.READINGS, 2)
-    queue.set_aside("server", Kind.READINGS, rows, "HTTP 400")
-    assert times(queue.pending("server", Kind.READINGS, 10)) == [3]
+    rows = queue.pending("server", What.READINGS, 2)
+    queue.set_aside("server", What.READINGS, rows, "HTTP 400")
+    assert times(queue.pending("server", What.READINGS, 10)) == [3]
     with database.access() as connection:
         noted = connection.execute(
             "SELECT target, kind, row_id, reason, time_ms FROM dead_letters ORDER BY id"
@@ -136,11 +137,11 @@ def test_cursors_outlive_a_restart(
     queue: UploadQueue, database: Database, clock: FakeClock, tmp_path: Path
 ) -> None:
     add_readings(database, readings(1, 2))
-    queue.register("server", Kind.READINGS, T0)
-    queue.advance("server", Kind.READINGS, 1)
+    queue.register("server", What.READINGS, T0)
+    queue.advance("server", What.READINGS, 1)
     database.close()
     reopened = Database.open(tmp_path / "kei.db", clock)
-    assert times(UploadQueue(reopened).pending("server", Kind.READINGS, 10)) == [2]
+    assert times(UploadQueue(reopened).pending("server", What.READINGS, 10)) == [2]
     reopened.close()
 
 
@@ -148,43 +149,43 @@ def test_a_target_whose_database_was_begun_anew_gets_everything(
     queue: UploadQueue, database: Database
 ) -> None:
     add_readings(database, readings(1))
-    assert times(queue.pending("never registered", Kind.READINGS, 10)) == [1]
+    assert times(queue.pending("never registered", What.READINGS, 10)) == [1]
 
 
 def test_a_batch_is_known_to_be_in_flight_until_its_fate_is_known(database: Database) -> None:
     queue = UploadQueue(database)
-    queue.register("server", Kind.READINGS, 0)
+    queue.register("server", What.READINGS, 0)
     add_readings(database, readings(1, 2, 3, 4))
-    assert queue.in_flight("server", Kind.READINGS) is None
-    queue.sending("server", Kind.READINGS, 2)
-    assert UploadQueue(database).in_flight("server", Kind.READINGS) == 2
-    queue.advance("server", Kind.READINGS, 2)
-    assert queue.in_flight("server", Kind.READINGS) is None
+    assert queue.in_flight("server", What.READINGS) is None
+    queue.sending("server", What.READINGS, 2)
+    assert UploadQueue(database).in_flight("server", What.READINGS) == 2
+    queue.advance("server", What.READINGS, 2)
+    assert queue.in_flight("server", What.READINGS) is None
 
 
 def test_of_too_many_rows_the_oldest_are_given_up(database: Database) -> None:
     queue = UploadQueue(database)
-    queue.register("server", Kind.READINGS, 0)
+    queue.register("server", What.READINGS, 0)
     add_readings(database, readings(1, 2, 3, 4))
     count = 4
-    assert queue.shorten("server", Kind.READINGS, most=count) == 0
-    assert queue.shorten("server", Kind.READINGS, most=1) == count - 1
-    assert queue.shorten("server", Kind.READINGS, most=1) == 0
-    assert [row.id for row in queue.pending("server", Kind.READINGS, 10)] == [count]
+    assert queue.shorten("server", What.READINGS, most=count) == 0
+    assert queue.shorten("server", What.READINGS, most=1) == count - 1
+    assert queue.shorten("server", What.READINGS, most=1) == 0
+    assert [row.id for row in queue.pending("server", What.READINGS, 10)] == [count]
 
 
 def test_rows_that_left_the_database_before_they_were_sent_are_counted(
     database: Database,
 ) -> None:
     queue = UploadQueue(database)
-    queue.register("server", Kind.READINGS, 0)
+    queue.register("server", What.READINGS, 0)
     add_readings(database, readings(1, 2, 3, 4))
     with database.transaction() as connection:
         connection.execute("DELETE FROM readings WHERE id <= 2")
-    assert queue.shorten("server", Kind.READINGS) == 2
-    assert queue.shorten("server", Kind.READINGS) == 0
+    assert queue.shorten("server", What.READINGS) == 2
+    assert queue.shorten("server", What.READINGS) == 0
 
 
 def test_a_target_without_a_place_in_the_queue_loses_nothing(database: Database) -> None:
     add_readings(database, readings(1, 2, 3, 4))
-    assert UploadQueue(database).shorten("server", Kind.READINGS, most=1) == 0
+    assert UploadQueue(database).shorten("server", What.READINGS, most=1) == 0

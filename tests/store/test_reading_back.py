@@ -11,14 +11,15 @@ from stored import add_readings, add_summaries, daily, recorder_of
 
 from kei.core.errors import StoreError
 from kei.core.reading import Reading, Summary
+from kei.settings.upload import What
 from kei.store import reading_back
 from kei.store.database import Database
-from kei.store.queue import Kind, UploadQueue
+from kei.store.queue import UploadQueue
 from kei.store.reading_back import Contents, Waiting, look_into
 
 T0 = 1_790_000_000_000
 NONE_WAITING = Waiting(0, None, 0)
-READINGS, SUMMARIES = ("server", Kind.READINGS), ("server", Kind.SUMMARIES)
+READINGS, SUMMARIES = ("server", What.READINGS), ("server", What.SUMMARY)
 
 
 def e7(time_ms: int, value: str = "512") -> Reading:
@@ -104,13 +105,13 @@ def count_rows(path: Path) -> int:
 def test_what_waits_is_counted_for_each_target(database: Database, path: Path) -> None:
     queue = UploadQueue(database)
     add_readings(database, [e7(T0)])
-    for name, kind in (READINGS, SUMMARIES, ("other", Kind.READINGS)):
+    for name, kind in (READINGS, SUMMARIES, ("other", What.READINGS)):
         queue.register(name, kind, None)
     add_readings(database, [e7(T0 + n) for n in (5, 4, 3)])
     add_summaries(database, [summary(T0)])
-    queue.advance("other", Kind.READINGS, 2)
+    queue.advance("other", What.READINGS, 2)
     found = look_into(
-        path, daily(path.parent), [READINGS, SUMMARIES, ("other", Kind.READINGS)], FakeClock()
+        path, daily(path.parent), [READINGS, SUMMARIES, ("other", What.READINGS)], FakeClock()
     )
     assert found.waiting == (Waiting(3, T0 + 5, 0), Waiting(1, T0, 0), Waiting(2, T0 + 4, 0))
 
@@ -118,10 +119,10 @@ def test_what_waits_is_counted_for_each_target(database: Database, path: Path) -
 def test_what_was_set_aside_is_counted(database: Database, path: Path) -> None:
     queue = UploadQueue(database)
     queue.register(*READINGS, None)
-    queue.register("other", Kind.READINGS, None)
+    queue.register("other", What.READINGS, None)
     add_readings(database, [e7(T0), e7(T0 + 1)])
     queue.set_aside(*READINGS, queue.pending(*READINGS, 1), "status 400")
-    found = look_into(path, daily(path.parent), [READINGS, ("other", Kind.READINGS)], FakeClock())
+    found = look_into(path, daily(path.parent), [READINGS, ("other", What.READINGS)], FakeClock())
     assert found.waiting == (Waiting(1, T0 + 1, 1), Waiting(2, T0, 0))
 
 

@@ -17,8 +17,9 @@ from structlog.testing import capture_logs
 from kei.core.clock import epoch_ms
 from kei.core.errors import StoreError, TextError
 from kei.core.reading import Reading
+from kei.settings.upload import What
 from kei.store.database import Database
-from kei.store.queue import Kind, UploadQueue
+from kei.store.queue import UploadQueue
 from kei.store.recorder import Recorder
 from kei.store.text import DailyFile
 
@@ -74,7 +75,7 @@ def in_text(folder: Path) -> list[int]:
 
 
 def in_database(database: Database) -> list[int]:
-    rows = UploadQueue(database).pending("test", Kind.READINGS, 100_000)
+    rows = UploadQueue(database).pending("test", What.READINGS, 100_000)
     return [int(row.item.value) for row in rows if isinstance(row.item, Reading)]
 
 

@@ -24,9 +24,10 @@ from structlog.testing import capture_logs
 from kei.core.clock import epoch_ms
 from kei.core.errors import StoreError, TextError
 from kei.core.reading import Reading
+from kei.settings.upload import What
 from kei.store.database import Database
 from kei.store.lines import reading_line, reading_of_line
-from kei.store.queue import Kind, UploadQueue
+from kei.store.queue import UploadQueue
 from kei.store.reading_table import rows_after
 from kei.store.recovery import reconcile
 from kei.store.text import DailyFile
@@ -49,7 +50,7 @@ def lines(folder: Path) -> Counter[str]:
 
 
 def rows(database: Database) -> Counter[str]:
-    queued = UploadQueue(database).pending("test", Kind.READINGS, 100_000)
+    queued = UploadQueue(database).pending("test", What.READINGS, 100_000)
     return Counter(reading_line(r.item, TOKYO) for r in queued if isinstance(r.item, Reading))
 
 

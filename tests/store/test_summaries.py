@@ -15,9 +15,10 @@ from structlog.testing import capture_logs
 from kei.core.clock import epoch_ms
 from kei.core.errors import StoreError
 from kei.core.reading import Completeness, Reading, Summary
+from kei.settings.upload import What
 from kei.store.database import Database
 from kei.store.dirty_windows import reopen
-from kei.store.queue import Kind, UploadQueue
+from kei.store.queue import UploadQueue
 from kei.store.summary_table import SummaryTable
 from kei.store.text import DailyFile
 
@@ -61,7 +62,7 @@ class Bench:
 
     def known(self) -> list[tuple[int, str, str, int, Completeness]]:
         """Minutes after noon, sensor, average, count and state of the windows in the database."""
-        rows = UploadQueue(self.database).pending("anyone", Kind.SUMMARIES, 100)
+        rows = UploadQueue(self.database).pending("anyone", What.SUMMARY, 100)
         items = [row.item for row in rows if isinstance(row.item, Summary)]
         return [
             ((s.start_ms - epoch_ms(NOON)) // MINUTE_MS, s.sensor, str(s.average), s.count, s.state)

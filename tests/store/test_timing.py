@@ -13,8 +13,9 @@ from structlog.testing import capture_logs
 
 from kei.core.clock import epoch_ms
 from kei.core.reading import Reading
+from kei.settings.upload import What
 from kei.store.database import Database
-from kei.store.queue import Kind, UploadQueue
+from kei.store.queue import UploadQueue
 
 THEN_MS = epoch_ms(datetime(2020, 1, 1, 9, tzinfo=TOKYO))  # what the clock says after a boot
 NOW_MS = epoch_ms(datetime(2026, 11, 23, 12, tzinfo=TOKYO))
@@ -81,7 +82,7 @@ class Machine:
     def rows(self) -> list[tuple[int, int]]:
         """Seconds since now, and value, of what is in the database."""
         self.recorder.commit()
-        rows = UploadQueue(self.database).pending("anyone", Kind.READINGS, 1000)
+        rows = UploadQueue(self.database).pending("anyone", What.READINGS, 1000)
         items = [row.item for row in rows if isinstance(row.item, Reading)]
         return [((item.time_ms - NOW_MS) // 1000, int(item.value)) for item in items]
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from kei.config import Config, load
+from kei.config import load
 from kei.core.errors import ConfigError
+from kei.settings.config import Config
 
 BROUTE_ID = "00112233445566778899AABBCCDDEEFF"
 BROUTE_PWD = "0123456789AB"

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from structlog.testing import LogCapture
 
 from kei.core.reading import Reading, Summary
-from kei.store.queue import Kind, Row
+from kei.settings.upload import What
+from kei.store.queue import Row
 from kei.upload.sender import Sender
 
 LIMIT_S = 10.0  # no test waits longer for anything
@@ -54,34 +55,34 @@ class FakeQueue:
         self.advance_error: Exception | None = None
         self.sent_until: int | None = None
 
-    def pending(self, target: str, kind: Kind, limit: int) -> list[Row]:
-        assert (target, kind) == ("server", Kind.READINGS)
+    def pending(self, target: str, kind: What, limit: int) -> list[Row]:
+        assert (target, kind) == ("server", What.READINGS)
         return [row for row in self.rows if row.id > self.cursor][:limit]
 
-    def backlog(self, target: str, kind: Kind) -> int:
+    def backlog(self, target: str, kind: What) -> int:
         return len(self.pending(target, kind, len(self.rows)))
 
-    def in_flight(self, target: str, kind: Kind) -> int | None:
-        assert (target, kind) == ("server", Kind.READINGS)
+    def in_flight(self, target: str, kind: What) -> int | None:
+        assert (target, kind) == ("server", What.READINGS)
         return self.sent_until
 
-    def sending(self, target: str, kind: Kind, last_id: int) -> None:
-        assert (target, kind) == ("server", Kind.READINGS)
+    def sending(self, target: str, kind: What, last_id: int) -> None:
+        assert (target, kind) == ("server", What.READINGS)
         self.sent_until = last_id
 
-    def shorten(self, target: str, kind: Kind) -> int:
-        assert (target, kind) == ("server", Kind.READINGS)
+    def shorten(self, target: str, kind: What) -> int:
+        assert (target, kind) == ("server", What.READINGS)
         return 0
 
-    def advance(self, target: str, kind: Kind, last_id: int) -> None:
-        assert (target, kind) == ("server", Kind.READINGS)
+    def advance(self, target: str, kind: What, last_id: int) -> None:
+        assert (target, kind) == ("server", What.READINGS)
         if self.advance_error is not None:
             raise self.advance_error
         self.cursor = max(self.cursor, last_id)
         self.sent_until = None
 
-    def set_aside(self, target: str, kind: Kind, rows: Sequence[Row], reason: str) -> None:
-        assert (target, kind) == ("server", Kind.READINGS)
+    def set_aside(self, target: str, kind: What, rows: Sequence[Row], reason: str) -> None:
+        assert (target, kind) == ("server", What.READINGS)
         self.aside += [(row.id, reason) for row in rows]
         self.cursor = max(self.cursor, rows[-1].id)
         self.sent_until = None

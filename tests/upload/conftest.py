@@ -11,7 +11,7 @@ from structlog.stdlib import BoundLogger
 from structlog.testing import LogCapture
 from upload_support import KEY, FakeQueue, Make, RunningClock, Server
 
-from kei.store.queue import Kind
+from kei.settings.upload import What
 from kei.upload.formats.registry import format_of
 from kei.upload.http import Http
 from kei.upload.sender import Sender
@@ -51,7 +51,7 @@ def target(server: Server) -> Target:
         url=f"{server.url}?token=query-secret",
         key=KEY,
         format=FormatName.JSON,
-        kind=Kind.READINGS,
+        kind=What.READINGS,
         fname_base="base",
         timeout_s=0.3,
     )

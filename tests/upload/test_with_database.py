@@ -13,10 +13,11 @@ from structlog.stdlib import BoundLogger
 from upload_support import LIMIT_S, RunningClock, Server, answer, refusing, summary_row
 
 from kei.core.reading import Reading, Summary
+from kei.settings.upload import What
 from kei.store import dead_letters
 from kei.store.database import Database
 from kei.store.dead_letters import RetryQueue, Which
-from kei.store.queue import Kind, UploadQueue
+from kei.store.queue import UploadQueue
 from kei.upload.formats.registry import format_of
 from kei.upload.http import Http
 from kei.upload.sender import Sender
@@ -34,7 +35,7 @@ def start(server: Server, tmp_path: Path, log: BoundLogger) -> Iterator[Start]:
     clock = FakeClock(zone=TOKYO)
 
     def begin(
-        name: str = "server", kind: Kind = Kind.READINGS, since_ms: int | None = 0
+        name: str = "server", kind: What = What.READINGS, since_ms: int | None = 0
     ) -> tuple[Database, Sender]:
         target = Target(name, server.url, None, FormatName.JSON, kind, "base", timeout_s=LIMIT_S)
         database = Database.open(tmp_path / "kei.db", clock)
@@ -110,7 +111,7 @@ def test_a_poisoned_row_is_a_dead_letter(server: Server, start: Start) -> None:
 
 
 def test_summaries_have_a_queue_of_their_own(server: Server, start: Start) -> None:
-    database, sender = start(kind=Kind.SUMMARIES)
+    database, sender = start(kind=What.SUMMARY)
     add_readings(database, readings(1, 3))
     summary = summary_row(1).item
     assert isinstance(summary, Summary)

@@ -12,13 +12,13 @@ from kei.app.wiring import KEEPER, KEEPER_LIMIT_S, SIMULATOR, Line, build_line
 from kei.app.workers import Body
 from kei.commands.probe.found import Found
 from kei.commands.probe.questions import Got, ask_everything
-from kei.config import Broute
 from kei.config.errors import fault_line
 from kei.core import logs
 from kei.core.clock import Clock
 from kei.core.errors import ConfigError, NotReady, Stopping
 from kei.core.signals import STOP_SIGNALS, SignalBox
 from kei.echonet.frame import Property
+from kei.settings.broute import Broute
 from kei.wisun.interfaces import Status
 from kei.wisun.requests import Answer
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from kei import config
 from kei.app.status_document import Snapshot, UploadState, decode
 from kei.app.status_server import ask
-from kei.config import Config
 from kei.core.clock import Clock
 from kei.core.errors import KeiError, StoreError
 from kei.core.reading import Reading
 from kei.meter.expected import Expected, expected_of
-from kei.store.queue import Kind
+from kei.settings.config import Config
+from kei.settings.upload import What
 from kei.store.reading_back import Waiting, look_into
 from kei.store.text import DailyFile
 
@@ -79,7 +79,7 @@ def gather(path: Path, *, environ: Mapping[str, str], clock: Clock) -> Facts:
     """
     wanted = config.load(path, environ=environ)
     snapshot, silence = _ask(wanted.recorder.database, clock)
-    targets = [(target.name, Kind(target.what.value)) for target in wanted.upload]
+    targets = [(target.name, target.what) for target in wanted.upload]
     series: tuple[Reading, ...] = ()
     waiting: tuple[Waiting | None, ...] = (None,) * len(targets)
     database_fault = None
@@ -115,5 +115,5 @@ def _uploads(
 ) -> Iterator[Upload]:
     live = {upload.target: upload for upload in snapshot.uploads} if snapshot else {}
     for target, rows in zip(wanted.upload, waiting, strict=True):
-        window_s = wanted.summary.cycle_s if target.what is config.What.SUMMARY else 0
+        window_s = wanted.summary.cycle_s if target.what is What.SUMMARY else 0
         yield Upload(target.name, window_s + target.cycle_s, rows, live.get(target.name))

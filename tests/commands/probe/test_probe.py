@@ -17,13 +17,13 @@ from kei.commands.probe.found import Found
 from kei.commands.probe.items import item, scale_of
 from kei.commands.probe.questions import LOOK_AGAIN_S, Got, Missing, ask_everything
 from kei.commands.probe.run import find_out
-from kei.config import Broute
 from kei.core.clock import SystemClock
 from kei.core.errors import NotReady, RetryLater, Stopping
 from kei.core.signals import SignalBox
 from kei.echonet.frame import encode_property_map
 from kei.echonet.meter_class import PROPERTIES, Scale
 from kei.echonet.superclass import SUPER_PROPERTIES
+from kei.settings.broute import Broute
 from kei.wisun.commands import Dongle, Network
 from kei.wisun.dialects import DIALECTS
 from kei.wisun.requests import Answer

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from upload_support import many_rows, reading_row
 
-from kei.store.queue import Kind, Row
+from kei.settings.upload import What
+from kei.store.queue import Row
 from kei.upload.batch import Format, fitting, idempotency_key
 from kei.upload.formats.influx import InfluxFormat
 from kei.upload.formats.json import JsonFormat
@@ -65,7 +66,7 @@ def test_no_rows_make_no_batch(form: Format) -> None:
 
 @pytest.mark.parametrize("name", FormatName)
 def test_every_format_of_the_configuration_exists(name: FormatName) -> None:
-    target = Target("t", "http://localhost/", None, name, Kind.READINGS, "base")
+    target = Target("t", "http://localhost/", None, name, What.READINGS, "base")
     assert type(format_of(target, "host", TOKYO)).__name__.lower() == f"{name}format"
 
 
