@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from kei.config.errors import Wrong, shown
 from kei.core.errors import ConfigError
-from kei.echonet.meter_class import PROPERTIES
+from kei.echonet.meter_class import PROPERTIES, UNRECORDED
 from kei.settings.serial import LineEnd
 
 BROUTE_ID_DIGITS = 32
@@ -48,13 +48,6 @@ _DATE_TIME = re.compile(
 )
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, section 5.6.2: token
 
-# Of the meter's class (0x0288), but not one value at one time.
-_NOT_RECORDED = {
-    0xC0: "the identification number of the B route",
-    0xD0: "the energy of one minute",
-    **dict.fromkeys((0xE2, 0xE4, 0xEC, 0xEE), "a history"),
-    **dict.fromkeys((0xE5, 0xED, 0xEF), "a setting of the meter for its histories"),
-}
 _KNOWN_EPCS = [f"{epc:02X}" for epc in PROPERTIES]
 
 
@@ -225,8 +218,8 @@ def epc(text: str) -> int:
         remedy = f"{hint}write two hex digits, one of {known}"
         raise Wrong(f"{shown(text)} is no property code", remedy)
     code = int(text, 16)
-    if code in _NOT_RECORDED:
-        what = f"{digits} is {_NOT_RECORDED[code]}, which kei does not read"
+    if code in UNRECORDED:
+        what = f"{digits} is {UNRECORDED[code].kind.value}, which kei does not read"
         raise Wrong(what, f"known are {known}")
     if code not in PROPERTIES:
         raise Wrong(f"{digits} is not known to kei", f"{hint}known are {known}")

@@ -1,6 +1,6 @@
-"""The ECHONET Lite frame, format 1 (ECHONET Lite specification, part 2, chapter 3).
+"""Codec of the ECHONET Lite frame, format 1 (ECHONET Lite specification, part 2, chapter 3).
 
-Bytes in, frozen objects out, and back. Nothing here knows a serial port or a meter.
+Bytes to frozen objects and back, without I/O.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ MIN_FRAME_BYTES = 12  # header to OPC; a frame without properties is legal, if u
 UDP_PORT = 3610  # "0E1A" on the dongle
 
 METER = 0x028801  # low-voltage smart electric energy meter, instance 1
-CONTROLLER = 0x05FF01  # what we are
+CONTROLLER = 0x05FF01  # kei's own object
 NODE_PROFILE = 0x0EF001
 
 
@@ -74,28 +74,22 @@ class Frame:
         """Return the bytes of the UDP datagram.
 
         Raises:
-            ValueError: a number does not fit its field; the caller's mistake.
+            ValueError: a number does not fit its field.
         """
         out = bytearray((EHD1, EHD2_FORMAT_1))
+        two_lists = (self.properties, self.get_properties)
         try:
             out += self.tid.to_bytes(2, "big")
             out += self.seoj.to_bytes(3, "big")
             out += self.deoj.to_bytes(3, "big")
             out.append(self.esv)
-            out += _encode_list(self.properties)
-            if self.esv in _TWO_LISTS:
-                out += _encode_list(self.get_properties)
+            for properties in two_lists if self.esv in _TWO_LISTS else two_lists[:1]:
+                out.append(len(properties))
+                for item in properties:
+                    out += bytes((item.epc, len(item.edt))) + item.edt
         except (OverflowError, ValueError) as error:
             raise ValueError(f"not encodable: {error}") from error
         return bytes(out)
-
-
-def _encode_list(properties: tuple[Property, ...]) -> bytes:
-    out = bytearray((len(properties),))
-    for item in properties:
-        out += bytes((item.epc, len(item.edt)))
-        out += item.edt
-    return bytes(out)
 
 
 def decode(data: bytes) -> Frame:
@@ -133,7 +127,7 @@ def decode(data: bytes) -> Frame:
 
 
 def _decode_list(data: bytes, start: int) -> tuple[tuple[Property, ...], int]:
-    """Read a count and that many properties; some meters cut the list short, that is an error."""
+    """Return (properties, position behind them); a list cut short is an error."""
     if start >= len(data):
         raise Malformed("frame ends before its property count")
     position = start + 1
@@ -152,7 +146,7 @@ def _decode_list(data: bytes, start: int) -> tuple[tuple[Property, ...], int]:
 
 def get_request(tid: int, epcs: tuple[int, ...], deoj: int = METER) -> Frame:
     """Return the Get request of the controller for these properties of the meter."""
-    return Frame(tid, CONTROLLER, deoj, Esv.GET, tuple(Property(epc) for epc in epcs))
+    return Frame(tid, CONTROLLER, deoj, Esv.GET, tuple(map(Property, epcs)))
 
 
 def property_map(edt: bytes) -> frozenset[int]:

@@ -1,17 +1,20 @@
-"""The low-voltage smart electric energy meter, class 0x0288, as one table of data.
+"""The low-voltage smart electric energy meter, ECHONET class 0x0288, as one table.
 
-A new property is a new row of `PROPERTIES`. Sizes, ranges and the codes that mean "no value"
-are those of the ECHONET Machine Readable Appendix, release R, class 0x0288. All numbers are
-exact: integers and decimals, never floating point.
+A new property is a new row: of `PROPERTIES` if it is recorded, else of `UNRECORDED`. The check of
+jobs.toml, the decoder, the expected series, `kei status` and `kei probe` take everything from these
+rows. Sizes, ranges and the codes that mean "no value" are those of the ECHONET Machine Readable
+Appendix, release R, class 0x0288. All numbers are exact: integers and decimals, never floating
+point.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
 from kei.core.errors import Malformed
+from kei.core.reading import plain
 
 # EPC E1: what one count of the energy registers is, in kWh.
 ENERGY_UNITS: dict[int, Decimal] = {
@@ -28,12 +31,14 @@ ENERGY_UNITS: dict[int, Decimal] = {
 
 ENERGY_MAX = 99_999_999  # counts
 COEFFICIENT_MAX = 999_999
+COEFFICIENT_WHERE_ABSENT = 1  # of a meter without D3
 NO_DATA_U32 = 0xFFFFFFFE
-NO_DATA_I32, OVERFLOW_I32, UNDERFLOW_I32 = 0x7FFFFFFE, 0x7FFFFFFF, -0x80000000
-NO_DATA_I16, OVERFLOW_I16, UNDERFLOW_I16 = 0x7FFE, 0x7FFF, -0x8000
+NO_TIME = b"\xff\xff\xff\xff"  # begins the time stamp of a value that there is not yet
+TIME_STAMP_BYTES = 7
+NO_DAY, NO_YEAR = 0xFF, b"\xff\xff"  # E5 and ED before they are set
+HALF_HOURS_A_DAY = 48
 
 EPC_COEFFICIENT = 0xD3
-EPC_DIGITS = 0xD7
 EPC_ENERGY_UNIT = 0xE1
 
 
@@ -44,6 +49,14 @@ class Absent(StrEnum):
     OVERFLOW = "overflow"
     UNDERFLOW = "underflow"
     OUT_OF_RANGE = "out_of_range"
+
+
+_ABSENT_I32 = {
+    0x7FFFFFFE: Absent.NO_DATA,
+    0x7FFFFFFF: Absent.OVERFLOW,
+    -0x80000000: Absent.UNDERFLOW,
+}
+_ABSENT_I16 = {0x7FFE: Absent.NO_DATA, 0x7FFF: Absent.OVERFLOW, -0x8000: Absent.UNDERFLOW}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,118 +87,211 @@ class Value:
 
 
 @dataclass(frozen=True, slots=True)
+class Number:
+    """What the numbers of a property are, and how the meter encodes them.
+
+    Attributes:
+        decode: the data of one number and the scale, to the number or why there is none.
+        unit: of measure; None for a plain number.
+        quantity: what is measured, `power`, `current` or `energy`; None if nothing is.
+        needs_scale: whether it is meaningless before coefficient and unit (D3, E1) are known.
+    """
+
+    decode: Callable[[bytes, Scale], Decimal | Absent]
+    unit: str | None = None
+    quantity: str | None = None
+    needs_scale: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When the meter measures a property whose data begin with its own time stamp.
+
+    Attributes:
+        every_s: at each full half hour, for example.
+        is_notified: whether the meter then sends the property by itself.
+    """
+
+    every_s: float
+    is_notified: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class PropertySpec:
-    """A row of the table.
+    """A property that kei records: its data are numbers of one kind, one for each SensorID.
 
     Attributes:
         epc: the property code.
         name: what it is, in English.
         size: length of its data in bytes.
-        decode: data of that length and the scale, to values.
-        needs_scale: whether it is meaningless before the unit (E1) is known.
-        notified: whether the meter sends it by itself at :00 and :30.
+        number: what each of its numbers is.
+        sensors: SensorIDs of the numbers, in the order of the data.
+        schedule: when they are measured; None for what is measured when it is asked for.
     """
 
     epc: int
     name: str
     size: int
-    decode: Callable[[bytes, Scale], tuple[Value, ...]]
-    needs_scale: bool = False
-    notified: bool = False
+    number: Number
+    sensors: tuple[str, ...]
+    schedule: Schedule | None = None
 
 
-def _coefficient(edt: bytes, _: Scale) -> tuple[Value, ...]:
-    count = int.from_bytes(edt, "big")
-    if count > COEFFICIENT_MAX:
-        return (Value("D3", Absent.OUT_OF_RANGE),)
-    return (Value("D3", Decimal(count)),)
+class Kind(StrEnum):
+    """What a property is that kei does not record, in words for people."""
+
+    SECRET = "the identification number of the B route"  # noqa: S105 - says that there is one
+    MINUTE = "the energy of one minute"
+    HISTORY = "a history"  # takes more than one frame on the air
+    SETTING = "a setting of the meter for its histories"
 
 
-def _digits(edt: bytes, _: Scale) -> tuple[Value, ...]:
-    if not 1 <= edt[0] <= 8:
-        return (Value("D7", Absent.OUT_OF_RANGE),)
-    return (Value("D7", Decimal(edt[0])),)
+@dataclass(frozen=True, slots=True)
+class UnrecordedProperty:
+    """A property that kei does not record.
+
+    Attributes:
+        epc: the property code.
+        name: what it is, in English.
+        kind: why it is not recorded.
+        describe: its data and the scale, as far as it is known, to a text for people;
+            Malformed if they do not fit the standard.
+    """
+
+    epc: int
+    name: str
+    kind: Kind
+    describe: Callable[[bytes, Scale | None], str]
 
 
-def _energy_unit(edt: bytes, _: Scale) -> tuple[Value, ...]:
-    return (Value("E1", ENERGY_UNITS.get(edt[0], Absent.OUT_OF_RANGE)),)
+def _coefficient(data: bytes, _: Scale) -> Decimal | Absent:
+    count = int.from_bytes(data, "big")
+    return Decimal(count) if count <= COEFFICIENT_MAX else Absent.OUT_OF_RANGE
 
 
-def _kwh(edt: bytes, scale: Scale) -> Decimal | Absent:
-    count = int.from_bytes(edt, "big")
-    if count == NO_DATA_U32:
-        return Absent.NO_DATA
+def _digits(data: bytes, _: Scale) -> Decimal | Absent:
+    return Decimal(data[0]) if 1 <= data[0] <= 8 else Absent.OUT_OF_RANGE
+
+
+def _energy_unit(data: bytes, _: Scale) -> Decimal | Absent:
+    return ENERGY_UNITS.get(data[0], Absent.OUT_OF_RANGE)
+
+
+def _energy(data: bytes, scale: Scale) -> Decimal | Absent:
+    count = int.from_bytes(data, "big")
     if count > ENERGY_MAX:
-        return Absent.OUT_OF_RANGE
+        return Absent.NO_DATA if count == NO_DATA_U32 else Absent.OUT_OF_RANGE
     return scale.kwh(count)
 
 
-def _energy(sensor: str) -> Callable[[bytes, Scale], tuple[Value, ...]]:
-    def decode_energy(edt: bytes, scale: Scale) -> tuple[Value, ...]:
-        return (Value(sensor, _kwh(edt, scale)),)
-
-    return decode_energy
+def _power(data: bytes, _: Scale) -> Decimal | Absent:
+    watt = int.from_bytes(data, "big", signed=True)
+    return _ABSENT_I32.get(watt) or Decimal(watt)
 
 
-def _dated_energy(sensor: str) -> Callable[[bytes, Scale], tuple[Value, ...]]:
-    def decode_dated_energy(edt: bytes, scale: Scale) -> tuple[Value, ...]:
-        if edt[:4] == b"\xff\xff\xff\xff":
-            return (Value(sensor, Absent.NO_DATA),)
-        return (Value(sensor, _kwh(edt[7:], scale), at=date_time(edt[:7])),)
-
-    return decode_dated_energy
+def _current(data: bytes, _: Scale) -> Decimal | Absent:
+    tenths = int.from_bytes(data, "big", signed=True)
+    return _ABSENT_I16.get(tenths) or Decimal(tenths).scaleb(-1)
 
 
-def _power(edt: bytes, _: Scale) -> tuple[Value, ...]:
-    watt = int.from_bytes(edt, "big", signed=True)
-    absent = {
-        NO_DATA_I32: Absent.NO_DATA,
-        OVERFLOW_I32: Absent.OVERFLOW,
-        UNDERFLOW_I32: Absent.UNDERFLOW,
-    }.get(watt)
-    return (Value("E7", absent or Decimal(watt)),)
-
-
-def _current(edt: bytes, _: Scale) -> tuple[Value, ...]:
-    return (Value("E8R", _ampere(edt[:2])), Value("E8T", _ampere(edt[2:])))
-
-
-def _ampere(edt: bytes) -> Decimal | Absent:
-    tenths = int.from_bytes(edt, "big", signed=True)
-    absent = {
-        NO_DATA_I16: Absent.NO_DATA,
-        OVERFLOW_I16: Absent.OVERFLOW,
-        UNDERFLOW_I16: Absent.UNDERFLOW,
-    }.get(tenths)
-    return absent or Decimal(tenths).scaleb(-1)
-
-
-def date_time(edt: bytes) -> datetime:
-    """Read the meter's seven-byte time: year (two bytes), month, day, hour, minute, second.
+def _date_time(data: bytes) -> datetime:
+    """Read a time stamp: year (two bytes), month, day, hour, minute, second.
 
     Raises:
         Malformed: not a date.
     """
     try:
-        return datetime(int.from_bytes(edt[:2], "big"), *edt[2:7])  # noqa: DTZ001 - meter's local time
+        return datetime(int.from_bytes(data[:2], "big"), *data[2:])  # noqa: DTZ001 - meter's local time
     except ValueError as error:
-        raise Malformed(f"no date: {edt[:7].hex()} ({error})") from None
+        raise Malformed(f"no date: {data.hex()} ({error})") from None
 
 
-PROPERTIES: dict[int, PropertySpec] = {
-    spec.epc: spec
-    for spec in (
-        PropertySpec(0xD3, "coefficient", 4, _coefficient),
-        PropertySpec(0xD7, "number of effective digits", 1, _digits),
-        PropertySpec(0xE0, "cumulative energy, normal direction", 4, _energy("E0"), True),
-        PropertySpec(0xE1, "unit of cumulative energy", 1, _energy_unit),
-        PropertySpec(0xE3, "cumulative energy, reverse direction", 4, _energy("E3"), True),
-        PropertySpec(0xE7, "instantaneous power", 4, _power),
-        PropertySpec(0xE8, "instantaneous current, R and T phase", 4, _current),
-        PropertySpec(0xEA, "half-hour energy, normal", 11, _dated_energy("EA"), True, True),
-        PropertySpec(0xEB, "half-hour energy, reverse", 11, _dated_energy("EB"), True, True),
+def _hex(edt: bytes, _: Scale | None) -> str:
+    return edt.hex().upper()
+
+
+def _day_history(edt: bytes, scale: Scale | None) -> str:
+    """Sum up E2 or E4: the day (E5), and the register at each of its half hours, oldest first."""
+    if len(edt) != 2 + 4 * HALF_HOURS_A_DAY:
+        raise Malformed(f"{len(edt)} bytes instead of {2 + 4 * HALF_HOURS_A_DAY}")
+    registers = [edt[start : start + 4] for start in range(2, len(edt), 4)]
+    return f"{_days_ago(int.from_bytes(edt[:2], 'big'))}, {_range(registers, scale)}"
+
+
+def _day(edt: bytes, scale: Scale | None) -> str:
+    return _days_ago(edt[0]) if len(edt) == 1 else _hex(edt, scale)
+
+
+def _days_ago(days: int) -> str:
+    words = {0: "today", 1: "yesterday", NO_DAY: "no day is set"}
+    return words.get(days, f"{days} days ago")
+
+
+def _half_hour_history(edt: bytes, scale: Scale | None) -> str:
+    """Sum up EC: time and number (ED), then the registers of both directions, newest first."""
+    if len(edt) < 7 or len(edt) != 7 + 8 * edt[6]:
+        raise Malformed(f"{len(edt)} bytes do not fit the number of half hours")
+    normal = [edt[start : start + 4] for start in range(7, len(edt), 8)]
+    return f"{_half_hours(edt[:7], scale)}, {_range(normal, scale)}"
+
+
+def _half_hours(edt: bytes, scale: Scale | None) -> str:
+    """Read ED: a time without seconds, and how many half hours back from there."""
+    if len(edt) != 7:
+        return _hex(edt, scale)
+    if edt[:2] == NO_YEAR:
+        return "no time is set"
+    return f"{edt[6]} x 30 min back from {_date_time(edt[:6] + bytes(1)):%Y-%m-%d %H:%M}"
+
+
+def _range(registers: Sequence[bytes], scale: Scale | None) -> str:
+    """Return how many of these have a value, and between what they lie."""
+    if scale is None:
+        return f"{len(registers)} values (their unit is not known)"
+    values = [_energy(register, scale) for register in registers]
+    known = [value for value in values if not isinstance(value, Absent)]
+    text = f"{len(known)} of {len(values)} values"
+    return f"{text}, {plain(min(known))} to {plain(max(known))} kWh" if known else text
+
+
+_ENERGY = Number(_energy, "kWh", "energy", needs_scale=True)
+_POWER = Number(_power, "W", "power")
+_CURRENT = Number(_current, "A", "current")
+_HALF_HOURLY = Schedule(1800.0, is_notified=True)
+
+PROPERTIES = {
+    row.epc: row
+    for row in (
+        PropertySpec(0xD3, "coefficient", 4, Number(_coefficient), ("D3",)),
+        PropertySpec(0xD7, "number of effective digits", 1, Number(_digits), ("D7",)),
+        PropertySpec(0xE0, "cumulative energy, normal direction", 4, _ENERGY, ("E0",)),
+        PropertySpec(0xE1, "unit of cumulative energy", 1, Number(_energy_unit, "kWh"), ("E1",)),
+        PropertySpec(0xE3, "cumulative energy, reverse direction", 4, _ENERGY, ("E3",)),
+        PropertySpec(0xE7, "instantaneous power", 4, _POWER, ("E7",)),
+        PropertySpec(0xE8, "instantaneous current, R and T phase", 4, _CURRENT, ("E8R", "E8T")),
+        PropertySpec(0xEA, "half-hour energy, normal", 11, _ENERGY, ("EA",), _HALF_HOURLY),
+        PropertySpec(0xEB, "half-hour energy, reverse", 11, _ENERGY, ("EB",), _HALF_HOURLY),
     )
 }
+
+UNRECORDED = {
+    row.epc: row
+    for row in (
+        UnrecordedProperty(0xC0, "Route-B identification number", Kind.SECRET, _hex),
+        UnrecordedProperty(0xD0, "energy at the last minute, both directions", Kind.MINUTE, _hex),
+        UnrecordedProperty(0xE2, "history of a day, normal direction", Kind.HISTORY, _day_history),
+        UnrecordedProperty(0xE4, "history of a day, reverse direction", Kind.HISTORY, _day_history),
+        UnrecordedProperty(0xE5, "day of that history", Kind.SETTING, _day),
+        UnrecordedProperty(
+            0xEC, "history of half hours, both directions", Kind.HISTORY, _half_hour_history
+        ),
+        UnrecordedProperty(0xED, "time of that history", Kind.SETTING, _half_hours),
+        UnrecordedProperty(0xEE, "history of minutes, both directions", Kind.HISTORY, _hex),
+        UnrecordedProperty(0xEF, "time of that history", Kind.SETTING, _hex),
+    )
+}
+
+UNIT_OF_SENSOR = {sensor: row.number.unit for row in PROPERTIES.values() for sensor in row.sensors}
 
 _NO_SCALE = Scale(1, Decimal(1))  # for the rows that do not use it
 
@@ -194,7 +300,7 @@ def decode(epc: int, edt: bytes, scale: Scale | None) -> tuple[Value, ...]:
     """Turn the data of a property into numbers.
 
     Args:
-        epc: a property of the table.
+        epc: a property that kei records.
         edt: its data as the meter sent it, any bytes.
         scale: the meter's coefficient and unit; may be None for rows that do not need it.
 
@@ -210,6 +316,26 @@ def decode(epc: int, edt: bytes, scale: Scale | None) -> tuple[Value, ...]:
         raise Malformed(f"EPC {epc:02X} is not in the table")
     if len(edt) != spec.size:
         raise Malformed(f"EPC {epc:02X} has {len(edt)} bytes instead of {spec.size}")
-    if spec.needs_scale and scale is None:
+    if spec.number.needs_scale and scale is None:
         raise ValueError(f"EPC {epc:02X} cannot be read before the unit (E1) is known")
-    return spec.decode(edt, scale or _NO_SCALE)
+    at, start = None, 0
+    if spec.schedule is not None:
+        if edt.startswith(NO_TIME):
+            return tuple(Value(sensor, Absent.NO_DATA) for sensor in spec.sensors)
+        at, start = _date_time(edt[:TIME_STAMP_BYTES]), TIME_STAMP_BYTES
+    size = (spec.size - start) // len(spec.sensors)
+    values = []
+    for sensor in spec.sensors:
+        number = spec.number.decode(edt[start : start + size], scale or _NO_SCALE)
+        values.append(Value(sensor, number, at))
+        start += size
+    return tuple(values)
+
+
+def scale_number(epc: int, edt: bytes) -> Decimal | None:
+    """Return the number of D3 or E1, which together are the scale; None if it is not usable."""
+    try:
+        (value,) = decode(epc, edt, None)
+    except Malformed:
+        return None
+    return None if isinstance(value.value, Absent) else value.value

@@ -1,7 +1,7 @@
-"""What every device has: the super class of ECHONET Lite devices (0x80 to 0x9F) as one table.
+"""The properties that every ECHONET Lite device has (super class, 0x80 to 0x9F), as one table.
 
-For people to read; nothing is computed from it. Names and codes are those of the ECHONET Machine
-Readable Appendix, release R, super class 0x0000.
+Their data are turned into texts for people, never into readings. Names and codes are those of the
+ECHONET Machine Readable Appendix, release R, super class 0x0000.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ EPC_ANNOUNCED = 0x9D
 EPC_SETTABLE = 0x9E
 EPC_READABLE = 0x9F
 
-# Manufacturer codes (ECHONET Consortium, list of codes) of those who make meters.
+# Manufacturer codes of makers of meters (ECHONET Consortium, list of codes).
 MAKERS = {
     0x000001: "Hitachi",
     0x000006: "Mitsubishi Electric",
@@ -41,7 +41,7 @@ class SuperProperty:
     Attributes:
         epc: the property code.
         name: what it is, in English.
-        text: its data for people; None if they do not fit what the standard says.
+        text: its data to a text for people; None if they do not fit the standard.
     """
 
     epc: int
@@ -51,12 +51,6 @@ class SuperProperty:
 
 def _hex(edt: bytes) -> str:
     return edt.hex().upper()
-
-
-def _code(**words: str) -> Callable[[bytes], str | None]:
-    """Return the text of a property of one byte, given as `x30="on"`."""
-    known = {bytes.fromhex(code.removeprefix("x")): word for code, word in words.items()}
-    return known.get
 
 
 def _version(edt: bytes) -> str | None:
@@ -102,12 +96,12 @@ def _map(edt: bytes) -> str | None:
 SUPER_PROPERTIES: dict[int, SuperProperty] = {
     row.epc: row
     for row in (
-        SuperProperty(0x80, "operation status", _code(x30="on", x31="off")),
+        SuperProperty(0x80, "operation status", {b"\x30": "on", b"\x31": "off"}.get),
         SuperProperty(0x81, "installation location", _hex),
         SuperProperty(EPC_VERSION, "standard version", _version),
         SuperProperty(0x83, "identification number", _hex),
         SuperProperty(0x86, "manufacturer's fault code", _hex),
-        SuperProperty(0x88, "fault status", _code(x41="fault", x42="no fault")),
+        SuperProperty(0x88, "fault status", {b"\x41": "fault", b"\x42": "no fault"}.get),
         SuperProperty(0x89, "fault description", _hex),
         SuperProperty(EPC_MAKER, "manufacturer", _maker),
         SuperProperty(0x8B, "business facility", _hex),

@@ -1,14 +1,9 @@
-"""How often there should be a new reading of each series, as far as the configuration says it."""
+"""How often a new reading of each of the meter's series is to be expected."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
+from kei.echonet.meter_class import PROPERTIES
 from kei.settings.broute import Broute
-
-# E8 has a line for each phase that there is, all others have one of their own name.
-_SENSORS = {0xE8: ("E8R", "E8T")}
-_HALF_HOURLY = frozenset({0xEA, 0xEB})  # however often they are asked for
-_HALF_HOUR_S = 1800.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +19,15 @@ class Expected:
     cycle_s: float
 
 
-def expected_of(broute: Broute) -> Iterator[Expected]:
-    """Yield what the requests of a meter should bring."""
+def expected_of(broute: Broute) -> tuple[Expected, ...]:
+    """Return what the requests of a meter should bring, one entry a property."""
     cycles: dict[int, float] = {}
     for group in broute.requests:
         for epc in group.epcs:
-            cycles[epc] = min(group.cycle_s, cycles.get(epc, group.cycle_s))
-    for epc, cycle_s in cycles.items():
-        longest_s = max(cycle_s, _HALF_HOUR_S) if epc in _HALF_HOURLY else cycle_s
-        yield Expected(_SENSORS.get(epc, (f"{epc:02X}",)), longest_s)
+            schedule = PROPERTIES[epc].schedule
+            cycle_s = max(group.cycle_s, schedule.every_s) if schedule else group.cycle_s
+            cycles[epc] = min(cycle_s, cycles.get(epc, cycle_s))
+    return tuple(Expected(PROPERTIES[epc].sensors, cycle_s) for epc, cycle_s in cycles.items())
 
 
 def cycles_of(broute: Broute | None) -> dict[tuple[str, str], float]:

@@ -78,7 +78,9 @@ def test_half_hour_energy_with_an_impossible_date_is_malformed() -> None:
         decode(0xEA, bytes.fromhex("07E8021F0C1E000001AB25"), TENTH)
 
 
-@pytest.mark.parametrize("epc", [epc for epc, spec in PROPERTIES.items() if spec.needs_scale])
+@pytest.mark.parametrize(
+    "epc", [epc for epc, spec in PROPERTIES.items() if spec.number.needs_scale]
+)
 def test_energy_before_the_unit_is_known_is_refused(epc: int) -> None:
     with pytest.raises(ValueError, match="before the unit"):
         decode(epc, bytes(PROPERTIES[epc].size), None)

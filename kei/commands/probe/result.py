@@ -1,4 +1,4 @@
-"""What a probe has found out, and how it is printed: as text for people, as JSON for programs."""
+"""The result of a probe, as text for people and as JSON for programs."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -6,12 +6,22 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeAlias
 
-from kei.commands.probe.items import Item, item, scale_of
 from kei.commands.probe.questions import Got, Missing
 from kei.core.errors import Malformed
 from kei.core.reading import plain
 from kei.echonet.frame import property_map
-from kei.echonet.meter_class import Absent, Value
+from kei.echonet.meter_class import (
+    COEFFICIENT_WHERE_ABSENT,
+    EPC_COEFFICIENT,
+    EPC_ENERGY_UNIT,
+    PROPERTIES,
+    UNRECORDED,
+    Absent,
+    Scale,
+    Value,
+    decode,
+    scale_number,
+)
 from kei.echonet.superclass import (
     EPC_ANNOUNCED,
     EPC_MAKER,
@@ -20,6 +30,7 @@ from kei.echonet.superclass import (
     EPC_SETTABLE,
     EPC_VERSION,
     MAKERS,
+    SUPER_PROPERTIES,
     describe,
 )
 from kei.wisun.commands import Dongle, Network
@@ -32,7 +43,72 @@ _UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Item:
+    """One property of the meter.
+
+    Attributes:
+        epc: the property code.
+        name: what it is, in English; empty where kei does not know.
+        edt: its data, or why there are none.
+        text: what it says, for people; its data in hex where kei cannot decode them.
+        values: the numbers in it, where kei records it.
+        unit: of these numbers; None where they have none.
+    """
+
+    epc: int
+    name: str
+    edt: Got
+    text: str
+    values: tuple[Value, ...] = ()
+    unit: str | None = None
+
+    @staticmethod
+    def of(epc: int, edt: Got, scale: Scale | None) -> "Item":
+        """Decode what the meter said of one property; any bytes are safe.
+
+        Args:
+            epc: the property code.
+            edt: its data, or why there are none.
+            scale: of the meter's energy values; None where it is not known.
+        """
+        name = _name(epc)
+        if isinstance(edt, Missing):
+            return Item(epc, name, edt, edt.value)
+        values: tuple[Value, ...] = ()
+        unit = None
+        try:
+            if epc in SUPER_PROPERTIES:
+                text = describe(epc, edt)
+            elif epc in UNRECORDED:
+                text = UNRECORDED[epc].describe(edt, scale)
+            elif epc not in PROPERTIES:
+                text = _hex(edt)
+            elif PROPERTIES[epc].number.needs_scale and scale is None:
+                text = f"{_hex(edt)} (its unit is not known)"
+            else:
+                values, unit = decode(epc, edt, scale), PROPERTIES[epc].number.unit
+                text = _numbers(values, unit)
+        except Malformed as error:
+            text = f"{_hex(edt)} ({error})"
+        return Item(epc, name, edt, text, values, unit)
+
+    def to_json(self) -> Json:
+        """Return the property as the JSON object of its EPC."""
+        given = None if isinstance(self.edt, Missing) else self.edt
+        shown: dict[str, Json] = {
+            "name": self.name or None,
+            "text": None if given is None else self.text,
+            "raw": None if given is None else _hex(given),
+        }
+        if isinstance(self.edt, Missing):
+            shown["missing"] = self.edt.value
+        if self.values:
+            shown["values"] = [_json_value(value, self.unit) for value in self.values]
+        return shown
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
     """Dongle, network and meter.
 
     Attributes:
@@ -45,10 +121,12 @@ class Found:
     dongle: Dongle
     network: Network
     lqi: int
-    items: tuple[Item, ...]
+    items: Mapping[int, Item]
 
     @staticmethod
-    def of(dongle: Dongle, network: Network, lqi: int | None, got: Mapping[int, Got]) -> "Found":
+    def of(
+        dongle: Dongle, network: Network, lqi: int | None, got: Mapping[int, Got]
+    ) -> "ProbeResult":
         """Decode what the meter said.
 
         Args:
@@ -58,8 +136,8 @@ class Found:
             got: what became of each property.
         """
         scale = scale_of(got)
-        items = tuple(item(epc, got[epc], scale) for epc in sorted(got))
-        return Found(dongle, network, network.lqi if lqi is None else lqi, items)
+        items = {epc: Item.of(epc, got[epc], scale) for epc in sorted(got)}
+        return ProbeResult(dongle, network, network.lqi if lqi is None else lqi, items)
 
     def to_json(self) -> str:
         """Return one JSON object in one line, ended with LF."""
@@ -83,7 +161,7 @@ class Found:
                 "standard_version": self._described(EPC_VERSION),
             },
             "property_maps": {name: self._map(epc) for epc, name in _MAPS.items()},
-            "properties": {f"{found.epc:02X}": _json(found) for found in self.items},
+            "properties": {f"{epc:02X}": item.to_json() for epc, item in self.items.items()},
         }
         return json.dumps(everything, ensure_ascii=False) + "\n"
 
@@ -109,16 +187,14 @@ class Found:
         for name, text in head.items():
             yield f"{name:10}  {text}"
         yield ""
-        shown = [found for found in self.items if found.epc not in _MAPS]
-        width = max((len(found.name) for found in shown), default=0)
-        for found in shown:
-            yield f"{found.epc:02X}  {found.name:{width}}  {found.text}"
+        shown = [item for epc, item in self.items.items() if epc not in _MAPS]
+        width = max((len(item.name) for item in shown), default=0)
+        for item in shown:
+            yield f"{item.epc:02X}  {item.name:{width}}  {item.text}"
 
     def _data(self, epc: int) -> bytes | None:
-        for found in self.items:
-            if found.epc == epc and not isinstance(found.edt, Missing):
-                return found.edt
-        return None
+        edt = self.items[epc].edt if epc in self.items else None
+        return None if isinstance(edt, Missing) else edt
 
     def _described(self, epc: int) -> str | None:
         edt = self._data(epc)
@@ -132,22 +208,45 @@ class Found:
             return None
 
 
-def _json(found: Item) -> Json:
-    given = not isinstance(found.edt, Missing)
-    shown: dict[str, Json] = {
-        "name": found.name or None,
-        "text": found.text if given else None,
-        "raw": None if isinstance(found.edt, Missing) else found.edt.hex().upper(),
-    }
-    if isinstance(found.edt, Missing):
-        shown["missing"] = found.edt.value
-    if found.values:
-        shown["values"] = [_json_value(value, found.unit) for value in found.values]
-    return shown
+def scale_of(got: Mapping[int, Got]) -> Scale | None:
+    """Return what turns counts into kWh; None where the meter has not told."""
+    unit = _scale_number(got, EPC_ENERGY_UNIT)
+    coefficient = _scale_number(got, EPC_COEFFICIENT)
+    if got.get(EPC_COEFFICIENT, Missing.REFUSED) is Missing.REFUSED:
+        coefficient = Decimal(COEFFICIENT_WHERE_ABSENT)
+    return None if unit is None or coefficient is None else Scale(int(coefficient), unit)
 
 
-def _json_value(value: Value, unit: str) -> Json:
-    shown: dict[str, Json] = {"sensor": value.sensor, "unit": unit or None}
+def _scale_number(got: Mapping[int, Got], epc: int) -> Decimal | None:
+    edt = got.get(epc, Missing.REFUSED)
+    return None if isinstance(edt, Missing) else scale_number(epc, edt)
+
+
+def _name(epc: int) -> str:
+    for table in (PROPERTIES, UNRECORDED, SUPER_PROPERTIES):
+        if epc in table:
+            return table[epc].name
+    return ""
+
+
+def _hex(edt: bytes) -> str:
+    return edt.hex().upper()
+
+
+def _numbers(values: tuple[Value, ...], unit: str | None) -> str:
+    texts = []
+    for value in values:
+        if isinstance(value.value, Absent):
+            text = value.value.value.replace("_", " ")
+        else:
+            text = f"{plain(value.value)} {unit or ''}".rstrip()
+            text += f" at {value.at}" if value.at is not None else ""
+        texts.append(f"{value.sensor} {text}" if len(values) > 1 else text)
+    return ", ".join(texts)
+
+
+def _json_value(value: Value, unit: str | None) -> Json:
+    shown: dict[str, Json] = {"sensor": value.sensor, "unit": unit}
     if isinstance(value.value, Absent):
         shown |= {"value": None, "absent": value.value.value}
     else:

@@ -1,4 +1,4 @@
-"""How a probe goes: session up, questions, session down, whatever happens in between."""
+"""Runs a probe: join the meter, ask it everything, and leave it whatever happens meanwhile."""
 
 import random
 import threading
@@ -10,8 +10,8 @@ from pathlib import Path
 from kei import config
 from kei.app.wiring import KEEPER, KEEPER_LIMIT_S, SIMULATOR, Line, build_line
 from kei.app.workers import Body
-from kei.commands.probe.found import Found
-from kei.commands.probe.questions import Got, ask_everything
+from kei.commands.probe.questions import ask_everything
+from kei.commands.probe.result import ProbeResult
 from kei.config.errors import fault_line
 from kei.core import logs
 from kei.core.clock import Clock
@@ -24,15 +24,15 @@ from kei.wisun.requests import Answer
 
 JOIN_LIMIT_S = 300.0  # four scans of growing length take 70 s, a join that fails 40 s
 SIMULATOR_LIMIT_S = 1.0  # for removing its link
-LOOK_AROUND_S = 0.1  # a signal ends a look at once
+POLL_S = 0.1  # between two looks at what is waited for; a signal ends the wait at once
 
 
 def probe(
     path: Path, *, environ: Mapping[str, str], clock: Clock, signals: SignalBox
-) -> Found | None:
-    """Find out what dongle and meter are; faults on the way are told on stderr at once.
+) -> ProbeResult | None:
+    """Find out what dongle and meter are; faults on the way are logged to stderr at once.
 
-    Nothing is kept and nothing that was kept is used: the meter is looked for by a real scan.
+    Nothing is stored and nothing that was stored is used: the meter is found by a real scan.
 
     Args:
         path: jobs.toml.
@@ -41,12 +41,12 @@ def probe(
         signals: already installed.
 
     Returns:
-        what was found; None when HUP, INT or TERM ended it.
+        the result; None when HUP, INT or TERM ended the probe.
 
     Raises:
         ConfigError: jobs.toml does not validate, or has no dongle.
-        NotReady: the meter was not joined in time; the text says how far it went.
-        OSError: no pseudo terminal is to be had for a simulated port.
+        NotReady: the meter was not joined in time; the text says how far the probe got.
+        OSError: there is no pseudo terminal for a simulated port.
     """
     broute = config.load(path, environ=environ).broute
     if broute is None:
@@ -54,12 +54,12 @@ def probe(
         raise ConfigError([fault_line(path, 1, "broute", "there is no dongle to probe", remedy)])
     logs.masker.hide([broute.broute_id, broute.broute_pwd])
     logs.configure_stderr(environ)
-    return find_out(broute, clock=clock, signals=signals)
+    return join_and_ask(broute, clock=clock, signals=signals)
 
 
-def find_out(
+def join_and_ask(
     broute: Broute, *, clock: Clock, signals: SignalBox, limit_s: float = JOIN_LIMIT_S
-) -> Found | None:
+) -> ProbeResult | None:
     """Join the meter, ask it everything, and leave; see `probe`.
 
     Args:
@@ -68,53 +68,57 @@ def find_out(
         signals: already installed.
         limit_s: how long joining may take.
     """
-    joined, stop = _Joined(), threading.Event()
+    listener, stop = _JoinListener(), threading.Event()
     rng = random.Random()  # noqa: S311 - jitter
-    line = build_line(broute, _Forgetful(), joined, clock=clock, rng=rng)
+    line = build_line(broute, _NoMemory(), listener, clock=clock, rng=rng)
     try:
         # The pool ends last: a question that is still open ends with the session.
         with ThreadPoolExecutor(1, "probe") as pool, _running(line, stop):
             deadline = clock.monotonic() + limit_s
-            _wait(signals, lambda: joined.once.is_set() or clock.monotonic() >= deadline)
-            if not joined.once.is_set():
+            is_joined = listener.ready_once.is_set
+            _wait(signals, lambda: is_joined() or clock.monotonic() >= deadline)
+            if not is_joined():
                 raise NotReady(_how_far(line.session.status(), broute.port, limit_s))
             asking = pool.submit(ask_everything, line.session, clock, stop)
             _wait(signals, asking.done)
-            return _found(line.session.status(), asking.result())
+            status = line.session.status()
+            assert status.dongle is not None, "it was identified before the join"
+            assert status.network is not None, "it was found before the join"
+            return ProbeResult.of(status.dongle, status.network, status.lqi, asking.result())
     except Stopping:
         return None
 
 
-class _Joined:
-    """The session's listener: the first join is all that matters here."""
+class _JoinListener:
+    """A listener of the session that waits for the first join."""
 
     def __init__(self) -> None:
-        self.once = threading.Event()
+        self.ready_once = threading.Event()
 
     def joined(self, meter: str, first: Answer) -> None:
-        """Let it go: it is asked again."""
+        """Ignore the first answer: its properties are asked for again."""
 
     def ready(self) -> None:
-        """Wait no more."""
-        self.once.set()
+        """End the wait."""
+        self.ready_once.set()
 
     def notified(self, properties: tuple[Property, ...], at_ms: int) -> None:
-        """Let it go: what is not recorded need not be kept."""
+        """Ignore what the meter sends by itself: nothing is recorded here."""
 
 
-class _Forgetful:
-    """The session's memory: none, so that the meter is really looked for."""
+class _NoMemory:
+    """A memory for the session that is always empty, so that it scans for the meter."""
 
     def get_state(self, key: str) -> str | None:  # noqa: ARG002 - a protocol
         return None
 
     def set_state(self, key: str, value: str) -> None:
-        """Forget it: the running kei has a memory of its own."""
+        """Drop it: the running kei has a memory of its own."""
 
 
 @contextmanager
 def _running(line: Line, stop: threading.Event) -> Iterator[None]:
-    """Run session and simulator in threads of their own, and end them in order."""
+    """Run session and simulator in threads of their own; end both at the end, the session first."""
     bodies: dict[str, Body] = {KEEPER: line.session}
     if line.simulator is not None:
         bodies[SIMULATOR] = line.simulator
@@ -141,12 +145,12 @@ def _wait(signals: SignalBox, is_over: Callable[[], bool]) -> None:
         Stopping: HUP, INT or TERM came first.
     """
     while not is_over():
-        if signals.wait(LOOK_AROUND_S) in STOP_SIGNALS:
+        if signals.wait(POLL_S) in STOP_SIGNALS:
             raise Stopping("a signal ends the probe")
 
 
 def _how_far(status: Status, port: str, limit_s: float) -> str:
-    """Return the one line that says what a probe that has to give up got stuck at."""
+    """Return in one line what a probe that gives up could not get past."""
     if status.dongle is None:
         stuck = (
             f"no dongle answers on {port}; is it plugged in, is it the right port, "
@@ -160,9 +164,3 @@ def _how_far(status: Status, port: str, limit_s: float) -> str:
             "and that no other device holds the meter's only session"
         )
     return f"gave up after {limit_s:g} s: {stuck}"
-
-
-def _found(status: Status, got: Mapping[int, Got]) -> Found:
-    assert status.dongle is not None, "it was identified before the join"
-    assert status.network is not None, "it was found before the join"
-    return Found.of(status.dongle, status.network, status.lqi, got)

@@ -13,10 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jobs_file import BROUTE, JobsFile
 
-from kei.commands.probe.found import Found
-from kei.commands.probe.items import item, scale_of
 from kei.commands.probe.questions import LOOK_AGAIN_S, Got, Missing, ask_everything
-from kei.commands.probe.run import find_out
+from kei.commands.probe.result import Item, ProbeResult, scale_of
+from kei.commands.probe.run import join_and_ask
 from kei.core.clock import SystemClock
 from kei.core.errors import NotReady, RetryLater, Stopping
 from kei.core.signals import SignalBox
@@ -34,7 +33,7 @@ NETWORK = Network(33, 0x8888, "001D129012345678", 200)
 
 
 def text_of(epc: int, data: str, scale: Scale | None = TENTHS) -> str:
-    return item(epc, bytes.fromhex(data), scale).text
+    return Item.of(epc, bytes.fromhex(data), scale).text
 
 
 # ---------------------------------------------------------------------- one property
@@ -77,15 +76,15 @@ def test_a_malformed_property_is_shown_with_its_digits(epc: int, data: str) -> N
     ("epc", "data"), [(0xE0, "0001AB25"), (0xE2, "0001" + "0001A9C8" * 48)], ids=["E0", "E2"]
 )
 def test_energy_is_no_number_before_its_unit_is_known(epc: int, data: str) -> None:
-    shown = item(epc, bytes.fromhex(data), None)
+    shown = Item.of(epc, bytes.fromhex(data), None)
     assert "kWh" not in shown.text
     assert shown.values == ()
 
 
 @given(st.integers(0x80, 0xFF), st.binary(max_size=255), st.sampled_from([None, TENTHS]))
 def test_any_data_of_any_property_can_be_shown(epc: int, edt: bytes, scale: Scale | None) -> None:
-    found = Found.of(DONGLE, NETWORK, None, {epc: edt})
-    assert item(epc, edt, scale).text.isascii()
+    found = ProbeResult.of(DONGLE, NETWORK, None, {epc: edt})
+    assert Item.of(epc, edt, scale).text.isascii()
     assert json.loads(found.to_json())["properties"][f"{epc:02X}"]["raw"] == edt.hex().upper()
     assert found.to_text().endswith("\n")
 
@@ -123,7 +122,7 @@ GOT: dict[int, Got] = {
 
 
 def test_json_has_numbers_raw_data_and_what_is_missing() -> None:
-    shown = json.loads(Found.of(DONGLE, NETWORK, 225, GOT).to_json())
+    shown = json.loads(ProbeResult.of(DONGLE, NETWORK, 225, GOT).to_json())
     assert shown["dongle"] == {"model": "BP35A1", "firmware": "1.2.10", "product": None}
     assert shown["signal"] == {"lqi": 225, "rssi_dbm": -42.4}
     assert shown["meter"]["maker_name"] == "Toshiba"
@@ -143,14 +142,14 @@ def test_json_has_numbers_raw_data_and_what_is_missing() -> None:
 
 
 def test_text_says_unknown_where_the_meter_said_nothing() -> None:
-    lines = Found.of(DONGLE, NETWORK, None, GOT).to_text().splitlines()
+    lines = ProbeResult.of(DONGLE, NETWORK, None, GOT).to_text().splitlines()
     assert "maker       000016 (Toshiba)" in lines
     assert "serial no.  unknown" in lines
     assert any(line.startswith("E3") and line.endswith("refused") for line in lines)
 
 
 def test_the_signal_is_that_of_the_beacon_where_the_dongle_tells_no_other() -> None:
-    assert Found.of(DONGLE, NETWORK, None, {}).lqi == NETWORK.lqi
+    assert ProbeResult.of(DONGLE, NETWORK, None, {}).lqi == NETWORK.lqi
 
 
 # ---------------------------------------------------------------------- the questions
@@ -296,5 +295,5 @@ def test_a_probe_that_gives_up_says_what_to_check(
     broute: Callable[[str], Broute], port: str, limit_s: float, stuck: str
 ) -> None:
     with pytest.raises(NotReady, match=stuck):
-        find_out(broute(port), clock=SystemClock(), signals=SignalBox(), limit_s=limit_s)
+        join_and_ask(broute(port), clock=SystemClock(), signals=SignalBox(), limit_s=limit_s)
     assert not [t for t in threading.enumerate() if t.name in ("wisun-keeper", "simulator")]
