@@ -15,7 +15,7 @@ from programs import BROUTE_ID, BROUTE_PWD, ROOT, SIMULATED, running, simulator,
 
 from kei.app.status_document import SessionState
 from kei.app.status_server import address
-from kei.commands.status import Found, status
+from kei.commands.status import StatusReport, status
 from kei.core.clock import SystemClock
 
 NO_PORT = "/dev/there-is-no-such-dongle"
@@ -57,12 +57,12 @@ def as_json(jobs: Path) -> tuple[int, dict[str, object]]:
     return code, cast("dict[str, object]", json.loads(text))
 
 
-def look(jobs: Path) -> Found:
+def look(jobs: Path) -> StatusReport:
     """The same without the cost of a process."""
     return status(jobs, environ={}, clock=SystemClock())
 
 
-def sensors(found: Found) -> set[str]:
+def sensors(found: StatusReport) -> set[str]:
     return {reading.sensor for reading in found.facts.series}
 
 

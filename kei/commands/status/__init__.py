@@ -1,4 +1,4 @@
-"""`kei status`: what the running kei is doing, or that none is, and whether all is well."""
+"""`kei status`: what the running kei is doing, and what is wrong with it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,15 +7,15 @@ from pathlib import Path
 from kei.commands.status.as_json import to_json
 from kei.commands.status.as_text import to_text
 from kei.commands.status.facts import Facts, gather
-from kei.commands.status.rules import Problem, judge
+from kei.commands.status.rules import Problem, problems_of
 from kei.core.clock import Clock
 
-__all__ = ["Found", "status"]
+__all__ = ["StatusReport", "status"]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A status and what is wrong by it.
+class StatusReport:
+    """The facts about a kei and the problems among them.
 
     Attributes:
         facts: what could be found out.
@@ -27,7 +27,7 @@ class Found:
 
     @property
     def is_well(self) -> bool:
-        """Whether nobody needs to look after this kei."""
+        """Whether there are no problems."""
         return not self.problems
 
     def to_json(self) -> str:
@@ -39,8 +39,8 @@ class Found:
         return to_text(self.facts, self.problems)
 
 
-def status(path: Path, *, environ: Mapping[str, str], clock: Clock) -> Found:
-    """Ask the running kei, and look into its database. Disturbs neither; starts nothing.
+def status(path: Path, *, environ: Mapping[str, str], clock: Clock) -> StatusReport:
+    """Ask the running kei, and read its database. Starts nothing and writes nothing.
 
     Args:
         path: jobs.toml; its database says which kei is meant.
@@ -51,4 +51,4 @@ def status(path: Path, *, environ: Mapping[str, str], clock: Clock) -> Found:
         ConfigError: the file does not validate.
     """
     facts = gather(path, environ=environ, clock=clock)
-    return Found(facts, judge(facts))
+    return StatusReport(facts, problems_of(facts))

@@ -6,7 +6,6 @@ from dataclasses import asdict
 from decimal import Decimal
 
 from kei.commands.status.facts import Facts, Upload
-from kei.commands.status.quantities import quantity
 from kei.commands.status.rules import Problem
 from kei.core.clock import local
 from kei.core.reading import Reading
@@ -52,7 +51,7 @@ def _series(facts: Facts, reading: Reading) -> dict[str, object]:
         "unit": reading.unit,
         "sensor": reading.sensor,
         "value": _number(reading.value),
-        "quantity": quantity(facts, reading),
+        "quantity": facts.unit_of_measure(reading),
         "time": _time(facts, reading.time_ms),
         "age_s": facts.age_s(reading.time_ms),
     }

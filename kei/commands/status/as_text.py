@@ -4,23 +4,23 @@ from collections.abc import Iterator, Sequence
 
 from kei.app.status_document import SessionState, Snapshot
 from kei.commands.status.facts import Facts, Upload
-from kei.commands.status.quantities import quantity
 from kei.commands.status.rules import Problem, span
 from kei.core.clock import local
 from kei.core.reading import plain
 from kei.sensors.status import ReaderStatus
 from kei.store.write_queue import OutletStatus
 from kei.upload.traffic import Sent
+from kei.wisun.states import State
 
 _LABEL_WIDTH = 11
 
-# What goes on in a state of the session that is not joined, for people.
-_DOING = {
-    "init": "waiting for the port",
-    "open": "talking to the dongle",
-    "setup": "setting the dongle up",
-    "scan": "looking for the meter",
-    "join": "authenticating",
+# What a session that is not joined does; a kei of another version may have other states.
+DOING: dict[str, str] = {
+    State.INIT: "waiting for the port",
+    State.OPEN: "talking to the dongle",
+    State.SETUP: "setting the dongle up",
+    State.SCAN: "looking for the meter",
+    State.JOIN: "authenticating",
 }
 
 
@@ -61,7 +61,7 @@ def _head(facts: Facts, problems: Sequence[Problem]) -> Iterator[str]:
 def _meter(session: SessionState) -> Iterator[str]:
     unknown = "not known yet"
     yield ""
-    doing = _DOING.get(session.state, session.state)
+    doing = DOING.get(session.state, session.state)
     joined = "joined" if session.joined else f"not joined ({doing})"
     yield from _labelled("session", [f"{joined} for {span(session.since_s)}"])
     dongle = f"{session.dongle}, firmware {session.firmware}" if session.dongle else unknown
@@ -104,7 +104,7 @@ def _series(facts: Facts) -> Iterator[str]:
             reading.unit,
             reading.sensor,
             plain(reading.value),
-            quantity(facts, reading) or "",
+            facts.unit_of_measure(reading) or "",
             span(facts.age_s(reading.time_ms)),
         )
         for reading in facts.series

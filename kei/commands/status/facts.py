@@ -1,4 +1,4 @@
-"""What can be found out about a kei from outside: from itself, and from its database."""
+"""The facts about a kei that another process can find out: from its answer and its database."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from kei.app.status_server import ask
 from kei.core.clock import Clock
 from kei.core.errors import KeiError, StoreError
 from kei.core.reading import Reading
+from kei.echonet.meter_class import UNIT_OF_SENSOR
 from kei.meter.expected import Expected, expected_of
 from kei.settings.config import Config
 from kei.settings.upload import What
@@ -25,8 +26,8 @@ class Upload:
     Attributes:
         name: of the target.
         late_s: how old a row is when its first upload is due, at most.
-        waiting: what the database says; None when it cannot be read.
-        live: what the running kei says; None when there is none.
+        waiting: the rows for it in the database; None when that cannot be read.
+        live: the state in the running kei; None when none runs.
     """
 
     name: str
@@ -40,11 +41,11 @@ class Facts:
     """Everything that could be found out.
 
     Attributes:
-        now_ms: when, milliseconds since 1970 in UTC.
+        now_ms: when that was, milliseconds since 1970 in UTC.
         zone: local time.
         unit: UnitID of the meter; None without a `[broute]` table.
         expected: the properties that the meter is asked for.
-        snapshot: what the running kei says; None if there is none, or it does not answer.
+        snapshot: the answer of the running kei; None if none runs, or it does not answer.
         silence: why a kei that runs does not answer; None if it does, or none runs.
         series: the newest reading of each series.
         uploads: in the order of the configuration.
@@ -63,16 +64,20 @@ class Facts:
 
     @property
     def runs(self) -> bool:
-        """Whether a kei runs, be it that it answers or not."""
+        """Whether a kei runs, even if it does not answer."""
         return self.snapshot is not None or self.silence is not None
 
     def age_s(self, time_ms: int) -> float:
-        """Return how long ago an instant was; negative if it is still to come."""
+        """Return how long ago an instant was; negative for one in the future."""
         return (self.now_ms - time_ms) / 1000
+
+    def unit_of_measure(self, reading: Reading) -> str | None:
+        """Return what a reading is measured in; None where it has no unit, or kei knows none."""
+        return UNIT_OF_SENSOR.get(reading.sensor) if reading.unit == self.unit else None
 
 
 def gather(path: Path, *, environ: Mapping[str, str], clock: Clock) -> Facts:
-    """Find everything out.
+    """Ask the running kei and read its database.
 
     Raises:
         ConfigError: jobs.toml does not validate.
@@ -93,7 +98,7 @@ def gather(path: Path, *, environ: Mapping[str, str], clock: Clock) -> Facts:
         now_ms=clock.now_ms(),
         zone=clock.zone,
         unit=wanted.broute.unit if wanted.broute else None,
-        expected=tuple(expected_of(wanted.broute)) if wanted.broute else (),
+        expected=expected_of(wanted.broute) if wanted.broute else (),
         snapshot=snapshot,
         silence=silence,
         series=series,

@@ -1,4 +1,4 @@
-"""When all is not well, as one table; `kei status` exits with 1 when any of its rules is broken."""
+"""The rules by which all is well, as one table; `kei status` exits with 1 if one is broken."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ SENSOR_PORT_LIMIT_S = 60.0  # a board is unplugged and back sooner
 
 
 class Rule(StrEnum):
-    """What has to be so for all to be well, by what is said when it is not."""
+    """A rule, named by what is wrong when it is broken."""
 
     NOT_RUNNING = auto()
     NOT_ANSWERING = auto()
@@ -44,10 +44,10 @@ class Problem:
     detail: str
 
 
-def judge(facts: Facts) -> tuple[Problem, ...]:
+def problems_of(facts: Facts) -> tuple[Problem, ...]:
     """Return the rules that are broken, in the order of the table."""
-    found = ((rule, check(facts)) for rule, check in _TABLE)
-    return tuple(Problem(rule, detail) for rule, detail in found if detail is not None)
+    details = ((rule, check(facts)) for rule, check in _CHECKS)
+    return tuple(Problem(rule, detail) for rule, detail in details if detail is not None)
 
 
 def span(seconds: float) -> str:
@@ -64,14 +64,6 @@ def span(seconds: float) -> str:
     return f"{whole} s"
 
 
-def _not_running(facts: Facts) -> str | None:
-    return None if facts.runs else "kei does not run"
-
-
-def _not_answering(facts: Facts) -> str | None:
-    return facts.silence
-
-
 def _not_joined(facts: Facts) -> str | None:
     session = facts.snapshot.session if facts.snapshot else None
     if session is None or session.joined or session.since_s <= NOT_JOINED_LIMIT_S:
@@ -80,14 +72,14 @@ def _not_joined(facts: Facts) -> str | None:
 
 
 def _stale(facts: Facts) -> str | None:
-    """A series without any reading does not count, as the meter may lack it; unless all do."""
+    """A series without any reading is no problem, as the meter may lack it, unless all are."""
     if not facts.expected or facts.database_fault is not None:
         return None
     if not any(reading.unit == facts.unit for reading in facts.series):
         shortest_s = min(map(_patience_s, facts.expected))
         waited_s = facts.snapshot.up_s if facts.snapshot else 0.0
         return "no reading of the meter yet" if waited_s > shortest_s else None
-    stale = [told for each in facts.expected if (told := _stale_series(facts, each))]
+    stale = [text for each in facts.expected if (text := _stale_series(facts, each))]
     return f"too old: {', '.join(stale)}" if stale else None
 
 
@@ -140,8 +132,8 @@ def _upload_failing(facts: Facts) -> str | None:
 def _has_failed_long(facts: Facts, upload: Upload) -> bool:
     """Tell whether attempts fail, and have done so for longer than allowed.
 
-    They cannot have begun to fail before there was something to send, before the last success,
-    nor before kei was started; and they began at most a cycle after the last of these.
+    They began to fail after there was something to send, after the last success and after the
+    start of kei; and at most a cycle after the last of these.
     """
     live, waiting = upload.live, upload.waiting
     if facts.snapshot is None or live is None or waiting is None or waiting.oldest_ms is None:
@@ -177,15 +169,12 @@ def _upload_refused(facts: Facts) -> str | None:
     return f"server refuses everything: {', '.join(refused)}" if refused else None
 
 
-def _database_unreadable(facts: Facts) -> str | None:
-    return facts.database_fault
-
-
-_TABLE: tuple[tuple[Rule, Callable[[Facts], str | None]], ...] = (
+# Each returns a line for a person if its rule is broken.
+_CHECKS: tuple[tuple[Rule, Callable[[Facts], str | None]], ...] = (
     # No process has the socket of this database.
-    (Rule.NOT_RUNNING, _not_running),
-    # One has, but it gives no status within 10 s, or none that can be read.
-    (Rule.NOT_ANSWERING, _not_answering),
+    (Rule.NOT_RUNNING, lambda facts: None if facts.runs else "kei does not run"),
+    # A process has it, but gives no status within 10 s, or none that can be decoded.
+    (Rule.NOT_ANSWERING, lambda facts: facts.silence),
     # The meter has not been joined for more than 10 minutes.
     (Rule.NOT_JOINED, _not_joined),
     # The newest reading of a requested series is older than 3 cycles and a minute.
@@ -200,8 +189,8 @@ _TABLE: tuple[tuple[Rule, Callable[[Facts], str | None]], ...] = (
     (Rule.UPLOAD_FAILING, _upload_failing),
     # A server takes what it is sent, but the oldest row has waited for more than an hour.
     (Rule.UPLOAD_BEHIND, _upload_behind),
-    # A server has refused everything that it was sent lately: a wrong address or key.
+    # A server refuses everything that it is sent: a wrong address or key.
     (Rule.UPLOAD_REFUSED, _upload_refused),
-    # The database is damaged, or not to be read by whoever asks.
-    (Rule.DATABASE_UNREADABLE, _database_unreadable),
+    # The database is damaged, or may not be read by the user who asks.
+    (Rule.DATABASE_UNREADABLE, lambda facts: facts.database_fault),
 )

@@ -9,18 +9,20 @@ import pytest
 from status_facts import FACTS, LIVE, PORT, SESSION, SNAPSHOT, reading
 
 from kei.app.status_document import ClockState
-from kei.commands.status import Found
+from kei.commands.status import StatusReport
+from kei.commands.status.as_text import DOING
 from kei.commands.status.facts import Facts, Upload
-from kei.commands.status.rules import judge
+from kei.commands.status.rules import problems_of
 from kei.store.reading_back import Waiting
+from kei.wisun.states import State
 
 
 def text_of(facts: Facts) -> str:
-    return Found(facts, judge(facts)).to_text()
+    return StatusReport(facts, problems_of(facts)).to_text()
 
 
 def json_of(facts: Facts) -> dict[str, object]:
-    text = Found(facts, judge(facts)).to_json()
+    text = StatusReport(facts, problems_of(facts)).to_json()
     assert text.endswith("}\n")
     assert text.count("\n") == 1
     return cast("dict[str, object]", json.loads(text))
@@ -116,6 +118,10 @@ def test_before_anything_is_known_the_text_says_so() -> None:
     assert "warnings   none" in text
 
 
+def test_every_state_of_the_session_has_a_text() -> None:
+    assert {*DOING, State.JOINED} == set(State)
+
+
 def test_a_failing_upload_says_why() -> None:
     live = replace(LIVE, last_success_ms=None, last_error="status 503: busy", failures=4)
     facts = replace(FACTS, uploads=(Upload("server", 60.0, Waiting(9, None, 2), live),))
@@ -168,12 +174,12 @@ def test_machines_see_null_for_what_only_a_running_kei_knows() -> None:
 def test_machines_see_whole_numbers_whole_and_others_exactly() -> None:
     values = ["512", "-0.1", "10934.90", "99999999.9999", "999998990000010000"]
     series = tuple(reading(f"S{n}", value, 1) for n, value in enumerate(values))
-    found = Found(replace(FACTS, series=series), ()).to_json()
+    found = StatusReport(replace(FACTS, series=series), ()).to_json()
     entries = json.loads(found, parse_float=Decimal)["series"]
     assert [entry["value"] for entry in entries] == [Decimal(value) for value in values]
 
 
 def test_only_the_meter_has_known_quantities() -> None:
     series = (reading("E7", "1", 1), reading("E7", "1", 1, unit="A1"), reading("D3", "1", 1))
-    entries = json.loads(Found(replace(FACTS, series=series), ()).to_json())["series"]
+    entries = json.loads(StatusReport(replace(FACTS, series=series), ()).to_json())["series"]
     assert [entry["quantity"] for entry in entries] == ["W", None, None]

@@ -7,17 +7,17 @@ from status_facts import FACTS, LIVE, NOW_MS, OUTLET, PORT, SESSION, SNAPSHOT, r
 
 from kei.app.status_document import UploadState
 from kei.commands.status.facts import Facts, Upload
-from kei.commands.status.rules import Rule, judge, span
+from kei.commands.status.rules import Rule, problems_of, span
 from kei.store.reading_back import Waiting
 from kei.store.write_queue import RecorderStatus
 
 
 def broken(facts: Facts) -> set[Rule]:
-    return {problem.rule for problem in judge(facts)}
+    return {problem.rule for problem in problems_of(facts)}
 
 
 def test_nothing_is_wrong_when_all_is_well() -> None:
-    assert judge(FACTS) == ()
+    assert problems_of(FACTS) == ()
 
 
 def test_a_kei_that_does_not_run_is_not_well() -> None:
@@ -38,7 +38,7 @@ def test_a_session_may_be_away_for_ten_minutes(since_s: float, *, wrong: bool) -
 
 def test_a_sensor_logger_needs_no_session() -> None:
     facts = replace(FACTS, snapshot=replace(SNAPSHOT, session=None), unit=None, expected=())
-    assert judge(facts) == ()
+    assert problems_of(facts) == ()
 
 
 def test_a_server_may_not_refuse_everything() -> None:
@@ -55,7 +55,7 @@ def test_a_port_with_sensors_may_be_away_for_a_minute(since_s: float, *, wrong: 
 
 def test_a_sensor_may_not_be_silent() -> None:
     port = replace(PORT, silent=("A1,T1",))
-    (problem,) = judge(replace(FACTS, snapshot=replace(SNAPSHOT, sensors=(PORT, port))))
+    (problem,) = problems_of(replace(FACTS, snapshot=replace(SNAPSHOT, sensors=(PORT, port))))
     assert problem.rule is Rule.SENSOR_SILENT
     assert problem.detail == "silent for too long: A1,T1"
 
@@ -87,11 +87,11 @@ def test_the_same_sensor_of_another_unit_does_not_make_a_series_fresh() -> None:
 
 def test_one_of_two_phases_is_enough() -> None:
     facts = replace(FACTS, series=(*FACTS.series, reading("E8T", "1", 10_000)))
-    assert judge(facts) == ()
+    assert problems_of(facts) == ()
 
 
 def test_a_series_that_never_had_a_reading_is_no_fault_while_others_have() -> None:
-    assert judge(replace(FACTS, series=FACTS.series[:1])) == ()
+    assert problems_of(replace(FACTS, series=FACTS.series[:1])) == ()
 
 
 @pytest.mark.parametrize(("up_s", "wrong"), [(90.0, False), (91.0, True)])
@@ -123,11 +123,11 @@ def test_an_upload_that_fails_for_long_is_a_fault() -> None:
 
 
 def test_an_upload_that_began_to_fail_a_moment_ago_is_none() -> None:
-    assert judge(upload_facts(FAILING, oldest_s=660)) == ()
+    assert problems_of(upload_facts(FAILING, oldest_s=660)) == ()
 
 
 def test_an_upload_that_does_not_keep_up_is_a_fault() -> None:
-    (problem,) = judge(upload_facts(LIVE, oldest_s=3661))
+    (problem,) = problems_of(upload_facts(LIVE, oldest_s=3661))
     assert (problem.rule, problem.detail) == (
         Rule.UPLOAD_BEHIND,
         "upload does not keep up: server (1 h 1 min)",
@@ -135,22 +135,22 @@ def test_an_upload_that_does_not_keep_up_is_a_fault() -> None:
 
 
 def test_an_upload_has_an_hour_to_catch_up() -> None:
-    assert judge(upload_facts(LIVE, oldest_s=3660)) == ()
-    assert judge(upload_facts(LIVE, oldest_s=100_000, up_s=3660)) == ()
+    assert problems_of(upload_facts(LIVE, oldest_s=3660)) == ()
+    assert problems_of(upload_facts(LIVE, oldest_s=100_000, up_s=3660)) == ()
 
 
 def test_an_old_row_is_no_fault_soon_after_a_success() -> None:
     recent = replace(FAILING, last_success_ms=NOW_MS - 600_000)
-    assert judge(upload_facts(recent, oldest_s=100_000)) == ()
+    assert problems_of(upload_facts(recent, oldest_s=100_000)) == ()
 
 
 def test_an_old_row_is_no_fault_soon_after_the_start() -> None:
-    assert judge(upload_facts(FAILING, oldest_s=100_000, up_s=600)) == ()
+    assert problems_of(upload_facts(FAILING, oldest_s=100_000, up_s=600)) == ()
 
 
 def test_a_server_that_fails_with_nothing_to_send_is_none() -> None:
     facts = replace(FACTS, uploads=(Upload("server", 60.0, Waiting(0, None, 0), FAILING),))
-    assert judge(facts) == ()
+    assert problems_of(facts) == ()
 
 
 def test_a_database_that_cannot_be_read_is_the_only_fault_told_of_it() -> None:
