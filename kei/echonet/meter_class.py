@@ -147,7 +147,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class UnrecordedProperty:
+class UnrecordedSpec:
     """A property that kei does not record.
 
     Attributes:
@@ -277,17 +277,17 @@ PROPERTIES = {
 UNRECORDED = {
     row.epc: row
     for row in (
-        UnrecordedProperty(0xC0, "Route-B identification number", Kind.SECRET, _hex),
-        UnrecordedProperty(0xD0, "energy at the last minute, both directions", Kind.MINUTE, _hex),
-        UnrecordedProperty(0xE2, "history of a day, normal direction", Kind.HISTORY, _day_history),
-        UnrecordedProperty(0xE4, "history of a day, reverse direction", Kind.HISTORY, _day_history),
-        UnrecordedProperty(0xE5, "day of that history", Kind.SETTING, _day),
-        UnrecordedProperty(
+        UnrecordedSpec(0xC0, "Route-B identification number", Kind.SECRET, _hex),
+        UnrecordedSpec(0xD0, "energy at the last minute, both directions", Kind.MINUTE, _hex),
+        UnrecordedSpec(0xE2, "history of a day, normal direction", Kind.HISTORY, _day_history),
+        UnrecordedSpec(0xE4, "history of a day, reverse direction", Kind.HISTORY, _day_history),
+        UnrecordedSpec(0xE5, "day of that history", Kind.SETTING, _day),
+        UnrecordedSpec(
             0xEC, "history of half hours, both directions", Kind.HISTORY, _half_hour_history
         ),
-        UnrecordedProperty(0xED, "time of that history", Kind.SETTING, _half_hours),
-        UnrecordedProperty(0xEE, "history of minutes, both directions", Kind.HISTORY, _hex),
-        UnrecordedProperty(0xEF, "time of that history", Kind.SETTING, _hex),
+        UnrecordedSpec(0xED, "time of that history", Kind.SETTING, _half_hours),
+        UnrecordedSpec(0xEE, "history of minutes, both directions", Kind.HISTORY, _hex),
+        UnrecordedSpec(0xEF, "time of that history", Kind.SETTING, _hex),
     )
 }
 

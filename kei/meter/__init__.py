@@ -1,1 +1,1 @@
-"""Between ECHONET properties and readings."""
+"""The meter's ECHONET properties as readings."""

@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 
 from kei.core.errors import Malformed
 from kei.core.reading import plain
-from kei.echonet.meter_class import ENERGY_UNITS, PROPERTIES, Absent, Scale, Value, decode
+from kei.echonet.meter_class import (
+    ENERGY_UNITS,
+    PROPERTIES,
+    TIME_STAMP_BYTES,
+    UNIT_OF_SENSOR,
+    UNRECORDED,
+    Absent,
+    Scale,
+    Value,
+    decode,
+)
 
 TENTH = Scale(1, Decimal("0.1"))
 HALF_PAST_TWELVE = datetime(2024, 1, 15, 12, 30)
@@ -57,6 +67,14 @@ def shown(epc: int, edt: str, scale: Scale | None = TENTH) -> list[tuple[str, st
 )
 def test_values_of_the_table(epc: int, edt: str, values: list[tuple[str, str]]) -> None:
     assert shown(epc, edt) == values
+
+
+def test_every_property_stands_once_and_its_data_are_as_long_as_its_numbers() -> None:
+    assert not set(PROPERTIES) & set(UNRECORDED)
+    assert len(UNIT_OF_SENSOR) == sum(len(row.sensors) for row in PROPERTIES.values())
+    for row in PROPERTIES.values():
+        stamp = TIME_STAMP_BYTES if row.schedule else 0
+        assert (row.size - stamp) % len(row.sensors) == 0
 
 
 def test_energy_is_count_times_coefficient_times_unit() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kei import config
 from kei.app.wiring import KEEPER, KEEPER_LIMIT_S, SIMULATOR, Line, build_line
-from kei.app.workers import Body
+from kei.app.workers import Workers
 from kei.commands.probe.questions import ask_everything
 from kei.commands.probe.result import ProbeResult
 from kei.config.errors import fault_line
@@ -73,7 +73,7 @@ def join_and_ask(
     line = build_line(broute, _NoMemory(), listener, clock=clock, rng=rng)
     try:
         # The pool ends last: a question that is still open ends with the session.
-        with ThreadPoolExecutor(1, "probe") as pool, _running(line, stop):
+        with ThreadPoolExecutor(1, "probe") as pool, _running(line, stop, clock):
             deadline = clock.monotonic() + limit_s
             is_joined = listener.ready_once.is_set
             _wait(signals, lambda: is_joined() or clock.monotonic() >= deadline)
@@ -117,25 +117,18 @@ class _NoMemory:
 
 
 @contextmanager
-def _running(line: Line, stop: threading.Event) -> Iterator[None]:
+def _running(line: Line, stop: threading.Event, clock: Clock) -> Iterator[None]:
     """Run session and simulator in threads of their own; end both at the end, the session first."""
-    bodies: dict[str, Body] = {KEEPER: line.session}
-    if line.simulator is not None:
-        bodies[SIMULATOR] = line.simulator
-    threads = {
-        name: threading.Thread(target=body.run, name=name, daemon=True)
-        for name, body in bodies.items()
-    }
-    for thread in reversed(threads.values()):
-        thread.start()
+    workers = Workers(clock)
     try:
+        if line.simulator is not None:
+            workers.start(SIMULATOR, line.simulator)
+        workers.start(KEEPER, line.session)
         yield
     finally:
         stop.set()
-        for name, limit_s in ((KEEPER, KEEPER_LIMIT_S), (SIMULATOR, SIMULATOR_LIMIT_S)):
-            if name in bodies:
-                bodies[name].stop()
-                threads[name].join(limit_s)
+        workers.stop(KEEPER, limit_s=KEEPER_LIMIT_S)
+        workers.stop(SIMULATOR, limit_s=SIMULATOR_LIMIT_S)
 
 
 def _wait(signals: SignalBox, is_over: Callable[[], bool]) -> None:

@@ -8,7 +8,10 @@ from decimal import Decimal
 from kei.commands.status.facts import Facts, Upload
 from kei.commands.status.rules import Problem
 from kei.core.clock import local
+from kei.core.logs import LogLine
 from kei.core.reading import Reading
+
+_LIVE = ("version", "pid", "up_s", "clock", "session", "sensors")  # as the running kei says
 
 
 def to_json(facts: Facts, problems: Sequence[Problem]) -> str:
@@ -16,34 +19,26 @@ def to_json(facts: Facts, problems: Sequence[Problem]) -> str:
 
     What only the running kei knows is null when it does not run or answer.
     """
-    snapshot = facts.snapshot
+    snapshot = asdict(facts.snapshot) if facts.snapshot else {}
     document = {
         "time": _time(facts, facts.now_ms),
         "well": not problems,
         "problems": [{"rule": each.rule.value, "detail": each.detail} for each in problems],
         "running": facts.runs,
-        "version": snapshot.version if snapshot else None,
-        "pid": snapshot.pid if snapshot else None,
-        "up_s": snapshot.up_s if snapshot else None,
-        "clock": asdict(snapshot.clock) if snapshot else None,
-        "session": asdict(snapshot.session) if snapshot and snapshot.session else None,
-        "sensors": [asdict(port) for port in snapshot.sensors] if snapshot else None,
+        **{name: snapshot.get(name) for name in _LIVE},
         "series": [_series(facts, reading) for reading in facts.series],
-        "recorder": asdict(snapshot.recorder) if snapshot else None,
+        "recorder": snapshot.get("recorder"),
         "uploads": [_upload(facts, upload) for upload in facts.uploads],
-        "errors": [
-            {
-                "time": _time(facts, line.time_ms),
-                "level": line.level,
-                "logger": line.logger,
-                "text": line.text,
-            }
-            for line in snapshot.lines
-        ]
-        if snapshot
+        "errors": [_error(facts, line) for line in facts.snapshot.lines]
+        if facts.snapshot
         else None,
     }
     return json.dumps(document, ensure_ascii=False) + "\n"
+
+
+def _error(facts: Facts, line: LogLine) -> dict[str, str | None]:
+    time = _time(facts, line.time_ms)
+    return {"time": time, "level": line.level, "logger": line.logger, "text": line.text}
 
 
 def _series(facts: Facts, reading: Reading) -> dict[str, object]:
@@ -62,7 +57,7 @@ def _upload(facts: Facts, upload: Upload) -> dict[str, object]:
     return {
         "target": upload.name,
         "waiting": waiting.rows if waiting else None,
-        "oldest": _time(facts, waiting.oldest_ms) if waiting else None,
+        "oldest": _time(facts, upload.oldest_ms),
         "set_aside": waiting.set_aside if waiting else None,
         "dropped": waiting.dropped if waiting else None,
         "last_success": _time(facts, live.last_success_ms) if live else None,

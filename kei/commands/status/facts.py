@@ -35,6 +35,11 @@ class Upload:
     waiting: Waiting | None
     live: UploadState | None
 
+    @property
+    def oldest_ms(self) -> int | None:
+        """The time of the oldest row that waits; None if none does, or that is not known."""
+        return self.waiting.oldest_ms if self.waiting else None
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:

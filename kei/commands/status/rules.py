@@ -135,33 +135,26 @@ def _has_failed_long(facts: Facts, upload: Upload) -> bool:
     They began to fail after there was something to send, after the last success and after the
     start of kei; and at most a cycle after the last of these.
     """
-    live, waiting = upload.live, upload.waiting
-    if facts.snapshot is None or live is None or waiting is None or waiting.oldest_ms is None:
+    live, oldest_ms = upload.live, upload.oldest_ms
+    if facts.snapshot is None or live is None or not live.failures or oldest_ms is None:
         return False
-    if not live.failures:
-        return False
-    waits_s = [facts.age_s(waiting.oldest_ms) - upload.late_s, facts.snapshot.up_s]
+    waits_s = [facts.age_s(oldest_ms) - upload.late_s, facts.snapshot.up_s]
     if live.last_success_ms is not None:
         waits_s.append(facts.age_s(live.last_success_ms) - upload.late_s)
     return min(waits_s) > UPLOAD_LIMIT_S
 
 
 def _upload_behind(facts: Facts) -> str | None:
-    behind = [
-        f"{upload.name} ({span(facts.age_s(upload.waiting.oldest_ms))})"
-        for upload in facts.uploads
-        if upload.waiting is not None
-        and upload.waiting.oldest_ms is not None
-        and _is_behind(facts, upload, upload.waiting.oldest_ms)
-    ]
+    """Rows wait for long although the server takes what it is sent."""
+    behind = []
+    for upload in facts.uploads:
+        live, oldest_ms = upload.live, upload.oldest_ms
+        if facts.snapshot is None or live is None or live.failures or oldest_ms is None:
+            continue
+        age_s = facts.age_s(oldest_ms)
+        if min(age_s, facts.snapshot.up_s) - upload.late_s > BEHIND_LIMIT_S:
+            behind.append(f"{upload.name} ({span(age_s)})")
     return f"upload does not keep up: {', '.join(behind)}" if behind else None
-
-
-def _is_behind(facts: Facts, upload: Upload, oldest_ms: int) -> bool:
-    """Tell whether rows wait for long although the server takes what it is sent."""
-    if facts.snapshot is None or upload.live is None or upload.live.failures:
-        return False
-    return min(facts.age_s(oldest_ms), facts.snapshot.up_s) - upload.late_s > BEHIND_LIMIT_S
 
 
 def _upload_refused(facts: Facts) -> str | None:
