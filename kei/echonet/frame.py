@@ -144,9 +144,9 @@ def _decode_list(data: bytes, start: int) -> tuple[tuple[Property, ...], int]:
     return tuple(found), position
 
 
-def get_request(tid: int, epcs: tuple[int, ...], deoj: int = METER) -> Frame:
+def get_request(tid: int, epcs: tuple[int, ...]) -> Frame:
     """Return the Get request of the controller for these properties of the meter."""
-    return Frame(tid, CONTROLLER, deoj, Esv.GET, tuple(map(Property, epcs)))
+    return Frame(tid, CONTROLLER, METER, Esv.GET, tuple(map(Property, epcs)))
 
 
 def property_map(edt: bytes) -> frozenset[int]:

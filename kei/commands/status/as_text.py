@@ -1,18 +1,19 @@
 """The status as lines for people."""
 
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
-from kei.app.status_document import SessionState, Snapshot
+from kei.app.status_document import SessionState
 from kei.commands.status.facts import Facts, Upload
 from kei.commands.status.rules import Problem, span
 from kei.core.clock import local
 from kei.core.reading import plain
 from kei.sensors.status import ReaderStatus
 from kei.store.write_queue import OutletStatus
-from kei.upload.traffic import Sent
 from kei.wisun.states import State
 
-_LABEL_WIDTH = 11
+Block: TypeAlias = dict[str, list[str]]
+"""What stands together between two empty lines: lines by label."""
 
 # What a session that is not joined does; a kei of another version may have other states.
 DOING: dict[str, str] = {
@@ -25,60 +26,77 @@ DOING: dict[str, str] = {
 
 
 def to_text(facts: Facts, problems: Sequence[Problem]) -> str:
-    """Return the lines, each with an end; what comes from elsewhere is made printable."""
-    lines = [
-        *_head(facts, problems),
-        *(_meter(facts.snapshot.session) if facts.snapshot and facts.snapshot.session else ()),
-        *(_sensors(facts.snapshot) if facts.snapshot and facts.snapshot.sensors else ()),
-        *_series(facts),
-        *(_recorder(facts.snapshot) if facts.snapshot else ()),
-        *(line for upload in facts.uploads for line in _upload(facts, upload)),
-        *(_log(facts, facts.snapshot) if facts.snapshot else ()),
-    ]
-    return "".join(_printable(line).rstrip() + "\n" for line in lines)
+    """Return lines, each with an end; what is not printable in them becomes a blank."""
+    return "\n".join(map(_labelled, _blocks(facts, problems)))
 
 
-def _labelled(label: str, lines: Sequence[str]) -> Iterator[str]:
-    """Put a label before the first of some lines, and as much space before the others."""
-    for number, line in enumerate(lines):
-        yield f"{'' if number else label:{_LABEL_WIDTH}}{line}"
+def _labelled(block: Block) -> str:
+    """Return lines under their labels: each label stands before the first of its lines."""
+    text = ""
+    for label, lines in block.items():
+        for number, line in enumerate(lines):
+            printable = "".join(char if char.isprintable() else " " for char in line)
+            text += f"{'' if number else label:11}{printable}".rstrip() + "\n"
+    return text
 
 
-def _head(facts: Facts, problems: Sequence[Problem]) -> Iterator[str]:
+def _blocks(facts: Facts, problems: Sequence[Problem]) -> Iterator[Block]:
+    snapshot = facts.snapshot
+    yield _head(facts, problems)
+    if snapshot and snapshot.session:
+        yield _session(snapshot.session)
+    if snapshot and snapshot.sensors:
+        yield {"sensors": [line for port in snapshot.sensors for line in _port(port)]}
+    yield {"series": _series(facts)}
+    if snapshot:
+        outlets = {"text": snapshot.recorder.text, "database": snapshot.recorder.database}
+        yield {"recorder": [f"{name:8}  {_outlet(outlet)}" for name, outlet in outlets.items()]}
+    for upload in facts.uploads:
+        yield {"upload": list(_upload(facts, upload))}
+    if snapshot:
+        lines = [
+            f"{local(line.time_ms, facts.zone):%Y-%m-%d %H:%M:%S}  {line.level}  {line.text}"
+            for line in snapshot.lines
+        ]
+        yield {"warnings": lines or ["none"]}
+
+
+def _head(facts: Facts, problems: Sequence[Problem]) -> Block:
     snapshot = facts.snapshot
     if snapshot is not None:
         about = f"runs for {span(snapshot.up_s)}, version {snapshot.version}, pid {snapshot.pid}"
     else:
         about = "runs, but does not answer" if facts.runs else "does not run"
-    yield from _labelled("kei", [about])
     details = [f"{problem.rule.value}: {problem.detail}" for problem in problems]
-    yield from _labelled("problems", details or ["none"])
+    head = {"kei": [about], "problems": details or ["none"]}
     if snapshot is not None and not snapshot.clock.synchronised:
         wrong = ", and likely to be wrong" if snapshot.clock.likely_wrong else ""
-        yield from _labelled("clock", [f"not synchronised{wrong}"])
+        head["clock"] = [f"not synchronised{wrong}"]
+    return head
 
 
-def _meter(session: SessionState) -> Iterator[str]:
-    unknown = "not known yet"
-    yield ""
-    doing = DOING.get(session.state, session.state)
-    joined = "joined" if session.joined else f"not joined ({doing})"
-    yield from _labelled("session", [f"{joined} for {span(session.since_s)}"])
-    dongle = f"{session.dongle}, firmware {session.firmware}" if session.dongle else unknown
-    yield from _labelled("dongle", [dongle])
-    known = session.channel is not None
-    network = f"channel {session.channel}, PAN {session.pan_id}" if known else unknown
-    yield from _labelled("network", [network])
-    heard = session.lqi is not None
-    signal = f"LQI {session.lqi}, {session.rssi_dbm} dBm" if heard else unknown
-    yield from _labelled("signal", [signal])
-    counts = f"{session.answered} answered, {session.missed} missed, {session.held_back} held back"
-    yield from _labelled("requests", [f"{counts}, {session.ignored_frames} frames ignored"])
-
-
-def _sensors(snapshot: Snapshot) -> Iterator[str]:
-    yield ""
-    yield from _labelled("sensors", [line for port in snapshot.sensors for line in _port(port)])
+def _session(session: SessionState) -> Block:
+    state = (
+        "joined" if session.joined else f"not joined ({DOING.get(session.state, session.state)})"
+    )
+    dongle = network = signal = "not known yet"
+    if session.dongle:
+        dongle = f"{session.dongle}, firmware {session.firmware}"
+    if session.channel is not None:
+        network = f"channel {session.channel}, PAN {session.pan_id}"
+    if session.lqi is not None:
+        signal = f"LQI {session.lqi}, {session.rssi_dbm} dBm"
+    requests = (
+        f"{session.answered} answered, {session.missed} missed, {session.held_back} held back, "
+        f"{session.ignored_frames} frames ignored"
+    )
+    return {
+        "session": [f"{state} for {span(session.since_s)}"],
+        "dongle": [dongle],
+        "network": [network],
+        "signal": [signal],
+        "requests": [requests],
+    }
 
 
 def _port(port: ReaderStatus) -> Iterator[str]:
@@ -93,11 +111,9 @@ def _port(port: ReaderStatus) -> Iterator[str]:
         yield f"  silent: {' '.join(port.silent)}"
 
 
-def _series(facts: Facts) -> Iterator[str]:
-    yield ""
+def _series(facts: Facts) -> list[str]:
     if not facts.series:
-        yield from _labelled("series", ["none known" if facts.database_fault else "none yet"])
-        return
+        return ["none known" if facts.database_fault else "none yet"]
     rows = [("UNIT", "SENSOR", "VALUE", "", "AGE")]
     rows += [
         (
@@ -110,20 +126,9 @@ def _series(facts: Facts) -> Iterator[str]:
         for reading in facts.series
     ]
     unit, sensor, value, of, age = (max(map(len, column)) for column in zip(*rows, strict=True))
-    yield from _labelled(
-        "series",
-        [
-            f"{r[0]:{unit}}  {r[1]:{sensor}}  {r[2]:>{value}} {r[3]:{of}}  {r[4]:>{age}}"
-            for r in rows
-        ],
-    )
-
-
-def _recorder(snapshot: Snapshot) -> Iterator[str]:
-    yield ""
-    recorder = snapshot.recorder
-    outlets = (("text", recorder.text), ("database", recorder.database))
-    yield from _labelled("recorder", [f"{name:8}  {_outlet(outlet)}" for name, outlet in outlets])
+    return [
+        f"{r[0]:{unit}}  {r[1]:{sensor}}  {r[2]:>{value}} {r[3]:{of}}  {r[4]:>{age}}" for r in rows
+    ]
 
 
 def _outlet(outlet: OutletStatus) -> str:
@@ -137,36 +142,17 @@ def _upload(facts: Facts, upload: Upload) -> Iterator[str]:
     if waiting:
         dropped = f", {waiting.dropped} dropped" if waiting.dropped else ""
         rows = f"{waiting.rows} waiting, {waiting.set_aside} set aside{dropped}"
-    yield ""
-    yield from _labelled("upload", [f"{upload.name}: {rows}"])
+    yield f"{upload.name}: {rows}"
     if live is None:
         return
     success = "none since the start"
     if live.last_success_ms is not None:
         success = f"{span(facts.age_s(live.last_success_ms))} ago"
-    yield from _labelled("", [f"last success {success}"])
-    yield from _labelled("", [_sent(live.sent)])
+    yield f"last success {success}"
+    today, yesterday = live.sent.today_bytes, live.sent.yesterday_bytes
+    before = "" if yesterday is None else f", {yesterday / 1024:.0f} KiB yesterday"
+    yield f"sent {today / 1024:.0f} KiB today{before}"
     if live.refused:
-        yield from _labelled("", [f"REFUSES EVERYTHING: {live.last_error}"])
+        yield f"REFUSES EVERYTHING: {live.last_error}"
     elif live.last_error:
-        yield from _labelled("", [f"last error ({live.failures} in a row): {live.last_error}"])
-
-
-def _sent(sent: Sent) -> str:
-    today = f"sent {sent.today_bytes / 1024:.0f} KiB today"
-    if sent.yesterday_bytes is None:
-        return today
-    return f"{today}, {sent.yesterday_bytes / 1024:.0f} KiB yesterday"
-
-
-def _log(facts: Facts, snapshot: Snapshot) -> Iterator[str]:
-    yield ""
-    lines = [
-        f"{local(line.time_ms, facts.zone):%Y-%m-%d %H:%M:%S}  {line.level}  {line.text}"
-        for line in snapshot.lines
-    ]
-    yield from _labelled("warnings", lines or ["none"])
-
-
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else " " for char in text)
+        yield f"last error ({live.failures} in a row): {live.last_error}"
