@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
+from enum import StrEnum, auto
 
 from kei.core.errors import Malformed
 from kei.core.reading import plain
@@ -86,6 +86,14 @@ class Value:
     at: datetime | None = None
 
 
+class Quantity(StrEnum):
+    """What a number measures."""
+
+    POWER = auto()
+    CURRENT = auto()
+    ENERGY = auto()  # a register that only grows
+
+
 @dataclass(frozen=True, slots=True)
 class Number:
     """What the numbers of a property are, and how the meter encodes them.
@@ -93,13 +101,13 @@ class Number:
     Attributes:
         decode: the data of one number and the scale, to the number or why there is none.
         unit: of measure; None for a plain number.
-        quantity: what is measured, `power`, `current` or `energy`; None if nothing is.
+        quantity: what it measures; None for what is no measurement.
         needs_scale: whether it is meaningless before coefficient and unit (D3, E1) are known.
     """
 
     decode: Callable[[bytes, Scale], Decimal | Absent]
     unit: str | None = None
-    quantity: str | None = None
+    quantity: Quantity | None = None
     needs_scale: bool = False
 
 
@@ -254,9 +262,9 @@ def _range(registers: Sequence[bytes], scale: Scale | None) -> str:
     return f"{text}, {plain(min(known))} to {plain(max(known))} kWh" if known else text
 
 
-_ENERGY = Number(_energy, "kWh", "energy", needs_scale=True)
-_POWER = Number(_power, "W", "power")
-_CURRENT = Number(_current, "A", "current")
+_ENERGY = Number(_energy, "kWh", Quantity.ENERGY, needs_scale=True)
+_POWER = Number(_power, "W", Quantity.POWER)
+_CURRENT = Number(_current, "A", Quantity.CURRENT)
 _HALF_HOURLY = Schedule(1800.0, is_notified=True)
 
 PROPERTIES = {
