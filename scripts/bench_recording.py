@@ -7,35 +7,34 @@ line. Summaries are timed in a database with a day and in one with a year of the
 The bytes are those that a real kei makes Linux write, with summaries and an upload every ten
 minutes; it takes as long as is asked for, and should have the machine to itself:
 
-    .venv/bin/python scripts/bench_recording.py [--minutes 30] [--readings 50000] [--skip-year]
+    scripts/bench_recording.py [--minutes 30] [--readings 50000] [--skip-year]
 """
 
 import argparse
 import contextlib
 import sqlite3
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 
+from _project import use_project
+
+use_project()
+
 import structlog
+from fakes import TOKYO, FakeClock
+from programs import running, write_jobs
+from stored import add_readings, daily, recorder_of, summariser_of
+from upload_support import Server
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
-
-from fakes import TOKYO, FakeClock  # noqa: E402 - needs the path above
-from programs import running, write_jobs  # noqa: E402
-from stored import add_readings, daily, recorder_of, summariser_of  # noqa: E402
-from upload_support import Server  # noqa: E402
-
-from kei.core.clock import SystemClock  # noqa: E402
-from kei.core.reading import Reading  # noqa: E402
-from kei.store.database import Database  # noqa: E402
-from kei.store.lines import reading_line  # noqa: E402
-from kei.store.text import DailyFile  # noqa: E402
+from kei.core.clock import SystemClock
+from kei.core.reading import Reading
+from kei.store.database import Database
+from kei.store.lines import reading_line
+from kei.store.text import DailyFile
 
 DAY_MS = 86_400_000
 BEGIN_MS = 1_767_193_200_000  # 2026-01-01 in Japan

@@ -6,7 +6,7 @@ them sends many at once. What kei recorded is compared with what was sent, line 
 text and in the database. The peer in the same run is a program that reads the same lines from one
 port and appends them to a file, with no check and no database:
 
-    .venv/bin/python scripts/bench_sensors.py [--seconds 600] [--ports 4] [--rate 200]
+    scripts/bench_sensors.py [--seconds 600] [--ports 4] [--rate 200]
 """
 
 import argparse
@@ -19,11 +19,12 @@ import threading
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
+from _project import ROOT, use_project
 
-from boards import Board, board, wait_for_port, write_serial_jobs  # noqa: E402 - needs the path
-from programs import readings, running, wait_until  # noqa: E402
+use_project()
+
+from boards import Board, board, wait_for_port, write_serial_jobs
+from programs import readings, running, wait_until
 
 BURST = 10_000
 PIECE_S = 0.02  # a board's lines of so long are written together, as a USB chip does it

@@ -3,11 +3,12 @@
 
 Each client runs in a process of its own against a simulator without latencies in another, and
 asks for one property as often as it is told. Times differ from machine to machine and from run to
-run; the ratios are what counts. Run it with the interpreter of .venv:
+run; the ratios are what counts:
 
-    .venv/bin/python scripts/bench_session.py [REQUESTS]
+    scripts/bench_session.py [REQUESTS]
 """
 
+import argparse
 import json
 import os
 import random
@@ -21,8 +22,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from _project import ROOT, use_project
+
+use_project("momonga")
+
 BROUTE_ID, BROUTE_PWD = "00112233445566778899AABBCCDDEEFF", "0123456789AB"
 POWER = 0xE7
 
@@ -163,21 +166,28 @@ def run(name: str, count: int, folder: Path) -> dict[str, float]:
     return result
 
 
+def be_client(name: str, port: str, count: int) -> None:
+    """Measure one client in this process, and print the result as JSON."""
+    import structlog
+
+    started = time.monotonic()
+    # Whatever a client logs, it must not pay for a terminal.
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(50), cache_logger_on_first_use=True
+    )
+    print(json.dumps(CLIENTS[name](port, count, started)))
+
+
 def main() -> None:
     """Measure all clients, or be one of them."""
-    if sys.argv[1:2] == ["--client"]:
-        started = time.monotonic()
-        # Whatever a client logs, it must not pay for a terminal.
-        import structlog
-
-        structlog.configure(
-            wrapper_class=structlog.make_filtering_bound_logger(50),
-            cache_logger_on_first_use=True,
-        )
-        _, _, name, port, count = sys.argv
-        print(json.dumps(CLIENTS[name](port, int(count), started)))
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("requests", type=int, nargs="?", default=2000, metavar="REQUESTS")
+    parser.add_argument("--client", nargs=2, metavar=("NAME", "PORT"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    count: int = options.requests
+    if options.client:
+        be_client(*options.client, count)
         return
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
     with tempfile.TemporaryDirectory() as folder:
         results = {name: run(name, count, Path(folder)) for name in CLIENTS}
     print(f"{count} single-property Gets, simulator without latency")

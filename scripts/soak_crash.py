@@ -3,9 +3,9 @@
 
 After each kill everything that was seen in the text before, and everything that the meter had
 answered more than a second before, has to be there; and `kei export` has to tell the same readings
-as the text. The exit code is 1 if not. Run it with the interpreter of .venv:
+as the text. The exit code is 1 if not:
 
-    .venv/bin/python scripts/soak_crash.py [--kills 200] [--seed 1]
+    scripts/soak_crash.py [--kills 200] [--seed 1]
 """
 
 import argparse
@@ -13,10 +13,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
+from _project import use_project
 
-from crashes import Victim  # noqa: E402 - needs the path above
+use_project()
+
+from crashes import Victim
 
 
 def main() -> int:

@@ -4,9 +4,9 @@
 Each session has a simulated dongle and meter of its own in this process, with the delays of real
 ones; all clocks run faster than life, and every time below is of these clocks. After that, each
 kind of fault alone, for what it costs. The exit code is 1 if a thread was lost, a session was
-stuck, or the numbers do not add up. Run it with the interpreter of .venv:
+stuck, or the numbers do not add up:
 
-    .venv/bin/python scripts/soak_session.py [--requests 10000] [--percent 5] [--sessions 8] ...
+    scripts/soak_session.py [--requests 10000] [--percent 5] [--sessions 8] ...
 """
 
 import argparse
@@ -18,17 +18,16 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+
+from _project import use_project
+
+use_project()
 
 import structlog
+from soak import Account, Requester, Result, Rig, soak
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
-
-from soak import Account, Requester, Result, Rig, soak  # noqa: E402 - needs the path above
-
-from kei.simulator.dongle.models import MODELS  # noqa: E402
-from kei.simulator.faults import FaultKind, parse_fault  # noqa: E402
+from kei.simulator.dongle.models import MODELS
+from kei.simulator.faults import FaultKind, parse_fault
 
 STUCK_S = 1800.0
 HOMES = 4  # the simulator keeps the yearly sums of so many; they take long to add up
