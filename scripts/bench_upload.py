@@ -26,19 +26,19 @@ import structlog
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
-from fakes import TOKYO, FakeClock  # noqa: E402 - needs the path above
-from stored import add_readings, add_summaries  # noqa: E402
+from fakes import TOKYO, FakeClock
+from stored import add_readings, add_summaries
 
-from kei.core.clock import SystemClock  # noqa: E402
-from kei.core.reading import Reading, Summary  # noqa: E402
-from kei.settings.upload import What  # noqa: E402
-from kei.store.database import Database  # noqa: E402
-from kei.store.lines import reading_line  # noqa: E402
-from kei.store.queue import UploadQueue  # noqa: E402
-from kei.upload.formats.registry import format_of  # noqa: E402
-from kei.upload.http import Http  # noqa: E402
-from kei.upload.sender import Sender  # noqa: E402
-from kei.upload.target import Compression, FormatName, Target  # noqa: E402
+from kei.core.clock import SystemClock
+from kei.core.reading import Reading, Summary
+from kei.settings.upload import What
+from kei.store.database import Database
+from kei.store.lines import reading_line
+from kei.store.queue import UploadQueue
+from kei.upload.formats.registry import format_of
+from kei.upload.http import Http
+from kei.upload.sender import Sender
+from kei.upload.target import Compression, FormatName, Target
 
 DAY_MS = 86_400_000
 BEGIN_MS = 1_767_193_200_000  # 2026-01-01 in Japan

@@ -99,7 +99,9 @@ def _remedy(said: str, line: str) -> str:
     if odd := [character for character in code if character in _LOOKALIKES]:
         return f"write {_LOOKALIKES[odd[0]]} instead of {odd[0]}, as typed without an input method"
     if _PYTHON.match(code):
-        return "this is Python, like keilog's keiconf.py; the README shows what it is in TOML"
+        return (
+            "this is Python, like keilog's keiconf.py; docs/from-keilog.md shows what it is in TOML"
+        )
     return "look for a missing quote, bracket or equals sign"
 
 

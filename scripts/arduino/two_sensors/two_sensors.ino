@@ -2,7 +2,7 @@
 
    Sends a line for each of them every ten seconds:  UnitID,SensorID,Value,DataID
 
-   Wiring (5 V board such as an Uno or Nano; see the README of kei):
+   Wiring (5 V board such as an Uno or Nano; see docs/sensors.md of kei):
      TMP36: left leg (flat side towards you) to 5V, middle to A0, right to GND
      LDR:   from 5V to A1, and 10 kOhm from A1 to GND
 */

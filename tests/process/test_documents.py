@@ -1,0 +1,59 @@
+"""The documents lead nowhere that does not exist."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from programs import ROOT
+
+DOCUMENTS = sorted([*ROOT.glob("README*.md"), *ROOT.glob("docs/**/*.md")])
+LINK = re.compile(r"!?\[[^]]*\]\(([^)\s]+)\)")
+SCRIPT = re.compile(r"\bscripts/[\w./]+")
+CODE = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
+MOST_LINES = 215  # of a README; what does not fit belongs into docs/
+
+
+def slug(heading: str) -> str:
+    """The anchor that GitHub makes of a heading."""
+    words = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading.strip().lower())
+    return re.sub(r"[^\w\- ]", "", words).replace(" ", "-")
+
+
+def anchors(path: Path) -> set[str]:
+    text = CODE.sub("", path.read_text(encoding="utf-8"))
+    return {slug(line.lstrip("#")) for line in text.splitlines() if line.startswith("#")}
+
+
+def broken_links(path: Path) -> Iterator[str]:
+    for link in LINK.findall(CODE.sub("", path.read_text(encoding="utf-8"))):
+        address, _, anchor = link.partition("#")
+        if ":" in address:
+            continue  # another site
+        target = path.parent / address if address else path
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            yield link
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_and_picture_of_a_document_exists(path: Path) -> None:
+    assert list(broken_links(path)) == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_script_that_a_document_names_exists(path: Path) -> None:
+    named = {name.rstrip(".") for name in SCRIPT.findall(path.read_text(encoding="utf-8"))}
+    assert {name for name in named if not (ROOT / name).exists()} == set()
+
+
+def test_every_page_of_the_documents_is_in_their_index() -> None:
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    pages = {page.name for page in ROOT.glob("docs/*.md")} - {"README.md"}
+    assert {page for page in pages if f"]({page})" not in index} == set()
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.ja.md"])
+def test_a_readme_stays_short_and_names_the_test_command(name: str) -> None:
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= MOST_LINES
+    assert any(line.startswith("scripts/test ") for line in lines)
