@@ -16,7 +16,6 @@ from kei.store.rows import (
     summary_of,
 )
 
-
 # What may wait for a target that does not take anything: 100 MB of lines of about 40 bytes.
 ROWS_MAX = 2_500_000
 

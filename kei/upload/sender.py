@@ -25,7 +25,7 @@ from kei.core.clock import Clock
 from kei.core.errors import Stopping, StoreError
 from kei.settings.upload import What
 from kei.store.rows import Row
-from kei.upload.batch import Batch, Format
+from kei.upload.batching import Batch, Format
 from kei.upload.http import Answer, Http, PostFailed, excerpt
 from kei.upload.report import Report, joined
 from kei.upload.retry import Backoff

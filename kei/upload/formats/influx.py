@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from kei.core.reading import Reading, Summary, plain
 from kei.store.rows import Row
-from kei.upload.batch import Batch, fitting, idempotency_key
+from kei.upload.batching import Batch, fitting, idempotency_key
 from kei.upload.verdict import Verdict, by_status
 
 _SPECIAL = re.compile(r"([,= ])")

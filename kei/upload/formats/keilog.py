@@ -9,7 +9,7 @@ from kei.core.clock import local
 from kei.core.reading import Reading
 from kei.store.lines import reading_file_name, reading_line, summary_file_name, summary_line
 from kei.store.rows import Row
-from kei.upload.batch import Batch, fitting
+from kei.upload.batching import Batch, fitting
 from kei.upload.verdict import Verdict, by_status
 
 _BLANK_START = b"\xef\xbb\xbf \t\r\n"  # a BOM and empty lines, which PHP files like to begin with

@@ -2,7 +2,7 @@
 
 from datetime import tzinfo
 
-from kei.upload.batch import Format
+from kei.upload.batching import Format
 from kei.upload.formats.influx import InfluxFormat
 from kei.upload.formats.json import JsonFormat
 from kei.upload.formats.keilog import KeilogFormat
