@@ -139,24 +139,22 @@ def idempotent_batch(
 class RowSelector:
     """Selects the rows of the next batch, by what became of the batches before.
 
-    - A batch that the server may or may not have is repeated with exactly the same rows, or else
-      the server could not tell the repeat from new data.
-    - In a batch that was refused, the bad row is searched for by halving.
-    - A single row that was refused is the suspect row where the whole target may be wrong: the
-      row behind it, the probe row, is sent next. What becomes of that decides.
+    A batch that the server may or may not have is repeated with exactly the same rows, or else the
+    server could not tell the repeat from new data. In one that was refused, the bad row is searched
+    for by halving. For suspect row and probe row see `kei.upload.sender`.
 
     Args:
         max_bytes: bytes of data in one batch at most.
 
     Attributes:
         max_bytes: bytes of data in the next batch at most; fewer once a server has said so.
-        suspect_id: id of the suspect row, while its probe row is to be sent; else None.
+        suspect: the suspect row, while its probe row is to be sent; else None.
         refuses_all: whether the server has lately refused whatever it was sent.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
-        self.suspect_id: int | None = None
+        self.suspect: Row | None = None
         self.refuses_all = False
         self._configured_bytes = max_bytes
         self._repeat: tuple[int, int] | None = None  # first and last id of a batch
@@ -171,8 +169,8 @@ class RowSelector:
         Returns:
             some of them; none if there are none, or no probe row yet.
         """
-        if self.suspect_id is not None:
-            return [row for row in rows if row.id > self.suspect_id][:1]
+        if self.suspect is not None:
+            return [row for row in rows if row.id > self.suspect.id][:1]
         if self._repeat is not None:
             first, last = self._repeat
             again = [row for row in rows if first <= row.id <= last]
@@ -192,39 +190,39 @@ class RowSelector:
 
     def unknown(self, sent: Sequence[Row]) -> None:
         """The server may or may not have these rows: the same go next, the suspect row first."""
-        if self.suspect_id is None:
+        if self.suspect is None:
             self._repeat = (sent[0].id, sent[-1].id)
-        self.suspect_id = None
+        self.suspect = None
 
     def accepted(self, sent: Sequence[Row]) -> None:
         """The server has these rows, which leave the queue."""
-        self._repeat = self.suspect_id = None
+        self._repeat = self.suspect = None
         self.refuses_all = False
         if self._search_until is not None and sent[-1].id >= self._search_until:
             self._search_until = None
 
     def refused(self, sent: Sequence[Row]) -> None:
         """One of these rows is bad; if it is a single row, it leaves the queue."""
-        self._repeat = self.suspect_id = None
+        self._repeat = self.suspect = None
         self._search_until = sent[-1].id if len(sent) > 1 else None
 
     def too_large(self, sent: Sequence[Row], data_bytes: int) -> None:
         """These rows are too many bytes for the server; a single row leaves the queue."""
-        self._repeat = self.suspect_id = None
+        self._repeat = self.suspect = None
         self.max_bytes = data_bytes // 2 if len(sent) > 1 else self._configured_bytes
 
     def start_probe(self, suspect: Row) -> None:
         """Only this row was sent, and it was refused: the row behind it goes next."""
         self._repeat = None
-        self._search_until = self.suspect_id = suspect.id
+        self._search_until, self.suspect = suspect.id, suspect
 
     def cancel_probe(self) -> None:
-        """There is no probe row yet: the suspect row goes next, alone."""
-        self.suspect_id = None
+        """There is no probe row: the suspect row goes next, alone, if it is still there."""
+        self.suspect = None
 
     def probe_refused(self) -> None:
         """The probe row was refused, too: the server refuses everything."""
-        self._repeat = self._search_until = self.suspect_id = None
+        self._repeat = self._search_until = self.suspect = None
         self.refuses_all = True
 
     def set_aside(self) -> None:

@@ -86,21 +86,13 @@ class Status:
 
 @dataclass(slots=True, eq=False)
 class _QueueState:
-    """A queue, and what is remembered of the batches made from it.
-
-    Attributes:
-        queue: the queue.
-        selector: which of its rows go next.
-        is_retry: whether its rows have been refused once already.
-        is_resumed: whether `in_flight` is known from the database.
-        in_flight: the last row of the batch that the database has as sent, if there is one.
-    """
+    """A queue, and what is remembered of the batches made from it."""
 
     queue: Queue
     selector: RowSelector
-    is_retry: bool
-    is_resumed: bool = False
-    in_flight: int | None = None
+    is_retry: bool  # its rows have been refused once already
+    is_resumed: bool = False  # what the database has as in flight is known
+    in_flight: int | None = None  # the last row of the batch that the database has as sent
 
 
 class Sender:
@@ -223,6 +215,7 @@ class Sender:
             state.is_resumed = True
         if dropped := state.queue.shorten(*self._part):
             state.in_flight = None
+            state.selector.cancel_probe()
             self._report.dropped(dropped)
 
     def _send_next(self) -> bool:
@@ -232,15 +225,15 @@ class Sender:
             rows = state.queue.pending(*self._part, self._fetch_rows)
             batch = self._format.batch(selector.select(rows), selector.max_bytes)
             if batch is not None:
-                return self._send(batch, rows)
-            if selector.suspect_id is not None:  # its probe row has yet to be recorded
+                return self._send(batch)
+            if selector.suspect is not None:  # its probe row has yet to be recorded
                 selector.cancel_probe()
                 self._postpone("refused", self._last_error or "")
                 return False
         return False
 
-    def _send(self, batch: Batch, rows: Sequence[Row]) -> bool:
-        """Send a batch of the current queue, which begins with these rows; return as above."""
+    def _send(self, batch: Batch) -> bool:
+        """Send a batch of the current queue; return whether to go on."""
         self._note_in_flight(batch.rows[-1].id)
         before = self._http.sent_bytes
         try:
@@ -251,14 +244,14 @@ class Sender:
             return False
         finally:
             self._traffic.add(self._http.sent_bytes - before)
-        return self._act_on(answer, batch, rows)
+        return self._act_on(answer, batch)
 
     def _note_in_flight(self, last_id: int) -> None:
         """Have the database know what is sent, so that a restart repeats just that.
 
         Not so for a probe row: the suspect row before it is not sent.
         """
-        if self._current.selector.suspect_id is None and last_id != self._current.in_flight:
+        if self._current.selector.suspect is None and last_id != self._current.in_flight:
             self._current.queue.sending(*self._part, last_id)
             self._current.in_flight = last_id
 
@@ -273,30 +266,25 @@ class Sender:
         self._next_post = self._clock.monotonic() + target.min_interval_s
         return self._http.post(target.target_url, body, headers, target.timeout_s)
 
-    def _act_on(self, answer: Answer, batch: Batch, rows: Sequence[Row]) -> bool:
+    def _act_on(self, answer: Answer, batch: Batch) -> bool:
         verdict = self._format.judge(answer.status, answer.body)
         cause = f"status {answer.status}"
         detail = excerpt(answer.body, self._secrets)
-        suspect_id = self._current.selector.suspect_id
-        suspect = [row for row in rows if row.id == suspect_id]
         if verdict is Verdict.ACCEPTED:
-            self._deliver(batch, suspect)
+            self._deliver(batch)
             return True
         if verdict is Verdict.LATER:
             self._current.selector.unknown(batch.rows)
             self._postpone(cause, detail, answer.retry_after_s)
             return False
-        if suspect_id is not None:
-            self._refuse_all(suspect)
-        else:
-            self._refuse(batch, verdict, joined(cause, detail))
+        self._refuse(batch, verdict, joined(cause, detail))
         return True
 
-    def _deliver(self, batch: Batch, suspect: Sequence[Row]) -> None:
+    def _deliver(self, batch: Batch) -> None:
         current = self._current
         try:
-            if suspect:
-                self._set_aside(suspect, self._last_error or "refused")
+            if current.selector.suspect is not None:
+                self._set_aside([current.selector.suspect], self._last_error or "refused")
             current.queue.advance(*self._part, batch.rows[-1].id)
             current.in_flight = None
         except StoreError:
@@ -309,27 +297,27 @@ class Sender:
         self._report.recovered()
 
     def _refuse(self, batch: Batch, verdict: Verdict, reason: str) -> None:
-        self._last_error = reason
         selector, is_single = self._current.selector, len(batch.rows) == 1
-        is_doubtful = verdict is Verdict.DOUBTFUL
-        if is_doubtful and (selector.refuses_all or self._current.is_retry):  # no probe tells more
-            self._set_aside(batch.rows, reason)
+        if selector.suspect is not None:  # it was its probe row
+            first_reason = self._last_error or "refused"
+            self._set_aside([selector.suspect], first_reason)
+            selector.probe_refused()
+            self._report.refuses_all(first_reason)
+            return
+        self._last_error = reason
+        if verdict is Verdict.DOUBTFUL and (selector.refuses_all or self._current.is_retry):
+            self._set_aside(batch.rows, reason)  # a probe would tell nothing new
             selector.set_aside()
-        elif is_doubtful and is_single:
+            return
+        if verdict is Verdict.DOUBTFUL and is_single:
             selector.start_probe(batch.rows[0])
+            return
+        if is_single:
+            self._set_aside(batch.rows, reason)
+        if verdict is Verdict.TOO_LARGE:
+            selector.too_large(batch.rows, batch.data_bytes)
         else:
-            if is_single:
-                self._set_aside(batch.rows, reason)
-            if verdict is Verdict.TOO_LARGE:
-                selector.too_large(batch.rows, batch.data_bytes)
-            else:
-                selector.refused(batch.rows)
-
-    def _refuse_all(self, suspect: Sequence[Row]) -> None:
-        reason = self._last_error or "refused"
-        self._set_aside(suspect, reason)
-        self._current.selector.probe_refused()
-        self._report.refuses_all(reason)
+            selector.refused(batch.rows)
 
     def _set_aside(self, rows: Sequence[Row], reason: str) -> None:
         self._current.queue.set_aside(*self._part, rows, reason)
@@ -355,7 +343,7 @@ def build_sender(
     clock: Clock,
     rng: Random,
 ) -> Sender:
-    """Return the sender of a target, which has its place in the queue then.
+    """Return the sender of a target, and register the target in the queue of the database.
 
     Args:
         target: as jobs.toml has it.
@@ -363,7 +351,7 @@ def build_sender(
         database: the queue.
         commit: brings everything recorded into it.
         clock: wall and monotonic time.
-        rng: for the jitter of pauses.
+        rng: for the jitter of the waits.
     """
     log = structlog.stdlib.get_logger("kei.upload")
     queue = UploadQueue(database, commit)
