@@ -41,26 +41,15 @@ ROW_MIN_BYTES = 24  # `2026/01/01 00:00,A,B,1` and its LF, the shortest row of a
 ROWS_MAX = 2_000  # a batch of 64 KiB has fewer; bounds memory when max_bytes is large
 
 
-class Queue(Protocol):
-    """What a sender needs of the upload queue in the database."""
+class _Queue(Protocol):
+    """What a sender uses of `UploadQueue` and `RetryQueue`, where it is described."""
 
-    def pending(self, target: str, what: What, limit: int) -> list[Row]:
-        """Return the rows behind the cursor, in the order of their ids."""
-
-    def in_flight(self, target: str, what: What) -> int | None:
-        """Return the last row of a batch that was sent, and of which no answer is known."""
-
-    def sending(self, target: str, what: What, last_id: int) -> None:
-        """Remember, for good, that a batch from the cursor to this row is about to be sent."""
-
-    def shorten(self, target: str, what: What) -> int:
-        """Give up the oldest rows if too many wait; return how many."""
-
-    def advance(self, target: str, what: What, last_id: int) -> None:
-        """Move the cursor, for good, so that this row is delivered."""
-
-    def set_aside(self, target: str, what: What, rows: Sequence[Row], reason: str) -> None:
-        """Note rows from the front as undeliverable and move the cursor past them, in one step."""
+    def pending(self, target: str, what: What, limit: int) -> list[Row]: ...
+    def in_flight(self, target: str, what: What) -> int | None: ...
+    def sending(self, target: str, what: What, last_id: int) -> None: ...
+    def shorten(self, target: str, what: What) -> int: ...
+    def advance(self, target: str, what: What, last_id: int) -> None: ...
+    def set_aside(self, target: str, what: What, rows: Sequence[Row], reason: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +77,7 @@ class Status:
 class _QueueState:
     """A queue, and what is remembered of the batches made from it."""
 
-    queue: Queue
+    queue: _Queue
     selector: RowSelector
     is_retry: bool  # its rows have been refused once already
     is_resumed: bool = False  # what the database has as in flight is known
@@ -114,7 +103,7 @@ class Sender:
     def __init__(
         self,
         target: UploadTarget,
-        queues: Sequence[Queue],
+        queues: Sequence[_Queue],
         origin: Origin,
         http: Http,
         *,
