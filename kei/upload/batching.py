@@ -1,4 +1,4 @@
-"""Batches: which rows make the next one, and what a format of a batch is. No I/O."""
+"""Batches: what a format is, and which rows go into the next batch. No I/O."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -46,7 +46,7 @@ class Format(ABC):
         """
 
     def judge(self, status: int, body: bytes) -> Verdict:  # noqa: ARG002  free text for most
-        """Return what the server's answer means for the batch; here its status alone decides.
+        """Return what the server's answer means for the batch; by default its status decides.
 
         Args:
             status: of HTTP.
@@ -57,7 +57,7 @@ class Format(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a format may need to know of the machine that sends.
+    """The machine that sends, as far as formats need it.
 
     Attributes:
         source: name of the machine.
@@ -72,7 +72,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class FormatSpec:
-    """A format as jobs.toml and the sender find it: the constant `FORMAT` of its module.
+    """What jobs.toml and the sender know of a format: the constant `FORMAT` of its module.
 
     Attributes:
         name: `format` in jobs.toml.
@@ -161,13 +161,13 @@ class RowSelector:
         self._search_until: int | None = None  # a bad row is among those up to this id
 
     def select(self, rows: Sequence[Row]) -> Sequence[Row]:
-        """Return the rows from which the next batch is to be made, neighbours all.
+        """Return the rows from which the next batch is to be made.
 
         Args:
             rows: the front of the queue.
 
         Returns:
-            some of them; none if there are none, or no probe row yet.
+            some of them, without gaps; none if there are none, or no probe row yet.
         """
         if self.suspect is not None:
             return [row for row in rows if row.id > self.suspect.id][:1]

@@ -93,7 +93,7 @@ class Sender:
         target: where to.
         queues: where from, the queue of what is new last; the others are of rows that were refused
             once and are to be tried again, and go first as long as the server takes them.
-        origin: what a format needs to know of this machine.
+        origin: this machine.
         http: used by this sender alone.
         clock: wall and monotonic time.
         random: for the jitter of the waits.
@@ -117,7 +117,7 @@ class Sender:
             _QueueState(queue, RowSelector(target.max_bytes), is_retry=queue is not queues[-1])
             for queue in queues
         ]
-        self._current = self._queues[-1]  # that the batch on its way is from
+        self._current = self._queues[-1]  # of the batch under way
         spec = FORMATS[target.format]
         self._format = spec.build(target, origin)
         self._compresses = spec.compressible and target.compress is Compress.GZIP

@@ -1,4 +1,4 @@
-"""What the log and the status get to know of one target: outages, lost rows, bytes of each day."""
+"""Log and counters of one target: outages, rows that were not delivered, bytes of each day."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ ASIDE_EVERY_S = 3600.0  # a server that refuses everything gets a line an hour, 
 
 
 class Report:
-    """Logs the outages of one target, once for each cause, and the rows that it lost, in sums.
+    """Logs the outages of one target, once for each cause, and its undelivered rows, in sums.
 
     Args:
         log: bound to the target.
@@ -69,7 +69,7 @@ class Report:
 
 
 class _RowCount:
-    """Rows that the same happened to, logged together now and then. Thread-safe."""
+    """Counts rows that met the same fate, to be logged together. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -116,7 +116,7 @@ class Sent:
 class Traffic:
     """Counts the bytes of requests by the local day, and logs each day once. Thread-safe.
 
-    Whoever pays a SIM card by the byte wants to know them.
+    For connections that are paid for by the byte.
 
     Args:
         log: bound to the target.
