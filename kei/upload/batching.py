@@ -118,7 +118,7 @@ def idempotency_key(target: str, rows: Sequence[Row], body: bytes) -> str:
 def idempotent_batch(
     target: UploadTarget, rows: Sequence[Row], body: bytes, content_type: str, key_scheme: str
 ) -> Batch:
-    """Return a batch that a server can tell from its repeats by the header `Idempotency-Key`.
+    """Return a batch whose repeats a server recognises by the header `Idempotency-Key`.
 
     Args:
         target: where to; its key, if it has one, goes into the header `Authorization`.

@@ -69,7 +69,7 @@ class Report:
 
 
 class _RowCount:
-    """Counts rows that met the same fate, to be logged together. Thread-safe."""
+    """Counts rows that were set aside, or dropped, for one line of the log. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = Lock()
