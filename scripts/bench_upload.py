@@ -5,12 +5,11 @@ A month of readings at the default requests, and the averages of ten series, wai
 for a server on loopback that takes everything. The peer in the same run is a program that has the
 lines in memory already and posts them with requests in bodies of the same size:
 
-    .venv/bin/python scripts/bench_upload.py [--days 30]
+    scripts/bench_upload.py [--days 30]
 """
 
 import argparse
 import resource
-import sys
 import tempfile
 import threading
 import time
@@ -20,25 +19,26 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from random import Random
 
+from _project import use_project
+
+use_project()
+
 import requests
 import structlog
-
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
-
 from fakes import TOKYO, FakeClock
 from stored import add_readings, add_summaries
 
 from kei.core.clock import SystemClock
 from kei.core.reading import Reading, Summary
-from kei.settings.upload import What
+from kei.core.secret import Secret
+from kei.settings.upload import Compress, UploadTarget, What
 from kei.store.database import Database
 from kei.store.lines import reading_line
 from kei.store.queue import UploadQueue
-from kei.upload.formats.registry import format_of
+from kei.upload.batching import Origin
+from kei.upload.formats import FORMATS
 from kei.upload.http import Http
 from kei.upload.sender import Sender
-from kei.upload.target import Compression, FormatName, Target
 
 DAY_MS = 86_400_000
 BEGIN_MS = 1_767_193_200_000  # 2026-01-01 in Japan
@@ -82,78 +82,79 @@ def main() -> None:
             add_summaries(database, list(_summaries(day)))
         print(f"waiting: {days} days")
         before = _peak_mib()
-        for format_ in FormatName:
-            for kind in What:
-                drain(database, url, format_, kind, Path(name))
+        for form, spec in FORMATS.items():
+            for what in What:
+                for packed in Compress if spec.compressible else (Compress.NONE,):
+                    drain(database, _target(url, form, what, packed), Path(name))
         print(f"memory beyond the start       {_peak_mib() - before:6.1f} MiB")
         database.close()
     peer(url, days)
     server.shutdown()
 
 
-def drain(database: Database, url: str, format_: FormatName, kind: What, folder: Path) -> None:
-    """Report how fast everything goes out in one format, and what a day of it weighs."""
-    for packed in (Compression.NONE, Compression.GZIP):
-        if packed is Compression.GZIP and format_ is FormatName.KEILOG:
-            continue
-        name = f"{format_}-{kind}-{packed}"
-        queue = UploadQueue(database)
-        queue.register(name, kind, 0)
-        rows = queue.backlog(name, kind)
-        seconds, _ = _flushed(database, url, name, format_, kind, packed, BODY_BYTES)
-        speed = rows / seconds
-        # Of a day as it is sent live: a window, or the readings of a minute, at a time.
-        a_day = _live_bytes(folder / f"{name}.db", url, format_, kind, packed)
-        print(
-            f"{format_:7} {kind:9} {packed:5}  {speed:8.0f} lines/s  {a_day / 1024:7.0f} KiB a day"
-        )
+def _target(url: str, form: str, what: What, packed: Compress) -> UploadTarget:
+    return UploadTarget(
+        name=f"{form}-{what}-{packed}",
+        target_url=url,
+        upload_key=Secret("key"),
+        format=form,
+        what=what,
+        cycle_s=86_400,
+        max_bytes=BODY_BYTES,
+        min_interval_s=0,
+        timeout_s=10,
+        compress=packed,
+        headers=(),
+        since=None,
+    )
 
 
-def _flushed(
-    database: Database,
-    url: str,
-    name: str,
-    format_: FormatName,
-    kind: What,
-    packed: Compression,
-    max_bytes: int,
-) -> tuple[float, int]:
+def drain(database: Database, target: UploadTarget, folder: Path) -> None:
+    """Report how fast everything goes out to a target, and what a day of it weighs."""
+    queue = UploadQueue(database)
+    queue.register(target.name, target.what, 0)
+    rows = queue.backlog(target.name, target.what)
+    seconds, _ = _flushed(database, target)
+    speed = rows / seconds
+    # Of a day as it is sent live: a window, or the readings of a minute, at a time.
+    a_day = _live_bytes(folder / f"{target.name}.db", target)
+    print(
+        f"{target.format:7} {target.what:9} {target.compress:5}"
+        f"  {speed:8.0f} lines/s  {a_day / 1024:7.0f} KiB a day"
+    )
+
+
+def _flushed(database: Database, target: UploadTarget) -> tuple[float, int]:
     """Empty a target's queue; return how long it took, and the bytes that were sent."""
-    target = Target(
-        name, url, "key", format_, kind, "mydatafile",
-        cycle_s=86_400, max_bytes=max_bytes, compression=packed,
-    )  # fmt: skip
     queue, clock = UploadQueue(database), SystemClock(TOKYO)
+    http = Http(clock)
     sender = Sender(
-        target, [queue], format_of(target, "raspberrypi", TOKYO), Http(clock),
+        target, [queue], Origin("raspberrypi", "mydatafile", TOKYO), http,
         clock=clock, random=Random(1), log=structlog.stdlib.get_logger(),
     )  # fmt: skip
     begun = time.perf_counter()
     sender.flush()
     seconds = time.perf_counter() - begun
-    assert queue.backlog(name, kind) == 0
-    sent = sender.status().bytes_sent
+    assert queue.backlog(target.name, target.what) == 0
     sender.stop()
-    return seconds, sent
+    return seconds, http.sent_bytes
 
 
-def _live_bytes(
-    path: Path, url: str, format_: FormatName, kind: What, packed: Compression
-) -> float:
+def _live_bytes(path: Path, target: UploadTarget) -> float:
     """Return the bytes of a day that is sent as it comes, from a sample of two hours."""
-    step = 600 if kind is What.SUMMARY else 60
+    step = 600 if target.what is What.SUMMARY else 60
     total = 0
     live = Database.open(path, FakeClock(BEGIN_MS, TOKYO))
-    UploadQueue(live).register("live", kind, 0)
+    UploadQueue(live).register(target.name, target.what, 0)
     for begin in range(0, 7200, step):
         ends_ms = BEGIN_MS + begin * 1000, BEGIN_MS + (begin + step) * 1000
-        if kind is What.READINGS:
+        if target.what is What.READINGS:
             add_readings(live, [r for r in _day(0) if ends_ms[0] <= r.time_ms < ends_ms[1]])
         else:
             add_summaries(
                 live, [s for s in _default_summaries() if ends_ms[0] <= s.start_ms < ends_ms[1]]
             )
-        total += _flushed(live, url, "live", format_, kind, packed, BODY_BYTES)[1]
+        total += _flushed(live, target)[1]
     live.close()
     return total * 12
 

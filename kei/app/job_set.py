@@ -6,7 +6,6 @@ from collections.abc import Callable
 import structlog
 
 from kei.app.meter_line import Meter
-from kei.app.wiring import build_sender
 from kei.core.clock import Clock
 from kei.core.incidents import Incidents
 from kei.jobs.plan import Planned, Upkeep, plan
@@ -25,7 +24,7 @@ from kei.store.summaries import Summariser
 from kei.store.summary_table import SummaryTable
 from kei.store.text import DailyFile
 from kei.timekeeping.monitor import ClockMonitor
-from kei.upload.sender import Sender
+from kei.upload.sender import Sender, build_sender
 
 
 class JobSet:

@@ -1,35 +1,21 @@
-"""The ways to the meter, to the sensors and to the servers: built as jobs.toml says."""
+"""The ways to the meter and to the sensors: built as jobs.toml says."""
 
 import random
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import structlog
-
 from kei.app.workers import Body
 from kei.core.clock import Clock
-from kei.core.errors import StoreError
 from kei.meter.decoder import FIRST_EPCS
 from kei.sensors.reader import Put, SensorReader
 from kei.settings.broute import Broute
 from kei.settings.serial import SensorSettings
-from kei.settings.upload import UploadTarget
-from kei.store.database import Database
-from kei.store.dead_letters import RetryQueue
-from kei.store.queue import UploadQueue
-from kei.upload.formats.registry import format_of
-from kei.upload.http import Http
-from kei.upload.sender import Sender
-from kei.upload.target import Compression, FormatName, Target
 from kei.wisun.dialects import DIALECTS
 from kei.wisun.interfaces import Listener, Memory, Settings
 from kei.wisun.session import Session
 from kei.wisun.transcript import Transcript
 from kei.wisun.transport import OnData, OnLost, SerialTransport, Transport
-
-log = structlog.stdlib.get_logger("kei.wiring")
 
 SIMULATED_PORT, SIMULATED_SENSORS = "sim:", "sim-sensor:"
 KEEPER, SIMULATOR = "wisun-keeper", "simulator"  # names of threads
@@ -145,53 +131,3 @@ def _simulate_board(port: str, clock: Clock) -> tuple[str, Body]:
 
     simulator = simulated_board(parse_sensor_port(port), clock=clock)
     return simulator.port, simulator
-
-
-def build_sender(
-    target: UploadTarget,
-    fname_base: str,
-    database: Database,
-    commit: Callable[[], None],
-    *,
-    clock: Clock,
-    rng: random.Random,
-) -> Sender:
-    """Build the way to a server, and give the target its place in the queue.
-
-    Args:
-        target: as jobs.toml has it.
-        fname_base: of the text files.
-        database: the queue.
-        commit: brings everything recorded into it.
-        clock: wall and monotonic time.
-        rng: for the jitter of pauses.
-    """
-    kind = target.what
-    queue = UploadQueue(database, commit)
-    try:
-        queue.register(target.name, kind, target.since_ms(clock.zone))
-    except StoreError as error:  # one that is known already has its place in the queue
-        log.warning("upload_not_registered", target=target.name, reason=str(error))
-    wanted = Target(
-        name=target.name,
-        url=target.target_url,
-        key=target.upload_key.reveal() if target.upload_key else None,
-        format=FormatName(target.format.value),
-        kind=kind,
-        fname_base=fname_base,
-        cycle_s=target.cycle_s,
-        max_bytes=target.max_bytes,
-        min_interval_s=target.min_interval_s,
-        timeout_s=target.timeout_s,
-        compression=Compression(target.compress.value),
-        headers={name: value.reveal() for name, value in target.headers},
-    )
-    return Sender(
-        wanted,
-        [RetryQueue(database), queue],
-        format_of(wanted, socket.gethostname(), clock.zone),
-        Http(clock),
-        clock=clock,
-        random=rng,
-        log=structlog.stdlib.get_logger("kei.upload"),
-    )

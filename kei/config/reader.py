@@ -157,12 +157,13 @@ class TableReader:
 
     def choice(self, key: str, choices: type[E], *, default: E) -> E:
         """Return the member of an enumeration that a text names."""
+        return choices(self.name(key, [member.value for member in choices], default=default.value))
+
+    def name(self, key: str, names: Collection[str], *, default: str) -> str:
+        """Return a text that is one of a few."""
         text = self._parsed(key, str)
-        if text is None:
-            return default
-        names = [member.value for member in choices]
-        if text in names:
-            return choices(text)
+        if text is None or text in names:
+            return default if text is None else text
         by_lower = {name.lower(): name for name in names}
         near = difflib.get_close_matches(text.lower(), by_lower, n=1)
         hint = f"did you mean {shown(by_lower[near[0]])}? " if near else ""

@@ -12,7 +12,8 @@ from kei.settings.config import Config
 from kei.settings.log import LogLevel, LogSettings
 from kei.settings.recorder import RecorderSettings, SummarySettings
 from kei.settings.serial import LineEnd, PortSettings, SensorSettings, SeriesCheck
-from kei.settings.upload import Compress, Format, UploadTarget, What
+from kei.settings.upload import Compress, UploadTarget, What
+from kei.upload.formats import FORMATS
 
 T = TypeVar("T")
 
@@ -191,14 +192,13 @@ def _summary(table: TableReader) -> SummarySettings:
 
 def _upload(table: TableReader) -> UploadTarget:
     url = table.text("target_url", rules.target_url)
-    shape = table.choice("format", Format, default=Format.KEILOG)
-    # Only keilog's form has a field for the key; elsewhere a server that wants one uses headers.
-    secret = table.secret if shape is Format.KEILOG else table.optional_secret
+    form = FORMATS[table.name("format", FORMATS, default="keilog")]
+    secret = table.secret if form.needs_key else table.optional_secret
     target = UploadTarget(
         name=table.text("name", rules.plain, default=rules.host(url)),
         target_url=url,
         upload_key=secret("upload_key", rules.upload_key),
-        format=shape,
+        format=form.name,
         what=table.choice("what", What, default=What.SUMMARY),
         cycle_s=table.duration("cycle", low=1, high=CYCLE_MAX_S, default=MINUTE_S),
         max_bytes=table.integer(
@@ -210,11 +210,10 @@ def _upload(table: TableReader) -> UploadTarget:
         headers=table.headers("headers"),
         since=table.moment("since"),
     )
-    if target.compress is not Compress.NONE and shape is Format.KEILOG:
-        table.wrong(
-            "compress",
-            Wrong("is not possible with the format keilog", 'write "none", or use json or influx'),
-        )
+    if target.compress is not Compress.NONE and not form.compressible:
+        others = " or ".join(name for name, other in FORMATS.items() if other.compressible)
+        fault = f"is not possible with the format {form.name}"
+        table.wrong("compress", Wrong(fault, f'write "none", or use {others}'))
     return target
 
 

@@ -8,14 +8,6 @@ from kei.core.clock import epoch_ms
 from kei.core.secret import Secret
 
 
-class Format(StrEnum):
-    """How an upload is written."""
-
-    KEILOG = "keilog"
-    JSON = "json"
-    INFLUX = "influx"
-
-
 class What(StrEnum):
     """What an upload target gets."""
 
@@ -38,13 +30,13 @@ class UploadTarget:
         name: unlike that of any other target.
         target_url: http or https, with a host; not shown, its query may hold a token.
         upload_key: the server's key; None where the format needs none.
-        format: how the data is written.
+        format: how the data is written, a name of `kei.upload.formats.FORMATS`.
         what: which data.
         cycle_s: seconds from one flush to the next, 1 to 86,400.
         max_bytes: size of one body's data at most, 64 to 16,777,216.
         min_interval_s: seconds between two POSTs at least, 0 to 86,400.
         timeout_s: seconds that a server may stay silent, 0.1 to 300.
-        compress: NONE for the format keilog.
+        compress: NONE where the format is not compressible.
         headers: names and values of extra HTTP headers; the values may be tokens.
         since: also what was recorded since then (a date begins at local midnight); None = from
             now on. See `since_ms`.
@@ -53,7 +45,7 @@ class UploadTarget:
     name: str
     target_url: str = field(repr=False)
     upload_key: Secret | None
-    format: Format
+    format: str
     what: What
     cycle_s: float
     max_bytes: int

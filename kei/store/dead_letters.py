@@ -10,12 +10,12 @@ from kei.core.errors import StoreError
 from kei.core.reading import Reading, Summary
 from kei.settings.upload import What
 from kei.store.database import Database
-from kei.store.queue import Row
 from kei.store.reading_back import connect_to_look
 from kei.store.rows import (
     READING_COLUMNS,
     SUMMARY_COLUMNS,
     ReadingRow,
+    Row,
     SummaryRow,
     reading_of,
     summary_of,

@@ -4,31 +4,17 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from kei.core.reading import Reading, Summary
 from kei.settings.upload import What
 from kei.store.database import Database
 from kei.store.rows import (
     READING_COLUMNS,
     SUMMARY_COLUMNS,
     ReadingRow,
+    Row,
     SummaryRow,
     reading_of,
     summary_of,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A reading or summary and its place in the order.
-
-    Attributes:
-        id: grows in the order of recording; ids of readings and of summaries are separate.
-        item: the reading or summary.
-    """
-
-    id: int
-    item: Reading | Summary
-
 
 # What may wait for a target that does not take anything: 100 MB of lines of about 40 bytes.
 ROWS_MAX = 2_500_000

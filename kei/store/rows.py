@@ -1,5 +1,6 @@
 """Rows of the database as the objects that the rest of kei knows."""
 
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from kei.core.reading import MAX_PLACES, Completeness, Reading, Summary, trimmed
@@ -13,6 +14,19 @@ SUMMARY_COLUMNS = (
     " m.count, m.state"
 )
 SummaryRow: TypeAlias = tuple[int, int, str, str, Stored, Stored, Stored, int, int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A reading or summary and its place in the order.
+
+    Attributes:
+        id: grows in the order of recording; ids of readings and of summaries are separate.
+        item: the reading or summary.
+    """
+
+    id: int
+    item: Reading | Summary
 
 
 def reading_of(row: ReadingRow) -> Reading:

@@ -1,13 +1,13 @@
-"""One POST: the request, the answer, and reasons that are fit for a log."""
+"""HTTP: one POST, its answer, and texts about both that may stand in a log."""
 
 import contextlib
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from ssl import SSLCertVerificationError
-from urllib.parse import quote, quote_plus, urljoin, urlsplit
+from urllib.parse import parse_qsl, quote, quote_plus, urljoin, urlsplit
 
 import requests
 from requests.structures import CaseInsensitiveDict
@@ -16,11 +16,13 @@ from kei import __version__
 from kei.core.clock import Clock
 from kei.core.errors import RetryLater, Stopping
 from kei.core.secret import MASK
+from kei.settings.upload import UploadTarget
 from kei.upload.retry import retry_after_s
 
 BODY_MAX_BYTES = 65_536  # an answer is a word or a short error text; more is not worth its traffic
 REDIRECTS_MAX = 3
 EXCERPT_MAX_CHARS = 120
+MIN_SECRET_CHARS = 4  # hiding shorter ones would garble messages and protect nothing
 
 # These ask for the same POST at another address; 301 to 303 make a GET of it in most clients,
 # and lead to log-in pages that answer 200 to anything.
@@ -48,7 +50,7 @@ class PostFailed(RetryLater):
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002
-        """Leave redirects alone: even if it follows none, requests reads their whole bodies."""
+        """Hide redirects: requests reads the whole bodies of those it sees, followed or not."""
         return None
 
 
@@ -114,7 +116,7 @@ class Http:
         raise PostFailed("redirected too often")
 
     def stop(self) -> None:
-        """Let no other POST begin. Any thread; one that is under way is not waited for."""
+        """Let no other POST begin; does not wait for the one under way. Any thread."""
         self._stopping.set()
         self._session.close()
 
@@ -132,15 +134,15 @@ class Http:
             self._sent_bytes += _size(response.request) + len(body)
             answer = Answer(
                 status=response.status_code,
-                body=self._beginning(response, timeout_s),
+                body=self._read_body(response, timeout_s),
                 retry_after_s=retry_after_s(response.headers, self._clock.now_ms()),
             )
             if answer.status in _SAME_POST_ELSEWHERE:
                 return answer, _same_host(url, response.headers.get("Location", ""))
             return answer, None
 
-    def _beginning(self, response: requests.Response, limit_s: float) -> bytes:
-        """Read the body as far as it is wanted; one that breaks off does not undo the status."""
+    def _read_body(self, response: requests.Response, limit_s: float) -> bytes:
+        """Return the first 64 KiB of the body, or what there is when it breaks off or is late."""
         body = bytearray()
         end = self._clock.monotonic() + limit_s
         with contextlib.suppress(OSError):  # the verdict goes by what there is
@@ -160,18 +162,21 @@ def _size(request: requests.PreparedRequest) -> int:
 
 
 def _same_host(url: str, location: str) -> str | None:
-    """Return where a redirect leads if it may be followed: the same host, and TLS stays TLS."""
+    """Return the address a redirect leads to; None if it may not be followed.
+
+    It may if it stays on the host, and on TLS if it was there.
+    """
     if not location:
         return None
-    there = urljoin(url, location)
-    old, new = urlsplit(url), urlsplit(there)
+    address = urljoin(url, location)
+    old, new = urlsplit(url), urlsplit(address)
     if new.hostname != old.hostname or new.scheme not in {old.scheme, "https"}:
         return None
-    return there
+    return address
 
 
 def _reason(error: BaseException) -> str:
-    """Say what went wrong; the texts of requests have the URL in them and are not used."""
+    """Return what went wrong, without the texts of requests, which have the URL in them."""
     through = "proxy: " if isinstance(error, requests.exceptions.ProxyError) else ""
     chain = _causes(error)
     for cause in chain:
@@ -186,7 +191,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:
-    """Return an error and what led to it, the first of all first."""
+    """Return an error and its causes, the innermost first."""
     chain: list[BaseException] = []
     while error is not None and error not in chain:
         chain.insert(0, error)
@@ -194,8 +199,23 @@ def _causes(error: BaseException | None) -> list[BaseException]:
     return chain
 
 
-def excerpt(body: bytes, secrets: Sequence[str]) -> str:
-    """Return the beginning of an answer for a log: one line, printable, secrets masked."""
+def secrets_of(target: UploadTarget) -> list[str]:
+    """Return the texts of a target that must not appear in a log, the longest first."""
+    query = urlsplit(target.target_url).query
+    found = {query, *(text for _, text in parse_qsl(query))}
+    found.update(text.reveal() for _, text in target.headers)
+    if target.upload_key is not None:
+        found.add(target.upload_key.reveal())
+    return sorted((text for text in found if len(text) >= MIN_SECRET_CHARS), key=len, reverse=True)
+
+
+def excerpt(body: bytes, secrets: Iterable[str]) -> str:
+    """Return the beginning of an answer for a log: one line, printable, secrets masked.
+
+    Args:
+        body: of the answer.
+        secrets: plain texts to mask, also where they are percent-encoded, the longest first.
+    """
     text = body.decode("utf-8", "replace")
     for secret in secrets:
         for shape in (secret, quote(secret, safe=""), quote_plus(secret)):

@@ -1,8 +1,9 @@
-"""How long to leave a server alone."""
+"""What an answer of the server means for a batch, and how long to leave the server alone."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from enum import Enum, auto
 from random import Random
 
 from kei.core.clock import epoch_ms
@@ -72,3 +73,49 @@ def _http_date(text: str) -> datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+# Too slow, too early, too many: RFC 9110, 8470 and 6585 say that the same request may be repeated.
+_LATER = frozenset({408, 425, 429})
+
+# By RFC 9110 these are about the address, the headers or the sender, so most likely nothing of
+# this target gets through. But the filter in front of a server gives them for a single line, too.
+_DOUBTFUL = frozenset(
+    {401, 402, 403, 404, 405, 406, 407, 410, 411, 415, 417, 421, 426, 428, 431, 451}
+)
+
+_TOO_LARGE = 413
+
+
+class Verdict(Enum):
+    """What to do with the batch."""
+
+    ACCEPTED = auto()
+    """The server has it: move on."""
+
+    LATER = auto()
+    """Nothing is wrong with the rows: the same batch again, after a while."""
+
+    TOO_LARGE = auto()
+    """Fewer bytes at a time."""
+
+    REFUSED = auto()
+    """At least one of the rows is bad."""
+
+    DOUBTFUL = auto()
+    """Either one row, or the whole target (wrong address or key)."""
+
+
+def by_status(status: int) -> Verdict:
+    """Return what the HTTP status alone means.
+
+    1xx and 3xx that get here say that this is not the right address (a redirect that is not
+    followed): the rows wait.
+    """
+    if 200 <= status <= 299:
+        return Verdict.ACCEPTED
+    if status in _LATER or not 400 <= status <= 499:
+        return Verdict.LATER
+    if status == _TOO_LARGE:
+        return Verdict.TOO_LARGE
+    return Verdict.DOUBTFUL if status in _DOUBTFUL else Verdict.REFUSED

@@ -1,66 +1,55 @@
-"""One target's flush job: batches from the queue to the server, and on only after success.
+"""The sender of one target: batches from the queues to the server, and on only after success.
 
-What an answer means is said by `kei.upload.verdict`; what is done about it, here:
+What an answer means is a `Verdict`; what is done about it:
 
 - Accepted: the cursor moves.
 - Later (no answer, 408, 425, 429, 5xx, a keilog `Error`, redirects that are not followed): the same
   batch again after a while.
 - Refused (other 4xx): the batch is halved until a single row is refused; that row is set aside.
 - Too large (413): the same, and later batches are smaller from the start.
-- Doubtful (401, 403, 404 and the like): one row, or a wrong address or key. A single row that is
-  refused like that is set aside if the server accepts the row behind it. If it refuses that one,
-  too, no row is to blame: whole batches are set aside, a POST for each, until one is accepted.
+- Doubtful (401, 403, 404 and the like): one bad row, or a wrong address or key. A single row that
+  is refused like that is the suspect row, and the row behind it is sent as probe row. If that is
+  accepted, the suspect row is set aside. If it is refused, too, the server refuses everything:
+  whole batches are set aside, a POST for each, until one is accepted.
 """
 
 import gzip
+import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
+import structlog
 from structlog.stdlib import BoundLogger
 
 from kei.core.clock import Clock
 from kei.core.errors import Stopping, StoreError
-from kei.settings.upload import What
-from kei.store.queue import Row
-from kei.upload.batch import Batch, Format
-from kei.upload.http import Answer, Http, PostFailed, excerpt
-from kei.upload.report import Report, joined
-from kei.upload.retry import Backoff
-from kei.upload.target import Compression, Target
-from kei.upload.traffic import Sent, Traffic
-from kei.upload.verdict import Verdict
-from kei.upload.window import Window
+from kei.settings.upload import Compress, UploadTarget, What
+from kei.store.database import Database
+from kei.store.dead_letters import RetryQueue
+from kei.store.queue import UploadQueue
+from kei.store.rows import Row
+from kei.upload.batching import Batch, Origin, RowSelector
+from kei.upload.formats import FORMATS
+from kei.upload.http import Answer, Http, PostFailed, excerpt, secrets_of
+from kei.upload.retry import Backoff, Verdict
+from kei.upload.traffic import Report, Sent, Traffic, joined
 
 ROW_MIN_BYTES = 24  # `2026/01/01 00:00,A,B,1` and its LF, the shortest row of all formats
 ROWS_MAX = 2_000  # a batch of 64 KiB has fewer; bounds memory when max_bytes is large
 
 
-class Queue(Protocol):
-    """What a sender needs of the upload queue in the database."""
+class _Queue(Protocol):
+    """What a sender uses of `UploadQueue` and `RetryQueue`, where it is described."""
 
-    def pending(self, target: str, kind: What, limit: int) -> list[Row]:
-        """Return the rows behind the cursor, in the order of their ids."""
-
-    def backlog(self, target: str, kind: What) -> int:
-        """Return how many rows are behind the cursor."""
-
-    def in_flight(self, target: str, kind: What) -> int | None:
-        """Return the last row of a batch that was sent, and of which no answer is known."""
-
-    def sending(self, target: str, kind: What, last_id: int) -> None:
-        """Remember, for good, that a batch from the cursor to this row is about to be sent."""
-
-    def shorten(self, target: str, kind: What) -> int:
-        """Give up the oldest rows if too many wait; return how many."""
-
-    def advance(self, target: str, kind: What, last_id: int) -> None:
-        """Move the cursor, for good, so that this row is delivered."""
-
-    def set_aside(self, target: str, kind: What, rows: Sequence[Row], reason: str) -> None:
-        """Note rows from the front as undeliverable and move the cursor past them, in one step."""
+    def pending(self, target: str, what: What, limit: int) -> list[Row]: ...
+    def in_flight(self, target: str, what: What) -> int | None: ...
+    def sending(self, target: str, what: What, last_id: int) -> None: ...
+    def shorten(self, target: str, what: What) -> int: ...
+    def advance(self, target: str, what: What, last_id: int) -> None: ...
+    def set_aside(self, target: str, what: What, rows: Sequence[Row], reason: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,36 +58,30 @@ class Status:
 
     Attributes:
         target: its name.
-        backlog: rows that wait.
         last_success_ms: wall clock when a batch was accepted last; None if not since the start.
         last_error: why the last attempt failed; None if it did not.
         failures: failed attempts in a row.
         refused: whether it refuses everything, so that all is set aside.
-        bytes_sent: of requests since the start, headers included.
-        sent: the same by the day.
-        set_aside: rows set aside since the start.
+        sent: bytes of requests by the day, headers included.
     """
 
     target: str
-    backlog: int
     last_success_ms: int | None
     last_error: str | None
     failures: int
     refused: bool
-    bytes_sent: int
     sent: Sent
-    set_aside: int
 
 
-class _Lane:
-    """A queue, and what is remembered of the batches that were made of it."""
+@dataclass(slots=True, eq=False)
+class _QueueState:
+    """A queue, and what is remembered of the batches made from it."""
 
-    def __init__(self, queue: Queue, max_bytes: int, *, was_refused: bool) -> None:
-        self.queue = queue
-        self.was_refused = was_refused
-        self.window = Window(max_bytes)
-        self.sent_until: int | None = None  # what the database knows to be in flight
-        self.is_resumed = False
+    queue: _Queue
+    selector: RowSelector
+    is_retry: bool  # its rows have been refused once already
+    is_resumed: bool = False  # what the database has as in flight is known
+    in_flight: int | None = None  # the last row of the batch that the database has as sent
 
 
 class Sender:
@@ -110,7 +93,7 @@ class Sender:
         target: where to.
         queues: where from, the queue of what is new last; the others are of rows that were refused
             once and are to be tried again, and go first as long as the server takes them.
-        form: how a batch is written and an answer is read.
+        origin: this machine.
         http: used by this sender alone.
         clock: wall and monotonic time.
         random: for the jitter of the waits.
@@ -119,9 +102,9 @@ class Sender:
 
     def __init__(
         self,
-        target: Target,
-        queues: Sequence[Queue],
-        form: Format,
+        target: UploadTarget,
+        queues: Sequence[_Queue],
+        origin: Origin,
         http: Http,
         *,
         clock: Clock,
@@ -129,21 +112,25 @@ class Sender:
         log: BoundLogger,
     ) -> None:
         self._target = target
-        self._lanes = [
-            _Lane(queue, target.max_bytes, was_refused=queue is not queues[-1]) for queue in queues
+        self._part = target.name, target.what  # of each queue
+        self._queues = [
+            _QueueState(queue, RowSelector(target.max_bytes), is_retry=queue is not queues[-1])
+            for queue in queues
         ]
-        self._lane = self._lanes[-1]  # that is worked on
-        self._format = form
+        self._current = self._queues[-1]  # of the batch under way
+        spec = FORMATS[target.format]
+        self._format = spec.build(target, origin)
+        self._compresses = spec.compressible and target.compress is Compress.GZIP
         self._http = http
         self._clock = clock
-        self._report = Report(log, target.name, clock)
-        self._traffic = Traffic(log.bind(target=target.name), clock)
+        log = log.bind(target=target.name)
+        self._report = Report(log, clock)
+        self._traffic = Traffic(log, clock)
         self._backoff = Backoff(random)
         self._fetch_rows = min(ROWS_MAX, target.max_bytes // ROW_MIN_BYTES + 2)
-        self._secrets = target.secrets()
+        self._secrets = secrets_of(target)
         self._stopping = threading.Event()
-        self._not_before = clock.monotonic()
-        self._next_post = clock.monotonic()
+        self._not_before = self._next_post = clock.monotonic()
         self._last_success_ms: int | None = None
         self._last_error: str | None = None
 
@@ -157,9 +144,9 @@ class Sender:
         cycle_s = self._target.cycle_s
         end = self._clock.monotonic() + max(cycle_s / 2, cycle_s - self._target.timeout_s)
         try:
-            for lane in self._lanes:
-                self._prepare(lane)
-            while self._may_post(end) and self._step():
+            for state in self._queues:
+                self._prepare(state)
+            while self._may_post(end) and self._send_next():
                 pass
         except StoreError as error:
             if not self._stopping.is_set():  # or else it may well be closed by now
@@ -167,7 +154,7 @@ class Sender:
         except Stopping:
             pass  # what was under way stays in the queue
         finally:
-            self._report.tell(last=self._stopping.is_set())
+            self._report.log_rows(last=self._stopping.is_set())
 
     def stop(self) -> None:
         """Let no other flush or POST begin; waits for nothing.
@@ -178,7 +165,7 @@ class Sender:
         """
         self._stopping.set()
         self._http.stop()
-        self._report.tell(last=True)
+        self._report.log_rows(last=True)
 
     @property
     def name(self) -> str:
@@ -191,163 +178,182 @@ class Sender:
         return self._last_error is not None
 
     def status(self) -> Status:
-        """Return how the target is doing.
-
-        Raises:
-            StoreError: the database cannot be read.
-        """
+        """Return how the target is doing."""
         return Status(
             target=self._target.name,
-            backlog=sum(
-                lane.queue.backlog(self._target.name, self._target.kind) for lane in self._lanes
-            ),
             last_success_ms=self._last_success_ms,
             last_error=self._last_error,
             failures=self._backoff.failures,
-            refused=any(lane.window.refuses_all for lane in self._lanes),
-            bytes_sent=self._http.sent_bytes,
+            refused=any(state.selector.refuses_all for state in self._queues),
             sent=self._traffic.sent(),
-            set_aside=self._report.set_aside,
         )
 
     def _may_post(self, end: float) -> bool:
-        """Say whether a POST may begin now; waits for `min_interval` if there is time for that."""
+        """Tell whether a POST may begin; waits for `min_interval` if there is time for that."""
         now = self._clock.monotonic()
         begin = max(now, self._next_post)
         if now < self._not_before or begin >= end:
             return False
         return not self._stopping.wait(begin - now)
 
-    def _prepare(self, lane: _Lane) -> None:
-        name, kind = self._target.name, self._target.kind
-        if not lane.is_resumed:
-            lane.sent_until = lane.queue.in_flight(name, kind)
-            if lane.sent_until is not None:
-                lane.window.resume(lane.sent_until)
-            lane.is_resumed = True
-        if dropped := lane.queue.shorten(name, kind):
-            lane.sent_until = None
+    def _prepare(self, state: _QueueState) -> None:
+        if not state.is_resumed:
+            state.in_flight = state.queue.in_flight(*self._part)
+            if state.in_flight is not None:
+                state.selector.resume(state.in_flight)
+            state.is_resumed = True
+        if dropped := state.queue.shorten(*self._part):
+            state.in_flight = None
+            state.selector.cancel_probe()
             self._report.dropped(dropped)
 
-    def _step(self) -> bool:
+    def _send_next(self) -> bool:
         """Send one batch; return whether to go on."""
-        for lane in self._lanes:
-            self._lane = lane
-            rows = lane.queue.pending(self._target.name, self._target.kind, self._fetch_rows)
-            batch = self._format.batch(lane.window.choose(rows), lane.window.max_bytes)
+        for state in self._queues:
+            self._current, selector = state, state.selector
+            rows = state.queue.pending(*self._part, self._fetch_rows)
+            batch = self._format.batch(selector.select(rows), selector.max_bytes)
             if batch is not None:
-                return self._send(batch, rows)
-            if lane.window.accused is not None:
-                self._give_up_witness()
+                return self._send(batch)
+            if selector.suspect is not None:  # its probe row has yet to be recorded
+                selector.cancel_probe()
+                self._postpone("refused", self._last_error or "")
                 return False
         return False
 
-    def _send(self, batch: Batch, rows: Sequence[Row]) -> bool:
-        self._note(batch)
+    def _send(self, batch: Batch) -> bool:
+        """Send a batch of the current queue; return whether to go on."""
+        self._note_in_flight(batch.rows[-1].id)
         before = self._http.sent_bytes
         try:
             answer = self._post(batch)
         except PostFailed as error:
-            self._lane.window.unknown(batch.rows)
+            self._current.selector.unknown(batch.rows)
             self._postpone(str(error))
             return False
         finally:
             self._traffic.add(self._http.sent_bytes - before)
-        return self._act(batch, answer, rows)
+        return self._act_on(answer, batch)
 
-    def _note(self, batch: Batch) -> None:
+    def _note_in_flight(self, last_id: int) -> None:
         """Have the database know what is sent, so that a restart repeats just that.
 
-        Not so for a witness: the rows before it are not sent.
+        Not so for a probe row: the suspect row before it is not sent.
         """
-        last_id = batch.rows[-1].id
-        if self._lane.window.accused is None and last_id != self._lane.sent_until:
-            self._lane.queue.sending(self._target.name, self._target.kind, last_id)
-            self._lane.sent_until = last_id
+        if self._current.selector.suspect is None and last_id != self._current.in_flight:
+            self._current.queue.sending(*self._part, last_id)
+            self._current.in_flight = last_id
 
     def _post(self, batch: Batch) -> Answer:
+        target = self._target
         headers = dict(batch.headers)
         body = batch.body
-        if self._format.compressible and self._target.compression is Compression.GZIP:
+        if self._compresses:
             body = gzip.compress(body, mtime=0)
             headers["Content-Encoding"] = "gzip"
-        headers.update(self._target.headers)
-        self._next_post = self._clock.monotonic() + self._target.min_interval_s
-        return self._http.post(self._target.url, body, headers, self._target.timeout_s)
+        headers.update((name, text.reveal()) for name, text in target.headers)
+        self._next_post = self._clock.monotonic() + target.min_interval_s
+        return self._http.post(target.target_url, body, headers, target.timeout_s)
 
-    def _act(self, batch: Batch, answer: Answer, rows: Sequence[Row]) -> bool:
+    def _act_on(self, answer: Answer, batch: Batch) -> bool:
         verdict = self._format.judge(answer.status, answer.body)
         cause = f"status {answer.status}"
         detail = excerpt(answer.body, self._secrets)
         if verdict is Verdict.ACCEPTED:
-            self._deliver(batch, rows)
+            self._deliver(batch)
             return True
         if verdict is Verdict.LATER:
-            self._lane.window.unknown(batch.rows)
+            self._current.selector.unknown(batch.rows)
             self._postpone(cause, detail, answer.retry_after_s)
             return False
-        if self._lane.window.accused is not None:
-            self._refuse_all(rows)
-        else:
-            self._refuse(batch, verdict, joined(cause, detail))
+        self._refuse(batch, verdict, joined(cause, detail))
         return True
 
-    def _deliver(self, batch: Batch, rows: Sequence[Row]) -> None:
-        accused = [row for row in rows if row.id == self._lane.window.accused]
+    def _deliver(self, batch: Batch) -> None:
+        current = self._current
         try:
-            if accused:
-                self._set_aside(accused, self._last_error or "refused")
-            self._lane.queue.advance(self._target.name, self._target.kind, batch.rows[-1].id)
-            self._lane.sent_until = None
+            if current.selector.suspect is not None:
+                self._set_aside([current.selector.suspect], self._last_error or "refused")
+            current.queue.advance(*self._part, batch.rows[-1].id)
+            current.in_flight = None
         except StoreError:
-            self._lane.window.unknown(batch.rows)
+            current.selector.unknown(batch.rows)
             raise
-        self._lane.window.accepted(batch.rows)
+        current.selector.accepted(batch.rows)
         self._last_success_ms = self._clock.now_ms()
         self._last_error = None
         self._backoff.reset()
         self._report.recovered()
 
     def _refuse(self, batch: Batch, verdict: Verdict, reason: str) -> None:
+        selector, is_single = self._current.selector, len(batch.rows) == 1
+        if selector.suspect is not None:  # it was its probe row
+            first_reason = self._last_error or "refused"
+            self._set_aside([selector.suspect], first_reason)
+            selector.probe_refused()
+            self._report.refuses_all(first_reason)
+            return
         self._last_error = reason
-        no_witness = self._lane.window.refuses_all or self._lane.was_refused
-        if verdict is Verdict.DOUBTFUL and no_witness:
-            self._set_aside(batch.rows, reason)
-            self._lane.window.gone()
+        if verdict is Verdict.DOUBTFUL and (selector.refuses_all or self._current.is_retry):
+            self._set_aside(batch.rows, reason)  # a probe would tell nothing new
+            selector.set_aside()
             return
-        alone = len(batch.rows) == 1
-        if alone and verdict is Verdict.DOUBTFUL:
-            self._lane.window.accuse(batch.rows[0])
+        if verdict is Verdict.DOUBTFUL and is_single:
+            selector.start_probe(batch.rows[0])
             return
-        if alone:
+        if is_single:
             self._set_aside(batch.rows, reason)
         if verdict is Verdict.TOO_LARGE:
-            self._lane.window.too_large(batch.rows, batch.data_bytes)
+            selector.too_large(batch.rows, batch.data_bytes)
         else:
-            self._lane.window.refused(batch.rows)
-
-    def _refuse_all(self, rows: Sequence[Row]) -> None:
-        accused = [row for row in rows if row.id == self._lane.window.accused]
-        reason = self._last_error or "refused"
-        self._set_aside(accused, reason)
-        self._lane.window.all_refused()
-        self._report.refused(reason)
+            selector.refused(batch.rows)
 
     def _set_aside(self, rows: Sequence[Row], reason: str) -> None:
-        self._lane.queue.set_aside(self._target.name, self._target.kind, rows, reason)
-        self._lane.sent_until = None
-        self._report.aside(rows, reason)
-
-    def _give_up_witness(self) -> None:
-        """Wait for the row that is to follow an accused one."""
-        self._lane.window.acquit()
-        self._postpone("refused", self._last_error or "")
+        self._current.queue.set_aside(*self._part, rows, reason)
+        self._current.in_flight = None
+        self._report.set_aside(rows, reason)
 
     def _postpone(self, cause: str, detail: str = "", retry_after_s: float | None = None) -> None:
         """Leave the server alone for a while."""
         self._last_error = joined(cause, detail)
         # What fails for the moment, rows that are tried again, say, lets the others go first.
-        self._lanes = sorted(self._lanes, key=lambda lane: lane is self._lane)
+        self._queues = sorted(self._queues, key=lambda state: state is self._current)
         wait_s = self._backoff.after_failure(retry_after_s)
         self._not_before = self._clock.monotonic() + wait_s
         self._report.failed(cause, detail)
+
+
+def build_sender(
+    target: UploadTarget,
+    fname_base: str,
+    database: Database,
+    commit: Callable[[], None],
+    *,
+    clock: Clock,
+    rng: Random,
+) -> Sender:
+    """Return the sender of a target, and register the target in the queue of the database.
+
+    Args:
+        target: as jobs.toml has it.
+        fname_base: of the text files.
+        database: the queue.
+        commit: brings everything recorded into it.
+        clock: wall and monotonic time.
+        rng: for the jitter of the waits.
+    """
+    log = structlog.stdlib.get_logger("kei.upload")
+    queue = UploadQueue(database, commit)
+    try:
+        queue.register(target.name, target.what, target.since_ms(clock.zone))
+    except StoreError as error:  # one that is known already has its place in the queue
+        log.warning("upload_not_registered", target=target.name, reason=str(error))
+    return Sender(
+        target,
+        [RetryQueue(database), queue],
+        Origin(socket.gethostname(), fname_base, clock.zone),
+        Http(clock),
+        clock=clock,
+        random=rng,
+        log=log,
+    )

@@ -4,7 +4,7 @@ import pytest
 from jobs_file import JobsFile
 
 from kei.core.secret import Secret
-from kei.settings.upload import Compress, Format, UploadTarget, What
+from kei.settings.upload import Compress, UploadTarget, What
 
 JAPAN = timezone(timedelta(hours=9))
 
@@ -25,7 +25,7 @@ def test_what_is_left_out_has_its_default(jobs: JobsFile) -> None:
         name="example.com",
         target_url="https://example.com/upload.php",
         upload_key=Secret("xxxxxxxxxxxxxxxx"),
-        format=Format.KEILOG,
+        format="keilog",
         what=What.SUMMARY,
         cycle_s=60.0,
         max_bytes=65_536,
@@ -55,7 +55,7 @@ since = "2026-01-01"
         name="my server",
         target_url="http://[fd00::1]:8086/write?db=home&precision=ms",
         upload_key=None,
-        format=Format.INFLUX,
+        format="influx",
         what=What.READINGS,
         cycle_s=300.0,
         max_bytes=1024,

@@ -13,18 +13,35 @@ from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
-from fakes import FakeClock
+from fakes import TOKYO, FakeClock
 from hypothesis import strategies as st
 from structlog.testing import LogCapture
 
 from kei.core.reading import Reading, Summary
-from kei.settings.upload import What
-from kei.store.queue import Row
+from kei.core.secret import Secret
+from kei.settings.upload import Compress, UploadTarget, What
+from kei.store.rows import Row
+from kei.upload.batching import Origin
 from kei.upload.sender import Sender
 
 LIMIT_S = 10.0  # no test waits longer for anything
 LONG_AGO_S = 1000.0  # longer than any back-off
 KEY = "0123456789abcdef"
+TARGET = UploadTarget(
+    name="server",
+    target_url="http://127.0.0.1/",
+    upload_key=Secret(KEY),
+    format="json",
+    what=What.READINGS,
+    cycle_s=60.0,
+    max_bytes=65_536,
+    min_interval_s=0.0,
+    timeout_s=0.3,
+    compress=Compress.NONE,
+    headers=(),
+    since=None,
+)
+ORIGIN = Origin("host", "base", TOKYO)
 
 
 class RunningClock(FakeClock):
@@ -55,34 +72,35 @@ class FakeQueue:
         self.advance_error: Exception | None = None
         self.sent_until: int | None = None
 
-    def pending(self, target: str, kind: What, limit: int) -> list[Row]:
-        assert (target, kind) == ("server", What.READINGS)
+    def pending(self, target: str, what: What, limit: int) -> list[Row]:
+        assert (target, what) == ("server", What.READINGS)
         return [row for row in self.rows if row.id > self.cursor][:limit]
 
-    def backlog(self, target: str, kind: What) -> int:
-        return len(self.pending(target, kind, len(self.rows)))
+    @property
+    def backlog(self) -> int:
+        return len([row for row in self.rows if row.id > self.cursor])
 
-    def in_flight(self, target: str, kind: What) -> int | None:
-        assert (target, kind) == ("server", What.READINGS)
+    def in_flight(self, target: str, what: What) -> int | None:
+        assert (target, what) == ("server", What.READINGS)
         return self.sent_until
 
-    def sending(self, target: str, kind: What, last_id: int) -> None:
-        assert (target, kind) == ("server", What.READINGS)
+    def sending(self, target: str, what: What, last_id: int) -> None:
+        assert (target, what) == ("server", What.READINGS)
         self.sent_until = last_id
 
-    def shorten(self, target: str, kind: What) -> int:
-        assert (target, kind) == ("server", What.READINGS)
+    def shorten(self, target: str, what: What) -> int:
+        assert (target, what) == ("server", What.READINGS)
         return 0
 
-    def advance(self, target: str, kind: What, last_id: int) -> None:
-        assert (target, kind) == ("server", What.READINGS)
+    def advance(self, target: str, what: What, last_id: int) -> None:
+        assert (target, what) == ("server", What.READINGS)
         if self.advance_error is not None:
             raise self.advance_error
         self.cursor = max(self.cursor, last_id)
         self.sent_until = None
 
-    def set_aside(self, target: str, kind: What, rows: Sequence[Row], reason: str) -> None:
-        assert (target, kind) == ("server", What.READINGS)
+    def set_aside(self, target: str, what: What, rows: Sequence[Row], reason: str) -> None:
+        assert (target, what) == ("server", What.READINGS)
         self.aside += [(row.id, reason) for row in rows]
         self.cursor = max(self.cursor, rows[-1].id)
         self.sent_until = None

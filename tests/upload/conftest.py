@@ -9,13 +9,11 @@ import structlog
 from fakes import TOKYO, FakeClock
 from structlog.stdlib import BoundLogger
 from structlog.testing import LogCapture
-from upload_support import KEY, FakeQueue, Make, RunningClock, Server
+from upload_support import ORIGIN, TARGET, FakeQueue, Make, RunningClock, Server
 
-from kei.settings.upload import What
-from kei.upload.formats.registry import format_of
+from kei.settings.upload import UploadTarget
 from kei.upload.http import Http
 from kei.upload.sender import Sender
-from kei.upload.target import FormatName, Target
 
 
 @pytest.fixture(autouse=True)
@@ -45,26 +43,17 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def target(server: Server) -> Target:
-    return Target(
-        name="server",
-        url=f"{server.url}?token=query-secret",
-        key=KEY,
-        format=FormatName.JSON,
-        kind=What.READINGS,
-        fname_base="base",
-        timeout_s=0.3,
-    )
+def target(server: Server) -> UploadTarget:
+    return replace(TARGET, target_url=f"{server.url}?token=query-secret")
 
 
 @pytest.fixture
-def make(target: Target, http: Http, clock: FakeClock, log: BoundLogger) -> Iterator[Make]:
+def make(target: UploadTarget, http: Http, clock: FakeClock, log: BoundLogger) -> Iterator[Make]:
     made: list[Sender] = []
 
     def sender(*queues: FakeQueue, **changes: object) -> Sender:
         wanted = replace(target, **changes)  # type: ignore[arg-type]  # checked by the tests
-        form = format_of(wanted, "host", TOKYO)
-        one = Sender(wanted, queues, form, http, clock=clock, random=Random(1), log=log)
+        one = Sender(wanted, queues, ORIGIN, http, clock=clock, random=Random(1), log=log)
         made.append(one)
         return one
 

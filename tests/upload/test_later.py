@@ -24,7 +24,6 @@ from upload_support import (
 )
 
 from kei.core.errors import StoreError
-from kei.upload.target import FormatName
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 503, 302])
@@ -97,7 +96,7 @@ def test_an_error_of_a_keilog_server_is_temporary(
     server.then(answer(200, b"Error: disk full"))
     server.always(answer(200, b"OK."))
     queue = rows(3)
-    sender = make(queue, format=FormatName.KEILOG)
+    sender = make(queue, format="keilog")
     sender.flush()
     assert queue.cursor == 0
     clock.advance(LONG_AGO_S)
@@ -110,7 +109,7 @@ def test_a_server_that_is_gone_loses_nothing(server: Server, make: Make, clock: 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     queue = rows(3)
-    sender = make(queue, url=f"http://127.0.0.1:{port}/")
+    sender = make(queue, target_url=f"http://127.0.0.1:{port}/")
     sender.flush()
     assert queue.cursor == 0
     assert sender.status().last_error == "Connection refused"

@@ -1,4 +1,4 @@
-"""Waits grow, are spread and are bounded; a server's wish is heard."""
+"""What statuses mean; waits grow, are spread and bounded, and the server may ask for longer."""
 
 from random import Random
 
@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kei.upload.retry import BACKOFF_MAX_S, RETRY_AFTER_MAX_S, Backoff, retry_after_s
+from kei.upload.retry import (
+    BACKOFF_MAX_S,
+    RETRY_AFTER_MAX_S,
+    Backoff,
+    Verdict,
+    by_status,
+    retry_after_s,
+)
 
 
 class Highest(Random):
@@ -86,3 +93,32 @@ def test_what_cannot_be_understood_is_ignored(text: str) -> None:
 def test_no_header_is_too_strange(text: str, date: str) -> None:
     wait_s = retry_after_s({"Retry-After": text, "Date": date}, NOW_MS)
     assert wait_s is None or wait_s >= 0
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
+def test_any_2xx_is_success(status: int) -> None:
+    assert by_status(status) is Verdict.ACCEPTED
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 507, 599])
+def test_what_passes_is_tried_again(status: int) -> None:
+    assert by_status(status) is Verdict.LATER
+
+
+@pytest.mark.parametrize("status", [101, 301, 302, 303, 304, 307, 308])
+def test_being_sent_elsewhere_keeps_the_rows(status: int) -> None:
+    assert by_status(status) is Verdict.LATER
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 404, 405, 407, 410, 415, 451])
+def test_what_is_about_the_address_or_the_sender_is_doubtful(status: int) -> None:
+    assert by_status(status) is Verdict.DOUBTFUL
+
+
+@pytest.mark.parametrize("status", [400, 409, 412, 414, 416, 418, 422, 499])
+def test_other_4xx_are_about_the_rows(status: int) -> None:
+    assert by_status(status) is Verdict.REFUSED
+
+
+def test_413_is_about_the_size() -> None:
+    assert by_status(413) is Verdict.TOO_LARGE

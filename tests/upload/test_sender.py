@@ -21,8 +21,9 @@ from upload_support import (
 )
 
 from kei.core.errors import StoreError
+from kei.core.secret import Secret
+from kei.settings.upload import Compress
 from kei.upload.sender import Sender
-from kei.upload.target import Compression, FormatName
 
 
 def test_everything_that_waits_is_sent_in_order(server: Server, make: Make) -> None:
@@ -50,13 +51,13 @@ def test_new_rows_go_with_the_next_flush(server: Server, make: Make) -> None:
 def test_a_keilog_server_gets_its_form(server: Server, make: Make) -> None:
     server.always(answer(200, b"OK."))
     queue = rows(2)
-    make(queue, format=FormatName.KEILOG).flush()
+    make(queue, format="keilog").flush()
     assert server.bodies[0].startswith(f"type=text&key={KEY}&fname=20231115-base.txt".encode())
     assert queue.cursor == 2
 
 
 def test_a_body_is_packed_on_request(server: Server, make: Make) -> None:
-    make(rows(2), compression=Compression.GZIP).flush()
+    make(rows(2), compress=Compress.GZIP).flush()
     [post] = server.posts
     assert post.headers["Content-Encoding"] == "gzip"
     assert len(json.loads(gzip.decompress(post.body))["readings"]) == 2
@@ -64,12 +65,13 @@ def test_a_body_is_packed_on_request(server: Server, make: Make) -> None:
 
 def test_keilog_is_never_packed(server: Server, make: Make) -> None:
     server.always(answer(200, b"OK."))
-    make(rows(2), format=FormatName.KEILOG, compression=Compression.GZIP).flush()
+    make(rows(2), format="keilog", compress=Compress.GZIP).flush()
     assert "Content-Encoding" not in server.posts[0].headers
 
 
 def test_headers_of_the_configuration_win(server: Server, make: Make) -> None:
-    make(rows(1), headers={"authorization": "Basic abc", "X-More": "1"}).flush()
+    extra = (("authorization", Secret("Basic abc")), ("X-More", Secret("1")))
+    make(rows(1), headers=extra).flush()
     headers = server.posts[0].headers
     assert (headers["authorization"], headers["X-More"]) == ("Basic abc", "1")
     assert "Authorization" not in headers
@@ -155,7 +157,7 @@ def test_stop_ends_the_wait_between_two_posts(server: Server, make: Make) -> Non
     assert not thread.is_alive()
 
 
-def test_a_stopped_flusher_sends_nothing(server: Server, make: Make) -> None:
+def test_a_stopped_sender_sends_nothing(server: Server, make: Make) -> None:
     sender = make(rows(3))
     sender.stop()
     sender.flush()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from random import Random
@@ -10,7 +11,16 @@ import pytest
 from fakes import TOKYO, FakeClock
 from stored import add_readings, add_summaries
 from structlog.stdlib import BoundLogger
-from upload_support import LIMIT_S, RunningClock, Server, answer, refusing, summary_row
+from upload_support import (
+    LIMIT_S,
+    ORIGIN,
+    TARGET,
+    RunningClock,
+    Server,
+    answer,
+    refusing,
+    summary_row,
+)
 
 from kei.core.reading import Reading, Summary
 from kei.settings.upload import What
@@ -18,10 +28,8 @@ from kei.store import dead_letters
 from kei.store.database import Database
 from kei.store.dead_letters import RetryQueue, Which
 from kei.store.queue import UploadQueue
-from kei.upload.formats.registry import format_of
 from kei.upload.http import Http
 from kei.upload.sender import Sender
-from kei.upload.target import FormatName, Target
 
 EVERY = Which(None, ())
 Start = Callable[..., tuple[Database, Sender]]
@@ -35,16 +43,16 @@ def start(server: Server, tmp_path: Path, log: BoundLogger) -> Iterator[Start]:
     clock = FakeClock(zone=TOKYO)
 
     def begin(
-        name: str = "server", kind: What = What.READINGS, since_ms: int | None = 0
+        name: str = "server", what: What = What.READINGS, since_ms: int | None = 0
     ) -> tuple[Database, Sender]:
-        target = Target(name, server.url, None, FormatName.JSON, kind, "base", timeout_s=LIMIT_S)
+        target = replace(TARGET, name=name, target_url=server.url, what=what, timeout_s=LIMIT_S)
         database = Database.open(tmp_path / "kei.db", clock)
         queue = UploadQueue(database)
-        queue.register(name, kind, since_ms)
+        queue.register(name, what, since_ms)
         sender = Sender(
             target,
             [RetryQueue(database), queue],
-            format_of(target, "host", TOKYO),
+            ORIGIN,
             Http(RunningClock()),
             clock=clock,
             random=Random(1),
@@ -107,11 +115,11 @@ def test_a_poisoned_row_is_a_dead_letter(server: Server, start: Start) -> None:
     with database.access() as connection:
         letters = connection.execute("SELECT target, row_id, reason FROM dead_letters").fetchall()
     assert letters == [("server", 2, "status 400")]
-    assert sender.status().backlog == 0
+    assert UploadQueue(database).backlog("server", What.READINGS) == 0
 
 
 def test_summaries_have_a_queue_of_their_own(server: Server, start: Start) -> None:
-    database, sender = start(kind=What.SUMMARY)
+    database, sender = start(what=What.SUMMARY)
     add_readings(database, readings(1, 3))
     summary = summary_row(1).item
     assert isinstance(summary, Summary)
@@ -128,7 +136,9 @@ def test_a_dead_target_does_not_hold_up_another(server: Server, start: Start) ->
     server.then(answer(503))
     dead.flush()
     alive.flush()
-    assert (dead.status().backlog, alive.status().backlog) == (3, 0)
+    queue = UploadQueue(database)
+    backlogs = [queue.backlog(name, What.READINGS) for name in ("dead", "alive")]
+    assert backlogs == [3, 0]
 
 
 def test_a_batch_that_a_kill_left_in_flight_is_repeated_without_newer_rows(

@@ -7,30 +7,24 @@ import re
 from collections.abc import Sequence
 
 from kei.core.reading import Reading, Summary, plain
-from kei.store.queue import Row
-from kei.upload.batch import Batch, fitting, idempotency_key
-from kei.upload.verdict import Verdict, by_status
+from kei.settings.upload import UploadTarget
+from kei.store.rows import Row
+from kei.upload.batching import Batch, Format, FormatSpec, Origin, fitting, idempotent_batch
 
 _SPECIAL = re.compile(r"([,= ])")
 # Nothing escapes a backslash or a line end in a tag in a way that all four servers agree on.
 _IMPOSSIBLE = re.compile(r"[\\\x00-\x1f\x7f\x85\u2028\u2029]")
 
 
-class InfluxFormat:
+class InfluxFormat(Format):
     """Measurements `kei` and `kei_summary`, times in ms (the URL has to say `precision=ms`).
 
-    Args:
-        target: its name, part of the idempotency key.
-        key: sent as InfluxDB token (`user:password` for v1); None sends none.
-        source: name of this machine, a tag.
+    The key is sent as InfluxDB token (`user:password` for v1).
     """
 
-    compressible = True
-
-    def __init__(self, target: str, key: str | None, source: str) -> None:
+    def __init__(self, target: UploadTarget, origin: Origin) -> None:
         self._target = target
-        self._authorization = {} if key is None else {"Authorization": f"Token {key}"}
-        self._source = source
+        self._source = origin.source
 
     def batch(self, rows: Sequence[Row], max_bytes: int) -> Batch | None:
         """Write rows; see `Format.batch`."""
@@ -38,17 +32,9 @@ class InfluxFormat:
             return None
         lines = fitting((self._line(row.item) for row in rows), max_bytes)
         body = b"".join(lines)
-        taken = tuple(rows[: len(lines)])
-        headers = {
-            "Content-Type": "text/plain; charset=utf-8",
-            "Idempotency-Key": idempotency_key(self._target, taken, body),
-            **self._authorization,
-        }
-        return Batch(rows=taken, body=body, data_bytes=len(body), headers=headers)
-
-    def judge(self, status: int, body: bytes) -> Verdict:  # noqa: ARG002  the body is free text
-        """Go by the status."""
-        return by_status(status)
+        return idempotent_batch(
+            self._target, rows[: len(lines)], body, "text/plain; charset=utf-8", "Token"
+        )
 
     def _line(self, item: Reading | Summary) -> bytes:
         tags = self._tags(item.unit, item.sensor)
@@ -69,3 +55,6 @@ class InfluxFormat:
 def tag_text(text: str) -> str:
     """Return a tag's value escaped; a backslash or control character becomes `_`."""
     return _SPECIAL.sub(r"\\\1", _IMPOSSIBLE.sub("_", text))
+
+
+FORMAT = FormatSpec(name="influx", needs_key=False, compressible=True, build=InfluxFormat, order=3)

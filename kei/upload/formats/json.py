@@ -2,34 +2,26 @@
 
 import json
 from collections.abc import Sequence
-from datetime import tzinfo
 
 from kei.core.clock import local
 from kei.core.reading import Reading, Summary, plain
-from kei.store.queue import Row
-from kei.upload.batch import Batch, fitting, idempotency_key
-from kei.upload.verdict import Verdict, by_status
+from kei.settings.upload import UploadTarget
+from kei.store.rows import Row
+from kei.upload.batching import Batch, Format, FormatSpec, Origin, fitting, idempotent_batch
 
 _TAIL = b"]}"
 
 
-class JsonFormat:
+class JsonFormat(Format):
     """A body that any web service can read; repeats carry the same `Idempotency-Key`.
 
-    Args:
-        target: its name, part of the idempotency key.
-        key: sent as bearer token; None sends none.
-        source: name of this machine.
-        zone: whose offset the times have.
+    The key is sent as bearer token. Times have the offset of local time.
     """
 
-    compressible = True
-
-    def __init__(self, target: str, key: str | None, source: str, zone: tzinfo) -> None:
+    def __init__(self, target: UploadTarget, origin: Origin) -> None:
         self._target = target
-        self._authorization = {} if key is None else {"Authorization": f"Bearer {key}"}
-        self._source = json.dumps(source)
-        self._zone = zone
+        self._source = json.dumps(origin.source)
+        self._zone = origin.zone
 
     def batch(self, rows: Sequence[Row], max_bytes: int) -> Batch | None:
         """Write rows; see `Format.batch`."""
@@ -40,17 +32,9 @@ class JsonFormat:
         room = max_bytes - len(head) - len(_TAIL)
         items = fitting((self._item(row.item) for row in rows), room, joint=1)
         body = head + b",".join(items) + _TAIL
-        taken = tuple(rows[: len(items)])
-        headers = {
-            "Content-Type": "application/json",
-            "Idempotency-Key": idempotency_key(self._target, taken, body),
-            **self._authorization,
-        }
-        return Batch(rows=taken, body=body, data_bytes=len(body), headers=headers)
-
-    def judge(self, status: int, body: bytes) -> Verdict:  # noqa: ARG002  the body is free text
-        """Go by the status."""
-        return by_status(status)
+        return idempotent_batch(
+            self._target, rows[: len(items)], body, "application/json", "Bearer"
+        )
 
     def _item(self, item: Reading | Summary) -> bytes:
         # Numbers go in as text: json.dumps would take a Decimal through a float.
@@ -69,3 +53,6 @@ class JsonFormat:
         places = "milliseconds" if time_ms % 1000 else "seconds"
         time = local(time_ms, self._zone).isoformat(timespec=places)
         return f'{{"time":"{time}","unit":{json.dumps(unit)},"sensor":{json.dumps(sensor)}'
+
+
+FORMAT = FormatSpec(name="json", needs_key=False, compressible=True, build=JsonFormat, order=2)

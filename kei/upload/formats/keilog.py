@@ -1,35 +1,29 @@
 """The format `keilog`: lines of a daily file in a form field, as the original's server takes it."""
 
 from collections.abc import Sequence
-from datetime import date, tzinfo
+from datetime import date
 from itertools import takewhile
 from urllib.parse import urlencode
 
 from kei.core.clock import local
 from kei.core.reading import Reading
+from kei.core.secret import Secret
+from kei.settings.upload import UploadTarget
 from kei.store.lines import reading_file_name, reading_line, summary_file_name, summary_line
-from kei.store.queue import Row
-from kei.upload.batch import Batch, fitting
-from kei.upload.verdict import Verdict, by_status
+from kei.store.rows import Row
+from kei.upload.batching import Batch, Format, FormatSpec, Origin, fitting
+from kei.upload.retry import Verdict, by_status
 
 _BLANK_START = b"\xef\xbb\xbf \t\r\n"  # a BOM and empty lines, which PHP files like to begin with
 
 
-class KeilogFormat:
-    """`type=text`, `key`, `fname`, `data`; the answer says `OK...` or `Error...`.
+class KeilogFormat(Format):
+    """`type=text`, `key`, `fname`, `data`; the answer says `OK...` or `Error...`."""
 
-    Args:
-        key: the form field of that name; None sends an empty one.
-        fname_base: base of the daily files' names.
-        zone: in which the files are written.
-    """
-
-    compressible = False
-
-    def __init__(self, key: str | None, fname_base: str, zone: tzinfo) -> None:
-        self._key = key or ""
-        self._fname_base = fname_base
-        self._zone = zone
+    def __init__(self, target: UploadTarget, origin: Origin) -> None:
+        self._key = target.upload_key or Secret("")
+        self._fname_base = origin.fname_base
+        self._zone = origin.zone
 
     def batch(self, rows: Sequence[Row], max_bytes: int) -> Batch | None:
         """Write rows of one daily file; see `Format.batch`."""
@@ -41,7 +35,7 @@ class KeilogFormat:
         data = b"".join(lines)
         form = {
             "type": "text",
-            "key": self._key,
+            "key": self._key.reveal(),
             "fname": self._file_name(rows[0], first_date),
             "data": data,
         }
@@ -76,3 +70,6 @@ class KeilogFormat:
     def _file_name(self, row: Row, day: date) -> str:
         name = reading_file_name if isinstance(row.item, Reading) else summary_file_name
         return name(self._fname_base, day)
+
+
+FORMAT = FormatSpec(name="keilog", needs_key=True, compressible=False, build=KeilogFormat, order=1)

@@ -1,26 +1,25 @@
 """What holds for every format."""
 
+import pkgutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
 import pytest
-from fakes import TOKYO
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from upload_support import many_rows, reading_row
+from upload_support import ORIGIN, TARGET, many_rows, reading_row
 
-from kei.settings.upload import What
-from kei.store.queue import Row
-from kei.upload.batch import Format, fitting, idempotency_key
-from kei.upload.formats.influx import InfluxFormat
-from kei.upload.formats.json import JsonFormat
-from kei.upload.formats.keilog import KeilogFormat
-from kei.upload.formats.registry import format_of
-from kei.upload.target import FormatName, Target
+import kei
+from kei.store.rows import Row
+from kei.upload import formats
+from kei.upload.batching import Format, fitting, idempotency_key
+from kei.upload.formats import FORMATS
 
-FORMATS: list[Format] = [
-    KeilogFormat("key", "base", TOKYO),
-    JsonFormat("server", "key", "host", TOKYO),
-    InfluxFormat("server", "key", "host"),
-]
-every_format = pytest.mark.parametrize("form", FORMATS, ids=lambda form: type(form).__name__)
+every_format = pytest.mark.parametrize(
+    "form", [pytest.param(spec.build(TARGET, ORIGIN), id=name) for name, spec in FORMATS.items()]
+)
 
 
 @every_format
@@ -64,10 +63,36 @@ def test_no_rows_make_no_batch(form: Format) -> None:
     assert form.batch([], 1000) is None
 
 
-@pytest.mark.parametrize("name", FormatName)
-def test_every_format_of_the_configuration_exists(name: FormatName) -> None:
-    target = Target("t", "http://localhost/", None, name, What.READINGS, "base")
-    assert type(format_of(target, "host", TOKYO)).__name__.lower() == f"{name}format"
+def test_every_module_of_the_package_is_a_format_in_the_order_of_the_documents() -> None:
+    names = [module.name for module in pkgutil.iter_modules(formats.__path__)]
+    assert sorted(FORMATS) == sorted(names)
+    assert list(FORMATS)[:3] == ["keilog", "json", "influx"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_of_the_configuration_exists(name: str) -> None:
+    form = FORMATS[name].build(TARGET, ORIGIN)
+    assert type(form).__name__.lower() == f"{name}format"
+
+
+def test_the_formats_of_a_zip_file_are_found_with_neither_requests_nor_sqlite(
+    tmp_path: Path,
+) -> None:
+    archive = tmp_path / "kei.pyz"
+    package = Path(kei.__file__).parent
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in package.rglob("*.py"):
+            file.write(path, path.relative_to(package.parent))
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from kei.upload import formats\n"
+        "assert formats.__file__.startswith(sys.argv[1]), formats.__file__\n"
+        "print(*formats.FORMATS, *{'requests', 'sqlite3'} & sys.modules.keys())"
+    )
+    # -I: neither the checkout's folder nor PYTHONPATH may stand in for the zip file.
+    command = [sys.executable, "-I", "-c", code, str(archive)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout.split(), done.stderr) == (list(FORMATS), "")
 
 
 def test_a_first_piece_that_is_too_large_goes_alone() -> None:

@@ -1,17 +1,19 @@
 """Line protocol, read back by a small parser of its own."""
 
 import re
+from dataclasses import replace
 from decimal import Decimal
 
 from hypothesis import given
 from hypothesis import strategies as st
-from upload_support import many_rows, reading_row
+from upload_support import ORIGIN, TARGET, many_rows, reading_row
 
 from kei.core.reading import Reading, Summary, plain
-from kei.store.queue import Row
+from kei.core.secret import Secret
+from kei.store.rows import Row
 from kei.upload.formats.influx import InfluxFormat, tag_text
 
-FORM = InfluxFormat("server", None, "raspi")
+FORM = InfluxFormat(replace(TARGET, upload_key=None), replace(ORIGIN, source="raspi"))
 
 
 def split(text: str, at: str) -> list[str]:
@@ -50,7 +52,7 @@ def test_a_summary_as_the_contract_has_it() -> None:
 
 @given(rows=many_rows, source=st.text(max_size=20))
 def test_every_row_can_be_read_back(rows: list[Row], source: str) -> None:
-    lines = lines_of(InfluxFormat("server", None, source), rows)
+    lines = lines_of(InfluxFormat(TARGET, replace(ORIGIN, source=source)), rows)
     for row, line in zip(rows, lines, strict=True):
         measurement, tags, fields, time_ms = parse(line)
         item = row.item
@@ -86,11 +88,12 @@ def test_what_no_server_agrees_on_is_replaced() -> None:
 
 
 def test_an_empty_source_gives_no_tag() -> None:
-    [line] = lines_of(InfluxFormat("server", None, ""), [reading_row(1)])
+    [line] = lines_of(InfluxFormat(TARGET, replace(ORIGIN, source="")), [reading_row(1)])
     assert line.startswith("kei,unit=BR,")
 
 
 def test_the_key_is_a_token() -> None:
-    batch = InfluxFormat("server", "user:pw", "host").batch([reading_row(1)], 1000)
+    target = replace(TARGET, upload_key=Secret("user:pw"))
+    batch = InfluxFormat(target, ORIGIN).batch([reading_row(1)], 1000)
     assert batch is not None
     assert batch.headers["Authorization"] == "Token user:pw"

@@ -1,19 +1,20 @@
 """The JSON body: times with offset, numbers with their exact digits."""
 
 import json
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
-from fakes import TOKYO
 from hypothesis import given
-from upload_support import many_rows, reading_row
+from upload_support import ORIGIN, TARGET, many_rows, reading_row
 
 from kei.core.clock import epoch_ms
 from kei.core.reading import Reading, Summary, plain
-from kei.store.queue import Row
+from kei.core.secret import Secret
+from kei.store.rows import Row
 from kei.upload.formats.json import JsonFormat
 
-FORM = JsonFormat("server", "key", 'a "host"', TOKYO)
+FORM = JsonFormat(replace(TARGET, upload_key=Secret("key")), replace(ORIGIN, source='a "host"'))
 
 
 def body_of(rows: list[Row]) -> str:
@@ -93,6 +94,6 @@ def test_the_key_is_a_bearer_token() -> None:
 
 
 def test_without_a_key_nothing_is_claimed() -> None:
-    batch = JsonFormat("server", None, "host", TOKYO).batch([reading_row(1)], 1000)
+    batch = JsonFormat(replace(TARGET, upload_key=None), ORIGIN).batch([reading_row(1)], 1000)
     assert batch is not None
     assert "Authorization" not in batch.headers

@@ -1,5 +1,6 @@
 """The form that the original's server takes, and its answers."""
 
+from dataclasses import replace
 from decimal import Decimal
 from urllib.parse import parse_qs
 
@@ -7,15 +8,18 @@ import pytest
 from fakes import TOKYO
 from hypothesis import given
 from hypothesis import strategies as st
-from upload_support import many_rows, reading_row, summary_row
+from upload_support import ORIGIN, TARGET, many_rows, reading_row, summary_row
 
 from kei.core.clock import local
 from kei.core.reading import Reading, Summary
-from kei.store.queue import Row
+from kei.core.secret import Secret
+from kei.store.rows import Row
 from kei.upload.formats.keilog import KeilogFormat
-from kei.upload.verdict import Verdict
+from kei.upload.retry import Verdict
 
-FORM = KeilogFormat("k&y=", "mydatafile", TOKYO)
+FORM = KeilogFormat(
+    replace(TARGET, upload_key=Secret("k&y=")), replace(ORIGIN, fname_base="mydatafile")
+)
 
 
 def fields(rows: list[Row], max_bytes: int = 1000) -> dict[str, str]:
@@ -44,7 +48,7 @@ def test_summaries_go_to_their_daily_file() -> None:
 
 
 def test_a_missing_key_is_sent_empty() -> None:
-    batch = KeilogFormat(None, "base", TOKYO).batch([reading_row(1)], 1000)
+    batch = KeilogFormat(replace(TARGET, upload_key=None), ORIGIN).batch([reading_row(1)], 1000)
     assert batch is not None
     assert b"&key=&" in batch.body
 

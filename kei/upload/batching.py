@@ -1,0 +1,230 @@
+"""Batches: what a format is, and which rows go into the next batch. No I/O."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+
+from kei.settings.upload import UploadTarget
+from kei.store.rows import Row
+from kei.upload.retry import Verdict, by_status
+
+IDEMPOTENCY_KEY_CHARS = 32  # 128 bits: no two batches of a lifetime share one
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows from the front of a queue, written for one POST.
+
+    Attributes:
+        rows: the rows, in the order of their ids, at least one.
+        body: the POST's body, not yet compressed.
+        data_bytes: how many bytes of `max_bytes` it uses.
+        headers: those that belong to this body, `Content-Type` among them.
+    """
+
+    rows: tuple[Row, ...]
+    body: bytes
+    data_bytes: int
+    headers: Mapping[str, str]
+
+
+class Format(ABC):
+    """Writes rows as the body of a POST and reads the server's answer. No I/O, no state."""
+
+    @abstractmethod
+    def batch(self, rows: Sequence[Row], max_bytes: int) -> Batch | None:
+        """Write as many rows from the front as fit together into one POST.
+
+        Args:
+            rows: in the order of their ids, either all readings or all summaries.
+            max_bytes: bytes of data at most; a first row that is larger goes alone.
+
+        Returns:
+            the batch, equal for equal arguments; None if there are no rows.
+        """
+
+    def judge(self, status: int, body: bytes) -> Verdict:  # noqa: ARG002  free text for most
+        """Return what the server's answer means for the batch; by default its status decides.
+
+        Args:
+            status: of HTTP.
+            body: the beginning of the answer's body.
+        """
+        return by_status(status)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The machine that sends, as far as formats need it.
+
+    Attributes:
+        source: name of the machine.
+        fname_base: end of the daily files' names.
+        zone: local time.
+    """
+
+    source: str
+    fname_base: str
+    zone: tzinfo
+
+
+@dataclass(frozen=True, slots=True)
+class FormatSpec:
+    """What jobs.toml and the sender know of a format: the constant `FORMAT` of its module.
+
+    Attributes:
+        name: `format` in jobs.toml.
+        needs_key: whether `upload_key` has to be set.
+        compressible: whether servers of this format take a compressed body.
+        build: makes the format of a target.
+        order: place in lists of formats; those of the same order go by name.
+    """
+
+    name: str
+    needs_key: bool
+    compressible: bool
+    build: Callable[[UploadTarget, Origin], Format]
+    order: int = 100
+
+
+def fitting(pieces: Iterable[bytes], room: int, joint: int = 0) -> list[bytes]:
+    """Return the pieces from the front that fit into `room` bytes, always at least the first.
+
+    Args:
+        pieces: read no further than needed.
+        room: bytes.
+        joint: bytes between two pieces.
+    """
+    taken: list[bytes] = []
+    for piece in pieces:
+        room -= len(piece) + (joint if taken else 0)
+        if room < 0 and taken:
+            break
+        taken.append(piece)
+    return taken
+
+
+def idempotency_key(target: str, rows: Sequence[Row], body: bytes) -> str:
+    """Return a text that is the same for the same batch only, in every run of the program."""
+    digest = hashlib.sha256()
+    for part in (target.encode(), *(b"%d" % row.id for row in rows)):
+        digest.update(part + b"\0")
+    digest.update(body)
+    return digest.hexdigest()[:IDEMPOTENCY_KEY_CHARS]
+
+
+def idempotent_batch(
+    target: UploadTarget, rows: Sequence[Row], body: bytes, content_type: str, key_scheme: str
+) -> Batch:
+    """Return a batch whose repeats a server recognises by the header `Idempotency-Key`.
+
+    Args:
+        target: where to; its key, if it has one, goes into the header `Authorization`.
+        rows: those that the body has.
+        body: the data and nothing else.
+        content_type: of the body.
+        key_scheme: what stands before the key in `Authorization`.
+    """
+    headers = {
+        "Content-Type": content_type,
+        "Idempotency-Key": idempotency_key(target.name, rows, body),
+    }
+    if target.upload_key is not None:
+        headers["Authorization"] = f"{key_scheme} {target.upload_key.reveal()}"
+    return Batch(rows=tuple(rows), body=body, data_bytes=len(body), headers=headers)
+
+
+class RowSelector:
+    """Selects the rows of the next batch, by what became of the batches before.
+
+    A batch that the server may or may not have is repeated with exactly the same rows, or else the
+    server could not tell the repeat from new data. In one that was refused, the bad row is searched
+    for by halving. For suspect row and probe row see `kei.upload.sender`.
+
+    Args:
+        max_bytes: bytes of data in one batch at most.
+
+    Attributes:
+        max_bytes: bytes of data in the next batch at most; fewer once a server has said so.
+        suspect: the suspect row, while its probe row is to be sent; else None.
+        refuses_all: whether the server has lately refused whatever it was sent.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.suspect: Row | None = None
+        self.refuses_all = False
+        self._configured_bytes = max_bytes
+        self._repeat: tuple[int, int] | None = None  # first and last id of a batch
+        self._search_until: int | None = None  # a bad row is among those up to this id
+
+    def select(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """Return the rows from which the next batch is to be made.
+
+        Args:
+            rows: the front of the queue.
+
+        Returns:
+            some of them, without gaps; none if there are none, or no probe row yet.
+        """
+        if self.suspect is not None:
+            return [row for row in rows if row.id > self.suspect.id][:1]
+        if self._repeat is not None:
+            first, last = self._repeat
+            again = [row for row in rows if first <= row.id <= last]
+            if again:
+                return again
+            self._repeat = None  # the bounded queue has dropped them
+        if self._search_until is not None:
+            searched = [row for row in rows if row.id <= self._search_until]
+            if searched:
+                return searched[: max(1, len(searched) // 2)]
+            self._search_until = None
+        return rows
+
+    def resume(self, last_id: int) -> None:
+        """After a restart: the server may have the rows up to this id, so they go together."""
+        self._repeat = (0, last_id)
+
+    def unknown(self, sent: Sequence[Row]) -> None:
+        """The server may or may not have these rows: the same go next, the suspect row first."""
+        if self.suspect is None:
+            self._repeat = (sent[0].id, sent[-1].id)
+        self.suspect = None
+
+    def accepted(self, sent: Sequence[Row]) -> None:
+        """The server has these rows, which leave the queue."""
+        self._repeat = self.suspect = None
+        self.refuses_all = False
+        if self._search_until is not None and sent[-1].id >= self._search_until:
+            self._search_until = None
+
+    def refused(self, sent: Sequence[Row]) -> None:
+        """One of these rows is bad; if it is a single row, it leaves the queue."""
+        self._repeat = self.suspect = None
+        self._search_until = sent[-1].id if len(sent) > 1 else None
+
+    def too_large(self, sent: Sequence[Row], data_bytes: int) -> None:
+        """These rows are too many bytes for the server; a single row leaves the queue."""
+        self._repeat = self.suspect = None
+        self.max_bytes = data_bytes // 2 if len(sent) > 1 else self._configured_bytes
+
+    def start_probe(self, suspect: Row) -> None:
+        """Only this row was sent, and it was refused: the row behind it goes next."""
+        self._repeat = None
+        self._search_until, self.suspect = suspect.id, suspect
+
+    def cancel_probe(self) -> None:
+        """There is no probe row: the suspect row goes next, alone, if it is still there."""
+        self.suspect = None
+
+    def probe_refused(self) -> None:
+        """The probe row was refused, too: the server refuses everything."""
+        self._repeat = self._search_until = self.suspect = None
+        self.refuses_all = True
+
+    def set_aside(self) -> None:
+        """The rows that were sent leave the queue all together."""
+        self._repeat = self._search_until = None
