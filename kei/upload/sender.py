@@ -28,7 +28,7 @@ from kei.store.queue import Row
 from kei.upload.batch import Batch, Format
 from kei.upload.http import Answer, Http, PostFailed, excerpt
 from kei.upload.report import Report, joined
-from kei.upload.retry import Backoff
+from kei.upload.retry import new_backoff, wait_s
 from kei.upload.target import Compression, Target
 from kei.upload.traffic import Sent, Traffic
 from kei.upload.verdict import Verdict
@@ -138,7 +138,7 @@ class Sender:
         self._clock = clock
         self._report = Report(log, target.name, clock)
         self._traffic = Traffic(log.bind(target=target.name), clock)
-        self._backoff = Backoff(random)
+        self._backoff = new_backoff(random)
         self._fetch_rows = min(ROWS_MAX, target.max_bytes // ROW_MIN_BYTES + 2)
         self._secrets = target.secrets()
         self._stopping = threading.Event()
@@ -348,6 +348,5 @@ class Sender:
         self._last_error = joined(cause, detail)
         # What fails for the moment, rows that are tried again, say, lets the others go first.
         self._lanes = sorted(self._lanes, key=lambda lane: lane is self._lane)
-        wait_s = self._backoff.after_failure(retry_after_s)
-        self._not_before = self._clock.monotonic() + wait_s
+        self._not_before = self._clock.monotonic() + wait_s(self._backoff, retry_after_s)
         self._report.failed(cause, detail)

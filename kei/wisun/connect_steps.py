@@ -21,6 +21,7 @@ REST_AFTER_LEAVING_S = 10.0  # a join at once after SKTERM fails (field experien
 FIRST_ANSWER_TIMEOUT_S = 15.0  # three tries; for each of two questions
 PROBE_EPCS = (0x80,)  # operation status: every device has it (super class, required)
 LOOK_AT_LIMIT_S = 60.0
+FLAPPING_MAX_S = 30.0  # a meter that can be joined is not left alone for long
 ROUNDS_UNTIL_REOPEN = 2  # of scanning and joining in vain
 
 
@@ -128,7 +129,9 @@ class Approach:
                 return Outcome.DONE
         except (CommandRefused, NoReply) as error:
             broken = error
-            self._backoff.shorten()  # it has most likely restarted, which is soon mended
+            self._backoff.shorten(
+                FLAPPING_MAX_S
+            )  # it has most likely restarted, which is soon mended
         except RejoinNeeded as error:
             log.debug("join_cut_short", reason=str(error))
         given_up = self._candidates.failed()
@@ -151,7 +154,9 @@ class Approach:
         """Join and get a first answer: joined but silent happens, only an answer proves it."""
         if not commands.join(self._link, self._candidates.current):
             return False
-        self._backoff.shorten()  # ID and password are right, so it is worth trying again soon
+        self._backoff.shorten(
+            FLAPPING_MAX_S
+        )  # ID and password are right, so it is worth trying again soon
         self.first = self._first_answer()
         if self.first is None:
             self._leave()

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import structlog
 
+from kei.core.backoff import Backoff
 from kei.core.clock import Clock
 from kei.core.incidents import Incidents
-from kei.wisun.backoff import Backoff
 from kei.wisun.counters import Tally
 from kei.wisun.failure_latch import Troubles
 from kei.wisun.interfaces import Memory
@@ -68,7 +68,7 @@ class Parts:
             gate=gate,
             exchange=Exchange(link, gate, clock, rng),
             candidates=Candidates(memory, incidents),
-            backoff=Backoff(rng),
+            backoff=Backoff(rng, first_s=2.0, max_s=600.0, jitter=(0.5, 1.0)),
             tally=Tally(),
             troubles=Troubles(link, gate, incidents, clock),
             incidents=incidents,

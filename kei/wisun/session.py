@@ -26,6 +26,7 @@ log = structlog.stdlib.get_logger("kei.session")
 
 SHORT_PAUSE_S = 1.0  # a dongle that is plugged in again is back within 10 s
 LOSS_PAUSE_MAX_S = 32.0  # a hub that cannot feed the radio drops it at each attempt
+FLAPPING_MAX_S = 30.0  # a meter that can be joined is not left alone for long
 STABLE_S = 60.0  # a session that is lost sooner does not count as success
 
 
@@ -279,7 +280,7 @@ class Session:
         now = self._clock.monotonic()
         if before is State.JOINED:
             if now - self._turned < STABLE_S:
-                self._backoff.shorten()
+                self._backoff.shorten(FLAPPING_MAX_S)
             else:
                 self._backoff.reset()
                 self._losses = 0
@@ -299,7 +300,7 @@ class Session:
         if pause is Pause.SHORT:
             self._troubles.sleep(SHORT_PAUSE_S)
         elif pause is Pause.GROWING:
-            self._troubles.sleep(self._backoff.next_s())
+            self._troubles.sleep(self._backoff.after_failure())
 
     def _take_leave(self) -> None:
         """End the PANA session if there may be one, and give the port back."""
