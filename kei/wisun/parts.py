@@ -10,10 +10,10 @@ from kei.core.backoff import Backoff
 from kei.core.clock import Clock
 from kei.core.incidents import Incidents
 from kei.wisun.counters import Tally
-from kei.wisun.failure_latch import Troubles
 from kei.wisun.interfaces import Memory
 from kei.wisun.known_networks import Candidates
 from kei.wisun.link import Heard, Link, Tap
+from kei.wisun.machine import Troubles
 from kei.wisun.priority_lock import Turns
 from kei.wisun.requests import Exchange
 from kei.wisun.send_gate import Gate
