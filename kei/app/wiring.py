@@ -24,10 +24,10 @@ from kei.upload.http import Http
 from kei.upload.sender import Sender
 from kei.upload.target import Compression, FormatName, Target
 from kei.wisun.dialects import DIALECTS
-from kei.wisun.interfaces import Listener, Memory, Settings
+from kei.wisun.interfaces import Listener, Memory, OnData, OnLost, Settings, Transport
 from kei.wisun.session import Session
 from kei.wisun.transcript import Transcript
-from kei.wisun.transport import OnData, OnLost, SerialTransport, Transport
+from kei.wisun.transport import SerialTransport
 
 log = structlog.stdlib.get_logger("kei.wiring")
 

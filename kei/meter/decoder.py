@@ -23,8 +23,7 @@ from kei.echonet.meter_class import (
     decode,
 )
 from kei.store.intake_queue import Record
-from kei.wisun.interfaces import Memory
-from kei.wisun.requests import Answer
+from kei.wisun.interfaces import Answer, Memory
 
 log = structlog.stdlib.get_logger("kei.meter")
 

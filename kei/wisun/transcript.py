@@ -11,7 +11,8 @@ import structlog
 from kei.core.clock import Clock, local
 from kei.core.incidents import Incidents
 from kei.core.secret import MASK, Secret
-from kei.wisun.skstack import ECHONET_PORT, Datagram, Event, Fail, Message, Noise, Ok
+from kei.echonet.frame import UDP_PORT
+from kei.wisun.messages import Datagram, Event, Fail, Message, Noise, Ok
 
 log = structlog.stdlib.get_logger("kei.session")
 
@@ -49,7 +50,7 @@ class Redactor:
         # A row of zeros gives nothing away, and stands in every other line.
         self._fragments.setdefault(size, set()).update(p for p in pieces if len(set(p)) > 1)
 
-    def said(self, data: bytes) -> str:
+    def sent(self, data: bytes) -> str:
         """Return the line for bytes that were sent."""
         if credentials := _CREDENTIALS.search(data[:20]):
             return f"{credentials[1].decode('ascii')} {MASK}"
@@ -57,13 +58,13 @@ class Redactor:
             return _escaped(header[0]) + data[header.end() :].hex().upper()
         return _escaped(data.strip()) or f"({len(data)} bytes of line ends)"
 
-    def heard(self, raw: bytes, message: Message) -> str:
+    def received(self, raw: bytes, message: Message) -> str:
         """Return the line for bytes that were received, and that the parser took for this."""
         match message:
             case Datagram(payload=payload):
                 as_hex = payload.hex().upper().encode()
                 size = len(as_hex) if raw.upper().endswith(as_hex) else len(payload)
-                is_data = message.sender_port == message.own_port == ECHONET_PORT
+                is_data = message.sender_port == message.own_port == UDP_PORT
                 content = as_hex.decode() if is_data else f"({len(payload)} bytes)"
                 return _escaped(raw[:-size]) + content
             case Ok() | Fail() | Event() if _ORDINARY.fullmatch(raw):
@@ -111,13 +112,13 @@ class Transcript:
         self._file: TextIO | None = None
         self._size = 0
 
-    def said(self, data: bytes) -> None:
+    def sent(self, data: bytes) -> None:
         """Note bytes that are sent."""
-        self._note(">", self._redactor.said(data))
+        self._note(">", self._redactor.sent(data))
 
-    def heard(self, raw: bytes, message: Message) -> None:
+    def received(self, raw: bytes, message: Message) -> None:
         """Note bytes that were received, and that the parser took for this."""
-        self._note("<", self._redactor.heard(raw, message))
+        self._note("<", self._redactor.received(raw, message))
 
     def close(self) -> None:
         """End the file; what is noted after that opens it again."""

@@ -22,7 +22,7 @@ from kei.echonet.superclass import (
     MAKERS,
     describe,
 )
-from kei.wisun.commands import Dongle, Network
+from kei.wisun.interfaces import Dongle, Network
 from kei.wisun.skstack import rssi_dbm
 
 Json: TypeAlias = "str | int | float | list[Json] | dict[str, Json] | None"

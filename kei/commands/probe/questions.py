@@ -9,7 +9,7 @@ from kei.core.errors import Malformed, NotReady, RetryLater, Stopping
 from kei.echonet.frame import property_map
 from kei.echonet.meter_class import PROPERTIES
 from kei.echonet.superclass import EPC_READABLE, SUPER_PROPERTIES
-from kei.wisun.requests import Answer
+from kei.wisun.interfaces import Answer
 
 EPC_BROUTE_ID = 0xC0  # release R: the Route-B identification number, a secret
 EPCS_OF_HISTORY = frozenset({0xE2, 0xE4, 0xEC, 0xEE})
