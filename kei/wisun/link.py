@@ -52,7 +52,8 @@ class Link:
         self._clock = clock
         self._on_message = on_message
         self._tap = tap
-        self._parser = self._new_parser()
+        self._on_raw = None if tap is None else tap.received
+        self._parser = Parser(self._on_raw)
         self._transport: Transport | None = None
         self._inbox: SimpleQueue[Inbound | None] = SimpleQueue()
         self._halted: KeiError | None = None
@@ -69,10 +70,7 @@ class Link:
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.close()
-        self._parser = self._new_parser()
-
-    def _new_parser(self) -> Parser:
-        return Parser(self._tap.received if self._tap is not None else None)
+        self._parser = Parser(self._on_raw)
 
     @property
     def is_open(self) -> bool:

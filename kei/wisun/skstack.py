@@ -85,27 +85,22 @@ class Parser:
 
         A datagram whose length is damaged would otherwise take in as many bytes as it claims.
         """
-        end = _LINE_END.search(self._buffer)
-        self._skipping = end is None
-        length = len(self._buffer) if end is None else end.start()
+        length, noise = self._broken_line(0, 0)
         del self._buffer[:length]
-        return [Noise(length), *self.feed(b"")]
+        return [noise, *self.feed(b"")]
 
     def _take(self, start: int) -> tuple[int, Message | None]:
         """Return (length in bytes, message) at `start`; length 0 while it is incomplete."""
         buffer = self._buffer
         if not self._skipping and buffer.startswith(_ERXUDP, start):
-            header = _HEADER.match(buffer, start)
-            if header:
+            if header := _HEADER.match(buffer, start):
                 return self._take_datagram(start, header)
             if len(buffer) - start < _MAX_HEADER_BYTES and not _LINE_END.search(buffer, start):
                 return 0, None
         end = _LINE_END.search(buffer, start)
         if end is None:
-            if len(buffer) - start <= MAX_LINE_BYTES:
-                return 0, None
-            self._skipping = True
-            return len(buffer) - start, Noise(len(buffer) - start)
+            is_too_long = len(buffer) - start > MAX_LINE_BYTES
+            return self._broken_line(start, start) if is_too_long else (0, None)
         line = bytes(buffer[start : end.start()])
         return len(line), Noise(len(line)) if self._skipping else parse_line(line)
 
@@ -121,21 +116,18 @@ class Parser:
             return 0, None
         ascii_hex = buffer[data] in _HEX_DIGITS
         end = data + (2 * length if ascii_hex else length)
-        if not 1 <= length <= MAX_PAYLOAD_BYTES:
-            return self._broken_line(start, data)
-        line_end = _LINE_END.search(buffer, data, end + 1) if ascii_hex else None
-        if ascii_hex and line_end and line_end.start() < end:
+        is_cut = ascii_hex and _LINE_END.search(buffer, data, end) is not None
+        if is_cut or not 1 <= length <= MAX_PAYLOAD_BYTES:
             return self._broken_line(start, data)
         if end >= len(buffer):
             return 0, None
-        if buffer[end] not in b"\r\n":
-            return self._broken_line(start, data)
-        try:
-            raw = bytes(buffer[data:end])
-            payload = bytes.fromhex(raw.decode("ascii")) if ascii_hex else raw
-        except ValueError:
-            return self._broken_line(start, data)
-        if len(payload) != length:  # blanks between the digits
+        payload = bytes(buffer[data:end])
+        if ascii_hex:
+            try:
+                payload = bytes.fromhex(payload.decode("ascii"))
+            except ValueError:
+                payload = b""
+        if buffer[end] not in b"\r\n" or len(payload) != length:  # blanks between the digits
             return self._broken_line(start, data)
         return end - start, Datagram(
             sender=header[1].decode("ascii").upper(),
@@ -146,27 +138,24 @@ class Parser:
             payload=payload,
         )
 
-    def _broken_line(self, start: int, data: int) -> tuple[int, Message | None]:
+    def _broken_line(self, start: int, data: int) -> tuple[int, Noise]:
+        """Skip the line that begins at `start` and has no end before `data`."""
         end = _LINE_END.search(self._buffer, data)
-        if end is None:
-            self._skipping = True
-            return len(self._buffer) - start, Noise(len(self._buffer) - start)
-        return end.start() - start, Noise(end.start() - start)
+        self._skipping = end is None
+        length = (len(self._buffer) if end is None else end.start()) - start
+        return length, Noise(length)
 
 
 def parse_line(line: bytes) -> Message:
     """Read one line without its end; anything unknown or damaged is `Noise`."""
     if line[:1] == b" ":
-        field = _PAN_FIELD.fullmatch(line)
-        if field:
+        if field := _PAN_FIELD.fullmatch(line):
             return PanField(field[1].decode("ascii"), field[2].decode("ascii"))
         return Noise(len(line))
-    words = line.split()
     try:
-        message = _parse_words(words)
-    except (ValueError, IndexError):
-        message = None
-    return message or Noise(len(line))
+        return _parse_words(line.split()) or Noise(len(line))
+    except ValueError:
+        return Noise(len(line))
 
 
 def _parse_words(words: list[bytes]) -> Message | None:
