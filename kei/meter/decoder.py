@@ -86,7 +86,7 @@ class MeterDecoder:
         self._held: deque[_Held] = deque(maxlen=HELD_MAX)
         self._lock = (
             threading.RLock()
-        )  # answers come from the request jobs, the rest from the keeper
+        )  # answers come from the request jobs, the rest from the session thread
 
     @property
     def scale(self) -> Scale | None:

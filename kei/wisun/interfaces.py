@@ -149,7 +149,7 @@ class Memory(Protocol):
 
 
 class Listener(Protocol):
-    """Receives news of the meter, in the session thread; may send requests to the meter."""
+    """Receives joins and notifications, in the session thread; may send requests to the meter."""
 
     def joined(self, meter: str, first: Answer) -> None:
         """Take the MAC address of the meter that has been joined, and its first answer."""

@@ -27,7 +27,7 @@ class JoinedMonitor:
         machine: of the session.
         commands: of the dongle.
         requests: to the meter.
-        listener: receives the news of the meter.
+        listener: receives joins and notifications.
     """
 
     def __init__(
@@ -64,9 +64,9 @@ class JoinedMonitor:
                 late = RejoinNeeded(f"no EVENT 25 after EVENT {EventNumber.LIFETIME_EXPIRED:02X}")
                 machine.report(Outcome.CLOSED, late)
             elif renewal_left_s is None and self._gate.is_limited:
-                machine.await_news(CHECK_LIMIT_S)
+                machine.wait_for_wake(CHECK_LIMIT_S)
             else:
-                machine.await_news(renewal_left_s)
+                machine.wait_for_wake(renewal_left_s)
         raise Stopping("kei is being stopped")
 
     def _announce(self, first_answer: Answer) -> None:

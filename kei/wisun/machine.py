@@ -57,33 +57,20 @@ class Transition:
     pause: Pause = Pause.NONE
 
 
-_REOPEN = Transition(State.INIT, Pause.GROWING)
-_PORT_GONE = Transition(State.INIT, Pause.SHORT)
-
 TRANSITIONS: dict[tuple[State, Outcome], Transition] = {
     (State.INIT, Outcome.DONE): Transition(State.OPEN),
-    (State.INIT, Outcome.BROKEN): _REOPEN,
-    (State.INIT, Outcome.PORT_LOST): _PORT_GONE,
     (State.OPEN, Outcome.DONE): Transition(State.SETUP),
-    (State.OPEN, Outcome.BROKEN): _REOPEN,
-    (State.OPEN, Outcome.PORT_LOST): _PORT_GONE,
     (State.SETUP, Outcome.DONE): Transition(State.SCAN),
     (State.SETUP, Outcome.KNOWN): Transition(State.JOIN),
-    (State.SETUP, Outcome.BROKEN): _REOPEN,
-    (State.SETUP, Outcome.PORT_LOST): _PORT_GONE,
     (State.SCAN, Outcome.DONE): Transition(State.JOIN),
-    (State.SCAN, Outcome.FAILED): _REOPEN,
-    (State.SCAN, Outcome.BROKEN): _REOPEN,
-    (State.SCAN, Outcome.PORT_LOST): _PORT_GONE,
+    (State.SCAN, Outcome.FAILED): Transition(State.INIT, Pause.GROWING),
     (State.JOIN, Outcome.DONE): Transition(State.JOINED),
     (State.JOIN, Outcome.FAILED): Transition(State.JOIN, Pause.GROWING),
     (State.JOIN, Outcome.GIVEN_UP): Transition(State.OPEN, Pause.GROWING),
-    (State.JOIN, Outcome.BROKEN): _REOPEN,
-    (State.JOIN, Outcome.PORT_LOST): _PORT_GONE,
     (State.JOINED, Outcome.CLOSED): Transition(State.JOIN, Pause.GROWING),
     (State.JOINED, Outcome.SILENT): Transition(State.JOIN, Pause.GROWING),
-    (State.JOINED, Outcome.BROKEN): _REOPEN,
-    (State.JOINED, Outcome.PORT_LOST): _PORT_GONE,
+    **{(state, Outcome.BROKEN): Transition(State.INIT, Pause.GROWING) for state in State},
+    **{(state, Outcome.PORT_LOST): Transition(State.INIT, Pause.SHORT) for state in State},
 }
 
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 2.0, 600.0
@@ -225,7 +212,7 @@ class Machine:
         self._wake.set()
 
     def wake(self) -> None:
-        """Have the session thread look for news, if it is joined."""
+        """Have the session thread check misses, notifications and renewals now, if joined."""
         self._wake.set()
 
     def on_event(self, number: int) -> None:
@@ -374,7 +361,7 @@ class Machine:
             if event.wait(self.clock.wait_s(min(left_s, HEARTBEAT_S))):
                 return
 
-    def await_news(self, limit_s: float | None) -> None:
+    def wait_for_wake(self, limit_s: float | None) -> None:
         """Wait until woken, for so long at most, and never for longer than a heartbeat."""
         wait_s = HEARTBEAT_S if limit_s is None else min(limit_s, HEARTBEAT_S)
         self._wake.wait(self.clock.wait_s(wait_s))

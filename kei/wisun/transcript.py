@@ -1,4 +1,4 @@
-"""What is said on the dongle's port, for people who look for a fault; secrets are left out."""
+"""A readable log of all bytes on the dongle's port, without secrets, for tracing faults."""
 
 import re
 import threading
@@ -29,10 +29,10 @@ _DAMAGED = b"ERXUDP"
 
 
 class Redactor:
-    """Turns what is said into lines without the B-route ID, the password, or parts of them.
+    """Makes lines of text of the bytes, without the B-route ID, the password, or parts of them.
 
-    The meter's PANA datagrams hold the ID in clear text, so that their content is left out;
-    damaged lines may hold most of a secret, so that four characters of one in a row are hidden.
+    The meter's PANA datagrams hold the ID in clear text, so their content is left out. Damaged
+    lines may hold most of a secret, so any four characters in a row of one are hidden.
 
     Args:
         secrets: the B-route ID and password.
@@ -47,7 +47,7 @@ class Redactor:
 
     def _add(self, text: bytes, size: int) -> None:
         pieces = {text[at : at + size] for at in range(len(text) - size + 1)}
-        # A row of zeros gives nothing away, and stands in every other line.
+        # A row of zeros gives nothing away, and is in every other line.
         self._fragments.setdefault(size, set()).update(p for p in pieces if len(set(p)) > 1)
 
     def sent(self, data: bytes) -> str:
@@ -59,7 +59,7 @@ class Redactor:
         return _escaped(data.strip()) or f"({len(data)} bytes of line ends)"
 
     def received(self, raw: bytes, message: Message) -> str:
-        """Return the line for bytes that were received, and that the parser took for this."""
+        """Return the line for bytes that were received and parsed as this message."""
         match message:
             case Datagram(payload=payload):
                 as_hex = payload.hex().upper().encode()
@@ -71,7 +71,7 @@ class Redactor:
                 return _escaped(raw)
             case Noise() if _DAMAGED in raw.upper():
                 return f"(damaged ERXUDP, {len(raw)} bytes)"
-        # Also what stands behind other words, when a line end between them was lost.
+        # Credentials may follow other words when a line end between them was lost.
         if credentials := _CREDENTIALS.search(raw):
             return f"{_escaped(self._without_fragments(raw[: credentials.end()]))} {MASK}"
         return _escaped(self._without_fragments(raw))
@@ -93,13 +93,13 @@ class Redactor:
 
 
 class Transcript:
-    """A file with one line for each command, reply and event. Thread-safe; never raises.
+    """A file with one line for each command, reply and event: a `Tap`. Thread-safe; never raises.
 
-    When it is half of 10 MB long it is renamed to end in `.1`, and a new one is begun.
+    At half of 10 MB it is renamed to end in `.1`, and a new one is begun.
 
     Args:
-        path: where; appended to.
-        secrets: what must not be seen in it.
+        path: of the file; appended to.
+        secrets: are hidden.
         clock: for the time stamps, local time with milliseconds and offset.
     """
 
@@ -113,19 +113,19 @@ class Transcript:
         self._size = 0
 
     def sent(self, data: bytes) -> None:
-        """Note bytes that are sent."""
-        self._note(">", self._redactor.sent(data))
+        """Add bytes that are sent."""
+        self._add_line(">", self._redactor.sent(data))
 
     def received(self, raw: bytes, message: Message) -> None:
-        """Note bytes that were received, and that the parser took for this."""
-        self._note("<", self._redactor.received(raw, message))
+        """Add bytes that were received and parsed as this message."""
+        self._add_line("<", self._redactor.received(raw, message))
 
     def close(self) -> None:
-        """End the file; what is noted after that opens it again."""
+        """Close the file; the next line opens it again."""
         with self._lock:
             self._close()
 
-    def _note(self, direction: str, text: str) -> None:
+    def _add_line(self, direction: str, text: str) -> None:
         moment = local(self._clock.now_ms(), self._clock.zone).isoformat(timespec="milliseconds")
         if len(text) > _LONGEST_CHARS:
             text = f"{text[:_LONGEST_CHARS]}... ({len(text)} characters)"
