@@ -166,17 +166,15 @@ class SkCommands:
             CommandRefused, NoReply: the dongle does not scan.
         """
         side = ["0"] if self._dialect.side else []
-        beacons = _Beacons()
-        for line in self._command("SKSCAN", "2", "FFFFFFFF", f"{duration:X}", *side):
-            beacons.take(line)
+        lines = self._command("SKSCAN", "2", "FFFFFFFF", f"{duration:X}", *side)
         scan_time_s = CHANNELS * CHANNEL_TIME_S * ((1 << duration) + 1)
         deadline = self._clock.monotonic() + scan_time_s * 1.5 + SCAN_GRACE_S
         while (inbound := self._link.receive(deadline)) is not None:
-            beacons.take(inbound)
+            lines.append(inbound)
             if isinstance(inbound, Event) and inbound.number == EventNumber.SCAN_DONE:
-                quiet_s = QUIET_S if beacons.networks() else LATE_BEACON_S
+                quiet_s = QUIET_S if _networks(lines) else LATE_BEACON_S
                 deadline = min(deadline, self._clock.monotonic() + quiet_s)
-        return sorted(beacons.networks(), key=lambda network: -network.lqi)
+        return sorted(_networks(lines), key=lambda network: -network.lqi)
 
     def join(self, network: Network) -> bool:
         """Authenticate with the meter (PANA).
@@ -295,22 +293,17 @@ class SkCommands:
             return []
 
 
-class _Beacons:
-    """Collects the lines of EPANDESC; a network ends where the next one starts."""
-
-    def __init__(self) -> None:
-        self._beacons: list[dict[str, str]] = []
-
-    def take(self, inbound: Inbound) -> None:
-        match inbound:
+def _networks(lines: Iterable[Inbound]) -> list[Network]:
+    """Return the networks of EPANDESC lines; one ends where the next one starts."""
+    beacons: list[dict[str, str]] = []
+    for line in lines:
+        match line:
             case PanStart():
-                self._beacons.append({})
-            case PanField(name, value) if self._beacons:
-                self._beacons[-1][name] = value
-
-    def networks(self) -> list[Network]:
-        texts = (" ".join(b.get(name, "?") for name in _BEACON_FIELDS) for b in self._beacons)
-        return [network for text in texts if (network := Network.from_text(text)) is not None]
+                beacons.append({})
+            case PanField(name, value) if beacons:
+                beacons[-1][name] = value
+    texts = (" ".join(beacon.get(name, "?") for name in _BEACON_FIELDS) for beacon in beacons)
+    return [network for text in texts if (network := Network.from_text(text)) is not None]
 
 
 def _version(lines: Iterable[Inbound]) -> str:
