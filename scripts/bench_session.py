@@ -85,14 +85,14 @@ def kei(port: str, count: int, started: float) -> dict[str, float]:
         clock=SystemClock(),
         rng=random.Random(),
     )
-    keeper = threading.Thread(target=session.run)
-    keeper.start()
+    thread = threading.Thread(target=session.run)
+    thread.start()
     assert joined.wait(60), "not joined"
     try:
         return measure(started, lambda: session.get((POWER,), 10), count)
     finally:
         session.stop()
-        keeper.join()
+        thread.join()
 
 
 def momonga(port: str, count: int, started: float) -> dict[str, float]:

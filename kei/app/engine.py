@@ -33,9 +33,9 @@ from kei.store.timing import Timing, boot_id
 from kei.store.write_queue import OutletStatus, RecorderStatus
 from kei.timekeeping.linux import Machine, adjtimex_of_libc
 from kei.timekeeping.monitor import ClockMonitor
+from kei.wisun.interfaces import State
 from kei.wisun.interfaces import Status as SessionStatus
 from kei.wisun.skstack import rssi_dbm
-from kei.wisun.states import State
 
 log = structlog.stdlib.get_logger("kei.engine")
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kei.wisun.states import State
+from kei.wisun.interfaces import State
 
 _ON_THE_WAY = {
     State.INIT: "waiting for the dongle's port",

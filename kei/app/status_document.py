@@ -33,7 +33,7 @@ class SessionState:
     """The session with the meter.
 
     Attributes:
-        state: as `kei.wisun.states.State` names it.
+        state: as `kei.wisun.interfaces.State` names it.
         joined: whether the meter has been joined.
         since_s: for how many seconds that has been so.
         dongle: its kind; None until it has been recognised.

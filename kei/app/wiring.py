@@ -12,10 +12,10 @@ from kei.sensors.reader import Put, SensorReader
 from kei.settings.broute import Broute
 from kei.settings.serial import SensorSettings
 from kei.wisun.dialects import DIALECTS
-from kei.wisun.interfaces import Listener, Memory, Settings
+from kei.wisun.interfaces import Listener, Memory, OnData, OnLost, Settings, Transport
 from kei.wisun.session import Session
 from kei.wisun.transcript import Transcript
-from kei.wisun.transport import OnData, OnLost, SerialTransport, Transport
+from kei.wisun.transport import SerialTransport
 
 SIMULATED_PORT, SIMULATED_SENSORS = "sim:", "sim-sensor:"
 KEEPER, SIMULATOR = "wisun-keeper", "simulator"  # names of threads

@@ -25,8 +25,7 @@ from kei.echonet.meter_class import (
 )
 from kei.echonet.superclass import EPC_READABLE
 from kei.store.intake_queue import Record
-from kei.wisun.interfaces import Memory
-from kei.wisun.requests import Answer
+from kei.wisun.interfaces import Answer, Memory
 
 log = structlog.stdlib.get_logger("kei.meter")
 

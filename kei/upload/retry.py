@@ -6,44 +6,27 @@ from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 from random import Random
 
+from kei.core.backoff import Backoff
 from kei.core.clock import epoch_ms
 
 BACKOFF_FIRST_S = 5.0  # upper end of the first wait; most faults of a network are over by then
 BACKOFF_MAX_S = 600.0  # contract: up to 10 min
 RETRY_AFTER_MAX_S = 21_600.0  # 6 h, the limit urllib3 has too: no server silences kei for good
-_MAX_DOUBLINGS = 7  # 5 s * 2**7 is above the limit
 
 
-class Backoff:
-    """Exponential waits with full jitter: anything between nothing and a limit that doubles.
+def wait_s(backoff: Backoff, retry_after_s: float | None = None) -> float:
+    """Return for how many seconds to leave the server alone after a failure.
 
     Args:
-        random: where the jitter comes from.
+        backoff: counts the failures.
+        retry_after_s: what the server asked for, honoured up to 6 h.
     """
+    return max(backoff.after_failure(), min(retry_after_s or 0.0, RETRY_AFTER_MAX_S))
 
-    def __init__(self, random: Random) -> None:
-        self._random = random
-        self._failures = 0
 
-    @property
-    def failures(self) -> int:
-        """How many attempts in a row have failed up to now."""
-        return self._failures
-
-    def after_failure(self, retry_after_s: float | None = None) -> float:
-        """Return for how many seconds to wait now.
-
-        Args:
-            retry_after_s: what the server asked for, honoured up to 6 h.
-        """
-        limit = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2 ** min(self._failures, _MAX_DOUBLINGS))
-        self._failures += 1
-        wished = min(retry_after_s or 0.0, RETRY_AFTER_MAX_S)
-        return max(self._random.uniform(0.0, limit), wished)
-
-    def reset(self) -> None:
-        """Begin with short waits again."""
-        self._failures = 0
+def new_backoff(random: Random) -> Backoff:
+    """Return the waits of one target: up to 5 s, then doubling to 10 min, with full jitter."""
+    return Backoff(random, first_s=BACKOFF_FIRST_S, max_s=BACKOFF_MAX_S, jitter=(0.0, 1.0))
 
 
 def retry_after_s(headers: Mapping[str, str], now_ms: int) -> float | None:

@@ -34,7 +34,7 @@ from kei.store.rows import Row
 from kei.upload.batching import Batch, Origin, RowSelector
 from kei.upload.formats import FORMATS
 from kei.upload.http import Answer, Http, PostFailed, excerpt, secrets_of
-from kei.upload.retry import Backoff, Verdict
+from kei.upload.retry import Verdict, new_backoff, wait_s
 from kei.upload.traffic import Report, Sent, Traffic, joined
 
 ROW_MIN_BYTES = 24  # `2026/01/01 00:00,A,B,1` and its LF, the shortest row of all formats
@@ -126,7 +126,7 @@ class Sender:
         log = log.bind(target=target.name)
         self._report = Report(log, clock)
         self._traffic = Traffic(log, clock)
-        self._backoff = Backoff(random)
+        self._backoff = new_backoff(random)
         self._fetch_rows = min(ROWS_MAX, target.max_bytes // ROW_MIN_BYTES + 2)
         self._secrets = secrets_of(target)
         self._stopping = threading.Event()
@@ -318,8 +318,7 @@ class Sender:
         self._last_error = joined(cause, detail)
         # What fails for the moment, rows that are tried again, say, lets the others go first.
         self._queues = sorted(self._queues, key=lambda state: state is self._current)
-        wait_s = self._backoff.after_failure(retry_after_s)
-        self._not_before = self._clock.monotonic() + wait_s
+        self._not_before = self._clock.monotonic() + wait_s(self._backoff, retry_after_s)
         self._report.failed(cause, detail)
 
 

@@ -1,18 +1,19 @@
-"""The way to the meter: what the keeper does in each state before the meter is joined."""
+"""The actions of the states before JOINED: open, identify, set up, scan, join; and leaving."""
 
 import logging
+from functools import partial
 
 import structlog
 
 from kei.core.errors import KeiError, RejoinNeeded
-from kei.wisun import commands
-from kei.wisun.commands import Dongle, Farewell
-from kei.wisun.interfaces import OpenPort, Settings
+from kei.wisun.commands import UNANSWERED_S, LeaveResult, SkCommands
+from kei.wisun.interfaces import Answer, OpenPort, Settings, State
+from kei.wisun.known_networks import KnownNetworks
 from kei.wisun.link import CommandRefused, NoReply
-from kei.wisun.parts import Parts
-from kei.wisun.requests import Answer
-from kei.wisun.skstack import EventNumber, rssi_dbm
-from kei.wisun.states import Outcome
+from kei.wisun.machine import Machine, Outcome
+from kei.wisun.messages import EventNumber
+from kei.wisun.requests import Requests
+from kei.wisun.skstack import rssi_dbm
 
 log = structlog.stdlib.get_logger("kei.session")
 
@@ -20,61 +21,62 @@ SCAN_DURATIONS = (4, 5, 6, 7)  # 4.8, 9.2, 18 and 36 s over all channels
 REST_AFTER_LEAVING_S = 10.0  # a join at once after SKTERM fails (field experience)
 FIRST_ANSWER_TIMEOUT_S = 15.0  # three tries; for each of two questions
 PROBE_EPCS = (0x80,)  # operation status: every device has it (super class, required)
-LOOK_AT_LIMIT_S = 60.0
+CHECK_LIMIT_S = 60.0
 ROUNDS_UNTIL_REOPEN = 2  # of scanning and joining in vain
 
 
-class Approach:
-    """The steps, each with one of the outcomes that the table has for its state.
+class ConnectSteps:
+    """The steps, each returning one of the outcomes that the table has for its state.
 
-    Each raises PortLost, CommandRefused, NoReply or RejoinNeeded where the table says that
-    the port comes next.
+    Each may raise what `Machine.run` makes an outcome of. Their state is the machine's.
 
     Args:
-        settings: credentials and dialect.
+        settings: credentials and the first questions.
         open_port: opens the port anew each time.
-        parts: of the session.
-
-    Attributes:
-        dongle: what is on the port; None until it has been recognised.
-        first: the meter's first answer, until the listener has it.
+        machine: of the session.
+        commands: of the dongle.
+        requests: to the meter.
+        networks: to join.
     """
 
-    def __init__(self, settings: Settings, open_port: OpenPort, parts: Parts) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        open_port: OpenPort,
+        machine: Machine,
+        commands: SkCommands,
+        requests: Requests,
+        networks: KnownNetworks,
+    ) -> None:
         self._settings = settings
         self._open_port = open_port
-        self._link = parts.link
-        self._gate = parts.gate
-        self._exchange = parts.exchange
-        self._candidates = parts.candidates
-        self._backoff = parts.backoff
-        self._troubles = parts.troubles
-        self._incidents = parts.incidents
-        self._clock = parts.clock
-        self._payload_mode_written = False
-        self._rest_until = 0.0
-        self._failed_rounds = 0
-        self.dongle: Dongle | None = None
-        self.first: Answer | None = None
+        self._machine = machine
+        self._link = machine.link
+        self._gate = machine.gate
+        self._incidents = machine.incidents
+        self._clock = machine.clock
+        self._commands = commands
+        self._requests = requests
+        self._networks = networks
 
     def open(self) -> Outcome:
         """INIT: open the port."""
         self._link.detach()
-        self._troubles.established = False
-        self._link.attach(self._open_port(self._link.on_data, self._troubles.port_lost))
+        self._machine.established = False
+        on_lost = partial(self._machine.report, Outcome.PORT_LOST)
+        self._link.attach(self._open_port(self._link.on_data, on_lost))
         return Outcome.DONE
 
     def identify(self) -> Outcome:
         """OPEN: find out what is on the port, and reset it."""
-        self._troubles.established = False
-        found = commands.identify(self._link, self._settings.dialect, self._may_write_flash)
-        known = found.dongle == self.dongle
-        dongle = self.dongle = found.dongle
-        self._exchange.side = dongle.dialect.side
+        self._machine.established = False
+        before = self._commands.dongle
+        self._rest_after(self._commands.identify())
+        dongle = self._commands.dongle
+        assert dongle is not None, "identify found it"
         self._gate.open()
-        self._rest_after(found.farewell)
         log.log(
-            _once(known=known),
+            logging.DEBUG if dongle == before else logging.INFO,
             "dongle_ready",
             dongle=dongle.dialect.name,
             firmware=dongle.firmware,
@@ -82,29 +84,23 @@ class Approach:
         )
         return Outcome.DONE
 
-    def _may_write_flash(self) -> bool:
-        """Allow it once, whatever comes of it: flash memory wears out."""
-        before, self._payload_mode_written = self._payload_mode_written, True
-        return not before
-
     def set_up(self) -> Outcome:
-        """SETUP: hand the dongle registers and credentials."""
-        settings, dongle = self._settings, self._present_dongle()
-        commands.set_up(self._link, dongle.dialect, settings.broute_id, settings.broute_pwd)
-        return Outcome.KNOWN if self._candidates.recall() else Outcome.DONE
+        """SETUP: give the dongle its registers and credentials."""
+        self._commands.set_up(self._settings.broute_id, self._settings.broute_pwd)
+        return Outcome.KNOWN if self._networks.recall() else Outcome.DONE
 
     def scan(self) -> Outcome:
         """SCAN: look for the meter, longer each time."""
-        dialect = self._present_dongle().dialect
         for duration in SCAN_DURATIONS:
             log.debug("scan_started", duration=duration)
-            found = commands.scan(self._link, self._clock, dialect, duration)
+            found = self._commands.scan(duration)
             if found:
-                self._candidates.replace(found)
+                self._networks.replace(found)
                 self._incidents.ended("meter_not_found")
-                before, best = self._exchange.network, found[0]
-                known = before is not None and before.mac == best.mac
-                log.log(_once(known=known), "meter_found", channel=best.channel, lqi=best.lqi)
+                before, best = self._requests.network, found[0]
+                is_known = before is not None and before.mac == best.mac
+                level = logging.DEBUG if is_known else logging.INFO
+                log.log(level, "meter_found", channel=best.channel, lqi=best.lqi)
                 return Outcome.DONE
         self._incidents.raised(
             "meter_not_found",
@@ -115,73 +111,68 @@ class Approach:
 
     def join(self) -> Outcome:
         """JOIN: authenticate with the network that is next, and get a first answer."""
-        if self._troubles.established:  # the meter is silent, or a renewal has not ended
+        machine = self._machine
+        if machine.established:  # the meter is silent, or a renewal has not ended
             self._leave()
-        self._troubles.sleep(self._rest_until - self._clock.monotonic())
-        self._exchange.network = self._candidates.current
+        machine.sleep(machine.rest_until - self._clock.monotonic())
+        self._requests.talk_to(self._networks.current)
         self._gate.end_renewal()
         broken: KeiError | None = None
         try:
             self._await_end_of_limit()
-            if self._proves_itself():
-                self._settle_in()
+            if self._get_first_answer():
+                self._note_success()
                 return Outcome.DONE
         except (CommandRefused, NoReply) as error:
             broken = error
-            self._backoff.shorten()  # it has most likely restarted, which is soon mended
+            machine.shorten_backoff()  # it has most likely restarted, which is soon mended
         except RejoinNeeded as error:
             log.debug("join_cut_short", reason=str(error))
-        given_up = self._candidates.failed()
+        all_failed = self._networks.failed()
         if broken is not None:
             raise broken
         self._incidents.raised(
             "join_failed",
             hint="check B-route ID and password; another device may hold the meter's only session",
         )
-        if not given_up:
+        if not all_failed:
             return Outcome.FAILED
-        self._failed_rounds += 1
-        return Outcome.GIVEN_UP if self._failed_rounds < ROUNDS_UNTIL_REOPEN else Outcome.BROKEN
+        machine.failed_rounds += 1
+        return Outcome.GIVEN_UP if machine.failed_rounds < ROUNDS_UNTIL_REOPEN else Outcome.BROKEN
 
-    def _present_dongle(self) -> Dongle:
-        assert self.dongle is not None, "OPEN comes before what needs it"
-        return self.dongle
-
-    def _proves_itself(self) -> bool:
+    def _get_first_answer(self) -> bool:
         """Join and get a first answer: joined but silent happens, only an answer proves it."""
-        if not commands.join(self._link, self._candidates.current):
+        if not self._commands.join(self._networks.current):
             return False
-        self._backoff.shorten()  # ID and password are right, so it is worth trying again soon
-        self.first = self._first_answer()
-        if self.first is None:
-            self._leave()
-        return self.first is not None
-
-    def _first_answer(self) -> Answer | None:
-        """Ask what is needed first; if need be less, as some meters answer one property only."""
-        for epcs in (self._settings.first_epcs, PROBE_EPCS):
-            answer = self._exchange.ask(epcs, FIRST_ANSWER_TIMEOUT_S).answer
+        self._machine.shorten_backoff()  # ID and password are right: worth trying again soon
+        for epcs in (self._settings.first_epcs, PROBE_EPCS):  # some meters answer one at a time
+            answer = self._ask(epcs)
             if answer is None and self._gate.is_limited:
                 self._await_end_of_limit()
-                answer = self._exchange.ask(epcs, FIRST_ANSWER_TIMEOUT_S).answer
+                answer = self._ask(epcs)
             if answer is not None:
-                return answer
-        return None
+                self._machine.first_answer = answer
+                return True
+        self._leave()
+        return False
+
+    def _ask(self, epcs: tuple[int, ...]) -> Answer | None:
+        return self._requests.ask(epcs, FIRST_ANSWER_TIMEOUT_S).answer
 
     def _await_end_of_limit(self) -> None:
         """Wait while the dongle must not send; its EVENT 33 may have been lost."""
-        look_at = self._clock.monotonic() + LOOK_AT_LIMIT_S
+        check_at = self._clock.monotonic() + CHECK_LIMIT_S
         while self._gate.is_limited:
-            if self._link.next(look_at) is not None:
+            if self._link.receive(check_at) is not None:
                 continue
-            look_at = self._clock.monotonic() + LOOK_AT_LIMIT_S
-            if not commands.is_limited(self._link):
-                self._gate.take(EventNumber.LIMIT_OFF)
+            check_at = self._clock.monotonic() + CHECK_LIMIT_S
+            if not self._commands.is_limited():
+                self._gate.on_event(EventNumber.LIMIT_OFF)
 
-    def _settle_in(self) -> None:
-        network = self._candidates.current
-        self._failed_rounds = 0
-        lqi = network.lqi if self._exchange.lqi is None else self._exchange.lqi
+    def _note_success(self) -> None:
+        network = self._networks.current
+        self._machine.failed_rounds = 0
+        lqi = network.lqi if self._requests.lqi is None else self._requests.lqi
         log.info(
             "session_joined",
             channel=network.channel,
@@ -190,18 +181,27 @@ class Approach:
             rssi_dbm=rssi_dbm(lqi),
         )
         self._incidents.all_ended()
-        self._candidates.joined()
+        self._networks.joined()
 
     def _leave(self) -> None:
         """End the session, and let the meter forget it."""
-        self._troubles.established = False
-        self._rest_after(commands.leave(self._link, meter_s=commands.UNANSWERED_S))
+        self._machine.established = False
+        self._rest_after(self._commands.leave(meter_s=UNANSWERED_S))
 
-    def _rest_after(self, farewell: Farewell) -> None:
-        if farewell is Farewell.CONFIRMED:
-            self._rest_until = self._clock.monotonic() + REST_AFTER_LEAVING_S
+    def _rest_after(self, result: LeaveResult) -> None:
+        if result is LeaveResult.CONFIRMED:
+            self._machine.rest_until = self._clock.monotonic() + REST_AFTER_LEAVING_S
 
-
-def _once(*, known: bool) -> int:
-    """Return the level for what is told at the first attempt only."""
-    return logging.DEBUG if known else logging.INFO
+    def leave_on_shutdown(self) -> None:
+        """End the PANA session if there may be one, and close the port."""
+        machine = self._machine
+        is_joining = machine.state is State.JOIN
+        may_have_session = machine.established or is_joining or machine.state is State.JOINED
+        try:
+            if self._link.is_open and may_have_session:
+                with machine.lock:
+                    ended = self._commands.leave_on_shutdown(joining=is_joining)
+                log.info("session_left", ended=ended)
+        finally:
+            self._link.detach()
+            machine.move_to(State.INIT)

@@ -1,11 +1,11 @@
-"""What differs between dongles, as data: a new dongle is a new row here."""
+"""What differs between dongles that speak SKSTACK-IP, as data: one row a dongle."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How one kind of dongle is spoken to.
+    """The variant of SKSTACK-IP that one kind of dongle has.
 
     Attributes:
         name: as in `broute.dongle`.
@@ -32,7 +32,7 @@ DIALECTS: dict[str, Dialect] = {
 
 
 def recognise(*, dual: bool, payload_mode: bool) -> Dialect:
-    """Return the dialect of a dongle that answered so.
+    """Return the dialect of a dongle with these features.
 
     Args:
         dual: EINFO ends with a side digit instead of `FFFE`.

@@ -1,16 +1,28 @@
-"""Where the session ends and others begin: what it is given, and whom it tells."""
+"""The types and protocols that the session shares with its callers and between its modules."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum, auto
 from typing import Protocol
 
+from kei.core.errors import PortLost
 from kei.core.secret import Secret
 from kei.echonet.frame import Property
-from kei.wisun.commands import Dongle, Network
 from kei.wisun.dialects import Dialect
-from kei.wisun.requests import Answer
-from kei.wisun.states import State
-from kei.wisun.transport import OnData, OnLost, Transport
+from kei.wisun.messages import Message
+
+LOWEST_CHANNEL, CHANNELS = 33, 28  # 33 to 60; register S2 holds the number itself
+
+
+class State(StrEnum):
+    """How far the session has come; what follows each state is in `machine`."""
+
+    INIT = auto()  # the port is closed: open it
+    OPEN = auto()  # the port is open: find out what is on it, reset it
+    SETUP = auto()  # a dongle answers: give it registers and credentials
+    SCAN = auto()  # it is ready: look for the meter's network
+    JOIN = auto()  # a network is known: authenticate and get a first answer
+    JOINED = auto()  # the meter answers: monitor it
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +43,86 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
-    """What the session is doing, for people and programs to see.
+class Dongle:
+    """The dongle on the port: its dialect, and the versions that it reports."""
+
+    dialect: Dialect
+    firmware: str
+    product: str
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A meter's network as a scan found it.
 
     Attributes:
-        state: how far the way to the meter has been gone.
-        since_s: seconds since the meter was joined, or since it has been no more (or not yet).
+        channel: 33..60 (register S2).
+        pan_id: 0..0xFFFF (register S3).
+        mac: the meter's 64-bit address, 16 hex digits.
+        lqi: link quality of its beacon, 0..255.
+    """
+
+    channel: int
+    pan_id: int
+    mac: str
+    lqi: int
+
+    @property
+    def address(self) -> str:
+        """The meter's IPv6 link-local address, as SKLL64 returns it.
+
+        The universal/local bit of the MAC's first byte is inverted (RFC 4291, appendix A).
+        """
+        digits = f"{int(self.mac, 16) ^ (0x02 << 56):016X}"
+        return "FE80:0000:0000:0000:" + ":".join(digits[i : i + 4] for i in range(0, 16, 4))
+
+    def to_text(self) -> str:
+        """Return the network as one line that `from_text` reads."""
+        return f"{self.channel:02X} {self.pan_id:04X} {self.mac} {self.lqi:02X}"
+
+    @staticmethod
+    def from_text(text: str) -> "Network | None":
+        """Read channel, PAN ID, MAC and LQI in hex digits; None if one is missing or damaged."""
+        try:
+            channel, pan_id, mac, lqi = (int(word, 16) for word in text.split()[:4])
+        except ValueError:
+            return None
+        if not (LOWEST_CHANNEL <= channel < LOWEST_CHANNEL + CHANNELS):
+            return None
+        if pan_id > 0xFFFF or mac >= 1 << 64 or lqi > 0xFF:
+            return None
+        return Network(channel, pan_id, f"{mac:016X}", lqi)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The meter's answer to a Get.
+
+    Attributes:
+        at_ms: when it came, milliseconds since 1970 in UTC.
+        properties: the data of each property that it gave.
+        refused: the properties that it says it cannot give now.
+    """
+
+    at_ms: int
+    properties: dict[int, bytes]
+    refused: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A snapshot of the session.
+
+    Attributes:
+        state: how far it has come.
+        since_s: seconds since the meter was joined, or since the session was lost (or the start).
         network: the meter's, the last one that was tried; None until one was found.
         dongle: None until it has been recognised.
         lqi: link quality of the meter's last frame, 0..255; None if no frame told it.
         answered: requests since the start that the meter answered.
         missed: requests since the start that it did not answer.
-        held_back: requests since the start that could not be put to it.
-        ignored_frames: late, double, foreign and damaged ones since the start.
+        held_back: requests since the start that could not be sent.
+        ignored_frames: late, duplicate, foreign and damaged ones since the start.
         noise_lines: lines of the dongle since the start that mean nothing.
     """
 
@@ -60,7 +139,7 @@ class Status:
 
 
 class Memory(Protocol):
-    """Where the session keeps what it wants to know after a restart."""
+    """Where the session keeps what it needs after a restart."""
 
     def get_state(self, key: str) -> str | None:
         """Return what was kept under the key; StoreError if that fails."""
@@ -70,16 +149,41 @@ class Memory(Protocol):
 
 
 class Listener(Protocol):
-    """Who wants to hear of the meter; called in the keeper's thread, and may ask the meter."""
+    """Receives joins and notifications, in the session thread; may send requests to the meter."""
 
     def joined(self, meter: str, first: Answer) -> None:
-        """Take the MAC address of the meter that has been joined and its first answer."""
+        """Take the MAC address of the meter that has been joined, and its first answer."""
 
     def ready(self) -> None:
-        """Hear that the meter can be asked from now on."""
+        """React to the meter being ready for requests."""
 
     def notified(self, properties: tuple[Property, ...], at_ms: int) -> None:
-        """Take what the meter sent by itself."""
+        """Take the properties of a notification, which the meter sent unasked."""
 
 
+class Tap(Protocol):
+    """An observer of everything that is sent and received on the port; must not raise."""
+
+    def sent(self, data: bytes) -> None:
+        """Take bytes that are sent; may hold the credentials."""
+
+    def received(self, raw: bytes, message: Message) -> None:
+        """Take bytes that were received and what they mean; may hold the credentials."""
+
+
+class Transport(Protocol):
+    """An open port."""
+
+    def write(self, data: bytes) -> None:
+        """Send all of these bytes; PortLost if the port does not take them."""
+
+    def holders(self) -> tuple[str, ...]:
+        """Return the other processes that have the port open, as `name (pid 123)`."""
+
+    def close(self) -> None:
+        """Close the port; safe to call twice and from any thread but the reader's."""
+
+
+OnData = Callable[[bytes], None]
+OnLost = Callable[[PortLost], None]
 OpenPort = Callable[[OnData, OnLost], Transport]

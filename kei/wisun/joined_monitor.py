@@ -1,17 +1,17 @@
-"""What the keeper does while the meter is joined: it listens, and looks into missing answers."""
+"""The action of the state JOINED: hand on notifications, and find the cause of missing answers."""
 
 import structlog
 
 from kei.core.errors import KeiError, PortLost, RejoinNeeded, Stopping
 from kei.core.heartbeat import HEARTBEAT_S
 from kei.echonet.frame import METER, Esv
-from kei.wisun import commands
-from kei.wisun.connect_steps import LOOK_AT_LIMIT_S, PROBE_EPCS
-from kei.wisun.interfaces import Listener
-from kei.wisun.link import CommandRefused, NoReply, Received
-from kei.wisun.parts import Parts
-from kei.wisun.skstack import EventNumber
-from kei.wisun.states import Outcome
+from kei.wisun.commands import SkCommands
+from kei.wisun.connect_steps import CHECK_LIMIT_S, PROBE_EPCS
+from kei.wisun.interfaces import Answer, Listener, Network
+from kei.wisun.link import CommandRefused, NoReply
+from kei.wisun.machine import Machine, Outcome
+from kei.wisun.messages import EventNumber, Received
+from kei.wisun.requests import Requests
 
 log = structlog.stdlib.get_logger("kei.session")
 
@@ -20,123 +20,128 @@ PROBE_TIMEOUT_S = 6.0  # one try, and an answer to it that comes late
 SILENCES_UNTIL_REOPEN = 2  # soon after one another
 
 
-class Watch:
-    """Holds a session that has been joined.
+class JoinedMonitor:
+    """Holds a session that has been joined, in the session thread. Its state is the machine's.
 
     Args:
-        parts: of the session.
-        listener: hears of notifications.
+        machine: of the session.
+        commands: of the dongle.
+        requests: to the meter.
+        listener: receives joins and notifications.
     """
 
-    def __init__(self, parts: Parts, listener: Listener) -> None:
+    def __init__(
+        self, machine: Machine, commands: SkCommands, requests: Requests, listener: Listener
+    ) -> None:
+        self._machine = machine
+        self._gate = machine.gate
+        self._counters = machine.counters
+        self._clock = machine.clock
+        self._commands = commands
+        self._requests = requests
         self._listener = listener
-        self._link = parts.link
-        self._gate = parts.gate
-        self._exchange = parts.exchange
-        self._turns = parts.turns
-        self._tally = parts.tally
-        self._troubles = parts.troubles
-        self._clock = parts.clock
-        self._look_at_limit_at: float | None = None
-        self._looked_into = 0
-        self._silences = 0
-
-    def begin(self) -> None:
-        """Start with a clean slate, as the session is new."""
-        self._tally.forgive()
-        self._looked_into = self._tally.missed
-
-    def forget_silences(self) -> None:
-        """Take the next silence for the first one, as the session has lasted."""
-        self._silences = 0
 
     def hold(self) -> Outcome:
-        """Hand on what the meter says, until the session is lost.
+        """Announce the meter if it has just been joined, and hold the session until it is lost.
 
         Raises:
             Stopping: the program is being stopped.
         """
-        troubles = self._troubles
-        while not troubles.is_stopping:
-            while self._exchange.notifications:
-                self._notify(self._exchange.notifications.popleft())
-            if troubles.present is None and not self._gate.is_renewing:
-                self._look_into_misses()
-                self._look_into_limit()
-            if (trouble := troubles.present) is not None:
-                return trouble
-            self._prove_progress()
-            patience_s = self._gate.patience_s()
-            if patience_s is not None and patience_s <= 0:
+        machine = self._machine
+        if machine.first_answer is not None:
+            self._announce(machine.first_answer)
+        while not machine.stopping.is_set():
+            while self._requests.notifications:
+                self._notify(self._requests.notifications.popleft())
+            if machine.failure is None and not self._gate.is_renewing:
+                self._check_misses()
+                self._check_limit()
+            if machine.failure is not None:
+                return machine.failure
+            self._beat()
+            renewal_left_s = self._gate.renewal_left_s()
+            if renewal_left_s is not None and renewal_left_s <= 0:
                 late = RejoinNeeded(f"no EVENT 25 after EVENT {EventNumber.LIFETIME_EXPIRED:02X}")
-                troubles.report(Outcome.CLOSED, late)
-            elif patience_s is None and self._gate.is_limited:
-                troubles.await_news(LOOK_AT_LIMIT_S)
+                machine.report(Outcome.CLOSED, late)
+            elif renewal_left_s is None and self._gate.is_limited:
+                machine.wait_for_wake(CHECK_LIMIT_S)
             else:
-                troubles.await_news(patience_s)
+                machine.wait_for_wake(renewal_left_s)
         raise Stopping("kei is being stopped")
 
-    def _prove_progress(self) -> None:
-        """Beat, once it has been seen that nobody hangs while it is his turn to talk."""
-        if self._troubles.heartbeat.still_s >= HEARTBEAT_S:
-            with self._turns:
-                self._troubles.heartbeat.beat()
+    def _announce(self, first_answer: Answer) -> None:
+        self._counters.forgive()
+        self._machine.checked_misses = self._counters.missed
+        self._listener.joined(self._network().mac, first_answer)
+        self._machine.first_answer = None
+        self._listener.ready()
 
-    def _look_into_misses(self) -> None:
+    def _network(self) -> Network:
+        assert self._requests.network is not None, "it was joined"
+        return self._requests.network
+
+    def _beat(self) -> None:
+        """Give a heartbeat, but only after the lock was free: its holder may have hung."""
+        if self._machine.heartbeat.still_s >= HEARTBEAT_S:
+            with self._machine.lock:
+                self._machine.heartbeat.beat()
+
+    def _check_misses(self) -> None:
         """Find out whether the dongle has restarted, and after some misses ask the meter."""
-        if self._tally.missed != self._looked_into:
-            self._looked_into = self._tally.missed
-            self._look_at_dongle()
-        silent = self._tally.misses_in_a_row >= MISSES_UNTIL_PROBE
-        if silent and self._troubles.present is None and not self._gate.is_limited:
+        machine = self._machine
+        if self._counters.missed != machine.checked_misses:
+            machine.checked_misses = self._counters.missed
+            self._check_dongle()
+        silent = self._counters.misses_in_a_row >= MISSES_UNTIL_PROBE
+        if silent and machine.failure is None and not self._gate.is_limited:
             self._probe()
 
-    def _look_into_limit(self) -> None:
-        """See now and then whether the limit still holds: its EVENT 33 may have been lost."""
+    def _check_limit(self) -> None:
+        """Check now and then whether the limit still holds: its EVENT 33 may have been lost."""
+        machine, now = self._machine, self._clock.monotonic()
         if not self._gate.is_limited:
-            self._look_at_limit_at = None
-            return
-        now = self._clock.monotonic()
-        if self._look_at_limit_at is None:
-            self._look_at_limit_at = now + LOOK_AT_LIMIT_S
-        elif now >= self._look_at_limit_at:
-            self._look_at_limit_at = now + LOOK_AT_LIMIT_S
-            self._look_at_dongle()
+            machine.check_limit_at = None
+        elif machine.check_limit_at is None:
+            machine.check_limit_at = now + CHECK_LIMIT_S
+        elif now >= machine.check_limit_at:
+            machine.check_limit_at = now + CHECK_LIMIT_S
+            self._check_dongle()
 
-    def _look_at_dongle(self) -> None:
-        """A dongle that has restarted has lost its registers; asking it costs no air time."""
-        assert self._exchange.network is not None, "it was joined"
+    def _check_dongle(self) -> None:
+        """Find out whether the dongle has lost its registers in a restart; costs no air time."""
+        machine = self._machine
         try:
-            with self._turns:
-                tuned = commands.is_tuned(self._link, self._exchange.network)
-                if self._gate.is_limited and not commands.is_limited(self._link):
-                    self._gate.take(EventNumber.LIMIT_OFF)
+            with machine.lock:
+                is_tuned = self._commands.is_tuned(self._network())
+                if self._gate.is_limited and not self._commands.is_limited():
+                    self._gate.on_event(EventNumber.LIMIT_OFF)
         except (CommandRefused, NoReply) as error:
-            self._troubles.report(Outcome.BROKEN, RejoinNeeded(str(error)))
+            machine.report(Outcome.BROKEN, RejoinNeeded(str(error)))
         except (PortLost, RejoinNeeded) as error:
             log.debug("dongle_not_looked_at", reason=str(error))
         else:
-            if not tuned:
-                self._troubles.report(Outcome.BROKEN, RejoinNeeded("the dongle has restarted"))
+            if not is_tuned:
+                machine.report(Outcome.BROKEN, RejoinNeeded("the dongle has restarted"))
 
     def _probe(self) -> None:
-        """Find out whether the meter is silent, or only did not like what it was asked."""
+        """Find out whether the meter is silent, or only did not answer what it was asked."""
+        machine = self._machine
         try:
-            with self._turns:
-                request = self._exchange.ask(PROBE_EPCS, PROBE_TIMEOUT_S)
+            with machine.lock:
+                request = self._requests.ask(PROBE_EPCS, PROBE_TIMEOUT_S)
         except (PortLost, RejoinNeeded) as error:
             log.debug("probe_broken", reason=str(error))
             return
-        self._tally.forgive()
+        self._counters.forgive()
         if request.answer is not None or self._gate.is_limited or self._gate.is_renewing:
             return
-        self._silences += 1
-        again = self._silences < SILENCES_UNTIL_REOPEN
-        trouble = Outcome.SILENT if again else Outcome.BROKEN
-        self._troubles.report(trouble, RejoinNeeded("the meter does not answer"))
+        machine.silences += 1
+        again = machine.silences < SILENCES_UNTIL_REOPEN
+        failure = Outcome.SILENT if again else Outcome.BROKEN
+        machine.report(failure, RejoinNeeded("the meter does not answer"))
 
     def _notify(self, received: Received) -> None:
-        """Hand on what the meter sent by itself, and confirm it if the meter asks for that."""
+        """Hand on a notification of the meter, and confirm it if the meter asks for that."""
         frame = received.frame
         if frame.seoj == METER:
             self._listener.notified(frame.properties, received.at_ms)
@@ -145,7 +150,7 @@ class Watch:
         if frame.esv is not Esv.INFC:
             return
         try:
-            with self._turns:
-                self._exchange.confirm(frame)
+            with self._machine.lock:
+                self._requests.confirm(frame)
         except KeiError as error:
             log.debug("confirmation_failed", reason=str(error))

@@ -1,23 +1,22 @@
-"""The networks that may be the meter's: which to try next, and the one to remember."""
+"""The networks that may be the meter's: which to try next, and which to remember."""
 
 from collections import deque
 from collections.abc import Iterable
 
 from kei.core.errors import KeiError
 from kei.core.incidents import Incidents
-from kei.wisun.commands import Network
-from kei.wisun.interfaces import Memory
+from kei.wisun.interfaces import Memory, Network
 
 FAILURES_UNTIL_RESCAN = 2  # of each network that was found at least one
 NETWORK_KEY = "broute.network"
 
 
-class Candidates:
-    """What a scan found, or an earlier run remembered.
+class KnownNetworks:
+    """The networks that a scan found, or the one of the last join. For the session thread.
 
     Args:
         memory: keeps the network of the last join.
-        incidents: are told when it cannot.
+        incidents: for failures of the memory.
     """
 
     def __init__(self, memory: Memory, incidents: Incidents) -> None:
@@ -25,7 +24,7 @@ class Candidates:
         self._incidents = incidents
         self._networks: deque[Network] = deque()
         self._failures = 0
-        self._forgotten = False  # whatever the memory says: it may be unwritable
+        self._forgotten = False  # ignore the memory: it may not have taken the deletion
 
     @property
     def current(self) -> Network:
@@ -33,13 +32,13 @@ class Candidates:
         return self._networks[0]
 
     def recall(self) -> bool:
-        """Begin with the network of the last join; tell whether there is one."""
+        """Replace the list by the network of the last join; return whether there is one."""
         network = None if self._forgotten else self._recalled()
         self._networks = deque([network] if network else [])
         return network is not None
 
     def replace(self, networks: Iterable[Network]) -> None:
-        """Begin with these that a scan found, the best one first."""
+        """Replace the list by what a scan found, the best one first."""
         by_mac: dict[str, Network] = {}
         for network in networks:
             by_mac.setdefault(network.mac, network)  # heard twice in a scan
@@ -47,13 +46,13 @@ class Candidates:
         self._failures = 0
 
     def joined(self) -> None:
-        """Remember the present network."""
+        """Remember the current network for the next start."""
         self._failures = 0
         self._forgotten = False
         self._remember(self.current.to_text())
 
     def failed(self) -> bool:
-        """Go on with the next one; tell whether to look for others, as all have failed."""
+        """Go on to the next network; return whether all have failed, so that a scan is due."""
         self._networks.rotate(-1)
         self._failures += 1
         if self._failures < max(FAILURES_UNTIL_RESCAN, len(self._networks)):

@@ -1,19 +1,17 @@
-"""One conversation at a time with the dongle: commands, their replies, and waiting for lines.
+"""The connection to the dongle: one conversation at a time of commands, replies and messages.
 
-Workers: the transport's reader calls `on_data` and `on_lost`; everybody else talks through
-`command` and `next` while holding the session's lock.
+The transport's reader thread calls `on_data`; the thread that holds the session's priority lock
+calls `send`, `receive` and what is built on them; the rest may be called from any thread.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Protocol
 
 from kei.core.clock import Clock
 from kei.core.errors import KeiError, PortLost, Stopping
-from kei.echonet.frame import Frame
-from kei.wisun.skstack import Fail, Message, Noise, Ok, Parser
-from kei.wisun.transport import Transport
+from kei.wisun.interfaces import Tap, Transport
+from kei.wisun.messages import Fail, Inbound, Message, Noise, Ok
+from kei.wisun.skstack import Parser
 
 _NOT_UNDERSTOOD = (4, 5, 6)  # FAIL codes: unknown command, number of arguments, their form
 STALE_S = 2.0  # a line of 2.6 kB takes a quarter of a second at 115200 baud
@@ -23,44 +21,13 @@ REPLY_TIMEOUT_S = 5.0  # a plain command takes 5-15 ms, "may take seconds" (comm
 class CommandRefused(KeiError):
     """The dongle answered `FAIL ERxx`; `code` is the number."""
 
-    def __init__(self, what: str, code: int) -> None:
-        super().__init__(f"the dongle refused {what} (ER{code:02d})")
+    def __init__(self, name: str, code: int) -> None:
+        super().__init__(f"the dongle refused {name} (ER{code:02d})")
         self.code = code
-
-    @property
-    def is_misunderstanding(self) -> bool:
-        """Whether the dongle does not know such a command, so that it is of another kind."""
-        return self.code in _NOT_UNDERSTOOD
 
 
 class NoReply(KeiError):
     """The dongle did not answer a command in time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """An ECHONET Lite answer that the conversation waits for.
-
-    Attributes:
-        frame: the message.
-        at_ms: when it came, milliseconds since 1970 in UTC.
-    """
-
-    frame: Frame
-    at_ms: int
-
-
-Heard = Message | Received
-
-
-class Tap(Protocol):
-    """Who is shown everything that is said on the port; must not raise."""
-
-    def said(self, data: bytes) -> None:
-        """Take bytes that are sent; may hold the credentials."""
-
-    def heard(self, raw: bytes, message: Message) -> None:
-        """Take bytes that were received and what they mean; may hold the credentials."""
 
 
 class Link:
@@ -68,62 +35,67 @@ class Link:
 
     Args:
         clock: for deadlines.
-        on_message: sees every message first, in the reader thread, and returns what the
-            conversation in progress should hear of it, if anything.
-        tap: is shown everything that is said; None for nobody.
+        on_message: called with every message first, in the reader thread; returns what the
+            conversation in progress gets to see of it, if anything.
+        tap: observes all bytes; None for no observer.
+
+    Attributes:
+        noise_lines: lines so far that mean nothing.
     """
 
     def __init__(
         self,
         clock: Clock,
-        on_message: Callable[[Message], Heard | None],
+        on_message: Callable[[Message], Inbound | None],
         tap: Tap | None = None,
     ) -> None:
         self._clock = clock
         self._on_message = on_message
         self._tap = tap
-        self._parser = self._new_parser()
+        self._on_raw = None if tap is None else tap.received
+        self._parser = Parser(self._on_raw)
         self._transport: Transport | None = None
-        self._inbox: SimpleQueue[Heard | None] = SimpleQueue()
+        self._inbox: SimpleQueue[Inbound | None] = SimpleQueue()
         self._halted: KeiError | None = None
         self._stopping = False
         self._data_at = 0.0
         self.noise_lines = 0
 
     def attach(self, transport: Transport) -> None:
-        """Talk over this port from now on."""
+        """Use this port from now on."""
         self._transport = transport
 
     def detach(self) -> None:
-        """Close the port, if one is open, and forget half-read lines."""
+        """Close the port, if one is open, and drop half-read lines."""
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.close()
-        self._parser = self._new_parser()
-
-    def _new_parser(self) -> Parser:
-        return Parser(self._tap.heard if self._tap is not None else None)
+        self._parser = Parser(self._on_raw)
 
     @property
     def is_open(self) -> bool:
-        """Whether there is a port to talk over."""
+        """Whether there is a port."""
         return self._transport is not None
 
-    def shared_with(self) -> tuple[str, ...]:
-        """Return the other processes that have the port open, as `name (pid 123)`."""
-        transport = self._transport
-        return () if transport is None else transport.shared_with()
+    def explain(self, error: KeiError) -> str:
+        """Return the text of an error with what the owner may have to do about it."""
+        if isinstance(error, NoReply) and self._transport is not None:
+            if others := self._transport.holders():
+                return f"{error}; the port is also used by {', '.join(others)}"
+        elif isinstance(error, CommandRefused) and error.code in _NOT_UNDERSTOOD:
+            return f'{error}; is broute.dongle right? "auto" finds out by itself'
+        return str(error)
 
     def on_data(self, data: bytes) -> None:
         """Take bytes from the port (reader thread)."""
         last, self._data_at = self._data_at, self._clock.monotonic()
-        stale = self._parser.is_waiting and self._data_at - last > STALE_S
+        stale = self._data_at - last > STALE_S and self._parser.is_waiting
         before = self._parser.give_up() if stale else []
         for message in [*before, *self._parser.feed(data)]:
             if isinstance(message, Noise):
                 self.noise_lines += 1
-            elif (heard := self._on_message(message)) is not None:
-                self._inbox.put(heard)
+            elif (inbound := self._on_message(message)) is not None:
+                self._inbox.put(inbound)
 
     def halt(self, error: KeiError) -> None:
         """Make the conversation in progress, and later ones until `resume`, end with this error."""
@@ -135,24 +107,18 @@ class Link:
         self._halted = None
 
     def stop(self) -> None:
-        """Make every conversation end with `Stopping`, until `allow_last_words`."""
+        """Make every conversation end with `Stopping`, until `allow_leaving`."""
         self._stopping = True
         self._inbox.put(None)
 
-    def allow_last_words(self) -> None:
-        """Allow conversations after `stop`, to take leave of the meter, if there is a port."""
+    def allow_leaving(self) -> None:
+        """Allow conversations after `stop`, to end the PANA session, if there is a port."""
         self._stopping = False
         if not isinstance(self._halted, PortLost):
             self._halted = None
 
-    def _check(self) -> None:
-        if self._stopping:
-            raise Stopping("kei is being stopped")
-        if self._halted is not None:
-            raise self._halted
-
-    def say(self, data: bytes) -> None:
-        """Begin a conversation: forget what was left of the one before, and send.
+    def send(self, data: bytes) -> None:
+        """Begin a conversation: drop what is left of the one before, and send.
 
         Raises:
             PortLost: the port is gone.
@@ -164,11 +130,11 @@ class Link:
         if self._transport is None:
             raise PortLost("the port is not open")
         if self._tap is not None:
-            self._tap.said(data)
+            self._tap.sent(data)
         self._transport.write(data)
 
-    def next(self, deadline: float) -> Heard | None:
-        """Return what is heard next, or None at the deadline (monotonic).
+    def receive(self, deadline: float) -> Inbound | None:
+        """Return the next message, or None at the deadline (monotonic).
 
         Raises:
             KeiError: what `halt` was called with, or `Stopping`.
@@ -176,46 +142,54 @@ class Link:
         while True:
             try:
                 left_s = self._clock.wait_s(deadline - self._clock.monotonic())
-                heard = self._inbox.get(timeout=left_s)
+                inbound = self._inbox.get(timeout=left_s)
             except Empty:
-                heard = None
+                inbound = None
             self._check()
-            if heard is not None or self._clock.monotonic() >= deadline:
-                return heard
+            if inbound is not None or self._clock.monotonic() >= deadline:
+                return inbound
 
-    def heard(self, timeout_s: float) -> Iterator[Heard]:
-        """Yield what is heard within a time from now."""
+    def _check(self) -> None:
+        if self._stopping:
+            raise Stopping("kei is being stopped")
+        if self._halted is not None:
+            raise self._halted
+
+    def receive_for(self, timeout_s: float) -> Iterator[Inbound]:
+        """Yield the messages that come within a time from now; raises what `receive` does."""
         deadline = self._clock.monotonic() + timeout_s
-        while (heard := self.next(deadline)) is not None:
-            yield heard
+        while (inbound := self.receive(deadline)) is not None:
+            yield inbound
 
-    def settle(self, quiet_s: float, limit_s: float) -> None:
-        """Throw away what still comes, until nothing has come for a while or the limit is over."""
+    def drain(self, quiet_s: float, limit_s: float) -> None:
+        """Drop messages until none has come for a while or the limit is over."""
         limit = self._clock.monotonic() + limit_s
         while self._clock.monotonic() < limit:
-            if self.next(self._clock.monotonic() + quiet_s) is None:
+            if self.receive(self._clock.monotonic() + quiet_s) is None:
                 return
 
-    def command(self, data: bytes, what: str, *, timeout_s: float = REPLY_TIMEOUT_S) -> list[Heard]:
+    def command(
+        self, data: bytes, name: str, *, timeout_s: float = REPLY_TIMEOUT_S
+    ) -> list[Inbound]:
         """Send a command and return its reply: the data lines, then the `Ok`.
 
         Args:
-            data: the line to send.
-            what: its name for error texts; never its arguments, they may be secret.
+            data: the bytes to send.
+            name: of the command, for error texts; never its arguments, they may be secret.
             timeout_s: how long the reply may take.
 
         Raises:
-            CommandRefused: `FAIL ERxx`.
-            NoReply: nothing final within the time.
+            CommandRefused: the dongle answered `Fail`.
+            NoReply: neither `Ok` nor `Fail` within the time.
             PortLost: the port is gone.
         """
-        self.say(data)
-        lines: list[Heard] = []
-        for message in self.heard(timeout_s):
+        self.send(data)
+        lines: list[Inbound] = []
+        for message in self.receive_for(timeout_s):
             lines.append(message)
             match message:
                 case Ok():
                     return lines
                 case Fail(code):
-                    raise CommandRefused(what, code)
-        raise NoReply(f"the dongle did not answer {what} within {timeout_s:g} s")
+                    raise CommandRefused(name, code)
+        raise NoReply(f"the dongle did not answer {name} within {timeout_s:g} s")

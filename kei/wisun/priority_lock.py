@@ -1,18 +1,18 @@
-"""A lock that is handed to whoever is most urgent, and among equals to who came first."""
+"""A lock that goes to the most urgent waiter, and among equals to the one that came first."""
 
 import heapq
 import threading
 from itertools import count
 from types import TracebackType
 
-AT_ONCE = 0.0  # of the keeper: before every request
+AT_ONCE = 0.0  # the urgency of the session thread: before every request
 
 
-class Turns:
-    """Mutual exclusion without starving: `threading.Lock` may be won by the same thread for ever.
+class PriorityLock:
+    """A lock without starvation: `threading.Lock` may be won by the same thread for ever.
 
-    Usable as a context manager, which comes before everybody else and waits without limit;
-    whoever holds it has a limit.
+    As a context manager it has the highest urgency and waits without a time limit; those that
+    hold it have one.
     """
 
     def __init__(self) -> None:
@@ -22,15 +22,12 @@ class Turns:
         self._waiting: list[tuple[float, int, threading.Event]] = []
 
     def acquire(self, timeout_s: float | None = None, *, urgency: float = AT_ONCE) -> bool:
-        """Wait for the turn.
+        """Wait for the lock; return whether it was acquired.
 
         Args:
             timeout_s: longest wait, seconds; None for no limit.
-            urgency: who waits with the lowest comes next. With deadlines (monotonic) nobody is
-                passed over for ever, as later ones are less urgent.
-
-        Returns:
-            whether it is ours now.
+            urgency: the waiter with the lowest number is next. If it is the deadline (monotonic)
+                no waiter is passed over for ever, as later ones are less urgent.
         """
         with self._mutex:
             if not self._held:
@@ -49,7 +46,7 @@ class Turns:
             return False
 
     def release(self) -> None:
-        """Hand over to the most urgent one who waits, if anybody."""
+        """Hand the lock to the most urgent waiter, if there is one."""
         with self._mutex:
             if self._waiting:
                 heapq.heappop(self._waiting)[-1].set()

@@ -8,48 +8,25 @@ import structlog
 
 from kei.core.clock import Clock
 from kei.core.errors import Malformed
-from kei.echonet.frame import METER, Esv, Frame, Property, decode, get_request
-from kei.wisun.commands import Network
-from kei.wisun.link import Link, Received
-from kei.wisun.send_gate import Gate
-from kei.wisun.skstack import (
-    ECHONET_PORT,
-    Datagram,
-    Event,
-    EventNumber,
-    Fail,
-    Ok,
-    SendResult,
-    send_to,
-)
+from kei.echonet.frame import METER, UDP_PORT, Esv, Frame, Property, decode, get_request
+from kei.wisun.commands import SkCommands
+from kei.wisun.interfaces import Answer, Network
+from kei.wisun.link import CommandRefused, Link
+from kei.wisun.messages import Datagram, Event, EventNumber, Fail, Ok, Received, SendResult
+from kei.wisun.send_gate import SendGate
 
 log = structlog.stdlib.get_logger("kei.session")
 
 TRY_S = 5.0  # weak links answer within 6 s, median 3.7 s; an answer to an earlier try counts, too
 LEAST_TRY_S = 1.0  # with less than that left there is no point in sending
 MOST_TRIES = 3
-AFTERMATH_S = 1.0  # the dongle's OK after the answer; the pause after EVENT 21 with 01 (busy)
+REPLY_GRACE_S = 1.0  # the dongle's OK after the answer; the pause after EVENT 21 with 01 (busy)
 NOTIFICATIONS_MAX = 64  # the meter sends two each half hour
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the meter said to a Get.
-
-    Attributes:
-        at_ms: when it came, milliseconds since 1970 in UTC.
-        properties: the data of each property that it gave.
-        refused: the properties that it says it cannot give now.
-    """
-
-    at_ms: int
-    properties: dict[int, bytes]
-    refused: frozenset[int]
 
 
 @dataclass(slots=True)
 class Request:
-    """A Get with all its tries; an answer to any of them will do.
+    """A Get with all its tries; an answer to any of them counts.
 
     Attributes:
         epcs: what is asked for.
@@ -58,8 +35,8 @@ class Request:
         tries: how many there have been.
         tids: the transaction numbers whose answers are awaited.
         answer: the meter's, once it has come; the good values of a partial one too.
-        refusal: the code of the dongle's FAIL to the last try, if it was one.
-        was_sent: whether the dongle was given anything to send.
+        refusal: set if the dongle refused to send the last try.
+        was_sent: whether any try has been handed to the dongle.
     """
 
     epcs: tuple[int, ...]
@@ -68,52 +45,77 @@ class Request:
     tries: int = 0
     tids: set[int] = field(default_factory=set)
     answer: Answer | None = None
-    refusal: int | None = None
+    refusal: CommandRefused | None = None
     was_sent: bool = False
 
     def is_open(self, now: float) -> bool:
-        """Tell whether to try, or try again; failures at once leave time for more tries."""
+        """Return whether to try, or try again; immediate failures leave time for more tries."""
         if self.answer is not None or self.tries == MOST_TRIES:
             return False
         least = max if self.tries else min
         return now + least(LEAST_TRY_S, self.try_s / 2) <= self.deadline
 
-    def is_answered_by(self, frame: Frame) -> bool:
-        """Tell whether a frame with one of our TIDs is an answer to this."""
-        given = {item.epc for item in frame.properties}
+    def accept(self, received: Received) -> bool:
+        """Take a frame with one of the TIDs as the answer; return False if it is none."""
+        frame = received.frame
+        properties: dict[int, bytes] = {}
+        refused: set[int] = set()
+        for item in frame.properties:
+            if item.edt:
+                properties[item.epc] = item.edt
+            else:
+                refused.add(item.epc)
+        given = properties.keys() | refused
         is_answer = frame.esv in (Esv.GET_RES, Esv.GET_SNA) and frame.seoj == METER
-        return is_answer and bool(given) and given <= set(self.epcs)
+        if not is_answer or not given or not given <= set(self.epcs):
+            return False
+        self.answer = Answer(received.at_ms, properties, frozenset(refused))
+        return True
 
 
-class Exchange:
-    """The meter's side of the conversation.
+class Requests:
+    """Sends requests to the meter and matches what comes back.
 
-    `begin` and `end` may be called from any thread; `attempt`, `ask` and `confirm` by whoever
-    has the turn; `sort` by the transport's reader. `network` and `side` are set by the keeper
-    before anything is asked.
+    `begin` and `end` may be called from any thread; `attempt`, `ask` and `confirm` by the
+    holder of the priority lock; `sort` by the transport's reader.
 
     Args:
-        link: over which to talk.
-        gate: says when not to.
+        link: over which the dongle's replies and the answers come.
+        commands: of the dongle.
+        gate: when nothing may be sent.
         clock: for deadlines and the time of answers.
         rng: for the first TID, so that a late answer to an earlier run is not taken for ours.
+
+    Attributes:
+        network: the meter's; None until `talk_to`.
+        notifications: received and not yet taken by the session thread.
+        lqi: of the meter's last frame; None if no frame told it.
+        ignored: late, duplicate, foreign and damaged frames so far.
     """
 
-    def __init__(self, link: Link, gate: Gate, clock: Clock, rng: random.Random) -> None:
+    def __init__(
+        self, link: Link, commands: SkCommands, gate: SendGate, clock: Clock, rng: random.Random
+    ) -> None:
         self._link = link
+        self._commands = commands
         self._gate = gate
         self._clock = clock
         self._tid = rng.randrange(0x10000)
         self._awaited: dict[int, Request] = {}
         self._current: Request | None = None
+        self._address = ""
         self.network: Network | None = None
-        self.side = False
         self.notifications: deque[Received] = deque(maxlen=NOTIFICATIONS_MAX)
         self.lqi: int | None = None
         self.ignored = 0
 
+    def talk_to(self, network: Network) -> None:
+        """Send to this meter and accept its frames only, from now on (session thread)."""
+        self._address = network.address
+        self.network = network
+
     def begin(self, epcs: tuple[int, ...], budget_s: float) -> Request:
-        """Return a request of which no try has been made yet.
+        """Return a request that has not been tried yet.
 
         Args:
             epcs: up to 6 property codes.
@@ -122,12 +124,12 @@ class Exchange:
         return Request(epcs, self._clock.monotonic() + budget_s, min(TRY_S, budget_s))
 
     def end(self, request: Request) -> None:
-        """Await no answer any more."""
+        """Ignore answers from now on."""
         for tid in tuple(request.tids):
             self._awaited.pop(tid, None)
 
     def ask(self, epcs: tuple[int, ...], budget_s: float) -> Request:
-        """Make all tries of a request, for whoever keeps the turn meanwhile.
+        """Make all tries of a request without releasing the priority lock in between.
 
         Raises:
             KeiError: the port or the session was lost, or kei is being stopped.
@@ -154,7 +156,8 @@ class Exchange:
         self._awaited[self._tid] = request
         self._current = request
         try:
-            self._send(get_request(self._tid, request.epcs))
+            frame = get_request(self._tid, request.epcs)
+            self._commands.send_datagram(self._address, frame.encode())
             request.was_sent = True
             now = self._clock.monotonic()
             self._await(request, min(now + request.try_s, max(request.deadline, now)))
@@ -166,55 +169,53 @@ class Exchange:
         if not self._may_send(self._clock.monotonic() + TRY_S):
             return
         properties = tuple(Property(item.epc) for item in infc.properties)
-        self._send(Frame(infc.tid, infc.deoj, infc.seoj, Esv.INFC_RES, properties))
+        reply = Frame(infc.tid, infc.deoj, infc.seoj, Esv.INFC_RES, properties)
+        self._commands.send_datagram(self._address, reply.encode())
         self._await_reply()
 
     def _may_send(self, deadline: float) -> bool:
-        """Wait while the dongle renews the session; tell whether it may send in time."""
+        """Wait while the dongle renews the session; return whether it may send in time."""
         while self._gate.is_renewing:
-            if self._link.next(deadline) is None:
+            if self._link.receive(deadline) is None:
                 return False
         return not self._gate.is_limited
 
     def _await(self, request: Request, deadline: float) -> None:
-        """Wait for the answer; the dongle's own OK has to come, too, before it can do more."""
+        """Wait for the answer, and for the dongle's own OK, before which it can do nothing else."""
         taken = answered = failed = refused = False
         request.refusal = None
-        while not (taken and answered) and (heard := self._link.next(deadline)) is not None:
-            match heard:
+        while not (taken and answered) and (inbound := self._link.receive(deadline)) is not None:
+            match inbound:
                 case Received():
                     answered = True
                 case Ok():
                     taken = True
                 case Fail(code):
-                    request.refusal, taken, refused = code, True, True
+                    request.refusal = CommandRefused(self._commands.send_name, code)
+                    taken = refused = True
                 case Event(EventNumber.SENT, _, SendResult.FAILED):
                     log.debug("send_failed")
                     failed = True
             # EVENT 21 with 01 may only mean that the acknowledgement was lost: the last try waits.
             if answered or refused or (failed and request.tries < MOST_TRIES):
-                deadline = min(deadline, self._clock.monotonic() + AFTERMATH_S)
+                deadline = min(deadline, self._clock.monotonic() + REPLY_GRACE_S)
         if not taken:
             self._await_reply()
 
     def _await_reply(self) -> None:
-        for heard in self._link.heard(AFTERMATH_S):
-            if isinstance(heard, Ok | Fail):
+        for inbound in self._link.receive_for(REPLY_GRACE_S):
+            if isinstance(inbound, Ok | Fail):
                 return
 
-    def _send(self, frame: Frame) -> None:
-        assert self.network is not None, "nobody asks before a network is known"
-        self._link.say(send_to(self.network.address, frame.encode(), side=self.side))
-
     def sort(self, datagram: Datagram) -> Received | None:
-        """Sort a datagram: give an answer to its request, queue a notification, count the rest.
+        """Give an answer to its request, queue a notification, and count everything else.
 
         Returns:
-            the answer that the conversation in progress waits for.
+            the answer if the conversation in progress waits for it, else None.
         """
-        if datagram.sender_port != ECHONET_PORT or self.network is None:
+        if datagram.sender_port != UDP_PORT or self.network is None:
             return None  # PANA, handled in the dongle; it holds the B-route ID in clear text
-        if datagram.sender != self.network.address:
+        if datagram.sender != self._address:
             self.ignored += 1
             return None
         if datagram.lqi is not None:
@@ -230,19 +231,9 @@ class Exchange:
             self.notifications.append(received)
             return None
         request = self._awaited.get(frame.tid)
-        if request is None or not request.is_answered_by(frame):
+        if request is None or not request.accept(received):
             self.ignored += 1
             log.debug("frame_ignored", reason="not awaited", tid=frame.tid, esv=frame.esv.name)
             return None
-        request.answer = _answer(received)
-        self.end(request)  # the same answer again is none
+        self.end(request)  # a repeated answer is ignored
         return received if request is self._current else None
-
-
-def _answer(received: Received) -> Answer:
-    properties = received.frame.properties
-    return Answer(
-        at_ms=received.at_ms,
-        properties={item.epc: item.edt for item in properties if item.edt},
-        refused=frozenset(item.epc for item in properties if not item.edt),
-    )

@@ -1,11 +1,11 @@
-"""When the dongle must not send: while it renews the session, and past its transmission limit."""
+"""When nothing may be sent: while the session is renewed, and past the transmission limit."""
 
 import logging
 
 import structlog
 
 from kei.core.clock import Clock
-from kei.wisun.skstack import EventNumber
+from kei.wisun.messages import EventNumber
 
 log = structlog.stdlib.get_logger("kei.session")
 
@@ -13,11 +13,11 @@ RENEWAL_S = 75.0  # EVENT 29 to 25: median 2 s, longest seen 42 s
 LIMIT_S = 3660.0  # the limit is on the sum of an hour (ARIB STD-T108): EVENT 33 was missed
 
 
-class Gate:
-    """Open while the dongle may send. Events come from the reader's thread, looks from any.
+class SendGate:
+    """Whether the dongle may send. `on_event` is for the reader's thread, the rest for any.
 
     Args:
-        clock: for how long it has been shut.
+        clock: for how long it has been closed.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -30,11 +30,11 @@ class Gate:
         self._renewing_since = self._limited_since = None
 
     def end_renewal(self) -> None:
-        """Wait no more for the end of a renewal, as a join takes its place."""
+        """Stop waiting for the end of a renewal, because a join replaces it."""
         self._renewing_since = None
 
-    def take(self, number: int) -> None:
-        """Follow an EVENT line."""
+    def on_event(self, number: int) -> None:
+        """Follow an event of the dongle."""
         match number:
             case EventNumber.LIFETIME_EXPIRED:
                 self._renewing_since = self._clock.monotonic()
@@ -48,7 +48,7 @@ class Gate:
 
     @property
     def is_renewing(self) -> bool:
-        """Whether the dongle authenticates anew: soon over, so worth waiting for."""
+        """Whether the dongle is authenticating anew: over within seconds, so worth waiting for."""
         return self._renewing_since is not None
 
     @property
@@ -57,7 +57,7 @@ class Gate:
         since = self._limited_since
         return since is not None and self._clock.monotonic() < since + LIMIT_S
 
-    def patience_s(self) -> float | None:
+    def renewal_left_s(self) -> float | None:
         """Return for how long a renewal may still go on, seconds; None if there is none."""
         since = self._renewing_since
         return None if since is None else since + RENEWAL_S - self._clock.monotonic()

@@ -1,4 +1,4 @@
-"""The SKSTACK-IP command interface: bytes in, typed messages out, and commands to bytes. No I/O.
+"""The grammar of SKSTACK-IP: bytes to typed messages, and commands to bytes. No I/O.
 
 Source of the grammar: ROHM BP35A1 command reference 1.3.2 and captures of dual-stack firmware.
 The parser needs no dialect: field widths tell the layouts apart (a side is one digit, an event's
@@ -7,134 +7,25 @@ parameter two, an LQI two), and binary payloads are taken by their length.
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import IntEnum
+
+from kei.echonet.frame import UDP_PORT
+from kei.wisun.messages import (
+    Datagram,
+    Event,
+    Fail,
+    Info,
+    Message,
+    Noise,
+    Ok,
+    PanField,
+    PanStart,
+    Register,
+    Version,
+)
 
 MAX_PAYLOAD_BYTES = 1232  # SKSENDTO and ERXUDP, command reference
 MAX_LINE_BYTES = 4096  # longest legal line: ERXUDP header 126 + 2 x 1232 hex digits
-ECHONET_PORT = 0x0E1A  # 3610
-PANA_PORT = 0x02CC  # 716
 LQI_DBM_PER_STEP, LQI_DBM_AT_ZERO = 0.275, -104.27  # ROHM's graph of LQI to received power
-
-
-class EventNumber(IntEnum):
-    """The EVENT lines that kei reacts to."""
-
-    BEACON = 0x20
-    SENT = 0x21
-    SCAN_DONE = 0x22
-    JOIN_FAILED = 0x24
-    JOINED = 0x25
-    PEER_CLOSED = 0x26
-    CLOSED = 0x27
-    CLOSE_TIMED_OUT = 0x28
-    LIFETIME_EXPIRED = 0x29
-    LIMIT_ON = 0x32
-    LIMIT_OFF = 0x33
-
-
-class SendResult(IntEnum):
-    """Parameter of EVENT 21."""
-
-    SENT = 0x00
-    FAILED = 0x01
-    SOLICITING = 0x02  # address resolution went out first; the datagram follows by itself
-
-
-@dataclass(frozen=True, slots=True)
-class Ok:
-    """The command was taken; `value` is what stood behind it (`01` of ROPT)."""
-
-    value: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Fail:
-    """The command was refused: `FAIL ER04` is code 4; 0 where the code was unreadable."""
-
-    code: int
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """An EVENT line: number, the address it names, and its parameter where it has one."""
-
-    number: int
-    address: str
-    param: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class PanStart:
-    """EPANDESC: the fields of one more network follow."""
-
-
-@dataclass(frozen=True, slots=True)
-class PanField:
-    """An indented line of EPANDESC."""
-
-    name: str
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class Info:
-    """EINFO: own addresses and settings; `dual` tells dual-stack firmware by its side field."""
-
-    address: str
-    mac: str
-    channel: int
-    pan_id: int
-    dual: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """EVER (stack) or EAPPVER (product)."""
-
-    text: str
-    product: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Register:
-    """ESREG: the value of the register that was asked for."""
-
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class Datagram:
-    """ERXUDP: a UDP datagram that was received.
-
-    Attributes:
-        sender: IPv6 address, upper case, as the dongle writes it.
-        destination: own address or a multicast one.
-        sender_port: 0..0xFFFF.
-        own_port: 0..0xFFFF.
-        lqi: link quality 0..255 of this frame, where the dongle tells.
-        payload: 1..1232 bytes.
-    """
-
-    sender: str
-    destination: str
-    sender_port: int
-    own_port: int
-    lqi: int | None
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Noise:
-    """A line that is none of these, or one that kei has no use for.
-
-    Only its length is kept, because an echo or a broken line may hold the B-route ID or password.
-    """
-
-    length: int
-
-
-Message = Ok | Fail | Event | PanStart | PanField | Info | Version | Register | Datagram | Noise
 
 _LINE_END = re.compile(rb"[\r\n]")
 _ERXUDP = b"ERXUDP "
@@ -149,12 +40,12 @@ _PAN_FIELD = re.compile(rb" +([A-Za-z ]+):([0-9A-Za-z]+) *")
 
 
 class Parser:
-    """Cuts the dongle's byte stream into messages, whatever the size of the pieces.
+    """Splits the dongle's byte stream into messages, whatever the size of the chunks.
 
-    Any bytes are safe: what cannot be understood becomes `Noise` and costs that line only.
+    Any bytes are safe: a line that cannot be understood becomes `Noise`, and only that line.
 
     Args:
-        on_raw: is shown the bytes of each message, too, without their line end.
+        on_raw: called with the bytes of each message, without their line end, and the message.
     """
 
     def __init__(self, on_raw: Callable[[bytes, Message], None] | None = None) -> None:
@@ -190,31 +81,26 @@ class Parser:
         return bool(self._buffer)
 
     def give_up(self) -> list[Message]:
-        """Take what has begun for a damaged line, and return what may have come after it.
+        """Treat an incomplete message as a damaged line, and return the messages behind it.
 
-        A datagram whose length is damaged would else swallow as many bytes as it claims to have.
+        A datagram whose length is damaged would otherwise take in as many bytes as it claims.
         """
-        end = _LINE_END.search(self._buffer)
-        self._skipping = end is None
-        length = len(self._buffer) if end is None else end.start()
+        length, noise = self._broken_line(0, 0)
         del self._buffer[:length]
-        return [Noise(length), *self.feed(b"")]
+        return [noise, *self.feed(b"")]
 
     def _take(self, start: int) -> tuple[int, Message | None]:
-        """Return how many bytes the message at `start` has, and it; 0 while it is incomplete."""
+        """Return (length in bytes, message) at `start`; length 0 while it is incomplete."""
         buffer = self._buffer
         if not self._skipping and buffer.startswith(_ERXUDP, start):
-            header = _HEADER.match(buffer, start)
-            if header:
+            if header := _HEADER.match(buffer, start):
                 return self._take_datagram(start, header)
             if len(buffer) - start < _MAX_HEADER_BYTES and not _LINE_END.search(buffer, start):
                 return 0, None
         end = _LINE_END.search(buffer, start)
         if end is None:
-            if len(buffer) - start <= MAX_LINE_BYTES:
-                return 0, None
-            self._skipping = True
-            return len(buffer) - start, Noise(len(buffer) - start)
+            is_too_long = len(buffer) - start > MAX_LINE_BYTES
+            return self._broken_line(start, start) if is_too_long else (0, None)
         line = bytes(buffer[start : end.start()])
         return len(line), Noise(len(line)) if self._skipping else parse_line(line)
 
@@ -230,21 +116,18 @@ class Parser:
             return 0, None
         ascii_hex = buffer[data] in _HEX_DIGITS
         end = data + (2 * length if ascii_hex else length)
-        if not 1 <= length <= MAX_PAYLOAD_BYTES:
-            return self._broken_line(start, data)
-        line_end = _LINE_END.search(buffer, data, end + 1) if ascii_hex else None
-        if ascii_hex and line_end and line_end.start() < end:
+        is_cut = ascii_hex and _LINE_END.search(buffer, data, end) is not None
+        if is_cut or not 1 <= length <= MAX_PAYLOAD_BYTES:
             return self._broken_line(start, data)
         if end >= len(buffer):
             return 0, None
-        if buffer[end] not in b"\r\n":
-            return self._broken_line(start, data)
-        try:
-            raw = bytes(buffer[data:end])
-            payload = bytes.fromhex(raw.decode("ascii")) if ascii_hex else raw
-        except ValueError:
-            return self._broken_line(start, data)
-        if len(payload) != length:  # blanks between the digits
+        payload = bytes(buffer[data:end])
+        if ascii_hex:
+            try:
+                payload = bytes.fromhex(payload.decode("ascii"))
+            except ValueError:
+                payload = b""
+        if buffer[end] not in b"\r\n" or len(payload) != length:  # blanks between the digits
             return self._broken_line(start, data)
         return end - start, Datagram(
             sender=header[1].decode("ascii").upper(),
@@ -255,27 +138,24 @@ class Parser:
             payload=payload,
         )
 
-    def _broken_line(self, start: int, data: int) -> tuple[int, Message | None]:
+    def _broken_line(self, start: int, data: int) -> tuple[int, Noise]:
+        """Skip the line that begins at `start` and has no end before `data`."""
         end = _LINE_END.search(self._buffer, data)
-        if end is None:
-            self._skipping = True
-            return len(self._buffer) - start, Noise(len(self._buffer) - start)
-        return end.start() - start, Noise(end.start() - start)
+        self._skipping = end is None
+        length = (len(self._buffer) if end is None else end.start()) - start
+        return length, Noise(length)
 
 
 def parse_line(line: bytes) -> Message:
     """Read one line without its end; anything unknown or damaged is `Noise`."""
     if line[:1] == b" ":
-        field = _PAN_FIELD.fullmatch(line)
-        if field:
+        if field := _PAN_FIELD.fullmatch(line):
             return PanField(field[1].decode("ascii"), field[2].decode("ascii"))
         return Noise(len(line))
-    words = line.split()
     try:
-        message = _parse_words(words)
-    except (ValueError, IndexError):
-        message = None
-    return message or Noise(len(line))
+        return _parse_words(line.split()) or Noise(len(line))
+    except ValueError:
+        return Noise(len(line))
 
 
 def _parse_words(words: list[bytes]) -> Message | None:
@@ -308,13 +188,12 @@ def _parse_words(words: list[bytes]) -> Message | None:
 
 
 def command(*words: str) -> bytes:
-    """Return a command line; words are separated by one space and ended with CR LF."""
-    return " ".join(words).encode("ascii") + b"\r\n"
+    """Return a command line: words separated by one space, ended with CR LF.
 
-
-def product_command(*words: str) -> bytes:
-    """Return a line of the WOPT, ROPT, WUART, RUART family, which ends with CR alone."""
-    return " ".join(words).encode("ascii") + b"\r"
+    ROPT and WOPT are ended with CR alone.
+    """
+    end = "\r" if words[0] in ("ROPT", "WOPT") else "\r\n"
+    return f"{' '.join(words)}{end}".encode("ascii")
 
 
 def send_to(address: str, payload: bytes, *, side: bool) -> bytes:
@@ -326,17 +205,8 @@ def send_to(address: str, payload: bytes, *, side: bool) -> bytes:
         side: whether the dialect has the side argument (0 = B route).
     """
     middle = "1 0" if side else "1"
-    head = f"SKSENDTO 1 {address} {ECHONET_PORT:04X} {middle} {len(payload):04X} "
+    head = f"SKSENDTO 1 {address} {UDP_PORT:04X} {middle} {len(payload):04X} "
     return head.encode("ascii") + payload
-
-
-def link_local(mac: str) -> str:
-    """Return the IPv6 link-local address of a 64-bit MAC of 16 hex digits, as SKLL64 does.
-
-    The universal/local bit of the first byte is inverted (RFC 4291, appendix A).
-    """
-    digits = f"{int(mac, 16) ^ (0x02 << 56):016X}"
-    return "FE80:0000:0000:0000:" + ":".join(digits[i : i + 4] for i in range(0, 16, 4))
 
 
 def rssi_dbm(lqi: int) -> float:

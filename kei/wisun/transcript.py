@@ -1,4 +1,4 @@
-"""What is said on the dongle's port, for people who look for a fault; secrets are left out."""
+"""A readable log of all bytes on the dongle's port, without secrets, for tracing faults."""
 
 import re
 import threading
@@ -11,7 +11,8 @@ import structlog
 from kei.core.clock import Clock, local
 from kei.core.incidents import Incidents
 from kei.core.secret import MASK, Secret
-from kei.wisun.skstack import ECHONET_PORT, Datagram, Event, Fail, Message, Noise, Ok
+from kei.echonet.frame import UDP_PORT
+from kei.wisun.messages import Datagram, Event, Fail, Message, Noise, Ok
 
 log = structlog.stdlib.get_logger("kei.session")
 
@@ -28,10 +29,10 @@ _DAMAGED = b"ERXUDP"
 
 
 class Redactor:
-    """Turns what is said into lines without the B-route ID, the password, or parts of them.
+    """Makes lines of text of the bytes, without the B-route ID, the password, or parts of them.
 
-    The meter's PANA datagrams hold the ID in clear text, so that their content is left out;
-    damaged lines may hold most of a secret, so that four characters of one in a row are hidden.
+    The meter's PANA datagrams hold the ID in clear text, so their content is left out. Damaged
+    lines may hold most of a secret, so any four characters in a row of one are hidden.
 
     Args:
         secrets: the B-route ID and password.
@@ -46,10 +47,10 @@ class Redactor:
 
     def _add(self, text: bytes, size: int) -> None:
         pieces = {text[at : at + size] for at in range(len(text) - size + 1)}
-        # A row of zeros gives nothing away, and stands in every other line.
+        # A row of zeros gives nothing away, and is in every other line.
         self._fragments.setdefault(size, set()).update(p for p in pieces if len(set(p)) > 1)
 
-    def said(self, data: bytes) -> str:
+    def sent(self, data: bytes) -> str:
         """Return the line for bytes that were sent."""
         if credentials := _CREDENTIALS.search(data[:20]):
             return f"{credentials[1].decode('ascii')} {MASK}"
@@ -57,20 +58,20 @@ class Redactor:
             return _escaped(header[0]) + data[header.end() :].hex().upper()
         return _escaped(data.strip()) or f"({len(data)} bytes of line ends)"
 
-    def heard(self, raw: bytes, message: Message) -> str:
-        """Return the line for bytes that were received, and that the parser took for this."""
+    def received(self, raw: bytes, message: Message) -> str:
+        """Return the line for bytes that were received and parsed as this message."""
         match message:
             case Datagram(payload=payload):
                 as_hex = payload.hex().upper().encode()
                 size = len(as_hex) if raw.upper().endswith(as_hex) else len(payload)
-                is_data = message.sender_port == message.own_port == ECHONET_PORT
+                is_data = message.sender_port == message.own_port == UDP_PORT
                 content = as_hex.decode() if is_data else f"({len(payload)} bytes)"
                 return _escaped(raw[:-size]) + content
             case Ok() | Fail() | Event() if _ORDINARY.fullmatch(raw):
                 return _escaped(raw)
             case Noise() if _DAMAGED in raw.upper():
                 return f"(damaged ERXUDP, {len(raw)} bytes)"
-        # Also what stands behind other words, when a line end between them was lost.
+        # Credentials may follow other words when a line end between them was lost.
         if credentials := _CREDENTIALS.search(raw):
             return f"{_escaped(self._without_fragments(raw[: credentials.end()]))} {MASK}"
         return _escaped(self._without_fragments(raw))
@@ -92,13 +93,13 @@ class Redactor:
 
 
 class Transcript:
-    """A file with one line for each command, reply and event. Thread-safe; never raises.
+    """A file with one line for each command, reply and event: a `Tap`. Thread-safe; never raises.
 
-    When it is half of 10 MB long it is renamed to end in `.1`, and a new one is begun.
+    At half of 10 MB it is renamed to end in `.1`, and a new one is begun.
 
     Args:
-        path: where; appended to.
-        secrets: what must not be seen in it.
+        path: of the file; appended to.
+        secrets: are hidden.
         clock: for the time stamps, local time with milliseconds and offset.
     """
 
@@ -111,20 +112,20 @@ class Transcript:
         self._file: TextIO | None = None
         self._size = 0
 
-    def said(self, data: bytes) -> None:
-        """Note bytes that are sent."""
-        self._note(">", self._redactor.said(data))
+    def sent(self, data: bytes) -> None:
+        """Add bytes that are sent."""
+        self._add_line(">", self._redactor.sent(data))
 
-    def heard(self, raw: bytes, message: Message) -> None:
-        """Note bytes that were received, and that the parser took for this."""
-        self._note("<", self._redactor.heard(raw, message))
+    def received(self, raw: bytes, message: Message) -> None:
+        """Add bytes that were received and parsed as this message."""
+        self._add_line("<", self._redactor.received(raw, message))
 
     def close(self) -> None:
-        """End the file; what is noted after that opens it again."""
+        """Close the file; the next line opens it again."""
         with self._lock:
             self._close()
 
-    def _note(self, direction: str, text: str) -> None:
+    def _add_line(self, direction: str, text: str) -> None:
         moment = local(self._clock.now_ms(), self._clock.zone).isoformat(timespec="milliseconds")
         if len(text) > _LONGEST_CHARS:
             text = f"{text[:_LONGEST_CHARS]}... ({len(text)} characters)"

@@ -55,10 +55,10 @@ def test_a_recorder_that_hangs_in_a_write_is_found_out_and_forgiven(engine: Engi
 def test_a_conversation_with_the_dongle_that_never_ends_is_found_out(engine: Engine) -> None:
     meter = engine._meter.present
     assert meter is not None
-    turns = meter.session._turns
-    turns.acquire()
+    lock = meter.session._machine.lock
+    lock.acquire()
     wait_until(lambda: by_threads(engine) == ["wisun-keeper"], 20, "the keeper to be missed")
-    turns.release()
+    lock.release()
     wait_until(lambda: by_threads(engine) == [], 10, "the keeper to move again")
 
 
@@ -82,7 +82,7 @@ def test_the_scheduler_has_its_pulse_from_a_job() -> None:
     scheduler = Scheduler(SystemClock(TOKYO), 0)
     scheduler.start()
     before = scheduler.heartbeat._last
-    scheduler.run_now(["pulse"])
+    scheduler.run_now(["heartbeat"])
     wait_until(lambda: scheduler.heartbeat._last > before, 10, "a beat")
     scheduler.end()
 

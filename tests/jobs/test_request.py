@@ -14,7 +14,7 @@ from kei.echonet.frame import encode_property_map
 from kei.echonet.meter_class import PROPERTIES
 from kei.jobs.request import RequestJob
 from kei.meter.decoder import MeterDecoder
-from kei.wisun.requests import Answer
+from kei.wisun.interfaces import Answer
 from kei.wisun.session import Session
 
 Epcs = tuple[int, ...]

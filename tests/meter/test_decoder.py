@@ -11,7 +11,7 @@ from kei.core.reading import Reading, plain
 from kei.echonet.frame import Property, encode_property_map
 from kei.echonet.meter_class import PROPERTIES
 from kei.meter.decoder import MeterDecoder
-from kei.wisun.requests import Answer
+from kei.wisun.interfaces import Answer
 
 AT_MS = 1_700_000_000_000
 METER = "001D129012345678"

@@ -9,9 +9,8 @@ from programs import wait_until
 
 from kei.echonet.frame import Property
 from kei.simulator.port.server import Simulator
-from kei.wisun.requests import Answer
+from kei.wisun.interfaces import Answer, OnData, Transport
 from kei.wisun.session import Session
-from kei.wisun.transport import OnData, Transport
 
 FAST = "sim:latency=0,scan-time=0,join-time=0"
 
@@ -55,7 +54,7 @@ class Bench:
     sent: bytearray
     clock: FastClock
     began: float
-    keeper: threading.Thread
+    session_thread: threading.Thread
 
     def says(self, data: bytes) -> None:
         """Have the dongle say something by itself."""
@@ -89,8 +88,8 @@ class Recording:
         if self._meddle is None or not self._meddle(data, self._on_data):
             self._inner.write(data)
 
-    def shared_with(self) -> tuple[str, ...]:
-        return self._inner.shared_with()
+    def holders(self) -> tuple[str, ...]:
+        return self._inner.holders()
 
     def close(self) -> None:
         self._inner.close()

@@ -24,10 +24,9 @@ from kei.simulator.meter.counters import CounterSetup, EnergyCounter
 from kei.simulator.options import parse_sim_port
 from kei.simulator.port.server import Simulator
 from kei.wisun.dialects import DIALECTS
-from kei.wisun.interfaces import Settings
-from kei.wisun.requests import Answer
+from kei.wisun.interfaces import Answer, OnData, OnLost, Settings, Transport
 from kei.wisun.session import Session
-from kei.wisun.transport import OnData, OnLost, SerialTransport, Transport
+from kei.wisun.transport import SerialTransport
 
 POWER, ENERGY = 0xE7, 0xE0
 GROUPS = ((POWER,), (ENERGY,), (POWER, ENERGY))
@@ -51,8 +50,8 @@ class _Noting:
         self._inner.write(data)
         self._sent.append((now, data.split(b" ", 1)[0].strip().decode("ascii")))
 
-    def shared_with(self) -> tuple[str, ...]:
-        return self._inner.shared_with()
+    def holders(self) -> tuple[str, ...]:
+        return self._inner.holders()
 
     def close(self) -> None:
         self._inner.close()

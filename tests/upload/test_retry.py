@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kei.core.backoff import Backoff
 from kei.upload.retry import (
-    BACKOFF_MAX_S,
     RETRY_AFTER_MAX_S,
-    Backoff,
     Verdict,
     by_status,
+    new_backoff,
     retry_after_s,
+    wait_s,
 )
 
 
@@ -23,41 +24,25 @@ class Highest(Random):
         return max(a, b)
 
 
-def test_the_limit_doubles_up_to_ten_minutes() -> None:
-    backoff = Backoff(Highest())
-    waits = [backoff.after_failure() for _ in range(9)]
-    assert waits == [5, 10, 20, 40, 80, 160, 320, 600, 600]
+def backoff() -> Backoff:
+    return new_backoff(Highest())
 
 
-def test_success_begins_anew() -> None:
-    backoff = Backoff(Highest())
-    backoff.after_failure()
-    backoff.reset()
-    assert backoff.after_failure() == 5
-
-
-@given(seed=st.integers(), failures=st.integers(1, 50))
-def test_no_wait_is_longer_than_ten_minutes(seed: int, failures: int) -> None:
-    backoff = Backoff(Random(seed))
-    assert all(0 <= backoff.after_failure() <= BACKOFF_MAX_S for _ in range(failures))
-
-
-def test_waits_are_spread_over_the_whole_range() -> None:
-    waits = [Backoff(Random(seed)).after_failure() for seed in range(200)]
-    assert min(waits) < 1
-    assert max(waits) > 4
+def test_waits_for_a_server_double_up_to_ten_minutes() -> None:
+    waits = backoff()
+    assert [wait_s(waits) for _ in range(9)] == [5, 10, 20, 40, 80, 160, 320, 600, 600]
 
 
 def test_what_the_server_asks_for_is_the_least() -> None:
-    assert Backoff(Highest()).after_failure(120) == 120
+    assert wait_s(backoff(), 120) == 120
 
 
 def test_what_the_server_asks_for_does_not_shorten_the_wait() -> None:
-    assert Backoff(Highest()).after_failure(1) == 5
+    assert wait_s(backoff(), 1) == 5
 
 
 def test_no_server_silences_kei_for_good() -> None:
-    assert Backoff(Highest()).after_failure(10.0**9) == RETRY_AFTER_MAX_S
+    assert wait_s(backoff(), 10.0**9) == RETRY_AFTER_MAX_S
 
 
 NOW_MS = 1_700_000_000_000  # Tue, 14 Nov 2023 22:13:20 GMT

@@ -14,9 +14,9 @@ from kei.core.secret import Secret
 from kei.simulator.options import parse_sim_port
 from kei.simulator.port.server import Simulator
 from kei.wisun.dialects import DIALECTS
-from kei.wisun.interfaces import Settings
+from kei.wisun.interfaces import OnData, OnLost, Settings, Transport
 from kei.wisun.session import Session
-from kei.wisun.transport import OnData, OnLost, SerialTransport, Transport
+from kei.wisun.transport import SerialTransport
 
 Start = Callable[..., Bench]
 
@@ -61,17 +61,17 @@ def start() -> Iterator[Start]:
         dialect = None if dongle is None else DIALECTS[dongle]
         settings = Settings(Secret(BROUTE_ID), Secret(password), dialect, (0xD3, 0xE1))
         session = Session(settings, open_port, memory, listener, clock=clock, rng=random.Random(1))
-        keeper = threading.Thread(target=session.run)
-        bench = Bench(session, simulator, listener, memory, sent, clock, began, keeper)
+        session_thread = threading.Thread(target=session.run)
+        bench = Bench(session, simulator, listener, memory, sent, clock, began, session_thread)
         benches.append(bench)
-        keeper.start()
+        session_thread.start()
         return bench
 
     yield start_one
     for bench in benches:
         bench.session.stop()
-        bench.keeper.join(10)
-        assert not bench.keeper.is_alive()
+        bench.session_thread.join(10)
+        assert not bench.session_thread.is_alive()
     for simulator, thread in serving:
         simulator.stop()
         thread.join(10)

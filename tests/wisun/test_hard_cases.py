@@ -10,9 +10,8 @@ from session_bench import Bench, Memory
 from structlog.testing import capture_logs
 
 from kei.core.errors import NotReady, PortLost, RetryLater, StoreError
+from kei.wisun.interfaces import OnData, State
 from kei.wisun.known_networks import NETWORK_KEY
-from kei.wisun.states import State
-from kei.wisun.transport import OnData
 
 Start = Callable[..., Bench]
 
@@ -217,14 +216,14 @@ def test_a_dongle_left_in_the_middle_of_something_is_taken_in_stride(
 
 
 def test_a_dongle_left_with_a_session_is_joined_again_after_a_rest(start: Start) -> None:
-    def lose_the_farewell(data: bytes, say: OnData) -> bool:
+    def lose_the_skterm(data: bytes, say: OnData) -> bool:
         assert callable(say)
         return data.startswith(b"SKTERM")
 
-    crashed = start(meddle=lose_the_farewell)
+    crashed = start(meddle=lose_the_skterm)
     crashed.wait_for_join()
     crashed.session.stop()
-    crashed.keeper.join(10)
+    crashed.session_thread.join(10)
     begun = crashed.clock.monotonic()
     bench = start(memory=crashed.memory, beside=crashed)
     bench.wait_for_join()
@@ -282,7 +281,7 @@ def test_a_silent_session_is_ended_even_if_kei_is_stopped_before_it_is_joined_ag
         try_to_get(bench, 2)
     wait_until(lambda: bench.session.status().state is State.JOIN, 10, "the silence")
     bench.session.stop()
-    bench.keeper.join(10)
+    bench.session_thread.join(10)
     assert b"SKTERM" in bench.sent[bench.sent.index(b"SKJOIN") :]
 
 

@@ -7,36 +7,40 @@ from fakes import FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kei.echonet.frame import CONTROLLER, METER, Esv, Frame, Property
-from kei.wisun.commands import Network
+from kei.echonet.frame import CONTROLLER, METER, UDP_PORT, Esv, Frame, Property
+from kei.wisun.commands import SkCommands
+from kei.wisun.interfaces import Network
 from kei.wisun.link import Link
-from kei.wisun.requests import Exchange, Request
-from kei.wisun.send_gate import Gate
-from kei.wisun.skstack import ECHONET_PORT, PANA_PORT, Datagram
+from kei.wisun.messages import Datagram
+from kei.wisun.requests import Request, Requests
+from kei.wisun.send_gate import SendGate
 
 NETWORK = Network(33, 0x8888, "001D129012345678", 225)
 OWN = "FE80:0000:0000:0000:021D:1290:0003:C890"
+PANA_PORT = 716
 POWER = Property(0xE7, b"\0\0\x01\xf8")
 
 
-def exchange() -> Exchange:
+def requests() -> Requests:
     clock = FakeClock()
-    found = Exchange(Link(clock, lambda _: None), Gate(clock), clock, random.Random(1))
-    found.network = NETWORK
+    link = Link(clock, lambda _: None)
+    commands = SkCommands(link, clock, None)
+    found = Requests(link, commands, SendGate(clock), clock, random.Random(1))
+    found.talk_to(NETWORK)
     return found
 
 
-def awaiting(tid: int, *epcs: int) -> tuple[Exchange, Request]:
-    """An exchange in which one request has been sent with this TID."""
-    found = exchange()
+def awaiting(tid: int, *epcs: int) -> tuple[Requests, Request]:
+    """Requests of which one has been sent with this TID."""
+    found = requests()
     request = found.begin(epcs, 10)
     request.tids.add(tid)
     found._awaited[tid] = request
     return found, request
 
 
-def datagram(payload: bytes, sender: str = NETWORK.address, port: int = ECHONET_PORT) -> Datagram:
-    return Datagram(sender, OWN, port, ECHONET_PORT, 200, payload)
+def datagram(payload: bytes, sender: str = NETWORK.address, port: int = UDP_PORT) -> Datagram:
+    return Datagram(sender, OWN, port, UDP_PORT, 200, payload)
 
 
 def answer(
@@ -88,7 +92,7 @@ def test_what_the_dongle_says_to_the_meter_by_itself_is_neither_news_nor_counted
 
 
 def test_news_beyond_the_bound_push_out_the_oldest() -> None:
-    sorting = exchange()
+    sorting = requests()
     for tid in range(100):
         sorting.sort(answer(tid, POWER, esv=Esv.INF))
     assert [news.frame.tid for news in sorting.notifications] == list(range(36, 100))
@@ -101,11 +105,11 @@ def test_news_beyond_the_bound_push_out_the_oldest() -> None:
         st.sampled_from([b"\x10\x81\0\x07\x02\x88\x01\x05\xff\x01", b"\x10\x81\0\x07"]),
         st.binary(max_size=20),
     ),
-    port=st.sampled_from([ECHONET_PORT, PANA_PORT, 0]),
+    port=st.sampled_from([UDP_PORT, PANA_PORT, 0]),
     sender=st.sampled_from([NETWORK.address, OWN]),
 )
 def test_whatever_comes_is_sorted(payload: bytes, port: int, sender: str) -> None:
     sorting, request = awaiting(7, 0xE7, 0xE0)
     sorting.sort(datagram(payload, sender, port))
     ends = [request.answer is not None, bool(sorting.notifications), bool(sorting.ignored)]
-    assert sum(ends) == (port == ECHONET_PORT)
+    assert sum(ends) == (port == UDP_PORT)

@@ -3,8 +3,8 @@
 import pytest
 from fakes import FakeClock
 
-from kei.wisun.send_gate import LIMIT_S, RENEWAL_S, Gate
-from kei.wisun.skstack import EventNumber
+from kei.wisun.messages import EventNumber
+from kei.wisun.send_gate import LIMIT_S, RENEWAL_S, SendGate
 
 
 @pytest.fixture
@@ -13,52 +13,52 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def gate(clock: FakeClock) -> Gate:
-    return Gate(clock)
+def gate(clock: FakeClock) -> SendGate:
+    return SendGate(clock)
 
 
-def test_a_renewal_lasts_from_event_29_to_25(gate: Gate) -> None:
+def test_a_renewal_lasts_from_event_29_to_25(gate: SendGate) -> None:
     seen = []
     for number in (EventNumber.LIFETIME_EXPIRED, EventNumber.JOINED):
-        gate.take(number)
-        seen.append((gate.is_renewing, gate.patience_s()))
+        gate.on_event(number)
+        seen.append((gate.is_renewing, gate.renewal_left_s()))
     assert seen == [(True, RENEWAL_S), (False, None)]
 
 
-def test_patience_with_a_renewal_runs_out(gate: Gate, clock: FakeClock) -> None:
-    gate.take(EventNumber.LIFETIME_EXPIRED)
+def test_patience_with_a_renewal_runs_out(gate: SendGate, clock: FakeClock) -> None:
+    gate.on_event(EventNumber.LIFETIME_EXPIRED)
     clock.advance(RENEWAL_S - 1)
-    assert gate.patience_s() == pytest.approx(1)
+    assert gate.renewal_left_s() == pytest.approx(1)
     clock.advance(2)
-    patience_s = gate.patience_s()
-    assert patience_s is not None
-    assert patience_s < 0
+    left_s = gate.renewal_left_s()
+    assert left_s is not None
+    assert left_s < 0
 
 
-def test_the_limit_lasts_from_event_32_to_33(gate: Gate) -> None:
+def test_the_limit_lasts_from_event_32_to_33(gate: SendGate) -> None:
     seen = []
     for number in (EventNumber.LIMIT_ON, EventNumber.LIMIT_OFF):
-        gate.take(number)
+        gate.on_event(number)
         seen.append(gate.is_limited)
     assert seen == [True, False]
 
 
-def test_a_limit_whose_end_was_missed_ends_by_itself(gate: Gate, clock: FakeClock) -> None:
-    gate.take(EventNumber.LIMIT_ON)
+def test_a_limit_whose_end_was_missed_ends_by_itself(gate: SendGate, clock: FakeClock) -> None:
+    gate.on_event(EventNumber.LIMIT_ON)
     clock.advance(LIMIT_S)
     assert not gate.is_limited
 
 
-def test_a_join_opens_it(gate: Gate) -> None:
-    gate.take(EventNumber.LIFETIME_EXPIRED)
-    gate.take(EventNumber.LIMIT_ON)
+def test_a_join_opens_it(gate: SendGate) -> None:
+    gate.on_event(EventNumber.LIFETIME_EXPIRED)
+    gate.on_event(EventNumber.LIMIT_ON)
     gate.open()
     assert not gate.is_renewing
     assert not gate.is_limited
 
 
 @pytest.mark.parametrize("number", [EventNumber.SENT, EventNumber.BEACON, 0x02, 0xC0])
-def test_other_events_change_nothing(gate: Gate, number: int) -> None:
-    gate.take(number)
+def test_other_events_change_nothing(gate: SendGate, number: int) -> None:
+    gate.on_event(number)
     assert not gate.is_renewing
     assert not gate.is_limited

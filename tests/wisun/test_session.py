@@ -9,9 +9,8 @@ from programs import wait_until
 from session_bench import Bench, Memory
 
 from kei.core.errors import NotReady, RetryLater
+from kei.wisun.interfaces import OnData, State
 from kei.wisun.known_networks import NETWORK_KEY
-from kei.wisun.states import State
-from kei.wisun.transport import OnData
 
 Start = Callable[..., Bench]
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from kei.wisun.skstack import (
+from kei.wisun.interfaces import Network
+from kei.wisun.messages import (
     Datagram,
     Event,
     Fail,
@@ -14,13 +15,10 @@ from kei.wisun.skstack import (
     Ok,
     PanField,
     PanStart,
-    Parser,
     Register,
     Version,
-    link_local,
-    rssi_dbm,
-    send_to,
 )
+from kei.wisun.skstack import Parser, rssi_dbm, send_to
 
 METER = "FE80:0000:0000:0000:021D:1290:1234:5678"
 DONGLE = "FE80:0000:0000:0000:021D:1290:0003:C890"
@@ -182,7 +180,7 @@ def test_send_to_has_the_bytes_of_both_dialects() -> None:
 
 
 def test_link_local_address_as_the_dongle_computes_it() -> None:
-    assert link_local("001D129012345678") == METER
+    assert Network(33, 0x8888, "001D129012345678", 225).address == METER
 
 
 def test_rssi_of_the_known_pairs() -> None:

@@ -21,7 +21,7 @@ ANSWER = bytes.fromhex("1081000102880105FF017201E704000001F8")
 
 def heard(data: bytes) -> list[str]:
     redactor, lines = Redactor(SECRETS), []
-    Parser(lambda raw, message: lines.append(redactor.heard(raw, message))).feed(data)
+    Parser(lambda raw, message: lines.append(redactor.received(raw, message))).feed(data)
     return lines
 
 
@@ -86,18 +86,18 @@ def test_a_damaged_datagram_is_shown_by_its_length_only() -> None:
 
 def test_credentials_are_not_shown_when_they_are_sent() -> None:
     redactor = Redactor(SECRETS)
-    assert redactor.said(b"SKSETPWD C 0123456789AB\r\n") == "SKSETPWD ***"
-    assert redactor.said(f"SKSETRBID {BROUTE_ID}\r\n".encode()) == "SKSETRBID ***"
+    assert redactor.sent(b"SKSETPWD C 0123456789AB\r\n") == "SKSETPWD ***"
+    assert redactor.sent(f"SKSETRBID {BROUTE_ID}\r\n".encode()) == "SKSETRBID ***"
 
 
 @pytest.mark.parametrize("side", ["", "0 "])
 def test_a_request_is_shown_with_its_payload_as_hex_digits(side: str) -> None:
     head = f"SKSENDTO 1 {METER} 0E1A 1 {side}0012 "
-    assert Redactor(SECRETS).said(head.encode() + ANSWER) == head + ANSWER.hex().upper()
+    assert Redactor(SECRETS).sent(head.encode() + ANSWER) == head + ANSWER.hex().upper()
 
 
 def test_line_ends_alone_are_counted() -> None:
-    assert Redactor(SECRETS).said(b"\r\n" * 617) == "(1234 bytes of line ends)"
+    assert Redactor(SECRETS).sent(b"\r\n" * 617) == "(1234 bytes of line ends)"
 
 
 def secret_pieces() -> set[str]:
@@ -147,8 +147,8 @@ def file(tmp_path: Path) -> Path:
 
 def test_each_line_has_time_and_direction(file: Path) -> None:
     written = Transcript(file, SECRETS, FakeClock(zone=TOKYO))
-    written.said(b"SKVER\r\n")
-    Parser(written.heard).feed(b"EVER 1.5.2\r\nOK\r\n")
+    written.sent(b"SKVER\r\n")
+    Parser(written.received).feed(b"EVER 1.5.2\r\nOK\r\n")
     written.close()
     assert file.read_text().splitlines() == [
         "2023-11-15T07:13:20.000+09:00 > SKVER",
@@ -163,7 +163,7 @@ def test_file_and_the_one_before_it_have_a_bound(
     monkeypatch.setattr(transcript, "MAX_BYTES", 4000)
     written = Transcript(file, SECRETS, FakeClock())
     for number in range(500):
-        written.said(f"SKSREG S{number}\r\n".encode())
+        written.sent(f"SKSREG S{number}\r\n".encode())
     written.close()
     before = file.with_name("port.txt.1")
     assert file.stat().st_size + before.stat().st_size <= 4000
@@ -172,7 +172,7 @@ def test_file_and_the_one_before_it_have_a_bound(
 
 def test_a_long_line_is_cut(file: Path) -> None:
     written = Transcript(file, SECRETS, FakeClock())
-    written.said(b"X" * 5000)
+    written.sent(b"X" * 5000)
     written.close()
     assert file.read_text().endswith("X... (5000 characters)\n")
 
@@ -182,8 +182,8 @@ def test_a_file_that_cannot_be_written_is_told_once_and_stops_nobody(
 ) -> None:
     written = Transcript(tmp_path / "none" / "port.txt", SECRETS, FakeClock())
     for _ in range(3):
-        written.said(b"SKVER\r\n")
+        written.sent(b"SKVER\r\n")
     (tmp_path / "none").mkdir()
-    written.said(b"SKVER\r\n")
+    written.sent(b"SKVER\r\n")
     written.close()
     assert (tmp_path / "none" / "port.txt").read_text().count("SKVER") == 1

@@ -10,7 +10,7 @@ from kei.core.errors import Malformed, NotReady, RetryLater, Stopping
 from kei.echonet.frame import property_map
 from kei.echonet.meter_class import PROPERTIES, UNRECORDED, Kind
 from kei.echonet.superclass import EPC_READABLE, SUPER_PROPERTIES
-from kei.wisun.requests import Answer
+from kei.wisun.interfaces import Answer
 
 BUDGET_S = 20.0  # response timer 1 (application interface specification, 2.4.2)
 HISTORY_BUDGET_S = 60.0  # response timer 2: what takes more than one frame on the air

@@ -33,7 +33,7 @@ from kei.echonet.superclass import (
     SUPER_PROPERTIES,
     describe,
 )
-from kei.wisun.commands import Dongle, Network
+from kei.wisun.interfaces import Dongle, Network
 from kei.wisun.skstack import rssi_dbm
 
 Json: TypeAlias = "str | int | float | list[Json] | dict[str, Json] | None"

@@ -19,8 +19,7 @@ from kei.core.errors import ConfigError, NotReady, Stopping
 from kei.core.signals import STOP_SIGNALS, SignalBox
 from kei.echonet.frame import Property
 from kei.settings.broute import Broute
-from kei.wisun.interfaces import Status
-from kei.wisun.requests import Answer
+from kei.wisun.interfaces import Answer, Status
 
 JOIN_LIMIT_S = 300.0  # four scans of growing length take 70 s, a join that fails 40 s
 SIMULATOR_LIMIT_S = 1.0  # for removing its link

@@ -10,7 +10,7 @@ from kei.core.clock import local
 from kei.core.reading import plain
 from kei.sensors.status import ReaderStatus
 from kei.store.write_queue import OutletStatus
-from kei.wisun.states import State
+from kei.wisun.interfaces import State
 
 Block: TypeAlias = dict[str, list[str]]
 """What stands together between two empty lines: lines by label."""

@@ -23,9 +23,8 @@ from kei.echonet.frame import encode_property_map
 from kei.echonet.meter_class import PROPERTIES, Scale
 from kei.echonet.superclass import SUPER_PROPERTIES
 from kei.settings.broute import Broute
-from kei.wisun.commands import Dongle, Network
 from kei.wisun.dialects import DIALECTS
-from kei.wisun.requests import Answer
+from kei.wisun.interfaces import Answer, Dongle, Network
 
 TENTHS = Scale(1, Decimal("0.1"))
 NO_DATA = "FFFFFFFE"

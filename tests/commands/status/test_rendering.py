@@ -14,7 +14,7 @@ from kei.commands.status.as_text import DOING
 from kei.commands.status.facts import Facts, Upload
 from kei.commands.status.rules import problems_of
 from kei.store.reading_back import Waiting
-from kei.wisun.states import State
+from kei.wisun.interfaces import State
 
 
 def text_of(facts: Facts) -> str:

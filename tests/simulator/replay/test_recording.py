@@ -42,9 +42,9 @@ def lines_of_kei(sent: bytes, *received: bytes) -> tuple[Step, ...]:
         path = Path(folder, "port.txt")
         secrets = (Secret(BROUTE_ID), Secret(BROUTE_PWD))
         written = KeiTranscript(path, secrets, FakeClock(zone=TOKYO))
-        written.said(sent)
+        written.sent(sent)
         for data in received:
-            Parser(written.heard).feed(data)
+            Parser(written.received).feed(data)
         written.close()
         return read_recording(path)
 

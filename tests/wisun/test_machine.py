@@ -1,6 +1,7 @@
 """The transition table leaves nothing out."""
 
-from kei.wisun.states import TRANSITIONS, Outcome, State
+from kei.wisun.interfaces import State
+from kei.wisun.machine import TRANSITIONS, Outcome
 
 
 def test_every_state_can_be_left_and_reached() -> None:
