@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kei.config import rules
-from kei.config.errors import Wrong
+from kei.settings.text_rules import Wrong, file_path
 
 MAX_BYTES = 4096  # of a secret's first line; the longest known key has a tenth of that
 CREDENTIALS_DIRECTORY = "CREDENTIALS_DIRECTORY"  # systemd.exec(5), LoadCredential=
@@ -35,7 +34,7 @@ def read_file(name: str, outside: Outside) -> str:
     Raises:
         Wrong: there is no such file, it cannot be read, or its first line is empty or too long.
     """
-    path = outside.folder / rules.file_path(name)
+    path = outside.folder / file_path(name)
     directory = outside.environ.get(CREDENTIALS_DIRECTORY)
     if directory and Path(name).name == name and (Path(directory) / name).is_file():
         path = Path(directory) / name

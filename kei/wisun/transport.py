@@ -49,7 +49,7 @@ class SerialTransport:
             PortLost: missing, not permitted, busy or not a serial port; the text says which.
         """
         self._port = port
-        self._open = SerialPort(port, PortSettings(baudrate))
+        self._open = SerialPort(port, PortSettings(baudrate, drops_dtr=None))
         self._on_data = on_data
         self._on_lost = on_lost
         self._closing = threading.Event()
