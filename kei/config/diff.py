@@ -8,7 +8,7 @@ from enum import Enum
 from pathlib import Path
 
 from kei.settings.config import Config
-from kei.settings.keys import Duration, Group, Key, Kind, Table, Tables, Url, keys
+from kei.settings.keys import Duration, Group, Key, Kind, Table, Tables, Text, keys
 
 _SHOWN = (str, int, float, Decimal, Enum, Path, date, type(None))
 
@@ -81,13 +81,15 @@ def _changes(kind: Kind, old: object, new: object) -> Iterator[str]:
             continue
         if isinstance(key.kind, Group):
             yield from _changes(key.kind, before, after)
-        elif isinstance(key.kind, Url) or not all(
-            isinstance(value, _SHOWN) for value in (before, after)
-        ):
+        elif not all(isinstance(value, _SHOWN) for value in (before, after)) or _is_hidden(key):
             yield f"{key.name} changed"
         else:
             unit = "s" if isinstance(key.kind, Duration) else ""
             yield f"{key.name} {_text(before, unit)} -> {_text(after, unit)}"
+
+
+def _is_hidden(key: Key) -> bool:
+    return isinstance(key.kind, Text) and key.kind.hidden
 
 
 def _text(value: object, unit: str) -> str:

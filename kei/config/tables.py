@@ -16,23 +16,9 @@ from kei.config.credentials import read_env, read_file
 from kei.config.errors import KeyPath, dotted
 from kei.config.values import Source, kind_name, read, text, wrong_type
 from kei.core.secret import Secret
+from kei.settings import keys
 from kei.settings.config import Config
-from kei.settings.keys import (
-    Checked,
-    Conflict,
-    Duration,
-    Epcs,
-    Group,
-    Key,
-    Kind,
-    Number,
-    SecretText,
-    Table,
-    Tables,
-    Whole,
-    keys,
-    table_keys,
-)
+from kei.settings.keys import Key, Kind
 from kei.settings.text_rules import Wrong
 
 T = TypeVar("T")
@@ -50,8 +36,8 @@ def build_config(
         source: where faults go.
     """
     top = _TableReader(document, (), source)
-    fields = top.fields(keys(Config))
-    jobs = top.fields(table_keys(job_tables))
+    fields = top.fields(keys.keys(Config))
+    jobs = top.fields(keys.table_keys(job_tables))
     source.unique(source.ports, "give each table a port of its own")
     top.find_unknown()
     return Config(path=path, job_tables=jobs, **fields)
@@ -99,13 +85,13 @@ class _TableReader:
             self._wrong(name, Wrong(what, f"did you mean {near[0]}?" if near else known))
 
     def _assemble(self, table: type[T]) -> T:
-        built = table(**self.fields(keys(table)))
+        built = table(**self.fields(keys.keys(table)))
         for name, fault in self._conflicts(built):
             self._wrong(name, fault)
         return built
 
-    def _conflicts(self, built: object) -> Iterator[Conflict]:
-        if isinstance(built, Checked):
+    def _conflicts(self, built: object) -> Iterator[keys.Conflict]:
+        if isinstance(built, keys.Checked):
             yield from built.conflicts()
         yield from rules.conflicts(built, self._values)
 
@@ -114,7 +100,7 @@ class _TableReader:
 
     def _value(self, key: Key) -> object:
         """Return the value of a field; one that is left out, or wrong, has its default."""
-        if isinstance(key.kind, Group):
+        if isinstance(key.kind, keys.Group):
             return self._assemble(key.kind.table)
         self._known += key.forms
         given = [form for form in key.forms if form in self._values]
@@ -132,14 +118,14 @@ class _TableReader:
     def _read(self, key: Key, form: str) -> object:
         value, at = self._values[form], (*self._at, form)
         match key.kind:
-            case Table(table):
+            case keys.Table(table):
                 if isinstance(value, dict):
                     return _TableReader(value, at, self._source).build(table)
                 remedy = f"write [{dotted(at)}] on a line of its own"
                 raise wrong_type(value, ("a table", remedy))
-            case Tables() as kind:
+            case keys.Tables() as kind:
                 return self._tables(kind, value, at) or key.default
-            case SecretText(rule):
+            case keys.SecretText(rule):
                 written, outside = text(value), self._source.outside
                 if form.endswith("_file"):
                     written = read_file(written, outside)
@@ -149,7 +135,7 @@ class _TableReader:
             case kind:
                 return read(kind, value, at, self._source)
 
-    def _tables(self, kind: Tables, value: object, at: KeyPath) -> tuple[object, ...]:
+    def _tables(self, kind: keys.Tables, value: object, at: KeyPath) -> tuple[object, ...]:
         name = dotted(at)
         remedy = "use double brackets" if "[" in name else f"write [[{name}]] in double brackets"
         if not isinstance(value, list):
@@ -175,7 +161,7 @@ class _TableReader:
             return self._source.outside.folder / key.default
         if key.default is not MISSING:
             return key.default
-        if isinstance(key.kind, Table):
+        if isinstance(key.kind, keys.Table):
             return _TableReader({}, (*self._at, key.name), self._source).build(key.kind.table)
         return _placeholder(key.kind)
 
@@ -190,12 +176,12 @@ def _named(by: tuple[str, ...], place: KeyPath, item: object) -> tuple[KeyPath, 
 def _placeholder(kind: Kind) -> object:
     """Return a value for a key that has to be there and is not."""
     match kind:
-        case Duration(low=low) | Whole(low=low):
+        case keys.Duration(low=low) | keys.Whole(low=low):
             return low
-        case Number():
+        case keys.Number():
             return Decimal()
-        case SecretText():
+        case keys.SecretText():
             return Secret("")
-        case Epcs():
+        case keys.Epcs():
             return ()
     return ""

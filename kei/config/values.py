@@ -5,37 +5,18 @@ A fault of the value as a whole is raised; those of its parts are noted, and the
 
 import difflib
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from decimal import Decimal
-from functools import singledispatch
 from typing import TypeAlias
 
 from kei.config import rules
 from kei.config.credentials import Outside
 from kei.config.errors import FaultList, KeyPath, dotted
 from kei.core.secret import Secret
-from kei.settings import text_rules
-from kei.settings.keys import (
-    Choice,
-    Duration,
-    Epcs,
-    FilePath,
-    Flag,
-    Headers,
-    Kind,
-    Moment,
-    Number,
-    OneOf,
-    OptionalPath,
-    Port,
-    SensorPort,
-    Text,
-    Url,
-    Whole,
-    Word,
-)
+from kei.settings import keys, text_rules
+from kei.settings.keys import Kind
 from kei.settings.text_rules import Wrong, shown
 
 INT64 = range(-(2**63), 2**63)  # TOML 1.0: what an integer must be able to be
@@ -79,7 +60,6 @@ class Source:
                 self.faults.add(at, Wrong(what, remedy))
 
 
-@singledispatch
 def read(kind: Kind, value: object, at: KeyPath, source: Source) -> object:
     """Return what a value of jobs.toml means.
 
@@ -87,36 +67,52 @@ def read(kind: Kind, value: object, at: KeyPath, source: Source) -> object:
         kind: what it may be; tables and secrets are read by `kei.config.tables`.
         value: as the TOML parser has it.
         at: where it is.
-        source: where faults of its parts go, and what relative paths begin at.
+        source: where faults of its parts go, and where relative paths begin.
 
     Raises:
         Wrong: it is not of the kind.
     """
-    raise NotImplementedError(f"a kind without a reader: {kind}")
+    match kind:
+        case keys.Flag():
+            return _flag(value)
+        case keys.Number():
+            return _finite(value, _NUMBER)
+        case keys.Whole() | keys.OneOf():
+            return _whole(kind, value)
+        case keys.Duration():
+            return _duration(kind, value)
+        case keys.Moment():
+            return _moment(value)
+        case keys.Epcs():
+            return tuple(_epcs(value, at, source))
+        case keys.Headers():
+            return tuple(_headers(value, at, source))
+        case keys.FilePath(optional=True) if value == "":
+            return None
+        case _:
+            return _read_text(kind, text(value), at, source)
 
 
-@read.register
-def _(kind: Text, value: object, _at: KeyPath, _source: Source) -> object:
-    return kind.rule(text(value))
+def _read_text(kind: Kind, written: str, at: KeyPath, source: Source) -> object:
+    match kind:
+        case keys.Text(rule):
+            return rule(written)
+        case keys.Word():
+            return _word(kind, written)
+        case keys.Choice():
+            return _choice(rules.options(kind), written)
+        case keys.FilePath():
+            return source.outside.folder / text_rules.file_path(written)
+        case keys.Port(sensors):
+            port = rules.sensor_port(written) if sensors else rules.port(written)
+            if not port.startswith((rules.SIMULATOR, rules.SENSOR_SIMULATOR)):
+                port = str(source.outside.folder / port)
+            source.ports.append((at, port))
+            return port
+    raise NotImplementedError(f"a kind that cannot be read: {kind}")
 
 
-@read.register
-def _(_kind: Url, value: object, _at: KeyPath, _source: Source) -> object:
-    return text_rules.target_url(text(value))
-
-
-@read.register
-def _(kind: Word, value: object, _at: KeyPath, _source: Source) -> object:
-    written = text(value)
-    words = {**kind.words, **kind.others}
-    if written.lower() not in words:
-        raise Wrong(f"{shown(written)} is not possible", f"it is one of: {', '.join(kind.words)}")
-    return words[written.lower()]
-
-
-@read.register
-def _(kind: Choice, value: object, _at: KeyPath, _source: Source) -> object:
-    written, options = text(value), rules.options(kind)
+def _choice(options: Mapping[str, object], written: str) -> object:
     if written in options:
         return options[written]
     by_lower = {name.lower(): name for name in options}
@@ -125,84 +121,52 @@ def _(kind: Choice, value: object, _at: KeyPath, _source: Source) -> object:
     raise Wrong(f"{shown(written)} is not possible", f"{hint}it is one of: {', '.join(options)}")
 
 
-@read.register
-def _(_kind: Flag, value: object, _at: KeyPath, _source: Source) -> object:
+def _word(kind: keys.Word, written: str) -> object:
+    words = {**kind.words, **kind.others}
+    if written.lower() in words:
+        return words[written.lower()]
+    raise Wrong(f"{shown(written)} is not possible", f"it is one of: {', '.join(kind.words)}")
+
+
+def _flag(value: object) -> bool:
     if isinstance(value, bool):
         return value
     raise wrong_type(value, _FLAG)
 
 
-@read.register
-def _(_kind: Number, value: object, _at: KeyPath, _source: Source) -> object:
-    return _finite(value, _NUMBER)
+def _whole(kind: keys.Whole | keys.OneOf, value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise wrong_type(value, _WHOLE_NUMBER)
+    number = int(_finite(value, _WHOLE_NUMBER))
+    if isinstance(kind, keys.OneOf):
+        if number not in kind.numbers:
+            listed = ", ".join(map(str, kind.numbers))
+            raise Wrong(f"{number} is not possible", f"it is one of: {listed}")
+    elif not kind.low <= number <= kind.high:
+        raise Wrong(f"{number} is out of range", f"it must be from {kind.low} to {kind.high}")
+    return number
 
 
-@read.register
-def _(kind: Whole, value: object, _at: KeyPath, _source: Source) -> object:
-    number = _whole(value)
-    if kind.low <= number <= kind.high:
-        return number
-    raise Wrong(f"{shown(value)} is out of range", f"it must be from {kind.low} to {kind.high}")
-
-
-@read.register
-def _(kind: OneOf, value: object, _at: KeyPath, _source: Source) -> object:
-    number = _whole(value)
-    if number in kind.numbers:
-        return number
-    raise Wrong(
-        f"{shown(value)} is not possible", f"it is one of: {', '.join(map(str, kind.numbers))}"
-    )
-
-
-@read.register
-def _(kind: Duration, value: object, _at: KeyPath, _source: Source) -> object:
-    # As a float, like the bounds: the decimal 0.1 is less than the float of that name.
-    is_text = isinstance(value, str)
-    seconds = text_rules.duration(text(value)) if is_text else float(_finite(value, _DURATION))
+def _duration(kind: keys.Duration, value: object) -> float:
+    if isinstance(value, str):
+        seconds = text_rules.duration(value)
+    else:
+        # As a float, like the bounds: the decimal 0.1 is less than the float of that name.
+        seconds = float(_finite(value, _DURATION))
     if kind.low <= seconds <= kind.high:
         return kind.rule(seconds)
     low, high = map(text_rules.show_duration, (kind.low, kind.high))
     raise Wrong(f"{shown(value)} is out of range", f"it must be from {low} to {high}")
 
 
-@read.register
-def _(_kind: Moment, value: object, _at: KeyPath, _source: Source) -> object:
+def _moment(value: object) -> date | datetime | None:
     written = value.isoformat() if isinstance(value, date) else value
     if isinstance(written, str):
         return text_rules.moment(written)
     raise wrong_type(value, _MOMENT)
 
 
-@read.register
-def _(_kind: FilePath, value: object, _at: KeyPath, source: Source) -> object:
-    return source.outside.folder / text_rules.file_path(text(value))
-
-
-@read.register
-def _(_kind: OptionalPath, value: object, at: KeyPath, source: Source) -> object:
-    return read(FilePath(), value, at, source) if text(value) else None
-
-
-@read.register
-def _(_kind: Port, value: object, at: KeyPath, source: Source) -> object:
-    return _port(rules.port(text(value)), at, source)
-
-
-@read.register
-def _(_kind: SensorPort, value: object, at: KeyPath, source: Source) -> object:
-    return _port(rules.sensor_port(text(value)), at, source)
-
-
-def _port(port: str, at: KeyPath, source: Source) -> str:
-    if not port.startswith((rules.SIMULATOR, rules.SENSOR_SIMULATOR)):
-        port = str(source.outside.folder / port)
-    source.ports.append((at, port))
-    return port
-
-
-@read.register
-def _(_kind: Epcs, value: object, at: KeyPath, source: Source) -> object:
+def _epcs(value: object, at: KeyPath, source: Source) -> Iterable[int]:
     if not isinstance(value, list):
         raise wrong_type(value, _TEXTS)
     if not value:
@@ -215,27 +179,22 @@ def _(_kind: Epcs, value: object, at: KeyPath, source: Source) -> object:
             source.faults.add((*at, index), fault)
     named = ((each, f"{epc:02X}") for each, epc in good.items())
     source.unique(named, "one answer has it once: keep one")
-    return tuple(good.values())
+    return good.values()
 
 
-@read.register
-def _(_kind: Headers, value: object, at: KeyPath, source: Source) -> object:
+def _headers(value: object, at: KeyPath, source: Source) -> Iterable[tuple[str, Secret]]:
     if not isinstance(value, dict):
         raise wrong_type(value, _HEADERS)
-    good = tuple(_good_headers(value, at, source))
-    # HTTP does not tell upper from lower case here.
-    source.unique((((*at, name), name.lower()) for name, _ in good), "keep one of the two")
-    return good
-
-
-def _good_headers(
-    value: Mapping[str, object], at: KeyPath, source: Source
-) -> Iterator[tuple[str, Secret]]:
+    good: dict[str, Secret] = {}
     for name, item in value.items():
         try:
-            yield text_rules.header_name(name), Secret(text_rules.header_value(text(item)))
+            text_rules.header_name(name)
+            good[name] = Secret(text_rules.header_value(text(item)))
         except Wrong as fault:
             source.faults.add((*at, name), fault)
+    # HTTP does not tell upper from lower case here.
+    source.unique((((*at, name), name.lower()) for name in good), "keep one of the two")
+    return good.items()
 
 
 def text(value: object) -> str:
@@ -248,12 +207,6 @@ def text(value: object) -> str:
 def wrong_type(value: object, wanted: Wanted) -> Wrong:
     """Return the fault of a value that is something else than wanted."""
     return Wrong(f"found {kind_name(value)}, wanted {wanted[0]}", wanted[1])
-
-
-def _whole(value: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return int(_finite(value, _WHOLE_NUMBER))
-    raise wrong_type(value, _WHOLE_NUMBER)
 
 
 def _finite(value: object, wanted: Wanted) -> Decimal:

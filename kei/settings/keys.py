@@ -19,32 +19,23 @@ Conflict: TypeAlias = tuple[str, Wrong]  # the name of a key, and what is wrong 
 
 
 class Kind:
-    """What a value of jobs.toml may be."""
+    """What a value of jobs.toml may be; `span` says for a person what a rule takes."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Text(Kind):
-    """A text.
-
-    Attributes:
-        rule: takes, changes or refuses it.
-        span: what the rule takes, for a person.
-    """
+    """A text that a rule takes, changes or refuses; a hidden one is not shown in logs."""
 
     rule: Callable[[str], object]
     span: str = ""
+    hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Word(Kind):
-    """One of a few words, in upper or lower case.
-
-    Attributes:
-        words: what they stand for; the names in lower case.
-        others: further spellings.
-    """
+    """One of a few words, in upper or lower case: what they and other spellings stand for."""
 
     words: Mapping[str, object]
     others: Mapping[str, object]
@@ -92,14 +83,7 @@ class OneOf(Kind):
 
 @dataclass(frozen=True, slots=True)
 class Duration(Kind):
-    """Seconds in a range, both ends included; the field's name ends with `_s`.
-
-    Attributes:
-        low: the least, in seconds.
-        high: the most, in seconds.
-        rule: changes or refuses what is in the range.
-        span: what the rule takes, for a person.
-    """
+    """Seconds in a range, both ends included, that a rule takes; the field ends with `_s`."""
 
     low: float
     high: float
@@ -109,32 +93,21 @@ class Duration(Kind):
 
 @dataclass(frozen=True, slots=True)
 class FilePath(Kind):
-    """A path; a relative one begins in the folder of jobs.toml."""
+    """A path; a relative one begins in the folder of jobs.toml, an optional one may be empty."""
 
-
-@dataclass(frozen=True, slots=True)
-class OptionalPath(Kind):
-    """A path as `FilePath`; None for an empty text."""
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Port(Kind):
-    """The port of the dongle: a device or `sim:`; each port stands once in a file."""
+    """The port of the dongle, or of sensors: a device or a simulator; each once in a file."""
 
-
-@dataclass(frozen=True, slots=True)
-class SensorPort(Kind):
-    """The port of sensors: a device or `sim-sensor:`; each port stands once in a file."""
+    sensors: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Epcs(Kind):
     """Codes of properties that kei knows, at least one, each once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Url(Kind):
-    """An http or https address; not shown, its query may hold a token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +129,7 @@ class Table(Kind):
 
 @dataclass(frozen=True, slots=True)
 class Tables(Kind):
-    """An array of tables; the default where there is none.
+    """An array of tables.
 
     Attributes:
         table: of each of them.
@@ -178,12 +151,7 @@ class Group(Kind):
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """A default that comes from other keys of the table.
-
-    Attributes:
-        text: what it is, for a person.
-        of: returns it from the fields that are there.
-    """
+    """A default that comes from the other fields of the table; `text` says what it is."""
 
     text: str
     of: Callable[[Mapping[str, Any]], object]
@@ -245,8 +213,8 @@ def key(
         name: of the key; by default that of the field, without `_s`.
     """
     declared = Key(kind, sentence, default, derived, example, name)
-    shown = not isinstance(kind, Url)
-    return field(default=default, repr=shown, metadata={Key: declared})
+    hidden = isinstance(kind, Text) and kind.hidden
+    return field(default=default, repr=not hidden, metadata={Key: declared})
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(key, field))

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from pathlib import Path
 
-from kei.settings.keys import Choice, OptionalPath, key, table
+from kei.settings.keys import Choice, FilePath, key, table
 
 
 class LogLevel(StrEnum):
@@ -24,13 +24,13 @@ class LogSettings:
         Choice(LogLevel), "The lowest level that is written.", default=LogLevel.INFO
     )
     file: Path | None = key(
-        OptionalPath(),
+        FilePath(optional=True),
         "A file that gets the log as JSON lines, too.",
         default=None,
         example='"/var/log/kei/kei.log"',
     )
     transcript: Path | None = key(
-        OptionalPath(),
+        FilePath(optional=True),
         "A file for everything said on the dongle's port, secrets masked, 10 MB at most.",
         default=None,
         example='"port.txt"',

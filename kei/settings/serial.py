@@ -14,7 +14,7 @@ from kei.settings.keys import (
     Group,
     Number,
     OneOf,
-    SensorPort,
+    Port,
     Tables,
     Text,
     Word,
@@ -112,7 +112,7 @@ class SensorSettings:
     """A port on which sensors send lines, one table a port."""
 
     port: str = key(
-        SensorPort(),
+        Port(sensors=True),
         'The port, as `ls /dev/serial/by-id/*` shows it; "sim-sensor:" is a simulated board.',
         example='"/dev/ttyACM0"',
     )

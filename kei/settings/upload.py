@@ -16,7 +16,6 @@ from kei.settings.keys import (
     Moment,
     SecretText,
     Text,
-    Url,
     Whole,
     key,
     table,
@@ -60,7 +59,11 @@ class UploadTarget:
         derived=Derived("the host of target_url", lambda of: text_rules.host(of["target_url"])),
         example='"home"',
     )
-    target_url: str = key(Url(), "Where to post.", example='"https://example.com/upload.php"')
+    target_url: str = key(
+        Text(text_rules.target_url, "http or https, with a host", hidden=True),
+        "Where to post.",
+        example='"https://example.com/upload.php"',
+    )
     upload_key: Secret | None = key(
         SecretText(text_rules.upload_key),
         "The server's key; the format keilog needs one.",
