@@ -27,7 +27,7 @@ _NOT_RECORDED = {
     **dict.fromkeys((0xE2, 0xE4, 0xEC, 0xEE), "a history"),
     **dict.fromkeys((0xE5, 0xED, 0xEF), "a setting of the meter for its histories"),
 }
-_KNOWN_EPCS = [f"{epc:02X}" for epc in PROPERTIES]
+KNOWN_EPCS = [f"{epc:02X}" for epc in PROPERTIES]
 
 
 # Lists of names that the settings know by the list's name only.
@@ -140,10 +140,10 @@ def _check_options(parse: Callable[[str], object], text: str) -> None:
 
 def epc(text: str) -> int:
     """Read the two hex digits of a property that kei knows."""
-    known = " ".join(_KNOWN_EPCS)
+    known = " ".join(KNOWN_EPCS)
     digits = text.upper().removeprefix("0X")
-    count = 1 if digits in _KNOWN_EPCS else 3
-    near = difflib.get_close_matches(digits, _KNOWN_EPCS, n=count, cutoff=0.5)
+    count = 1 if digits in KNOWN_EPCS else 3
+    near = difflib.get_close_matches(digits, KNOWN_EPCS, n=count, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     if not _EPC.fullmatch(text):
         remedy = f"{hint}write two hex digits, one of {known}"

@@ -53,7 +53,7 @@ class Broute:
 
     port: str = key(
         Port(),
-        'The dongle, as `ls /dev/serial/by-id/*` shows it; "sim:" is a simulated one.',
+        'As `ls /dev/serial/by-id/*` shows it; "sim:" is a dongle and a meter inside kei.',
         example='"/dev/serial/by-id/usb-FTDI_FT230X_Basic_UART_xxxxxxxx-if00-port0"',
     )
     baudrate: int = key(OneOf(BAUDRATES), "Bits a second.", default=115_200)

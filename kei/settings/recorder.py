@@ -29,12 +29,12 @@ class RecorderSettings:
     )
     sync_s: float = key(
         Duration(SYNC_MIN_S, SYNC_MAX_S),
-        "What a power cut may cost at most, as time of recording.",
+        "The most time of recording that a power cut may cost.",
         default=60.0,
     )
     wait_for_clock_s: float = key(
         Duration(0, DAY_S),
-        "How long lines wait for a clock that is likely to be wrong; 0 is not at all.",
+        "How long to wait for a clock that is likely to be wrong; 0: not at all.",
         default=2 * MINUTE_S,
     )
 
@@ -58,6 +58,6 @@ class SummarySettings:
 
     cycle_s: int = key(
         Duration(1, DAY_S, window, "a divisor of a day in whole seconds"),
-        "Length of the windows that averages are made of.",
+        "Length of the windows that are averaged.",
         default=600,
     )

@@ -58,7 +58,7 @@ class PortSettings:
     rts: bool = key(Flag(), "Whether the line RTS is up while the port is open.", default=True)
     drops_dtr: bool | None = key(
         Flag(),
-        "Whether each start of kei resets an Arduino: DTR falls when the port is closed.",
+        "Whether each start of kei resets an Arduino (DTR falls at its end).",
         default=True,
         name="reset_on_open",
     )
@@ -86,7 +86,7 @@ class SeriesCheck:
         Text(text_rules.identifier, text_rules.ID_SPAN), "SensorID of the series.", example='"T1"'
     )
     minimum: Decimal | None = key(
-        Number(), "The least good value.", default=None, name="min", example="-40"
+        Number(), "The smallest good value.", default=None, name="min", example="-40"
     )
     maximum: Decimal | None = key(
         Number(), "The largest good value.", default=None, name="max", example="85"
@@ -113,7 +113,7 @@ class SensorSettings:
 
     port: str = key(
         Port(sensors=True),
-        'The port, as `ls /dev/serial/by-id/*` shows it; "sim-sensor:" is a simulated board.',
+        'As `ls /dev/serial/by-id/*` shows it; "sim-sensor:" is a board inside kei.',
         example='"/dev/ttyACM0"',
     )
     framing: PortSettings = key(Group(PortSettings))
