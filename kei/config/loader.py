@@ -5,7 +5,6 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
-from kei.config.credentials import Outside
 from kei.config.errors import FaultList, fault_line
 from kei.config.tables import build_config
 from kei.config.toml_lines import locate
@@ -49,7 +48,7 @@ def load(path: Path, *, environ: Mapping[str, str]) -> Config:
     except ValueError as error:
         raise _syntax(path, text, error) from None
     faults = FaultList(path, lines)
-    source = Source(faults, Outside(path.absolute().parent, environ))
+    source = Source(faults, path.absolute().parent, environ)
     config = build_config(document, path, kinds.tables(), source)
     faults.raise_if_any()
     return config

@@ -1,4 +1,4 @@
-"""What the settings say of themselves: docs/configuration.md, and the comments in jobs.toml.
+"""Writes docs/configuration.md and the comments in jobs.toml from the declared keys.
 
 `python -m kei.config.reference` renews both in the checkout that it runs from.
 """
@@ -11,7 +11,6 @@ from dataclasses import MISSING
 from pathlib import Path
 
 from kei.config import rules
-from kei.config.credentials import Outside
 from kei.config.errors import FaultList
 from kei.config.values import Source, read
 from kei.jobs import kinds
@@ -26,36 +25,13 @@ COMMENT_COLUMN = 28  # of the comments in jobs.toml, where the values leave room
 _HEADER = re.compile(r"#?\[+([a-z_.]+)\]+")
 _ASSIGNMENT = re.compile(r"(#?([a-z_]+) *= *(.+?))( *# .*)?")
 
-_INTRODUCTION = """\
-# jobs.toml
-
-One file says what kei does. It is TOML 1.0 in UTF-8. Every table and every key may be left out,
-unless it says *required* below. An unknown key and a value out of its range are mistakes;
-`kei check --jobs jobs.toml` tells all of them at once, each with its line and what to do. A kei
-that runs notices a changed file within 10 s; it refuses one with mistakes, and goes on as before.
-
-**Durations** are seconds as a number, or texts such as `"500ms"` `"10s"` `"5m"` `"1h"` `"1d"`.
-
-**Relative paths** begin in the folder of jobs.toml, wherever kei is started. `~` is not expanded.
-
-**Secrets** need not stand in the file. Each `KEY` of this type has three forms, of which one may
-be there:
-
-| form | the secret is |
-|---|---|
-| `KEY = "..."` | this text |
-| `KEY_file = "..."` | the first line of this file |
-| `KEY_env = "..."` | in this environment variable |
-
-Under systemd, a bare file name is looked up in `$CREDENTIALS_DIRECTORY` first.
-
-This page is made from `kei/settings`; `.venv/bin/python -m kei.config.reference` renews it.
-"""
+MADE = "<!-- Made from kei/settings from here on; `python -m kei.config.reference` renews it. -->"
 
 
-def page() -> str:
-    """Return docs/configuration.md."""
-    return "\n".join((_INTRODUCTION, *(_section(name, kind) for name, kind in _tables())))
+def described(text: str) -> str:
+    """Return docs/configuration.md anew: its introduction, and a section for each table."""
+    introduction, _, _ = text.partition(MADE)
+    return "\n".join((f"{introduction}{MADE}\n", *(_section(*table) for table in _tables())))
 
 
 def annotated(text: str) -> str:
@@ -89,12 +65,10 @@ def annotated(text: str) -> str:
 
 
 def main() -> None:
-    """Write both files."""
-    documents = CHECKOUT / "docs"
-    documents.mkdir(exist_ok=True)
-    (documents / "configuration.md").write_text(page(), "utf-8")
-    sample = CHECKOUT / "jobs.toml"
-    sample.write_text(annotated(sample.read_text("utf-8")), "utf-8")
+    """Renew both files."""
+    for name, renewed in (("docs/configuration.md", described), ("jobs.toml", annotated)):
+        path = CHECKOUT / name
+        path.write_text(renewed(path.read_text("utf-8")), "utf-8")
 
 
 def _tables() -> Iterator[tuple[str, keys.Table | keys.Tables]]:
@@ -159,9 +133,9 @@ def _default(key: Key) -> str:
 
 def _comment(key: Key, value: str) -> str:
     """Return what stands behind a key with this value."""
-    if key.default in (None, MISSING):
+    if key.default in (None, (), MISSING):
         return key.sentence
-    nowhere = Source(FaultList(Path(), {}), Outside(Path(), {}))
+    nowhere = Source(FaultList(Path(), {}), Path(), {})
     meant = read(key.kind, tomllib.loads(f"value = {value}")["value"], (), nowhere)
     default = _written(key.kind, key.default)
     is_default = _written(key.kind, meant) == default

@@ -126,11 +126,11 @@ class _TableReader:
             case keys.Tables() as kind:
                 return self._tables(kind, value, at) or key.default
             case keys.SecretText(rule):
-                written, outside = text(value), self._source.outside
+                written, source = text(value), self._source
                 if form.endswith("_file"):
-                    written = read_file(written, outside)
+                    written = read_file(written, source.folder, source.environ)
                 elif form.endswith("_env"):
-                    written = read_env(written, outside)
+                    written = read_env(written, source.environ)
                 return Secret(rule(written))
             case kind:
                 return read(kind, value, at, self._source)
@@ -158,7 +158,7 @@ class _TableReader:
         if key.derived is not None:
             return None
         if isinstance(key.default, Path):
-            return self._source.outside.folder / key.default
+            return self._source.folder / key.default
         if key.default is not MISSING:
             return key.default
         if isinstance(key.kind, keys.Table):

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from decimal import Decimal
+from pathlib import Path
 from typing import TypeAlias
 
 from kei.config import rules
-from kei.config.credentials import Outside
 from kei.config.errors import FaultList, KeyPath, dotted
 from kei.core.secret import Secret
 from kei.settings import keys, text_rules
@@ -39,12 +39,14 @@ class Source:
 
     Attributes:
         faults: where faults go.
-        outside: where secrets and files come from.
+        folder: of the file itself, absolute; relative paths begin there.
+        environ: the environment variables.
         ports: those read so far, with their keys.
     """
 
     faults: FaultList
-    outside: Outside
+    folder: Path
+    environ: Mapping[str, str] = field(repr=False)
     ports: list[tuple[KeyPath, str]] = field(default_factory=list)
 
     def unique(self, items: Iterable[tuple[KeyPath, str]], remedy: str) -> None:
@@ -102,11 +104,11 @@ def _read_text(kind: Kind, written: str, at: KeyPath, source: Source) -> object:
         case keys.Choice():
             return _choice(rules.options(kind), written)
         case keys.FilePath():
-            return source.outside.folder / text_rules.file_path(written)
+            return source.folder / text_rules.file_path(written)
         case keys.Port(sensors):
             port = rules.sensor_port(written) if sensors else rules.port(written)
             if not port.startswith((rules.SIMULATOR, rules.SENSOR_SIMULATOR)):
-                port = str(source.outside.folder / port)
+                port = str(source.folder / port)
             source.ports.append((at, port))
             return port
     raise NotImplementedError(f"a kind that cannot be read: {kind}")

@@ -202,15 +202,9 @@ def key(
     example: str = "",
     name: str = "",
 ) -> Any:
-    """Declare a field as a key of the table.
+    """Declare a field as a key of the table; for the arguments see `Key`.
 
-    Args:
-        kind: what its value may be.
-        sentence: what it is for.
-        default: the field's value where the key is left out; without one it has to be there.
-        derived: such a value that depends on other keys.
-        example: a value as jobs.toml has it, where the default is none.
-        name: of the key; by default that of the field, without `_s`.
+    The name is by default that of the field, without `_s`; a key without any default is required.
     """
     declared = Key(kind, sentence, default, derived, example, name)
     hidden = isinstance(kind, Text) and kind.hidden

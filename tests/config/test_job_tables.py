@@ -4,7 +4,7 @@ import pytest
 from jobs_file import JobsFile
 
 from kei.config.diff import differences
-from kei.config.reference import page
+from kei.config.reference import described
 from kei.jobs import kinds
 from kei.settings.keys import DAY_S, Duration, Epcs, Flag, SecretText, Whole, key, table
 from kei.settings.text_rules import upload_key
@@ -65,6 +65,7 @@ def test_what_changes_in_it_is_named(jobs: JobsFile, text: str, lines: list[str]
 
 
 def test_the_page_describes_it() -> None:
-    assert "## `[gaps]`\n\nWhat is asked for of the meter's memory.\n" in page()
-    assert "| `days` | whole number, 0 to 99 | `99` | Days before today. |" in page()
-    assert '| `epc` | list of texts: D3 D7 E0 E1 E3 E7 E8 EA EB | `["EA"]` |' in page()
+    page = described("")
+    assert "## `[gaps]`\n\nWhat is asked for of the meter's memory.\n" in page
+    assert "| `days` | whole number, 0 to 99 | `99` | Days before today. |" in page
+    assert '| `epc` | list of texts: D3 D7 E0 E1 E3 E7 E8 EA EB | `["EA"]` |' in page

@@ -9,7 +9,7 @@ import pytest
 from jobs_file import JobsFile
 
 from kei.config import reference
-from kei.config.reference import annotated, page
+from kei.config.reference import MADE, annotated, described
 
 ROOT = Path(__file__).parents[2]
 RENEW = "python -m kei.config.reference"
@@ -30,8 +30,8 @@ def single_spaced(text: str) -> str:
 
 
 def test_the_page_is_what_the_settings_say() -> None:
-    written = (ROOT / "docs" / "configuration.md").read_text("utf-8")
-    assert written == page(), f"docs/configuration.md is stale; renew it with: {RENEW}"
+    text = (ROOT / "docs" / "configuration.md").read_text("utf-8")
+    assert text == described(text), f"docs/configuration.md is stale; renew it with: {RENEW}"
 
 
 def test_the_comments_of_the_sample_are_the_sentences_of_the_settings() -> None:
@@ -56,7 +56,7 @@ def test_the_services_sample_takes_its_secrets_from_the_files_beside_it(jobs: Jo
 
 
 def test_the_examples_of_the_page_load(jobs: JobsFile) -> None:
-    blocks = re.findall(r"```toml\n(.*?)```", page(), re.DOTALL)
+    blocks = re.findall(r"```toml\n(.*?)```", described(""), re.DOTALL)
     config = jobs.load("\n".join(blocks))
     assert config.broute is not None
     assert config.serial[0].checks
@@ -64,7 +64,7 @@ def test_the_examples_of_the_page_load(jobs: JobsFile) -> None:
 
 
 def test_the_page_has_every_key_with_a_sentence() -> None:
-    rows = re.findall(r"(?m)^\| `([a-z_]+)` \| (.*) \| (.*) \| (.*) \|$", page())
+    rows = re.findall(r"(?m)^\| `([a-z_]+)` \| (.*) \| (.*) \| (.*) \|$", described(""))
     assert len(rows) > 40
     for key, kind, default, sentence in rows:
         assert kind, key
@@ -95,9 +95,14 @@ def test_a_sample_with_an_unknown_key_is_noticed(text: str) -> None:
 
 def test_renewing_writes_both_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reference, "CHECKOUT", tmp_path)
+    (tmp_path / "docs").mkdir()
+    page = tmp_path / "docs" / "configuration.md"
+    page.write_text(f"# Mine\n\n{MADE}\nold\n")
     (tmp_path / "jobs.toml").write_text('[log]\nlevel = "debug"\n')
     reference.main()
-    assert (tmp_path / "docs" / "configuration.md").read_text() == page()
+    assert page.read_text() == described(f"# Mine\n\n{MADE}")
+    assert page.read_text().startswith("# Mine\n")
+    assert "old" not in page.read_text().split("\n")
     text = (tmp_path / "jobs.toml").read_text()
     assert text.endswith('# The lowest level that is written. Default: "info"\n')
     assert tomllib.loads(text) == {"log": {"level": "debug"}}

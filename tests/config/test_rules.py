@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kei.config import rules
-from kei.config.credentials import Outside
 from kei.config.errors import FaultList
 from kei.config.values import Source, read
 from kei.settings.keys import Word
@@ -16,7 +15,7 @@ from kei.settings.text_rules import Wrong
 
 
 def read_word(kind: Word) -> Callable[[str], object]:
-    source = Source(FaultList(Path("jobs.toml"), {}), Outside(Path("/"), {}))
+    source = Source(FaultList(Path("jobs.toml"), {}), Path("/"), {})
     return lambda text: read(kind, text, ("key",), source)
 
 
