@@ -78,13 +78,12 @@ def places_to_write(recorder: RecorderSettings) -> Iterator[Conflict]:
 
 def needs_of_format(target: UploadTarget, given: Collection[str]) -> Iterator[Conflict]:
     """Yield what the format of an upload needs, or cannot do."""
-    if target.format is not Format.KEILOG:
-        return
+    is_form = target.format is Format.KEILOG
     # Only keilog's form has a field for the key; elsewhere a server that wants one uses headers.
     forms = ("upload_key", "upload_key_file", "upload_key_env")
-    if not any(form in given for form in forms):
+    if is_form and not any(form in given for form in forms):
         yield "upload_key", missing(*forms)
-    if target.compress is not Compress.NONE:
+    if is_form and target.compress is not Compress.NONE:
         what = f"is not possible with the format {target.format}"
         yield "compress", Wrong(what, 'write "none", or use json or influx')
 

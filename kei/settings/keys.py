@@ -189,8 +189,8 @@ class Key:
     @property
     def is_required(self) -> bool:
         """Whether the key has to be there."""
-        is_table = isinstance(self.kind, Table)
-        return self.default is MISSING and self.derived is None and not is_table
+        has_default = self.default is not MISSING or self.derived is not None
+        return not has_default and not isinstance(self.kind, Table | Group)
 
 
 def key(

@@ -66,13 +66,8 @@ class PortSettings:
     def conflicts(self) -> Iterator[Conflict]:
         """Yield what contradicts."""
         if not self.drops_dtr and not self.dtr:
-            yield (
-                "dtr",
-                Wrong(
-                    "is not possible with reset_on_open = false",
-                    "Linux raises DTR whenever it opens a port: leave dtr out, so that it stays up",
-                ),
-            )
+            remedy = "Linux raises DTR whenever it opens a port: leave dtr out, so that it stays up"
+            yield "dtr", Wrong("is not possible with reset_on_open = false", remedy)
 
 
 @table()
@@ -129,7 +124,7 @@ class SensorSettings:
     )
     stale_after_s: float | None = key(
         Duration(STALE_MIN_S, STALE_MAX_S),
-        "A sensor that is silent for longer is told; left out: never.",
+        "How long a sensor may be silent before it is reported; left out: for ever.",
         default=None,
         example='"10m"',
     )

@@ -88,7 +88,7 @@ class UploadTarget:
     )
     since: date | datetime | None = key(
         Moment(),
-        'Also what was recorded since then, a date from local midnight; "": from now on.',
+        'Sends what was recorded since then, too (a date: its midnight); "": only what is new.',
         default=None,
         example='"2026-01-01"',
     )
