@@ -65,7 +65,7 @@ def build_line(
     def open_port(on_data: OnData, on_lost: OnLost) -> Transport:
         return SerialTransport(port, broute.baudrate, on_data, on_lost)
 
-    dialect = DIALECTS.get(broute.dongle.value)
+    dialect = DIALECTS.get(broute.dongle)
     settings = Settings(broute.broute_id, broute.broute_pwd, dialect, FIRST_EPCS)
     secrets = (broute.broute_id, broute.broute_pwd)
     tap = None if transcript is None else Transcript(transcript, secrets, clock)

@@ -61,7 +61,9 @@ def open_ports(path: Path, *, environ: Mapping[str, str]) -> Iterator[Opened]:
     wanted = config.load(path, environ=environ)
     own_pid = running_pid(wanted.recorder.database)
     if wanted.broute:
-        yield _tried(wanted.broute.port, PortSettings(wanted.broute.baudrate), own_pid)
+        yield _tried(
+            wanted.broute.port, PortSettings(wanted.broute.baudrate, drops_dtr=None), own_pid
+        )
     for port in wanted.serial:
         yield _tried(port.port, port.framing, own_pid)
 

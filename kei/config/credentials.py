@@ -4,39 +4,27 @@ A fault never repeats the name it was given: people write the secret itself ther
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from kei.config import rules
-from kei.config.errors import Wrong
+from kei.settings.text_rules import Wrong, file_path
 
 MAX_BYTES = 4096  # of a secret's first line; the longest known key has a tenth of that
 CREDENTIALS_DIRECTORY = "CREDENTIALS_DIRECTORY"  # systemd.exec(5), LoadCredential=
 
 
-@dataclass(frozen=True, slots=True)
-class Outside:
-    """What a configuration file refers to.
-
-    Attributes:
-        folder: of the file itself, absolute; relative paths begin there.
-        environ: the environment variables.
-    """
-
-    folder: Path
-    environ: Mapping[str, str] = field(repr=False)
-
-
-def read_file(name: str, outside: Outside) -> str:
+def read_file(name: str, folder: Path, environ: Mapping[str, str]) -> str:
     """Return the first line of a file, without its line end.
 
-    A bare file name is looked up in `$CREDENTIALS_DIRECTORY` first.
+    Args:
+        name: of the file; a bare one is looked up in `$CREDENTIALS_DIRECTORY` first.
+        folder: where relative paths begin.
+        environ: the environment variables.
 
     Raises:
         Wrong: there is no such file, it cannot be read, or its first line is empty or too long.
     """
-    path = outside.folder / rules.file_path(name)
-    directory = outside.environ.get(CREDENTIALS_DIRECTORY)
+    path = folder / file_path(name)
+    directory = environ.get(CREDENTIALS_DIRECTORY)
     if directory and Path(name).name == name and (Path(directory) / name).is_file():
         path = Path(directory) / name
     try:
@@ -58,13 +46,13 @@ def read_file(name: str, outside: Outside) -> str:
     return text
 
 
-def read_env(name: str, outside: Outside) -> str:
+def read_env(name: str, environ: Mapping[str, str]) -> str:
     """Return an environment variable.
 
     Raises:
         Wrong: it is not set, or empty.
     """
-    text = outside.environ.get(name)
+    text = environ.get(name)
     if text is None:
         raise Wrong("there is no such environment variable", "set it, or mend the name")
     if not text:

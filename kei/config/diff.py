@@ -1,19 +1,16 @@
 """What differs between two configurations, in the words of jobs.toml, for the log."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterable, Iterator
 from datetime import date
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
 
-from kei.settings.broute import RequestGroup
 from kei.settings.config import Config
+from kei.settings.keys import Duration, Group, Key, Kind, Table, Tables, Text, keys
 
 _SHOWN = (str, int, float, Decimal, Enum, Path, date, type(None))
-_HIDDEN = "target_url"  # its query may hold a token
-_SECONDS = "_s"  # at the end of a field's name; jobs.toml has the key without
 
 
 def differences(old: Config, new: Config) -> list[str]:
@@ -27,68 +24,72 @@ def differences(old: Config, new: Config) -> list[str]:
         lines such as `broute.requests E7: cycle 10s -> 5s`; without secrets. Empty if the two
         mean the same.
     """
-    lines = [*_tables("broute", _one(old.broute), _one(new.broute))]
-    lines += _tables("broute.requests", _requests(old), _requests(new))
-    lines += _tables(
-        "serial",
-        {port.port: port for port in old.serial},
-        {port.port: port for port in new.serial},
-    )
-    lines += _tables("recorder", _one(old.recorder), _one(new.recorder))
-    lines += _tables("summary", _one(old.summary), _one(new.summary))
-    lines += _tables(
-        "upload",
-        {target.name: target for target in old.upload},
-        {target.name: target for target in new.upload},
-    )
-    lines += _tables("log", _one(old.log), _one(new.log))
+    lines: list[str] = []
+    for key in keys(Config):
+        lines += _tables(key.name, key.kind, getattr(old, key.field), getattr(new, key.field))
+    for name, table in new.job_tables.items():
+        lines += _tables(name, Table(type(table)), old.job_tables[name], table)
     return lines
 
 
-def _one(table: object | None) -> dict[str, object]:
-    return {} if table is None else {"": table}
-
-
-def _requests(config: Config) -> dict[str, object]:
-    """Return the groups by what they ask for; several that ask for the same are numbered."""
-    groups: Sequence[RequestGroup] = config.broute.requests if config.broute else ()
-    seen: Counter[str] = Counter()
-    found: dict[str, object] = {}
-    for group in groups:
-        name = " ".join(f"{epc:02X}" for epc in group.epcs)
-        seen[name] += 1
-        found[name if seen[name] == 1 else f"{name} #{seen[name]}"] = group
-    return found
-
-
-def _tables(table: str, old: Mapping[str, object], new: Mapping[str, object]) -> Iterator[str]:
-    for name in dict.fromkeys((*old, *new)):
-        title = f"{table} {name}".rstrip()
-        if name not in new:
-            yield f"{title}: removed"
-        elif name not in old:
-            yield f"{title}: added"
+def _tables(title: str, kind: Kind, old: object, new: object) -> Iterator[str]:
+    """Yield what differs in a table, or in the tables of an array."""
+    before, after = (dict(_by_name(kind, value)) for value in (old, new))
+    for name in dict.fromkeys((*before, *after)):
+        place = f"{title} {name}".rstrip()
+        if name not in after:
+            yield f"{place}: removed"
+        elif name not in before:
+            yield f"{place}: added"
         else:
-            yield from (f"{title}: {change}" for change in _changes(old[name], new[name]))
+            changes = _changes(kind, before[name], after[name])
+            yield from (f"{place}: {change}" for change in changes)
+    for key in _arrays(kind):
+        inner = (getattr(value, key.field, ()) for value in (old, new))
+        yield from _tables(f"{title}.{key.name}", key.kind, *inner)
 
 
-def _changes(old: object, new: object) -> Iterator[str]:
+def _arrays(kind: Kind) -> Iterable[Key]:
+    """Return the arrays of a table whose tables are compared one by one."""
+    if not isinstance(kind, Table):
+        return ()
+    return [key for key in keys(kind.table) if isinstance(key.kind, Tables)]
+
+
+def _by_name(kind: Kind, value: object) -> Iterator[tuple[str, object]]:
+    """Yield tables with what tells them apart; those that have it in common are numbered."""
+    if isinstance(kind, Tables) and isinstance(value, tuple):
+        seen: Counter[str] = Counter()
+        for table in value:
+            name = " ".join(_name(getattr(table, field)) for field in kind.by)
+            seen[name] += 1
+            yield name if seen[name] == 1 else f"{name} #{seen[name]}", table
+    elif value is not None:
+        yield "", value
+
+
+def _name(value: object) -> str:
+    return " ".join(f"{epc:02X}" for epc in value) if isinstance(value, tuple) else str(value)
+
+
+def _changes(kind: Kind, old: object, new: object) -> Iterator[str]:
     """Yield the keys of a table that differ, with both values where they may be shown."""
-    assert is_dataclass(old), "of the configuration"
-    for field in fields(old):
-        before, after = getattr(old, field.name), getattr(new, field.name)
-        if before == after or field.name == "requests":
+    apart = _arrays(kind)
+    for key in keys(type(old)):
+        before, after = getattr(old, key.field), getattr(new, key.field)
+        if before == after or key in apart:
             continue
-        if is_dataclass(before):
-            yield from _changes(before, after)
-            continue
-        key = field.name.removesuffix(_SECONDS)
-        may_be_shown = isinstance(before, _SHOWN) and isinstance(after, _SHOWN)
-        if not may_be_shown or field.name == _HIDDEN:
-            yield f"{key} changed"
-            continue
-        unit = "s" if field.name.endswith(_SECONDS) else ""
-        yield f"{key} {_text(before, unit)} -> {_text(after, unit)}"
+        if isinstance(key.kind, Group):
+            yield from _changes(key.kind, before, after)
+        elif not all(isinstance(value, _SHOWN) for value in (before, after)) or _is_hidden(key):
+            yield f"{key.name} changed"
+        else:
+            unit = "s" if isinstance(key.kind, Duration) else ""
+            yield f"{key.name} {_text(before, unit)} -> {_text(after, unit)}"
+
+
+def _is_hidden(key: Key) -> bool:
+    return isinstance(key.kind, Text) and key.kind.hidden
 
 
 def _text(value: object, unit: str) -> str:

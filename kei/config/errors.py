@@ -1,4 +1,4 @@
-"""Incidents of a configuration: collected, each one complete line, told all at once."""
+"""Faults of a configuration: collected, each one complete line, told all at once."""
 
 import json
 import re
@@ -6,26 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeAlias
 
-from kei.core.errors import ConfigError, KeiError
+from kei.core.errors import ConfigError
+from kei.settings.text_rules import Wrong
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
-_SHOWN_CHARACTERS = 40  # of a wrong value: enough to recognise it, and the line stays a line
-
-
-class Wrong(KeiError):
-    """A value breaks a rule; never leaves this package.
-
-    Attributes:
-        what: what is wrong, without file, line and key.
-        remedy: what to do.
-    """
-
-    def __init__(self, what: str, remedy: str) -> None:
-        super().__init__(f"{what}; {remedy}")
-        self.what = what
-        self.remedy = remedy
 
 
 class FaultList:
@@ -39,12 +25,13 @@ class FaultList:
     def __init__(self, path: Path, lines: Mapping[KeyPath, int]) -> None:
         self._path = path
         self._lines = lines
-        self._incidents: list[tuple[int, str]] = []
+        self._faults: list[tuple[int, str]] = []
 
-    def add(self, key: KeyPath, what: str, remedy: str) -> None:
+    def add(self, key: KeyPath, fault: Wrong) -> None:
         """Note a fault of a key; one that is not in the file stands at its table's line."""
         line = self.line(key)
-        self._incidents.append((line, fault_line(self._path, line, dotted(key), what, remedy)))
+        text = fault_line(self._path, line, dotted(key), fault.what, fault.remedy)
+        self._faults.append((line, text))
 
     def line(self, key: KeyPath) -> int:
         """Return the line of a key, or of the innermost table around it that has one."""
@@ -54,8 +41,8 @@ class FaultList:
 
     def raise_if_any(self) -> None:
         """Raise ConfigError with all faults in the order of their lines, if there are any."""
-        if self._incidents:
-            ordered = sorted(self._incidents, key=lambda fault: fault[0])
+        if self._faults:
+            ordered = sorted(self._faults, key=lambda fault: fault[0])
             raise ConfigError([text for _, text in ordered])
 
 
@@ -74,14 +61,6 @@ def dotted(key: KeyPath) -> str:
             name = part if _BARE_KEY.fullmatch(part) else json.dumps(part, ensure_ascii=False)
             text += f".{name}" if text else name
     return text
-
-
-def shown(value: object) -> str:
-    """Return a value that is no secret as a fault line has it: texts in quotes, long ones cut."""
-    if isinstance(value, str):
-        short = value[:_SHOWN_CHARACTERS] + ("..." if len(value) > _SHOWN_CHARACTERS else "")
-        return json.dumps(short, ensure_ascii=False)
-    return str(value)
 
 
 def _printable(text: str) -> str:

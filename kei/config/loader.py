@@ -5,12 +5,12 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
-from kei.config import tables
-from kei.config.credentials import Outside
 from kei.config.errors import FaultList, fault_line
-from kei.config.reader import Source, TableReader
+from kei.config.tables import build_config
 from kei.config.toml_lines import locate
+from kei.config.values import Source
 from kei.core.errors import ConfigError
+from kei.jobs import kinds
 from kei.settings.config import Config
 
 MAX_BYTES = 1024 * 1024  # a thousand serial ports with ten checks each fit
@@ -48,10 +48,8 @@ def load(path: Path, *, environ: Mapping[str, str]) -> Config:
     except ValueError as error:
         raise _syntax(path, text, error) from None
     faults = FaultList(path, lines)
-    outside = Outside(path.absolute().parent, environ)
-    top = TableReader(document, (), Source(faults, outside))
-    config = tables.config(top, path)
-    top.finish()
+    source = Source(faults, path.absolute().parent, environ)
+    config = build_config(document, path, kinds.tables(), source)
     faults.raise_if_any()
     return config
 

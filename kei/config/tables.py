@@ -1,229 +1,187 @@
-"""The tables of jobs.toml, one function each: a new key is a line, a new table a function."""
+"""From the tables of a TOML document to the dataclasses of `kei.settings`, all faults collected.
 
-from collections.abc import Iterable
+Every table is built, whatever the file says: after a fault a field has its default or an empty
+placeholder, which nobody gets to see because `load` raises in the end.
+"""
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import MISSING
+from decimal import Decimal
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from kei.config import rules
-from kei.config.errors import Wrong
-from kei.config.reader import At, TableReader
-from kei.settings.broute import Broute, Dongle, RequestGroup
+from kei.config.credentials import read_env, read_file
+from kei.config.errors import KeyPath, dotted
+from kei.config.values import Source, kind_name, read, text, wrong_type
+from kei.core.secret import Secret
+from kei.settings import keys
 from kei.settings.config import Config
-from kei.settings.log import LogLevel, LogSettings
-from kei.settings.recorder import RecorderSettings, SummarySettings
-from kei.settings.serial import LineEnd, PortSettings, SensorSettings, SeriesCheck
-from kei.settings.upload import Compress, UploadTarget, What
-from kei.upload.formats import FORMATS
+from kei.settings.keys import Key, Kind
+from kei.settings.text_rules import Wrong
 
 T = TypeVar("T")
 
-MINUTE_S = 60
-HOUR_S = 3600
-DAY_S = 86_400
 
-# The rates that POSIX and Linux have a name for (B300 and up, termios(3)).
-BAUDRATES = (
-    300, 600, 1200, 2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200,
-    230_400, 460_800, 500_000, 576_000, 921_600, 1_000_000,
-)  # fmt: skip
-
-BYTESIZES, STOPBITS = (5, 6, 7, 8), (1, 2)  # what termios(3) has
-
-DEFAULT_REQUESTS = (
-    RequestGroup((0xD3, 0xD7, 0xE1), 3600.0),
-    RequestGroup((0xE7,), 10.0),
-    RequestGroup((0xE0,), 120.0),
-)
-
-REQUEST_CYCLE_MIN_S = 0.1  # no meter answers faster, not even a simulated one needs more
-# Everything is asked once after each join anyway, and a longer cycle has no place in a day that
-# it could be aligned to; what is larger is a number of milliseconds by mistake.
-CYCLE_MAX_S = DAY_S
-RETENTION_MIN_S = DAY_S  # the longest summary window: its readings must still be there
-RETENTION_MAX_S = 36_500 * DAY_S
-SYNC_MIN_S, SYNC_MAX_S = 0.1, HOUR_S  # SD cards wear below, and more than an hour is never meant
-STALE_MIN_S, STALE_MAX_S = 1, 30 * DAY_S  # of a sensor: what is less, noise on the line costs
-# One line of a file has about 40 bytes; a small computer's memory bounds it above.
-BODY_MIN_BYTES, BODY_MAX_BYTES = 64, 16 * 1024 * 1024
-TIMEOUT_MIN_S, TIMEOUT_MAX_S = 0.1, 5 * MINUTE_S
-
-
-def config(top: TableReader, path: Path) -> Config:
+def build_config(
+    document: Mapping[str, object], path: Path, job_tables: Mapping[str, type], source: Source
+) -> Config:
     """Build everything from the outermost table.
 
     Args:
-        top: the file's outermost table.
+        document: the outermost table.
         path: of the file, as it was given.
+        job_tables: the dataclasses of further tables, by their names.
+        source: where faults go.
     """
-    broute = top.optional_table("broute", _broute)
-    serial = top.tables("serial", _serial)
-    recorder = top.table("recorder", _recorder)
-    summary = top.table("summary", _summary)
-    upload = top.tables("upload", _upload)
-    log = top.table("log", _log)
-    ports = [At((*item.key, "port"), item.value.port) for item in serial]
-    if broute is not None:
-        ports.insert(0, At(("broute", "port"), broute.port))
-    top.unique(ports, "give each table a port of its own")
-    top.unique(
-        [At((*item.key, "name"), item.value.name) for item in upload],
-        'give each [[upload]] a name of its own: name = "..."',
-    )
-    return Config(
-        path=path,
-        broute=broute,
-        serial=_values(serial),
-        recorder=recorder,
-        summary=summary,
-        upload=_values(upload),
-        log=log,
-    )
+    top = _TableReader(document, (), source)
+    fields = top.fields(keys.keys(Config))
+    jobs = top.fields(keys.table_keys(job_tables))
+    source.unique(source.ports, "give each table a port of its own")
+    top.find_unknown()
+    return Config(path=path, job_tables=jobs, **fields)
 
 
-def _broute(table: TableReader) -> Broute:
-    port = table.port("port", rules.port)
-    baudrate = table.one_of("baudrate", BAUDRATES, default=115_200)
-    dongle = table.choice("dongle", Dongle, default=Dongle.AUTO)
-    broute_id = table.secret("broute_id", rules.broute_id)
-    broute_pwd = table.secret("broute_pwd", rules.broute_pwd)
-    unit = table.text("unit", rules.identifier, default="BR")
-    requests = _values(table.tables("requests", _request_group)) or DEFAULT_REQUESTS
-    return Broute(port, baudrate, dongle, broute_id, broute_pwd, unit, requests)
+class _TableReader:
+    """One table of the file.
+
+    Args:
+        values: the table.
+        at: where it is in the file.
+        source: what all tables of the file share.
+    """
+
+    def __init__(self, values: Mapping[str, object], at: KeyPath, source: Source) -> None:
+        self._values = values
+        self._at = at
+        self._source = source
+        self._known: list[str] = []
+
+    def build(self, table: type[T]) -> T:
+        """Build the table's dataclass."""
+        built = self._assemble(table)
+        self.find_unknown()
+        return built
+
+    def fields(self, declared: Iterable[Key]) -> dict[str, Any]:
+        """Return the fields of these keys."""
+        declared = list(declared)
+        found = {key.field: self._value(key) for key in declared}
+        for key in declared:
+            if key.derived is not None and found[key.field] is None:
+                found[key.field] = key.derived.of(found)
+        return found
+
+    def find_unknown(self) -> None:
+        """Note every key of the table that has not been read."""
+        for name, value in self._values.items():
+            if name in self._known:
+                continue
+            near = difflib.get_close_matches(name.lower(), self._known, n=1)
+            known = f"known here are: {', '.join(self._known)}"
+            is_table = kind_name(value) in ("a table", "an array of tables")
+            what = "unknown table" if is_table else "unknown key"
+            self._wrong(name, Wrong(what, f"did you mean {near[0]}?" if near else known))
+
+    def _assemble(self, table: type[T]) -> T:
+        built = table(**self.fields(keys.keys(table)))
+        for name, fault in self._conflicts(built):
+            self._wrong(name, fault)
+        return built
+
+    def _conflicts(self, built: object) -> Iterator[keys.Conflict]:
+        if isinstance(built, keys.Checked):
+            yield from built.conflicts()
+        yield from rules.conflicts(built, self._values)
+
+    def _wrong(self, name: str, fault: Wrong) -> None:
+        self._source.faults.add((*self._at, name), fault)
+
+    def _value(self, key: Key) -> object:
+        """Return the value of a field; one that is left out, or wrong, has its default."""
+        if isinstance(key.kind, keys.Group):
+            return self._assemble(key.kind.table)
+        self._known += key.forms
+        given = [form for form in key.forms if form in self._values]
+        for extra in given[1:]:
+            self._wrong(extra, Wrong(f"stands beside {given[0]}", "keep only one of them"))
+        if given:
+            try:
+                return self._read(key, given[0])
+            except Wrong as fault:
+                self._wrong(given[0], fault)
+        elif key.is_required:
+            self._wrong(key.name, rules.missing(*key.forms))
+        return self._default(key)
+
+    def _read(self, key: Key, form: str) -> object:
+        value, at = self._values[form], (*self._at, form)
+        match key.kind:
+            case keys.Table(table):
+                if isinstance(value, dict):
+                    return _TableReader(value, at, self._source).build(table)
+                remedy = f"write [{dotted(at)}] on a line of its own"
+                raise wrong_type(value, ("a table", remedy))
+            case keys.Tables() as kind:
+                return self._tables(kind, value, at) or key.default
+            case keys.SecretText(rule):
+                written, source = text(value), self._source
+                if form.endswith("_file"):
+                    written = read_file(written, source.folder, source.environ)
+                elif form.endswith("_env"):
+                    written = read_env(written, source.environ)
+                return Secret(rule(written))
+            case kind:
+                return read(kind, value, at, self._source)
+
+    def _tables(self, kind: keys.Tables, value: object, at: KeyPath) -> tuple[object, ...]:
+        name = dotted(at)
+        remedy = "use double brackets" if "[" in name else f"write [[{name}]] in double brackets"
+        if not isinstance(value, list):
+            raise wrong_type(value, ("an array of tables", remedy))
+        built: dict[KeyPath, object] = {}
+        for index, item in enumerate(value):
+            place: KeyPath = (*at, index)
+            if isinstance(item, dict):
+                built[place] = _TableReader(item, place, self._source).build(kind.table)
+            else:
+                fault = Wrong(f"found {kind_name(item)}, wanted a table", remedy)
+                self._source.faults.add(place, fault)
+        if kind.unique:
+            named = (_named(kind.by, place, item) for place, item in built.items())
+            self._source.unique(named, kind.unique)
+        return tuple(built.values())
+
+    def _default(self, key: Key) -> object:
+        """Return what a field has without a value of the file."""
+        if key.derived is not None:
+            return None
+        if isinstance(key.default, Path):
+            return self._source.folder / key.default
+        if key.default is not MISSING:
+            return key.default
+        if isinstance(key.kind, keys.Table):
+            return _TableReader({}, (*self._at, key.name), self._source).build(key.kind.table)
+        return _placeholder(key.kind)
 
 
-def _request_group(table: TableReader) -> RequestGroup:
-    epcs = table.texts("epc", rules.epc)
-    table.unique(
-        [At(epc.key, f"{epc.value:02X}") for epc in epcs], "one answer has it once: keep one"
-    )
-    cycle_s = table.duration("cycle", low=REQUEST_CYCLE_MIN_S, high=CYCLE_MAX_S)
-    return RequestGroup(_values(epcs), cycle_s)
+def _named(by: tuple[str, ...], place: KeyPath, item: object) -> tuple[KeyPath, str]:
+    """Return what has to be unique of a table, and where it is; empty if part of it is missing."""
+    parts = [str(getattr(item, field)) for field in by]
+    at = (*place, *by) if len(by) == 1 else place
+    return at, ",".join(parts) if all(parts) else ""
 
 
-def _serial(table: TableReader) -> SensorSettings:
-    port = table.port("port", rules.sensor_port)
-    framing = PortSettings(
-        baudrate=table.one_of("baudrate", BAUDRATES, default=9600),
-        bytesize=table.one_of("bytesize", BYTESIZES, default=8),
-        parity=table.ruled("parity", rules.parity, default="N"),
-        stopbits=table.one_of("stopbits", STOPBITS, default=1),
-        dtr=table.flag("dtr", default=True),
-        rts=table.flag("rts", default=True),
-        drops_dtr=table.flag("reset_on_open", default=True),
-    )
-    if not framing.drops_dtr and not framing.dtr:
-        fault = Wrong(
-            "is not possible with reset_on_open = false",
-            "Linux raises DTR whenever it opens a port: leave dtr out, so that it stays up",
-        )
-        table.wrong("dtr", fault)
-    checks = table.tables("checks", _series_check)
-    table.unique(
-        [At(item.key, _series(item.value)) for item in checks],
-        "keep one check for each series",
-    )
-    return SensorSettings(
-        port=port,
-        framing=framing,
-        encoding=table.text("encoding", rules.encoding, default="ascii"),
-        line_end=table.ruled("line_end", rules.line_end, default=LineEnd.LF),
-        stale_after_s=table.optional_duration("stale_after", low=STALE_MIN_S, high=STALE_MAX_S),
-        checks=_values(checks),
-    )
-
-
-def _series(check: SeriesCheck) -> str:
-    """Return the series' name; empty if half of it is only a placeholder."""
-    return f"{check.unit},{check.sensor}" if check.unit and check.sensor else ""
-
-
-def _series_check(table: TableReader) -> SeriesCheck:
-    check = SeriesCheck(
-        unit=table.text("unit", rules.identifier),
-        sensor=table.text("sensor", rules.identifier),
-        minimum=table.number("min"),
-        maximum=table.number("max"),
-        variation=table.number("variation"),
-    )
-    low, high, step = check.minimum, check.maximum, check.variation
-    if low is not None and high is not None and low > high:
-        table.wrong("min", Wrong(f"{low} is above max = {high}", "swap or mend the two"))
-    if step is not None and step <= 0:
-        table.wrong("variation", Wrong(f"{step} is out of range", "it must be above 0"))
-    return check
-
-
-def _recorder(table: TableReader) -> RecorderSettings:
-    directory = table.path("directory", default=".")
-    database = table.path("database", default="kei.db")
-    for key, path in (("directory", directory), ("database", database.parent)):
-        if (obstacle := rules.obstacle(path)) is not None:
-            table.wrong(key, Wrong(f"{obstacle} is a file, not a folder", "give another path"))
-    if rules.is_folder(database):
-        remedy = f"""name a file in it: "{database.name}/kei.db\""""
-        table.wrong("database", Wrong(f"{database} is a folder", remedy))
-    return RecorderSettings(
-        directory=directory,
-        fname_base=table.text("fname_base", rules.fname_base, default="mydatafile"),
-        database=database,
-        retention_s=table.duration(
-            "retention", low=RETENTION_MIN_S, high=RETENTION_MAX_S, default=400 * DAY_S
-        ),
-        sync_s=table.duration("sync", low=SYNC_MIN_S, high=SYNC_MAX_S, default=60),
-        wait_for_clock_s=table.duration("wait_for_clock", low=0, high=DAY_S, default=2 * MINUTE_S),
-    )
-
-
-def _summary(table: TableReader) -> SummarySettings:
-    seconds = table.duration("cycle", low=1, high=DAY_S, default=10 * MINUTE_S)
-    cycle_s = int(seconds)
-    if cycle_s != seconds or DAY_S % cycle_s:
-        below = max(size for size in range(1, cycle_s + 1) if DAY_S % size == 0)
-        above = min(size for size in range(cycle_s + 1, DAY_S + 1) if DAY_S % size == 0)
-        table.wrong(
-            "cycle",
-            Wrong(
-                f"a day of {DAY_S} s cannot be divided into windows of {seconds:.15g} s",
-                f"the nearest that fit are {below} and {above}",
-            ),
-        )
-    return SummarySettings(cycle_s)
-
-
-def _upload(table: TableReader) -> UploadTarget:
-    url = table.text("target_url", rules.target_url)
-    form = FORMATS[table.name("format", FORMATS, default="keilog")]
-    secret = table.secret if form.needs_key else table.optional_secret
-    target = UploadTarget(
-        name=table.text("name", rules.plain, default=rules.host(url)),
-        target_url=url,
-        upload_key=secret("upload_key", rules.upload_key),
-        format=form.name,
-        what=table.choice("what", What, default=What.SUMMARY),
-        cycle_s=table.duration("cycle", low=1, high=CYCLE_MAX_S, default=MINUTE_S),
-        max_bytes=table.integer(
-            "max_bytes", default=65_536, low=BODY_MIN_BYTES, high=BODY_MAX_BYTES
-        ),
-        min_interval_s=table.duration("min_interval", low=0, high=DAY_S, default=0),
-        timeout_s=table.duration("timeout", low=TIMEOUT_MIN_S, high=TIMEOUT_MAX_S, default=10),
-        compress=table.choice("compress", Compress, default=Compress.NONE),
-        headers=table.headers("headers"),
-        since=table.moment("since"),
-    )
-    if target.compress is not Compress.NONE and not form.compressible:
-        others = " or ".join(name for name, other in FORMATS.items() if other.compressible)
-        fault = f"is not possible with the format {form.name}"
-        table.wrong("compress", Wrong(fault, f'write "none", or use {others}'))
-    return target
-
-
-def _log(table: TableReader) -> LogSettings:
-    return LogSettings(
-        level=table.choice("level", LogLevel, default=LogLevel.INFO),
-        file=table.optional_path("file"),
-        transcript=table.optional_path("transcript"),
-    )
-
-
-def _values(items: Iterable[At[T]]) -> tuple[T, ...]:
-    return tuple(item.value for item in items)
+def _placeholder(kind: Kind) -> object:
+    """Return a value for a key that has to be there and is not."""
+    match kind:
+        case keys.Duration(low=low) | keys.Whole(low=low):
+            return low
+        case keys.Number():
+            return Decimal()
+        case keys.SecretText():
+            return Secret("")
+        case keys.Epcs():
+            return ()
+    return ""

@@ -1,52 +1,78 @@
 """The dongle and the meter: `[broute]` and `[[broute.requests]]` of jobs.toml."""
 
-from dataclasses import dataclass
-from enum import StrEnum
-
 from kei.core.secret import Secret
+from kei.settings import text_rules
+from kei.settings.keys import (
+    DAY_S,
+    Choice,
+    Duration,
+    Epcs,
+    OneOf,
+    Port,
+    SecretText,
+    Tables,
+    Text,
+    key,
+    table,
+)
+
+# The rates that POSIX and Linux have a name for (B300 and up, termios(3)).
+BAUDRATES = (
+    300, 600, 1200, 2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200,
+    230_400, 460_800, 500_000, 576_000, 921_600, 1_000_000,
+)  # fmt: skip
+
+CYCLE_MIN_S = 0.1  # no meter answers faster, not even a simulated one needs more
+# Everything is asked once after each join anyway, and a longer cycle has no place in a day that
+# it could be aligned to; what is larger is a number of milliseconds by mistake.
+CYCLE_MAX_S = DAY_S
 
 
-class Dongle(StrEnum):
-    """Kinds of dongle, as `broute.dongle` spells them."""
-
-    AUTO = "auto"
-    RL7023_DSS = "RL7023-DSS"
-    RL7023_IPS = "RL7023-IPS"
-    BP35A1 = "BP35A1"
-    BP35C2 = "BP35C2"
-
-
-@dataclass(frozen=True, slots=True)
+@table()
 class RequestGroup:
-    """Properties of the meter that are asked for together.
+    """Properties of the meter that are asked for together, one table a group."""
 
-    Attributes:
-        epcs: property codes, at least one, each once.
-        cycle_s: seconds from one request to the next, 0.1 to 86,400.
-    """
+    epcs: tuple[int, ...] = key(
+        Epcs(), "Codes of the properties, each once.", name="epc", example='["E7", "E8"]'
+    )
+    cycle_s: float = key(
+        Duration(CYCLE_MIN_S, CYCLE_MAX_S), "Time from one request to the next.", example='"10s"'
+    )
 
-    epcs: tuple[int, ...]
-    cycle_s: float
+
+DEFAULT_REQUESTS = (
+    RequestGroup((0xD3, 0xD7, 0xE1), 3600.0),
+    RequestGroup((0xE7,), 10.0),
+    RequestGroup((0xE0,), 120.0),
+)
 
 
-@dataclass(frozen=True, slots=True)
+@table(kw_only=True)
 class Broute:
-    """The dongle and the meter behind it.
+    """The dongle and the meter behind it; without this table kei only records sensors."""
 
-    Attributes:
-        port: absolute path of the device, or `sim:` with the simulator's options behind it.
-        baudrate: bits a second.
-        dongle: its kind, or AUTO to find out.
-        broute_id: 32 hex digits, upper case.
-        broute_pwd: 12 characters of 0-9 A-Z.
-        unit: UnitID in the files.
-        requests: at least one group.
-    """
-
-    port: str
-    baudrate: int
-    dongle: Dongle
-    broute_id: Secret
-    broute_pwd: Secret
-    unit: str
-    requests: tuple[RequestGroup, ...]
+    port: str = key(
+        Port(),
+        'As `ls /dev/serial/by-id/*` shows it; "sim:" is a dongle and a meter inside kei.',
+        example='"/dev/serial/by-id/usb-FTDI_FT230X_Basic_UART_xxxxxxxx-if00-port0"',
+    )
+    baudrate: int = key(OneOf(BAUDRATES), "Bits a second.", default=115_200)
+    dongle: str = key(Choice("dongles"), 'The kind of dongle; "auto" finds out.', default="auto")
+    broute_id: Secret = key(
+        SecretText(text_rules.broute_id, "32 hex digits"),
+        "The ID that your power company sent you for the B route.",
+        example='"00112233445566778899AABBCCDDEEFF"',
+    )
+    broute_pwd: Secret = key(
+        SecretText(text_rules.broute_pwd, "12 characters of 0-9 and A-Z"),
+        "The password that came with it.",
+        example='"0123456789AB"',
+    )
+    unit: str = key(
+        Text(text_rules.identifier, text_rules.ID_SPAN),
+        "UnitID of the meter in the files.",
+        default="BR",
+    )
+    requests: tuple[RequestGroup, ...] = key(
+        Tables(RequestGroup, by=("epcs",)), default=DEFAULT_REQUESTS
+    )

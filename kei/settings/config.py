@@ -1,33 +1,39 @@
 """All of jobs.toml."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import field
 from pathlib import Path
 
 from kei.settings.broute import Broute
+from kei.settings.keys import Table, Tables, key, table
 from kei.settings.log import LogSettings
 from kei.settings.recorder import RecorderSettings, SummarySettings
 from kei.settings.serial import SensorSettings
 from kei.settings.upload import UploadTarget
 
 
-@dataclass(frozen=True, slots=True)
+@table(kw_only=True)
 class Config:
     """All of jobs.toml.
 
     Attributes:
         path: of the file, as it was given.
-        broute: None = kei is a sensor logger.
-        serial: each with a port of its own.
-        recorder: where readings are kept.
-        summary: how readings are summed up.
-        upload: each with a name of its own.
-        log: what is told, and where.
+        broute: None where kei only records sensors.
+        job_tables: the tables that `kei.jobs.kinds` declares, by their names.
     """
 
     path: Path
-    broute: Broute | None
-    serial: tuple[SensorSettings, ...]
-    recorder: RecorderSettings
-    summary: SummarySettings
-    upload: tuple[UploadTarget, ...]
-    log: LogSettings
+    broute: Broute | None = key(Table(Broute), default=None)
+    serial: tuple[SensorSettings, ...] = key(Tables(SensorSettings, by=("port",)), default=())
+    recorder: RecorderSettings = key(Table(RecorderSettings))
+    summary: SummarySettings = key(Table(SummarySettings))
+    upload: tuple[UploadTarget, ...] = key(
+        Tables(
+            UploadTarget,
+            by=("name",),
+            unique='give each [[upload]] a name of its own: name = "..."',
+        ),
+        default=(),
+    )
+    log: LogSettings = key(Table(LogSettings))
+    job_tables: Mapping[str, object] = field(default_factory=dict)

@@ -1,8 +1,9 @@
 """Logs: `[log]` of jobs.toml."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+
+from kei.settings.keys import Choice, FilePath, key, table
 
 
 class LogLevel(StrEnum):
@@ -15,16 +16,22 @@ class LogLevel(StrEnum):
     CRITICAL = "critical"
 
 
-@dataclass(frozen=True, slots=True)
+@table()
 class LogSettings:
-    """What is told, and where besides stdout.
+    """What is logged, and where besides stdout."""
 
-    Attributes:
-        level: the lowest level that is written.
-        file: absolute; JSON lines go there too; None = stdout only.
-        transcript: absolute; what is said on the dongle's port goes there; None = nowhere.
-    """
-
-    level: LogLevel
-    file: Path | None
-    transcript: Path | None
+    level: LogLevel = key(
+        Choice(LogLevel), "The lowest level that is written.", default=LogLevel.INFO
+    )
+    file: Path | None = key(
+        FilePath(optional=True),
+        "A file that gets the log as JSON lines, too.",
+        default=None,
+        example='"/var/log/kei/kei.log"',
+    )
+    transcript: Path | None = key(
+        FilePath(optional=True),
+        "A file for everything said on the dongle's port, secrets masked, 10 MB at most.",
+        default=None,
+        example='"port.txt"',
+    )

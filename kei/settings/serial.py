@@ -1,31 +1,30 @@
-"""Serial ports with sensors: `[[serial]]` of jobs.toml."""
+"""Serial ports with sensors: `[[serial]]` and `[[serial.checks]]` of jobs.toml."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 from decimal import Decimal
 from enum import StrEnum
 
+from kei.settings import text_rules
+from kei.settings.broute import BAUDRATES
+from kei.settings.keys import (
+    DAY_S,
+    Conflict,
+    Duration,
+    Flag,
+    Group,
+    Number,
+    OneOf,
+    Port,
+    Tables,
+    Text,
+    Word,
+    key,
+    table,
+)
+from kei.settings.text_rules import Wrong
 
-@dataclass(frozen=True, slots=True)
-class PortSettings:
-    """How a port is opened.
-
-    Attributes:
-        baudrate: bits a second.
-        bytesize: data bits, 5 to 8.
-        parity: `N`, `E`, `O`, `M` or `S`, as pyserial has them.
-        stopbits: 1 or 2.
-        dtr: the line DTR once the port is open.
-        rts: the line RTS once the port is open.
-        drops_dtr: whether DTR falls when the port is closed; None leaves it as it is.
-    """
-
-    baudrate: int
-    bytesize: int = 8
-    parity: str = "N"
-    stopbits: int = 1
-    dtr: bool = True
-    rts: bool = True
-    drops_dtr: bool | None = None
+BYTESIZES, STOPBITS = (5, 6, 7, 8), (1, 2)  # what termios(3) has
+STALE_MIN_S, STALE_MAX_S = 1, 30 * DAY_S  # what is less, noise on the line costs
 
 
 class LineEnd(StrEnum):
@@ -36,41 +35,100 @@ class LineEnd(StrEnum):
     CR = "cr"
 
 
-@dataclass(frozen=True, slots=True)
+# The letters that pyserial has.
+PARITY = Word(
+    {name: name[0].upper() for name in ("none", "even", "odd", "mark", "space")},
+    {letter: letter.upper() for letter in "neoms"},
+)
+LINE_END = Word(
+    {each.value: each for each in LineEnd},
+    {"\n": LineEnd.LF, "\r\n": LineEnd.CRLF, "\r": LineEnd.CR},
+)
+
+
+@table()
+class PortSettings:
+    """How a port is opened; `drops_dtr` None leaves that flag of the port as it is."""
+
+    baudrate: int = key(OneOf(BAUDRATES), "Bits a second.", default=9600)
+    bytesize: int = key(OneOf(BYTESIZES), "Data bits.", default=8)
+    parity: str = key(PARITY, "The parity bit; its first letter will do.", default="N")
+    stopbits: int = key(OneOf(STOPBITS), "Stop bits.", default=1)
+    dtr: bool = key(Flag(), "Whether the line DTR is up while the port is open.", default=True)
+    rts: bool = key(Flag(), "Whether the line RTS is up while the port is open.", default=True)
+    drops_dtr: bool | None = key(
+        Flag(),
+        "Whether each start of kei resets an Arduino (DTR falls at its end).",
+        default=True,
+        name="reset_on_open",
+    )
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """Yield what contradicts."""
+        if not self.drops_dtr and not self.dtr:
+            remedy = "Linux raises DTR whenever it opens a port: leave dtr out, so that it stays up"
+            yield "dtr", Wrong("is not possible with reset_on_open = false", remedy)
+
+
+@table()
 class SeriesCheck:
-    """What a value of one series of a port may be.
+    """What a value of one series of the port may be; each limit may be left out."""
 
-    Attributes:
-        unit: UnitID of the series.
-        sensor: SensorID of the series.
-        minimum: the smallest good value; None for any.
-        maximum: the largest good value, not below the minimum; None for any.
-        variation: the largest good step from one value to the next, above 0; None for any.
-    """
+    unit: str = key(
+        Text(text_rules.identifier, text_rules.ID_SPAN), "UnitID of the series.", example='"A1"'
+    )
+    sensor: str = key(
+        Text(text_rules.identifier, text_rules.ID_SPAN), "SensorID of the series.", example='"T1"'
+    )
+    minimum: Decimal | None = key(
+        Number(), "The smallest good value.", default=None, name="min", example="-40"
+    )
+    maximum: Decimal | None = key(
+        Number(), "The largest good value.", default=None, name="max", example="85"
+    )
+    variation: Decimal | None = key(
+        Number(),
+        "The largest good step, above 0; a larger one has to come three times in a row.",
+        default=None,
+        example="10",
+    )
 
-    unit: str
-    sensor: str
-    minimum: Decimal | None
-    maximum: Decimal | None
-    variation: Decimal | None
+    def conflicts(self) -> Iterator[Conflict]:
+        """Yield what contradicts."""
+        low, high, step = self.minimum, self.maximum, self.variation
+        if low is not None and high is not None and low > high:
+            yield "min", Wrong(f"{low} is above max = {high}", "swap or mend the two")
+        if step is not None and step <= 0:
+            yield "variation", Wrong(f"{step} is out of range", "it must be above 0")
 
 
-@dataclass(frozen=True, slots=True)
+@table()
 class SensorSettings:
-    """A port on which sensors send lines.
+    """A port on which sensors send lines, one table a port."""
 
-    Attributes:
-        port: absolute path of the device, or `sim-sensor:` with options behind it.
-        framing: how it is opened.
-        encoding: what the bytes mean; one in which ASCII is itself.
-        line_end: what ends a line.
-        stale_after_s: a sensor that is silent for longer is told; None = none is.
-        checks: at most one a series.
-    """
-
-    port: str
-    framing: PortSettings
-    encoding: str
-    line_end: LineEnd
-    stale_after_s: float | None
-    checks: tuple[SeriesCheck, ...]
+    port: str = key(
+        Port(sensors=True),
+        'As `ls /dev/serial/by-id/*` shows it; "sim-sensor:" is a board inside kei.',
+        example='"/dev/ttyACM0"',
+    )
+    framing: PortSettings = key(Group(PortSettings))
+    encoding: str = key(
+        Text(text_rules.encoding, "one that contains ASCII"),
+        "What the bytes mean; it only matters for the log, as good lines are ASCII.",
+        default="ascii",
+    )
+    line_end: LineEnd = key(
+        LINE_END,
+        'What ends a line; "lf" is with or without CR before it.',
+        default=LineEnd.LF,
+    )
+    stale_after_s: float | None = key(
+        Duration(STALE_MIN_S, STALE_MAX_S),
+        "How long a sensor may be silent before it is reported; left out: for ever.",
+        default=None,
+        example='"10m"',
+    )
+    checks: tuple[SeriesCheck, ...] = key(
+        Tables(SeriesCheck, by=("unit", "sensor"), unique="keep one check for each series"),
+        default=(),
+    )

@@ -1,11 +1,25 @@
 """Servers that get a copy: `[[upload]]` of jobs.toml."""
 
-from dataclasses import dataclass, field
 from datetime import date, datetime, time, tzinfo
 from enum import StrEnum
 
 from kei.core.clock import epoch_ms
 from kei.core.secret import Secret
+from kei.settings import text_rules
+from kei.settings.keys import (
+    DAY_S,
+    MINUTE_S,
+    Choice,
+    Derived,
+    Duration,
+    Headers,
+    Moment,
+    SecretText,
+    Text,
+    Whole,
+    key,
+    table,
+)
 
 
 class What(StrEnum):
@@ -22,38 +36,54 @@ class Compress(StrEnum):
     GZIP = "gzip"
 
 
-@dataclass(frozen=True, slots=True)
+# One line of a file has about 40 bytes; a small computer's memory bounds it above.
+BODY_MIN_BYTES, BODY_MAX_BYTES = 64, 16 * 1024 * 1024
+TIMEOUT_MIN_S, TIMEOUT_MAX_S = 0.1, 5 * MINUTE_S
+
+
+@table()
 class UploadTarget:
-    """A server that gets a copy.
+    """A server that gets a copy, one table a server."""
 
-    Attributes:
-        name: unlike that of any other target.
-        target_url: http or https, with a host; not shown, its query may hold a token.
-        upload_key: the server's key; None where the format needs none.
-        format: how the data is written, a name of `kei.upload.formats.FORMATS`.
-        what: which data.
-        cycle_s: seconds from one flush to the next, 1 to 86,400.
-        max_bytes: size of one body's data at most, 64 to 16,777,216.
-        min_interval_s: seconds between two POSTs at least, 0 to 86,400.
-        timeout_s: seconds that a server may stay silent, 0.1 to 300.
-        compress: NONE where the format is not compressible.
-        headers: names and values of extra HTTP headers; the values may be tokens.
-        since: also what was recorded since then (a date begins at local midnight); None = from
-            now on. See `since_ms`.
-    """
-
-    name: str
-    target_url: str = field(repr=False)
-    upload_key: Secret | None
-    format: str
-    what: What
-    cycle_s: float
-    max_bytes: int
-    min_interval_s: float
-    timeout_s: float
-    compress: Compress
-    headers: tuple[tuple[str, Secret], ...]
-    since: date | datetime | None
+    name: str = key(
+        Text(text_rules.plain),
+        "What logs and `kei status` call it; no two targets have the same.",
+        derived=Derived("the host of target_url", lambda of: text_rules.host(of["target_url"])),
+        example='"home"',
+    )
+    target_url: str = key(
+        Text(text_rules.target_url, "http or https, with a host", hidden=True),
+        "Where to post.",
+        example='"https://example.com/upload.php"',
+    )
+    upload_key: Secret | None = key(
+        SecretText(text_rules.upload_key),
+        "The server's key; the format keilog needs one.",
+        default=None,
+        example='"xxxxxxxxxxxxxxxx"',
+    )
+    format: str = key(Choice("formats"), "How the data is written.", default="keilog")
+    what: What = key(Choice(What), "Averages, or every reading.", default=What.SUMMARY)
+    cycle_s: float = key(Duration(1, DAY_S), "Time from one flush to the next.", default=60.0)
+    max_bytes: int = key(
+        Whole(BODY_MIN_BYTES, BODY_MAX_BYTES), "Most data in one POST, in bytes.", default=65_536
+    )
+    min_interval_s: float = key(Duration(0, DAY_S), "Least time between two POSTs.", default=0.0)
+    timeout_s: float = key(
+        Duration(TIMEOUT_MIN_S, TIMEOUT_MAX_S), "How long the server may be silent.", default=10.0
+    )
+    compress: Compress = key(
+        Choice(Compress), "How bodies are packed; not with keilog.", default=Compress.NONE
+    )
+    headers: tuple[tuple[str, Secret], ...] = key(
+        Headers(), "Extra HTTP headers.", default=(), example='{ Authorization = "Token abc" }'
+    )
+    since: date | datetime | None = key(
+        Moment(),
+        'Sends what was recorded since then, too (a date: its midnight); "": only what is new.',
+        default=None,
+        example='"2026-01-01"',
+    )
 
     def since_ms(self, zone: tzinfo) -> int | None:
         """Return `since` in milliseconds since 1970; None if it is not set.

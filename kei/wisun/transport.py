@@ -27,7 +27,7 @@ class SerialTransport(SerialPort):
         Raises:
             PortLost: missing, not permitted, busy or not a serial port; the text says which.
         """
-        super().__init__(port, PortSettings(baudrate))
+        super().__init__(port, PortSettings(baudrate, drops_dtr=None))
         self._path = port
         self._on_data = on_data
         self._on_lost = on_lost

@@ -1,0 +1,210 @@
+"""Writes docs/configuration.md and the comments in jobs.toml from the declared keys.
+
+`python -m kei.config.reference` renews both in the checkout that it runs from.
+"""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import MISSING
+from pathlib import Path
+
+from kei.config import rules
+from kei.config.errors import FaultList
+from kei.config.values import Source, read
+from kei.jobs import kinds
+from kei.settings import keys
+from kei.settings.config import Config
+from kei.settings.keys import Key, Kind
+from kei.settings.text_rules import show_duration
+
+CHECKOUT = Path(__file__).parents[2]
+COMMENT_COLUMN = 28  # of the comments in jobs.toml, where the values leave room
+
+_HEADER = re.compile(r"#?\[+([a-z_.]+)\]+")
+_ASSIGNMENT = re.compile(r"(#?([a-z_]+) *= *(.+?))( *# .*)?")
+
+MADE = "<!-- Made from kei/settings from here on; `python -m kei.config.reference` renews it. -->"
+
+
+def described(text: str) -> str:
+    """Return docs/configuration.md anew: its introduction, and a section for each table."""
+    introduction, _, _ = text.partition(MADE)
+    return "\n".join((f"{introduction}{MADE}\n", *(_section(*table) for table in _tables())))
+
+
+def annotated(text: str) -> str:
+    """Return a jobs.toml with the sentence of each key behind its first appearance.
+
+    Where the value is not the default, that is added. Keys that are commented out count, too.
+
+    Raises:
+        KeyError: a table or a key is unknown.
+    """
+    declared = {
+        (name, form): key
+        for name, kind in _tables()
+        for key in _flat(kind.table)
+        for form in key.forms
+    }
+    table, lines = "", []
+    explained: set[tuple[str, str]] = set()
+    for line in text.split("\n"):
+        written = line
+        if header := _HEADER.match(line):
+            table = header[1]
+        elif found := _ASSIGNMENT.fullmatch(line):
+            code, name, value = found[1], found[2], found[3]
+            place, key = (table, name), declared[table, name]
+            comment = "" if place in explained else _comment(key, value)
+            explained.add(place)
+            written = f"{code:<{COMMENT_COLUMN - 2}}  # {comment}" if comment else code
+        lines.append(written)
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Renew both files."""
+    for name, renewed in (("docs/configuration.md", described), ("jobs.toml", annotated)):
+        path = CHECKOUT / name
+        path.write_text(renewed(path.read_text("utf-8")), "utf-8")
+
+
+def _tables() -> Iterator[tuple[str, keys.Table | keys.Tables]]:
+    """Yield every table of jobs.toml with its name, those inside another one behind it."""
+    for key in (*keys.keys(Config), *keys.table_keys(kinds.tables())):
+        yield from _with_inner(key.name, key.kind)
+
+
+def _with_inner(name: str, kind: Kind) -> Iterator[tuple[str, keys.Table | keys.Tables]]:
+    if isinstance(kind, keys.Table | keys.Tables):
+        yield name, kind
+        for key in keys.keys(kind.table):
+            yield from _with_inner(f"{name}.{key.name}", key.kind)
+
+
+def _flat(table: type) -> Iterator[Key]:
+    """Yield the keys that stand in a table, those of its groups among them."""
+    for key in keys.keys(table):
+        if isinstance(key.kind, keys.Group):
+            yield from _flat(key.kind.table)
+        else:
+            yield key
+
+
+def _section(name: str, kind: keys.Table | keys.Tables) -> str:
+    header = f"[[{name}]]" if isinstance(kind, keys.Tables) else f"[{name}]"
+    rows, example = [], [header]
+    for key in _flat(kind.table):
+        default = _default(key)
+        rows.append(f"| `{key.name}` | {_type(key.kind)} | {default} | {_sentence(key)} |")
+        if not isinstance(key.kind, keys.Table | keys.Tables):
+            example.append(f"{key.name} = {key.example or _written(key.kind, key.default)}")
+    return "\n".join(
+        (
+            f"## `{header}`\n\n{_first_line(kind.table)}\n",
+            "| key | type and range | default | what it is |\n|---|---|---|---|",
+            *rows,
+            "\n```toml",
+            *example,
+            "```\n",
+        )
+    )
+
+
+def _first_line(table: type) -> str:
+    return (table.__doc__ or "").partition("\n")[0]
+
+
+def _sentence(key: Key) -> str:
+    if isinstance(key.kind, keys.Table | keys.Tables):
+        return _first_line(key.kind.table)
+    return key.sentence
+
+
+def _default(key: Key) -> str:
+    if key.derived is not None:
+        return key.derived.text
+    if key.is_required:
+        return "*required*"
+    return "none" if key.default in (None, (), MISSING) else f"`{_written(key.kind, key.default)}`"
+
+
+def _comment(key: Key, value: str) -> str:
+    """Return what stands behind a key with this value."""
+    if key.default in (None, (), MISSING):
+        return key.sentence
+    nowhere = Source(FaultList(Path(), {}), Path(), {})
+    meant = read(key.kind, tomllib.loads(f"value = {value}")["value"], (), nowhere)
+    default = _written(key.kind, key.default)
+    is_default = _written(key.kind, meant) == default
+    return key.sentence if is_default else f"{key.sentence} Default: {default}"
+
+
+def _type(kind: Kind) -> str:
+    """Return type and range of a value, for a person."""
+    match kind:
+        case keys.Text(span=span):
+            return _listed("text", span)
+        case keys.SecretText(span=span):
+            return _listed("secret", span)
+        case keys.Word(words):
+            return _listed("text", " ".join(f"`{_json(word)}`" for word in words))
+        case keys.Choice():
+            return _listed("text", " ".join(f"`{_json(name)}`" for name in rules.options(kind)))
+        case keys.Whole(low, high):
+            return f"whole number, {low} to {high}"
+        case keys.OneOf(numbers):
+            return _listed("whole number", " ".join(map(str, numbers)))
+        case keys.Duration(low, high, span=span):
+            return _listed(f"duration, {show_duration(low)} to {show_duration(high)}", span)
+        case keys.Epcs():
+            return _listed("list of texts", " ".join(rules.KNOWN_EPCS))
+    return _PLAIN_TYPES[type(kind)]
+
+
+_PLAIN_TYPES: dict[type[Kind], str] = {
+    keys.Flag: "`true` or `false`",
+    keys.Number: "number",
+    keys.FilePath: "path",
+    keys.Port: "text: a path, or a simulator with its options",
+    keys.Headers: "table of texts",
+    keys.Moment: "date, or date and time with offset",
+    keys.Table: "table",
+    keys.Tables: "array of tables",
+}
+
+
+def _listed(what: str, span: str) -> str:
+    return f"{what}: {span}" if span else what
+
+
+def _written(kind: Kind, value: object) -> str:
+    """Return a value as jobs.toml has it."""
+    match kind:
+        case keys.Word(words):
+            return next(_json(word) for word, meant in words.items() if meant == value)
+        case keys.Duration() if isinstance(value, int | float):
+            return _json(show_duration(value)) if value else "0"
+        case keys.Epcs() if isinstance(value, tuple):
+            return _json([f"{epc:02X}" for epc in value])
+        case keys.Tables() if isinstance(value, tuple):
+            return ", ".join(map(_inline, value))
+    return _json(str(value) if isinstance(value, Path) else value)
+
+
+def _inline(table: object) -> str:
+    pairs = (
+        f"{key.name} = {_written(key.kind, getattr(table, key.field))}"
+        for key in _flat(type(table))
+    )
+    return f"{{ {', '.join(pairs)} }}"
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+if __name__ == "__main__":
+    main()

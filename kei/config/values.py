@@ -1,0 +1,239 @@
+"""One value of jobs.toml, read as the kind of its key says.
+
+A fault of the value as a whole is raised; those of its parts are noted, and the rest is returned.
+"""
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, time
+from decimal import Decimal
+from pathlib import Path
+from typing import TypeAlias
+
+from kei.config import rules
+from kei.config.errors import FaultList, KeyPath, dotted
+from kei.core.secret import Secret
+from kei.settings import keys, text_rules
+from kei.settings.keys import Kind
+from kei.settings.text_rules import Wrong, shown
+
+INT64 = range(-(2**63), 2**63)  # TOML 1.0: what an integer must be able to be
+
+Wanted: TypeAlias = tuple[str, str]  # what a value should be, and how to write it
+
+TEXT: Wanted = ("a text", "write it in quotes")
+_FLAG: Wanted = ("true or false", "write it without quotes")
+_WHOLE_NUMBER: Wanted = ("a whole number", "write it in digits, without quotes")
+_NUMBER: Wanted = ("a number", "write it in digits, without quotes")
+_DURATION: Wanted = ("a number of seconds or a text", 'write it like 10 or "10s"')
+_TEXTS: Wanted = ("a list of texts", 'write it like ["E7", "E8"]')
+_MOMENT: Wanted = ("a date or a text", 'write it like "2026-01-01"')
+_HEADERS: Wanted = ("a table of texts", 'write it like { "X-Name" = "value" }')
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What all tables of one file share.
+
+    Attributes:
+        faults: where faults go.
+        folder: of the file itself, absolute; relative paths begin there.
+        environ: the environment variables.
+        ports: those read so far, with their keys.
+    """
+
+    faults: FaultList
+    folder: Path
+    environ: Mapping[str, str] = field(repr=False)
+    ports: list[tuple[KeyPath, str]] = field(default_factory=list)
+
+    def unique(self, items: Iterable[tuple[KeyPath, str]], remedy: str) -> None:
+        """Note every item whose text came before; placeholders (empty texts) do not count."""
+        first: dict[str, KeyPath] = {}
+        for at, text in items:
+            if not text:
+                continue
+            earlier = first.setdefault(text, at)
+            if earlier != at:
+                line = self.faults.line(earlier)
+                what = f"{shown(text)} is already at {dotted(earlier)} (line {line})"
+                self.faults.add(at, Wrong(what, remedy))
+
+
+def read(kind: Kind, value: object, at: KeyPath, source: Source) -> object:
+    """Return what a value of jobs.toml means.
+
+    Args:
+        kind: what it may be; tables and secrets are read by `kei.config.tables`.
+        value: as the TOML parser has it.
+        at: where it is.
+        source: where faults of its parts go, and where relative paths begin.
+
+    Raises:
+        Wrong: it is not of the kind.
+    """
+    match kind:
+        case keys.Flag():
+            return _flag(value)
+        case keys.Number():
+            return _finite(value, _NUMBER)
+        case keys.Whole() | keys.OneOf():
+            return _whole(kind, value)
+        case keys.Duration():
+            return _duration(kind, value)
+        case keys.Moment():
+            return _moment(value)
+        case keys.Epcs():
+            return tuple(_epcs(value, at, source))
+        case keys.Headers():
+            return tuple(_headers(value, at, source))
+        case keys.FilePath(optional=True) if value == "":
+            return None
+        case _:
+            return _read_text(kind, text(value), at, source)
+
+
+def _read_text(kind: Kind, written: str, at: KeyPath, source: Source) -> object:
+    match kind:
+        case keys.Text(rule):
+            return rule(written)
+        case keys.Word():
+            return _word(kind, written)
+        case keys.Choice():
+            return _choice(rules.options(kind), written)
+        case keys.FilePath():
+            return source.folder / text_rules.file_path(written)
+        case keys.Port(sensors):
+            port = rules.sensor_port(written) if sensors else rules.port(written)
+            if not port.startswith((rules.SIMULATOR, rules.SENSOR_SIMULATOR)):
+                port = str(source.folder / port)
+            source.ports.append((at, port))
+            return port
+    raise NotImplementedError(f"a kind that cannot be read: {kind}")
+
+
+def _choice(options: Mapping[str, object], written: str) -> object:
+    if written in options:
+        return options[written]
+    by_lower = {name.lower(): name for name in options}
+    near = difflib.get_close_matches(written.lower(), by_lower, n=1)
+    hint = f"did you mean {shown(by_lower[near[0]])}? " if near else ""
+    raise Wrong(f"{shown(written)} is not possible", f"{hint}it is one of: {', '.join(options)}")
+
+
+def _word(kind: keys.Word, written: str) -> object:
+    words = {**kind.words, **kind.others}
+    if written.lower() in words:
+        return words[written.lower()]
+    raise Wrong(f"{shown(written)} is not possible", f"it is one of: {', '.join(kind.words)}")
+
+
+def _flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise wrong_type(value, _FLAG)
+
+
+def _whole(kind: keys.Whole | keys.OneOf, value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise wrong_type(value, _WHOLE_NUMBER)
+    number = int(_finite(value, _WHOLE_NUMBER))
+    if isinstance(kind, keys.OneOf):
+        if number not in kind.numbers:
+            listed = ", ".join(map(str, kind.numbers))
+            raise Wrong(f"{number} is not possible", f"it is one of: {listed}")
+    elif not kind.low <= number <= kind.high:
+        raise Wrong(f"{number} is out of range", f"it must be from {kind.low} to {kind.high}")
+    return number
+
+
+def _duration(kind: keys.Duration, value: object) -> float:
+    if isinstance(value, str):
+        seconds = text_rules.duration(value)
+    else:
+        # As a float, like the bounds: the decimal 0.1 is less than the float of that name.
+        seconds = float(_finite(value, _DURATION))
+    if kind.low <= seconds <= kind.high:
+        return kind.rule(seconds)
+    low, high = map(text_rules.show_duration, (kind.low, kind.high))
+    raise Wrong(f"{shown(value)} is out of range", f"it must be from {low} to {high}")
+
+
+def _moment(value: object) -> date | datetime | None:
+    written = value.isoformat() if isinstance(value, date) else value
+    if isinstance(written, str):
+        return text_rules.moment(written)
+    raise wrong_type(value, _MOMENT)
+
+
+def _epcs(value: object, at: KeyPath, source: Source) -> Iterable[int]:
+    if not isinstance(value, list):
+        raise wrong_type(value, _TEXTS)
+    if not value:
+        raise Wrong("is an empty list", "name at least one")
+    good: dict[KeyPath, int] = {}
+    for index, item in enumerate(value):
+        try:
+            good[*at, index] = rules.epc(text(item))
+        except Wrong as fault:
+            source.faults.add((*at, index), fault)
+    named = ((each, f"{epc:02X}") for each, epc in good.items())
+    source.unique(named, "one answer has it once: keep one")
+    return good.values()
+
+
+def _headers(value: object, at: KeyPath, source: Source) -> Iterable[tuple[str, Secret]]:
+    if not isinstance(value, dict):
+        raise wrong_type(value, _HEADERS)
+    good: dict[str, Secret] = {}
+    for name, item in value.items():
+        try:
+            text_rules.header_name(name)
+            good[name] = Secret(text_rules.header_value(text(item)))
+        except Wrong as fault:
+            source.faults.add((*at, name), fault)
+    # HTTP does not tell upper from lower case here.
+    source.unique((((*at, name), name.lower()) for name in good), "keep one of the two")
+    return good.items()
+
+
+def text(value: object) -> str:
+    """Return a value that has to be a text."""
+    if isinstance(value, str):
+        return value
+    raise wrong_type(value, TEXT)
+
+
+def wrong_type(value: object, wanted: Wanted) -> Wrong:
+    """Return the fault of a value that is something else than wanted."""
+    return Wrong(f"found {kind_name(value)}, wanted {wanted[0]}", wanted[1])
+
+
+def _finite(value: object, wanted: Wanted) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise wrong_type(value, wanted)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise Wrong(f"{value} is not possible", "write a finite number")
+    if isinstance(value, int) and value not in INT64:
+        raise Wrong("is too large a number", "TOML has 64 bits for it")
+    return Decimal(str(value))
+
+
+def kind_name(value: object) -> str:
+    """Return what a value of TOML is, for a person."""
+    if isinstance(value, list):
+        tables = bool(value) and all(isinstance(item, dict) for item in value)
+        return "an array of tables" if tables else "a list"
+    names: dict[type, str] = {
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number with a point",
+        str: "a text",
+        dict: "a table",
+        date: "a date",
+        datetime: "a date and time",
+        time: "a time of day",
+    }
+    return names[type(value)]
