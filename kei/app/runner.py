@@ -69,7 +69,7 @@ class Runner:
         engine = self._start(current)
         self._service_manager.ready()
         while True:
-            self._service_manager.tell(engine.headline(), engine.stuck())
+            self._service_manager.report(engine.status_summary(), engine.stuck())
             number = self._signals.wait(self._service_manager.pace_s(LOOK_AROUND_S))
             if number in STOP_SIGNALS:
                 break
@@ -77,7 +77,7 @@ class Runner:
                 log.info("log_level", now=logs.toggle_debug(engine.config.log.level.value))
             if number == RELOAD_SIGNAL or self._file_changed():
                 engine = self._reload(engine)
-            engine.look_after_everything()
+            engine.supervise()
         assert number is not None, "the loop ends with a signal"
         log.info("kei_stopping", signal=number.name)
         self._service_manager.stopping()

@@ -1,7 +1,8 @@
-"""What a running kei says of itself, as a document that another kei can read."""
+"""The status of a running kei: a document that another kei can read, and a summary in one line."""
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from types import NoneType, UnionType
 from typing import get_args, get_origin, get_type_hints
@@ -11,8 +12,18 @@ from kei.core.logs import LogLine
 from kei.sensors.status import ReaderStatus
 from kei.store.write_queue import RecorderStatus
 from kei.upload.traffic import Sent
+from kei.wisun.states import State
 
 TEXT_MAX_CHARS = 300  # of each free text, so that the document has a bound
+_LARGEST = 1 << 53  # a float has every integer up to here
+_MEANINGS = {
+    State.INIT: "waiting for the dongle's port",
+    State.OPEN: "looking for a dongle at the port",
+    State.SETUP: "setting the dongle up",
+    State.SCAN: "scanning for the meter",
+    State.JOIN: "joining the meter",
+    State.JOINED: "meter joined",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,4 +169,21 @@ def _built(kind: object, data: object) -> object:
     return data
 
 
-_LARGEST = 1 << 53  # a float has every integer up to here
+def status_summary(
+    meter: State | None, ports: Sequence[bool], full: Sequence[str], failing: Sequence[str]
+) -> str:
+    """Return one line for people, without times or counters: it changes when something does.
+
+    Args:
+        meter: state of the session; None without a meter.
+        ports: of sensors, whether each is open.
+        full: the places that readings cannot be written to at present.
+        failing: names of the upload targets whose last attempt failed.
+    """
+    parts = [] if meter is None else [_MEANINGS[meter]]
+    if ports:
+        parts.append(f"{sum(ports)} of {len(ports)} sensor ports open")
+    parts += [f"{place} cannot be written, readings wait in memory" for place in full]
+    if failing:
+        parts.append(f"upload failing: {', '.join(failing)}")
+    return "; ".join(parts) or "nothing to record"

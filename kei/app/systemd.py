@@ -1,7 +1,7 @@
-"""The service manager's side of kei: systemd is told what goes on, and kept from restarting it.
+"""Notifications to systemd: what kei is doing, and that it works, so that it is not restarted.
 
 The protocol is sd_notify(3): datagrams of `NAME=value` lines to the unix socket that
-`NOTIFY_SOCKET` names. Without that variable nobody is told, and nothing else is different.
+`NOTIFY_SOCKET` names. Without that variable nothing is sent, and nothing else is different.
 """
 
 import os
@@ -21,7 +21,7 @@ TEXT_MAX_CHARS = 500
 
 
 class ServiceManager:
-    """Tells the service manager, if there is one. Used by one thread.
+    """The service manager that has started kei, if one has. Used by one thread.
 
     Args:
         environ: `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID` of it.
@@ -34,7 +34,7 @@ class ServiceManager:
         self._incidents = Incidents(log, clock)
         self._feed_every_s = self._period_s(environ)
         self._fed: float | None = None
-        self._headline: str | None = None
+        self._summary: str | None = None
         self._stuck: list[str] = []
 
     def _period_s(self, environ: Mapping[str, str]) -> float | None:
@@ -59,24 +59,24 @@ class ServiceManager:
         """Say that the end has begun."""
         self._send("STOPPING=1", "STATUS=stopping")
 
-    def tell(self, headline: str, stuck: list[str]) -> None:
-        """Say what goes on; feed the watchdog, but only while nothing is stuck.
+    def report(self, summary: str, stuck: list[str]) -> None:
+        """Send the status summary; feed the watchdog, but only while nothing is stuck.
 
         Args:
-            headline: one line for people.
-            stuck: what does not move any more, and only a restart can help.
+            summary: one line for people.
+            stuck: names of threads that hang, so that only a restart can help.
         """
         if stuck != self._stuck:
             self._stuck = stuck
-            self._tell_of_stuck()
+            self._log_stuck()
         if stuck:
-            headline = f"hangs: {', '.join(stuck)}"
-        if headline != self._headline and self._send(f"STATUS={_one_line(headline)}"):
-            self._headline = headline
+            summary = f"hangs: {', '.join(stuck)}"
+        if summary != self._summary and self._send(f"STATUS={_one_line(summary)}"):
+            self._summary = summary
         if not stuck:
             self._feed()
 
-    def _tell_of_stuck(self) -> None:
+    def _log_stuck(self) -> None:
         if not self._stuck:
             log.warning("moving_again")
             return

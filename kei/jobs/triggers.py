@@ -6,13 +6,23 @@ from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from kei.core.clock import epoch_ms
+from kei.jobs.kinds import AfterWindows, Every, Schedule
 from kei.store.summaries import window_around
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
 
 
-class AlignedInterval(IntervalTrigger):  # type: ignore[misc]  # APScheduler 3 has no types
+def trigger_of(schedule: Schedule, zone: tzinfo) -> BaseTrigger:
+    """Return the trigger of a schedule, in a local time zone."""
+    match schedule:
+        case Every(cycle_s):
+            return EveryTrigger(cycle_s)
+        case AfterWindows(cycle_s, delay_s):
+            return AfterWindowsTrigger(cycle_s, zone, delay_s)
+
+
+class EveryTrigger(IntervalTrigger):  # type: ignore[misc]  # APScheduler 3 has no types
     """An interval that is aligned to the cycle in epoch time: 10 s fires at :00, :10, :20.
 
     Unlike its base it counts from the present instead of from the previous run. So a run that
@@ -35,10 +45,10 @@ class AlignedInterval(IntervalTrigger):  # type: ignore[misc]  # APScheduler 3 h
         return fire
 
 
-class AfterWindows(BaseTrigger):  # type: ignore[misc]  # APScheduler 3 has no types
+class AfterWindowsTrigger(BaseTrigger):  # type: ignore[misc]  # APScheduler 3 has no types
     """Fires so long after each window of the local day has begun, and the one before has ended.
 
-    Like `AlignedInterval`, and unlike APScheduler's cron, it counts from the present.
+    Like `EveryTrigger`, and unlike APScheduler's cron, it counts from the present.
 
     Args:
         cycle_s: length of a window in seconds, a divisor of a day.

@@ -1,6 +1,7 @@
 """All of jobs.toml."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kei.settings.broute import Broute
@@ -22,6 +23,7 @@ class Config:
         summary: how readings are summed up.
         upload: each with a name of its own.
         log: what is told, and where.
+        job_tables: tables that belong to kinds of jobs, by name; see `kei.jobs.kinds`.
     """
 
     path: Path
@@ -31,3 +33,4 @@ class Config:
     summary: SummarySettings
     upload: tuple[UploadTarget, ...]
     log: LogSettings
+    job_tables: Mapping[str, object] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from jobs_file import JobsFile
 from stored import add_readings
 
 import kei.app.engine
-import kei.app.wiring
+import kei.upload.sender
 from kei.app.engine import Engine
 from kei.app.status_document import ClockState
 from kei.core.clock import SystemClock
@@ -61,7 +61,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         monkeypatch.setattr(sender, "stop", tell_and_stop)
         return sender
 
-    monkeypatch.setattr(kei.app.wiring, "Sender", make)
+    monkeypatch.setattr(kei.upload.sender, "Sender", make)
     return events
 
 

@@ -11,9 +11,8 @@ from fakes import TOKYO
 from programs import wait_until
 
 from kei.core.clock import SystemClock
-from kei.jobs.plan import Lane, Planned, Upkeep
+from kei.jobs.kinds import AfterWindows, Every, Executor, Job, Planned, Schedule
 from kei.jobs.scheduler import Scheduler
-from kei.jobs.triggers import AfterWindows, AlignedInterval
 
 YEAR_S = 365 * 86_400
 
@@ -29,20 +28,23 @@ class SetClock(SystemClock):
         return super().now_ms() + self.off_s * 1000
 
 
+def planned(name: str, schedule: Schedule, executor: Executor = Executor.REQUESTS) -> Planned:
+    return Planned(name, name, schedule, executor, None, lambda _: Job(lambda: None))
+
+
 @dataclass
 class Bench:
     clock: SetClock
     scheduler: Scheduler
     runs: dict[str, int] = field(default_factory=dict)
 
-    def add(self, name: str, trigger: AlignedInterval | AfterWindows) -> None:
+    def add(self, name: str, schedule: Schedule) -> None:
         self.runs[name] = 0
 
-        def body() -> None:
+        def run() -> None:
             self.runs[name] += 1
 
-        planned = Planned(name, name, "", Upkeep.PRUNE, Lane.REQUESTS, trigger)
-        self.scheduler.add(planned, body)
+        self.scheduler.add(planned(name, schedule), run)
 
     def wait_for_another_run(self, name: str, deadline_s: float = 3.0) -> None:
         before = self.runs[name]
@@ -60,8 +62,8 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
 
     monkeypatch.setattr(apscheduler.schedulers.base, "datetime", Shown)
     bench = Bench(clock, Scheduler(clock, uploads=0))
-    bench.add("often", AlignedInterval(0.2))
-    bench.add("every-day", AlignedInterval(86_400))
+    bench.add("often", Every(0.2))
+    bench.add("every-day", Every(86_400))
     bench.scheduler.start()
     bench.wait_for_another_run("often")
     yield bench
@@ -82,7 +84,7 @@ def test_jobs_that_were_planned_by_the_time_before_the_step_are_found(
     bench: Bench, step_s: int
 ) -> None:
     bench.clock.off_s = step_s
-    bench.scheduler.mend()
+    bench.scheduler.replan_late_jobs()
     bench.wait_for_another_run("often")
 
 
@@ -93,7 +95,7 @@ def test_there_is_nothing_to_mend_while_the_clock_is_right(
     monkeypatch.setattr(bench.scheduler, "_plan", lambda name, _moment: planned.append(name))
     end = bench.runs["often"] + 2
     while bench.runs["often"] < end:
-        bench.scheduler.mend()
+        bench.scheduler.replan_late_jobs()
     assert planned == []
 
 
@@ -113,7 +115,7 @@ def test_a_job_that_a_step_made_late_runs_once(bench: Bench) -> None:
 
 
 def test_jobs_of_all_kinds_can_be_run_at_once_and_then_keep_their_cycles(bench: Bench) -> None:
-    bench.add("windows", AfterWindows(86_400, TOKYO, 3))
+    bench.add("windows", AfterWindows(86_400, 3))
     bench.scheduler.run_now(["every-day", "windows", "gone-meanwhile"])
     wait_until(lambda: bench.runs["every-day"] and bench.runs["windows"], 3, "runs")
     bench.wait_for_another_run("often")

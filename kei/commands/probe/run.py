@@ -8,8 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kei import config
-from kei.app.wiring import KEEPER, KEEPER_LIMIT_S, SIMULATOR, Line, build_line
-from kei.app.workers import Body
+from kei.app.meter_line import (
+    SESSION_LIMIT_S,
+    SESSION_THREAD,
+    SIMULATOR_LIMIT_S,
+    SIMULATOR_THREAD,
+    build_session,
+)
+from kei.app.workers import Workers, WorkerTarget
 from kei.commands.probe.found import Found
 from kei.commands.probe.questions import Got, ask_everything
 from kei.config.errors import fault_line
@@ -21,9 +27,9 @@ from kei.echonet.frame import Property
 from kei.settings.broute import Broute
 from kei.wisun.interfaces import Status
 from kei.wisun.requests import Answer
+from kei.wisun.session import Session
 
 JOIN_LIMIT_S = 300.0  # four scans of growing length take 70 s, a join that fails 40 s
-SIMULATOR_LIMIT_S = 1.0  # for removing its link
 LOOK_AROUND_S = 0.1  # a signal ends a look at once
 
 
@@ -70,17 +76,17 @@ def find_out(
     """
     joined, stop = _Joined(), threading.Event()
     rng = random.Random()  # noqa: S311 - jitter
-    line = build_line(broute, _Forgetful(), joined, clock=clock, rng=rng)
+    session, simulator = build_session(broute, _Forgetful(), joined, clock=clock, rng=rng)
     try:
         # The pool ends last: a question that is still open ends with the session.
-        with ThreadPoolExecutor(1, "probe") as pool, _running(line, stop):
+        with ThreadPoolExecutor(1, "probe") as pool, _running(session, simulator, clock, stop):
             deadline = clock.monotonic() + limit_s
             _wait(signals, lambda: joined.once.is_set() or clock.monotonic() >= deadline)
             if not joined.once.is_set():
-                raise NotReady(_how_far(line.session.status(), broute.port, limit_s))
-            asking = pool.submit(ask_everything, line.session, clock, stop)
+                raise NotReady(_how_far(session.status(), broute.port, limit_s))
+            asking = pool.submit(ask_everything, session, clock, stop)
             _wait(signals, asking.done)
-            return _found(line.session.status(), asking.result())
+            return _found(session.status(), asking.result())
     except Stopping:
         return None
 
@@ -113,25 +119,20 @@ class _Forgetful:
 
 
 @contextmanager
-def _running(line: Line, stop: threading.Event) -> Iterator[None]:
+def _running(
+    session: Session, simulator: WorkerTarget | None, clock: Clock, stop: threading.Event
+) -> Iterator[None]:
     """Run session and simulator in threads of their own, and end them in order."""
-    bodies: dict[str, Body] = {KEEPER: line.session}
-    if line.simulator is not None:
-        bodies[SIMULATOR] = line.simulator
-    threads = {
-        name: threading.Thread(target=body.run, name=name, daemon=True)
-        for name, body in bodies.items()
-    }
-    for thread in reversed(threads.values()):
-        thread.start()
+    workers = Workers(clock)
+    if simulator is not None:
+        workers.start(SIMULATOR_THREAD, simulator)
+    workers.start(SESSION_THREAD, session)
     try:
         yield
     finally:
         stop.set()
-        for name, limit_s in ((KEEPER, KEEPER_LIMIT_S), (SIMULATOR, SIMULATOR_LIMIT_S)):
-            if name in bodies:
-                bodies[name].stop()
-                threads[name].join(limit_s)
+        workers.stop(SESSION_THREAD, limit_s=SESSION_LIMIT_S)
+        workers.stop(SIMULATOR_THREAD, limit_s=SIMULATOR_LIMIT_S)
 
 
 def _wait(signals: SignalBox, is_over: Callable[[], bool]) -> None:
