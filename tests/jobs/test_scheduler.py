@@ -1,5 +1,7 @@
 """The scheduler, for real, by a clock that a test sets; APScheduler's own is set with it."""
 
+import logging
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
@@ -9,6 +11,7 @@ import apscheduler.schedulers.base
 import pytest
 from fakes import TOKYO
 from programs import wait_until
+from structlog.testing import capture_logs
 
 from kei.core.clock import SystemClock
 from kei.jobs.kinds import AfterWindows, Every, Executor, Job, Planned, Schedule
@@ -120,3 +123,64 @@ def test_jobs_of_all_kinds_can_be_run_at_once_and_then_keep_their_cycles(bench: 
     wait_until(lambda: bench.runs["every-day"] and bench.runs["windows"], 3, "runs")
     bench.wait_for_another_run("often")
     assert (bench.runs["every-day"], bench.runs["windows"]) == (1, 1)
+
+
+def test_a_job_that_fails_is_logged_with_its_traceback_and_runs_again(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> None:
+        bench.runs["broken"] += 1
+        raise ValueError("our mistake")
+
+    bench.runs["broken"] = 0
+    with capture_logs() as logs:
+        bench.scheduler.add(planned("broken", Every(0.2)), fail)
+        bench.wait_for_another_run("broken")
+        bench.wait_for_another_run("broken")
+    failed = [line for line in logs if line["event"] == "job_failed"]
+    assert failed[0]["job"] == "broken"
+    assert failed[0]["error"] == "ValueError('our mistake')"
+    assert "in fail" in failed[0]["exception"]
+    assert warnings_of_apscheduler(caplog) == []
+
+
+@pytest.mark.parametrize(
+    ("executor", "level"),
+    [
+        (Executor.SUMMARY, "warning"),
+        (Executor.UPKEEP, "warning"),
+        (Executor.REQUESTS, "debug"),
+        (Executor.UPLOAD, "debug"),
+    ],
+)
+def test_a_job_that_is_due_while_it_still_runs_is_left_out_and_logged(
+    bench: Bench, caplog: pytest.LogCaptureFixture, executor: Executor, level: str
+) -> None:
+    begun, go_on = threading.Semaphore(0), threading.Semaphore(0)
+
+    def run() -> None:
+        begun.release()
+        go_on.acquire(timeout=10)
+
+    with capture_logs() as logs:
+        bench.scheduler.add(planned("slow", Every(0.1), executor), run)
+        assert begun.acquire(timeout=5)
+        for _ in range(3):
+            bench.wait_for_another_run("often")
+        assert not begun.acquire(blocking=False), "one run at a time"
+        go_on.release(100)
+        wait_until(lambda: begun.acquire(blocking=False), 3, "another run")
+    told = [line for line in logs if line["event"] == "job_still_running"]
+    assert {(line["job"], line["log_level"]) for line in told} == {("slow", level)}
+    ended = [line for line in logs if line["event"] == "fault_ended"]
+    assert len(ended) == (1 if level == "warning" else 0)
+    assert len(told) == 1 or level == "debug"
+    assert warnings_of_apscheduler(caplog) == []
+
+
+def warnings_of_apscheduler(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.name.startswith("apscheduler") and record.levelno >= logging.WARNING
+    ]
