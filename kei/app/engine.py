@@ -90,11 +90,13 @@ class Engine:
             clock=clock,
             sync_s=recorder.sync_s,
         )
+        self._intake = IntakeQueue(self._recorder)
         self._scheduler = Scheduler(clock, len(config.upload))
         self._monitor.listen(Retiming(self._recorder, self._monitor))
         self._monitor.listen(self._scheduler)
         context = JobContext(
             database=self._database,
+            record=self._intake.record,
             commit=self._recorder.commit,
             sums=self._sums,
             monitor=self._monitor,
@@ -107,7 +109,6 @@ class Engine:
         self._begun = clock.monotonic()
         self._status = StatusServer(recorder.database, lambda: encode(self.snapshot()), clock)
         self._workers = Workers(clock)
-        self._intake = IntakeQueue(self._recorder)
         self._sensors = SensorLines(self._intake.record, clock, self._workers)
         self._meter = MeterLine(
             self._intake,

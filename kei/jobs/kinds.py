@@ -9,7 +9,7 @@ builds the job, never at module level.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum, auto
 from importlib import import_module
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import kei.jobs
 from kei.core.clock import Clock
 from kei.core.incidents import Incidents
+from kei.core.reading import Reading
 from kei.settings.config import Config
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class JobContext:
 
     Attributes:
         database: for everything but the text files.
+        record: takes readings, to be written soon; waits while too many are waiting.
         commit: brings everything recorded so far into the database.
         sums: the text files of averages.
         monitor: says how far the clock can be relied on.
@@ -91,6 +93,7 @@ class JobContext:
     """
 
     database: Database
+    record: Callable[[Sequence[Reading]], None]
     commit: Callable[[], None]
     sums: DailyFile
     monitor: ClockMonitor

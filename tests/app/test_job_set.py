@@ -65,6 +65,7 @@ class Bench:
         self.scheduler = Calls()
         context = JobContext(
             database=cast("Database", None),
+            record=lambda _: None,
             commit=lambda: None,
             sums=daily(folder),
             monitor=cast("ClockMonitor", None),
