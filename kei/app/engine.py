@@ -53,7 +53,6 @@ log = structlog.stdlib.get_logger("kei.engine")
 # Names of threads.
 STATUS, RECORDER, INTAKE, CLOCK_MONITOR = "status", "recorder", "intake", "clock-monitor"
 THREADS_LIMIT_S = 0.8  # by then the name of the status socket is free for another engine
-SENSORS_LIMIT_S = 2.0  # closing a port waits for nothing
 JOBS_LIMIT_S = 1.0  # after that a job that still runs is an upload, and loses nothing
 
 
@@ -130,13 +129,13 @@ class Engine:
         meter = self._meter.prepare(self.config)
         self._recorder.start()
         self._workers.start(INTAKE, self._intake)
-        self._sensors.change_to(self.config.serial, SENSORS_LIMIT_S)
+        self._sensors.change_to(self.config.serial)
         self._job_set.change_to(self.config, meter)
         self._scheduler.start()
         self._workers.start(STATUS, self._status)
         self._workers.start(RECORDER, self._recorder, self._recorder.heartbeat)
         self._workers.start(CLOCK_MONITOR, self._monitor, self._monitor.heartbeat)
-        self._meter.change_to(meter, self.config)
+        self._meter.change_to(meter)
 
     def stop(self) -> bool:
         """End everything in order: sources first, then what they feed, the files last.
@@ -183,11 +182,11 @@ class Engine:
             OSError: no pseudo terminal is to be had for it; nothing has changed.
         """
         meter = self._meter.prepare(wanted)
-        self._sensors.change_to(wanted.serial, SENSORS_LIMIT_S)
+        self._sensors.change_to(wanted.serial)
         self.config = wanted
         self._advise()
         self._job_set.change_to(wanted, meter)
-        self._meter.change_to(meter, wanted)
+        self._meter.change_to(meter)
 
     def _advise(self) -> None:
         for hint in advice(self.config):

@@ -28,11 +28,13 @@ class Meter:
     """What belongs to one session; another one whenever the session had to be built anew.
 
     Attributes:
+        origin: what it was built from: as long as that is equal, it goes on.
         session: with the meter.
         decoder: turns its answers into readings.
         simulator: of the meter; None where the port is a real one.
     """
 
+    origin: tuple[Broute, Path | None]
     session: Session
     decoder: MeterDecoder
     simulator: WorkerTarget | None
@@ -66,7 +68,6 @@ class MeterLine:
         self._rng = rng
         self._workers = workers
         self._on_joined = on_joined
-        self._origin: tuple[Broute, Path | None] | None = None
         self._meter: Meter | None = None
 
     @property
@@ -84,12 +85,11 @@ class MeterLine:
             ConfigError: the options of a simulated port are wrong.
             OSError: no pseudo terminal is to be had for it.
         """
-        origin = _origin(config)
-        if origin is None:
+        if config.broute is None:
             return None
-        if origin == self._origin:
+        broute, transcript = replace(config.broute, requests=()), config.log.transcript
+        if self._meter is not None and self._meter.origin == (broute, transcript):
             return self._meter
-        broute, transcript = origin
         clock, memory = self._clock, self._memory
         decoder = MeterDecoder(
             broute.unit, self._record, memory, clock=clock, on_joined=self._on_joined
@@ -97,16 +97,10 @@ class MeterLine:
         session, simulator = build_session(
             broute, memory, decoder, clock=clock, rng=self._rng, transcript=transcript
         )
-        return Meter(session, decoder, simulator)
+        return Meter((broute, transcript), session, decoder, simulator)
 
-    def change_to(self, meter: Meter | None, config: Config) -> None:
-        """Leave the meter of before, unless it is the same, and join this one.
-
-        Args:
-            meter: what was prepared.
-            config: what it was prepared from.
-        """
-        self._origin = _origin(config)
+    def change_to(self, meter: Meter | None) -> None:
+        """Leave the meter of before, unless it is the same, and join the one that was prepared."""
         if meter is self._meter:
             return
         self._workers.stop(SESSION_THREAD, limit_s=SESSION_LIMIT_S)
@@ -117,13 +111,6 @@ class MeterLine:
         if meter.simulator is not None:
             self._workers.start(SIMULATOR_THREAD, meter.simulator)
         self._workers.start(SESSION_THREAD, meter.session, meter.session.heartbeat)
-
-
-def _origin(config: Config) -> tuple[Broute, Path | None] | None:
-    """Return what a session is built from: whatever else changes, it goes on."""
-    if config.broute is None:
-        return None
-    return replace(config.broute, requests=()), config.log.transcript
 
 
 def build_session(

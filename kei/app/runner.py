@@ -21,8 +21,8 @@ from kei.settings.config import Config
 
 log = structlog.stdlib.get_logger("kei.runner")
 
-LOOK_AROUND_S = 2.0  # how often the file and the threads are looked at; reload promises 10 s
-MISSING_LOOKS = 3
+CHECK_S = 2.0  # how often the file and the threads are checked; a reload is promised in 10 s
+MISSING_CHECKS = 3  # then it is no editor that replaces the file
 STOP_LIMIT_S = 9.0  # the contract allows 10 s in any state
 
 
@@ -45,8 +45,8 @@ class Runner:
         self._signals = signals
         self._service_manager = ServiceManager(environ, clock)
         self._seen: tuple[int, ...] | None = None
-        self._missing_looks = 0  # in a row at which there was no file
-        self._all_ended = True
+        self._missing_checks = 0  # in a row
+        self._all_ended = True  # whether no job of an engine goes on after its end
 
     def run(self) -> None:
         """Run until HUP, INT or TERM.
@@ -70,7 +70,7 @@ class Runner:
         self._service_manager.ready()
         while True:
             self._service_manager.report(engine.status_summary(), engine.stuck())
-            number = self._signals.wait(self._service_manager.pace_s(LOOK_AROUND_S))
+            number = self._signals.wait(self._service_manager.pace_s(CHECK_S))
             if number in STOP_SIGNALS:
                 break
             if number == TOGGLE_SIGNAL:
@@ -140,13 +140,13 @@ class Runner:
 
     def _file_changed(self) -> bool:
         now = self._signature()
-        self._missing_looks = 0 if now is not None else self._missing_looks + 1
-        if self._missing_looks == MISSING_LOOKS:  # an editor puts the new one there at once
+        self._missing_checks = 0 if now is not None else self._missing_checks + 1
+        if self._missing_checks == MISSING_CHECKS:
             log.warning("config_missing", jobs=str(self._path), hint="kei goes on as it is")
         return now is not None and now != self._seen
 
     def _signature(self) -> tuple[int, ...] | None:
-        """What changes when the file does; None while it is missing, as when it is replaced."""
+        """Return what changes whenever the file does; None while the file is missing."""
         try:
             stat = self._path.stat()
         except OSError:

@@ -10,6 +10,7 @@ from kei.sensors.status import ReaderStatus
 from kei.settings.serial import SensorSettings
 
 SIMULATED_SENSORS = "sim-sensor:"
+STOP_LIMIT_S = 2.0  # closing a port waits for nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,8 @@ class SensorLines:
         self._put = put
         self._lines: dict[SensorSettings, _Line] = {}
 
-    def change_to(self, wanted: Iterable[SensorSettings], limit_s: float) -> None:
-        """Read these ports from now on; those that stay are read on without a gap.
-
-        Args:
-            wanted: each with a port of its own.
-            limit_s: how long to wait for the threads of ports that are no longer read.
+    def change_to(self, wanted: Iterable[SensorSettings]) -> None:
+        """Read these ports, each another one, from now on; those that stay are read without a gap.
 
         Raises:
             ConfigError: the options of a simulated port are wrong; nothing has changed.
@@ -50,7 +47,8 @@ class SensorLines:
             settings: self._lines.get(settings) or self._build(settings) for settings in wanted
         }
         gone = [line for settings, line in self._lines.items() if settings not in lines]
-        self._workers.stop(*(name for line in gone for name in line.targets), limit_s=limit_s)
+        names = [name for line in gone for name in line.targets]
+        self._workers.stop(*names, limit_s=STOP_LIMIT_S)
         for settings, line in lines.items():
             if settings not in self._lines:
                 for name, target in line.targets.items():

@@ -133,10 +133,9 @@ def encode(snapshot: Snapshot) -> bytes:
 
 
 def decode(document: bytes) -> Snapshot:
-    """Read a document that need not be ours.
+    """Read a document, which may be of another version of kei or of another program.
 
-    What this version does not know is passed over, so that an older kei may go on running
-    while a newer one asks.
+    Fields that this version does not know are ignored.
 
     Raises:
         Malformed: it is not such a document.
@@ -146,12 +145,12 @@ def decode(document: bytes) -> Snapshot:
     except (ValueError, RecursionError) as error:
         raise Malformed(f"no status: {type(error).__name__}") from None
     snapshot = _built(Snapshot, data)
-    assert isinstance(snapshot, Snapshot), "that is what was to be built"
+    assert isinstance(snapshot, Snapshot), "it was built as one"
     return snapshot
 
 
 def _built(kind: object, data: object) -> object:
-    """Return data as this type of a dataclass's field, which decides what is allowed."""
+    """Return JSON data as a value of the type of a dataclass's field."""
     if get_origin(kind) is UnionType:
         (present,) = (each for each in get_args(kind) if each is not NoneType)
         return None if data is None else _built(present, data)

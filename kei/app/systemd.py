@@ -15,7 +15,7 @@ from kei.core.incidents import Incidents
 
 log = structlog.stdlib.get_logger("kei.supervisor")
 
-SEND_LIMIT_S = 2.0  # the manager is busy, or the socket is not its own
+SEND_LIMIT_S = 2.0  # a busy manager takes a message within that
 FEEDS_A_PERIOD = 4  # sd_watchdog_enabled(3) asks for two; one may come late on a busy machine
 TEXT_MAX_CHARS = 500
 
@@ -38,7 +38,7 @@ class ServiceManager:
         self._stuck: list[str] = []
 
     def _period_s(self, environ: Mapping[str, str]) -> float | None:
-        """Return how often the watchdog wants to be fed; None where there is none for us."""
+        """Return how often to feed the watchdog; None if this process has none."""
         limit_us = environ.get("WATCHDOG_USEC", "")
         is_ours = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         if self._address is None or not is_ours or not limit_us.isascii():
@@ -48,15 +48,15 @@ class ServiceManager:
         return int(limit_us) / 1e6 / FEEDS_A_PERIOD
 
     def pace_s(self, usual_s: float) -> float:
-        """Return for how long its caller may sleep who usually sleeps so long."""
+        """Return the time between two reports: the usual one, or less for the watchdog."""
         return usual_s if self._feed_every_s is None else min(usual_s, self._feed_every_s)
 
     def ready(self) -> None:
-        """Say that everything has been started."""
+        """Report that everything has been started."""
         self._send("READY=1")
 
     def stopping(self) -> None:
-        """Say that the end has begun."""
+        """Report that kei is being stopped."""
         self._send("STOPPING=1", "STATUS=stopping")
 
     def report(self, summary: str, stuck: list[str]) -> None:
@@ -93,7 +93,7 @@ class ServiceManager:
             self._fed = now
 
     def _send(self, *lines: str) -> bool:
-        """Send a message; whether it was taken, or there is nobody to take it."""
+        """Send a message; return False if it failed. Without a service manager it never does."""
         if self._address is None:
             return True
         try:

@@ -28,7 +28,7 @@ MISSES_UNTIL_ALONE = 3  # in a row, of a frame with several properties: not just
 
 
 class RequestJob:
-    """Asks for a group and hands the answer on; a missing answer is a counted miss.
+    """Asks the meter for a group and hands the answer on; an answer that is missing is counted.
 
     Args:
         epcs: the properties of the group.
@@ -70,14 +70,14 @@ class RequestJob:
             return
 
     def _ask(self, epcs: tuple[int, ...], budget_s: float) -> tuple[int, ...]:
-        """Ask for these at once; return those that have to be asked again, with fewer beside."""
-        names = " ".join(f"{epc:02X}" for epc in epcs)
+        """Ask for these in one frame; return those to be asked again, with fewer in a frame."""
         try:
             answer = self._session.get(epcs, budget_s)
         except NotReady:
             raise
         except RetryLater as error:
             self._incidents.ended("requests_waiting")
+            names = " ".join(f"{epc:02X}" for epc in epcs)
             self._incidents.raised("request_missed", key=epcs, epcs=names, reason=str(error))
             return self._alone_after_misses(epcs)
         self._incidents.ended("requests_waiting")
@@ -93,7 +93,11 @@ class RequestJob:
         return ()
 
     def _alone_after_misses(self, epcs: tuple[int, ...]) -> tuple[int, ...]:
-        """Find out whether a meter that answers no frame with several answers one with one."""
+        """Try one property after several misses: some meters answer no frame with more.
+
+        Returns:
+            properties to be asked again, one by one; none if the meter is silent altogether.
+        """
         if len(epcs) == 1:
             return ()
         self._misses_of_several += 1

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from traceback import format_tb
 
 import apscheduler.job
@@ -20,7 +21,7 @@ from kei.jobs.triggers import trigger_of
 log = structlog.stdlib.get_logger("kei.scheduler")
 
 REQUESTS_AT_ONCE = 32  # the session decides who is next, so that none waits for a slow one
-UPLOADS_AT_ONCE = 16  # threads start when needed; targets that a reload adds need theirs, too
+UPLOADS_AT_ONCE = 16  # at least: targets that a reload adds need threads, too
 # Their jobs log by themselves what is wrong when they take long.
 _LOG_DELAYS_THEMSELVES = (Executor.REQUESTS, Executor.UPLOAD)
 _SLACK = timedelta(seconds=2)
@@ -30,7 +31,7 @@ _HEARTBEAT = "heartbeat"  # name of a job
 class _Pool(ThreadPoolExecutor):  # type: ignore[misc]  # APScheduler 3 has no types
     """A thread pool that reports a job which is due while its last run goes on.
 
-    The base class raises an error instead, of which APScheduler has a line of its own in the log.
+    The base class raises an error instead, and APScheduler logs that each time.
 
     Args:
         threads: so many jobs run at once.
@@ -73,8 +74,7 @@ class Scheduler:
             timezone=clock.zone,
             executors={
                 executor.value: _Pool(
-                    threads.get(executor, 1),
-                    self._log_delay if executor in _LOG_DELAYS_THEMSELVES else self._report_delay,
+                    threads.get(executor, 1), partial(self._still_running, executor)
                 )
                 for executor in Executor
             },
@@ -105,23 +105,23 @@ class Scheduler:
         self._add(planned.id, planned.schedule, planned.executor, run)
 
     def remove(self, name: str) -> None:
-        """Forget a job, if there is one of this name; should it run now, it goes on to its end."""
+        """Remove a job, if there is one of this name; a run of it goes on to its end."""
         try:
             self._inner.remove_job(name)
         except JobLookupError:
             log.debug("job_gone", job=name)
 
     def run_now(self, names: Iterable[str]) -> None:
-        """Have these jobs run at once; after that their cycles go on as they are."""
+        """Run these jobs once, immediately; their schedules go on as they are."""
         now = self._now()
         for name in names:
             self._plan(name, now)
 
-    def stepped(self, by_ms: int) -> None:  # noqa: ARG002 - where the clock came from is no matter
+    def stepped(self, by_ms: int) -> None:  # noqa: ARG002 - a protocol
         """Plan every job anew, as the clock has been set.
 
-        None is run out of turn: the next instant of its cycle is as near as ever, and a clock that
-        is set again and again must not have the meter asked as often.
+        No job runs because of that: the next instant of its cycle is as near as ever, and the meter
+        must not be asked each time by a clock that is set again and again.
         """
         for job in self._inner.get_jobs():
             self._plan(job.id, job.trigger.get_next_fire_time(None, self._now()))
@@ -132,13 +132,13 @@ class Scheduler:
     def replan_late_jobs(self) -> None:
         """Plan those jobs anew that wait for longer than their cycle; to be called now and then.
 
-        A clock that is set and set back between two looks leaves such jobs. So does APScheduler: as
-        it asks for the time before it takes its lock, one job may be planned by the time before a
-        step just after all have been planned by the time after it.
+        A clock that is set and set back between two looks at it leaves such jobs. So does
+        APScheduler: it reads the time before it takes its lock, so that it may plan one job by the
+        time before a step just after all have been planned by the time after it.
         """
         now = self._now()
         for job in self._inner.get_jobs():
-            # The slack is for a run that is due in this very moment, and has been begun already.
+            # The slack is for a run that is due at this moment, and has begun already.
             latest = job.trigger.get_next_fire_time(None, now + _SLACK)
             if job.next_run_time is not None and job.next_run_time > latest:
                 log.debug("job_replanned", job=job.id)
@@ -147,7 +147,7 @@ class Scheduler:
     def _plan(self, name: str, moment: datetime) -> None:
         try:
             self._inner.modify_job(name, next_run_time=moment)
-        except JobLookupError:  # taken out by a reload, which plans everything itself
+        except JobLookupError:  # removed by a reload
             log.debug("job_gone", job=name)
 
     def _add(
@@ -165,12 +165,11 @@ class Scheduler:
         else:
             self._incidents.ended("job_still_running", key=name)
 
-    def _report_delay(self, name: str) -> None:
-        self._incidents.raised("job_still_running", key=name, job=name)
-
-    @staticmethod
-    def _log_delay(name: str) -> None:
-        log.debug("job_still_running", job=name)
+    def _still_running(self, executor: Executor, name: str) -> None:
+        if executor in _LOG_DELAYS_THEMSELVES:
+            log.debug("job_still_running", job=name)
+        else:
+            self._incidents.raised("job_still_running", key=name, job=name)
 
     def _now(self) -> datetime:
         return local(self._clock.now_ms(), self._clock.zone)

@@ -19,6 +19,7 @@ from kei.core.incidents import Incidents
 from kei.jobs.kinds import Event, Every, Executor, Job, JobContext, Planned
 from kei.jobs.scheduler import Scheduler
 from kei.meter.decoder import MeterDecoder
+from kei.settings.broute import Broute
 from kei.settings.config import Config
 from kei.store.database import Database
 from kei.timekeeping.monitor import ClockMonitor
@@ -97,7 +98,12 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
 
 
 def a_meter() -> Meter:
-    return Meter(JoinedSession(), cast("MeterDecoder", None), None)
+    return Meter(
+        origin=(cast("Broute", None), None),
+        session=JoinedSession(),
+        decoder=cast("MeterDecoder", None),
+        simulator=None,
+    )
 
 
 def test_a_job_with_the_same_origin_goes_on_and_others_come_and_go(bench: Bench) -> None:
