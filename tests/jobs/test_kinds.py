@@ -67,10 +67,10 @@ def test_jobs_are_in_the_order_of_their_executors_and_have_unique_names(tmp_path
 def test_a_module_that_is_put_beside_the_others_is_a_kind_of_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    config = JobsFile(tmp_path / "jobs.toml").load("")
     (tmp_path / "noise.py").write_text(NEW_KIND)
     monkeypatch.setattr(kei.jobs, "__path__", [*kei.jobs.__path__, str(tmp_path)])
     monkeypatch.delitem(sys.modules, "kei.jobs.noise", raising=False)
-    config = JobsFile(tmp_path / "jobs.toml").load("")
     settings = tables()["noise"]
     assert "noise" in [job.id for job in plan(config)]
     config = replace(config, job_tables={"noise": settings(cycle_s=5.0)})
