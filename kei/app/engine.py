@@ -78,13 +78,13 @@ class Engine:
         except BaseException:
             self._instance_lock.release()
             raise
-        self._text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
+        text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
         self._sums = DailyFile(recorder.directory, recorder.fname_base, "sum", clock.zone)
         newest_ms = newest_reading_ms(recorder, clock)
         self._monitor = ClockMonitor(clock, Machine(adjtimex_of_libc()), newest_ms=newest_ms)
         self._recorder = Recorder(
             self._database,
-            self._text,
+            text,
             Timing(clock, self._monitor, boot_id(), recorder.wait_for_clock_s),
             clock=clock,
             sync_s=recorder.sync_s,

@@ -3,7 +3,8 @@
 import os
 import random
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import structlog
@@ -98,7 +99,7 @@ class Runner:
         return engine
 
     def _set_up_logs(self, wanted: Config) -> None:
-        logs.masker.hide(_secrets(wanted))
+        logs.masker.hide(list(_secrets(wanted)))
         logs.configure(wanted.log.level.value, wanted.log.file, self._environ)
 
     def _reload(self, engine: Engine) -> Engine:
@@ -166,12 +167,17 @@ class Runner:
         last_resort.start()
 
 
-def _secrets(wanted: Config) -> list[Secret]:
-    secrets = [wanted.broute.broute_id, wanted.broute.broute_pwd] if wanted.broute else []
-    for target in wanted.upload:
-        secrets += [target.upload_key] if target.upload_key else []
-        secrets += [value for _, value in target.headers]
-    return secrets
+def _secrets(settings: object) -> Iterator[Secret]:
+    """Yield every secret of a configuration, those in the tables of kinds of jobs included."""
+    if isinstance(settings, Secret):
+        yield settings
+    elif isinstance(settings, tuple):
+        for item in settings:
+            yield from _secrets(item)
+    elif isinstance(settings, Mapping):
+        yield from _secrets(tuple(settings.values()))
+    elif is_dataclass(settings):
+        yield from _secrets(tuple(getattr(settings, each.name) for each in fields(settings)))
 
 
 def _faults(error: Exception) -> Sequence[str]:

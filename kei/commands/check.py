@@ -12,7 +12,7 @@ from kei.core.errors import PortLost
 from kei.core.single_instance import running_pid
 from kei.jobs.advice import AIR_TIME_LIMIT_S, advice, air_time_s
 from kei.jobs.plan import plan
-from kei.jobs.triggers import trigger_of
+from kei.jobs.triggers import ScheduleTrigger
 from kei.serialport.discovery import holders
 from kei.serialport.port import SerialPort
 from kei.settings.serial import PortSettings, SensorSettings
@@ -29,7 +29,7 @@ def report(path: Path, *, environ: Mapping[str, str], clock: Clock) -> Iterator[
     jobs = plan(wanted)
     width = max(len(job.id) for job in jobs)
     for job in jobs:
-        trigger = trigger_of(job.schedule, clock.zone)
+        trigger = ScheduleTrigger(job.schedule, clock.zone)
         following = trigger.get_next_fire_time(None, now).astimezone(clock.zone)
         when = f"every {job.every:<4}  next {following:%Y-%m-%d %H:%M:%S}"
         yield f"{job.id:{width}}  {when}  {job.what}"

@@ -16,7 +16,7 @@ from kei.core.clock import Clock, local
 from kei.core.heartbeat import HEARTBEAT_S, Heartbeat
 from kei.core.incidents import Incidents
 from kei.jobs.kinds import Every, Executor, Planned, Schedule
-from kei.jobs.triggers import trigger_of
+from kei.jobs.triggers import ScheduleTrigger
 
 log = structlog.stdlib.get_logger("kei.scheduler")
 
@@ -153,7 +153,7 @@ class Scheduler:
     def _add(
         self, name: str, schedule: Schedule, executor: Executor, run: Callable[[], None]
     ) -> None:
-        trigger = trigger_of(schedule, self._clock.zone)
+        trigger = ScheduleTrigger(schedule, self._clock.zone)
         self._inner.add_job(self._run, trigger, args=(name, run), id=name, executor=executor.value)
 
     def _run(self, name: str, run: Callable[[], None]) -> None:
