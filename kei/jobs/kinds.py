@@ -155,7 +155,7 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class JobKind:
     """A kind of job.
 
     Attributes:
@@ -168,12 +168,12 @@ class Kind:
     tables: Mapping[str, type] = field(default_factory=dict)
 
 
-def kinds() -> Iterator[Kind]:
+def kinds() -> Iterator[JobKind]:
     """Yield every kind of job, by the names of their modules."""
     for name in sorted(module.name for module in iter_modules(kei.jobs.__path__)):
         if name not in _MACHINERY:
             kind = import_module(f"{kei.jobs.__name__}.{name}").KIND
-            assert isinstance(kind, Kind), f"KIND of {name}"
+            assert isinstance(kind, JobKind), f"KIND of {name}"
             yield kind
 
 

@@ -11,7 +11,7 @@ import structlog
 from kei.core.clock import Clock
 from kei.core.errors import StoreError
 from kei.core.incidents import Incidents
-from kei.jobs.kinds import AfterWindows, Executor, Job, JobContext, Kind, Planned, duration
+from kei.jobs.kinds import AfterWindows, Executor, Job, JobContext, JobKind, Planned, duration
 from kei.settings.config import Config
 
 if TYPE_CHECKING:
@@ -118,4 +118,4 @@ def _build(retention_s: float, context: JobContext) -> Job:
     return Job(Pruner(context.database, context.monitor, retention_s, context.clock).run)
 
 
-KIND = Kind(_plan)
+KIND = JobKind(_plan)

@@ -11,7 +11,7 @@ import structlog
 
 from kei.core.errors import NotReady, RetryLater, Stopping
 from kei.core.incidents import Incidents
-from kei.jobs.kinds import Event, Every, Executor, Job, JobContext, Kind, Planned
+from kei.jobs.kinds import Event, Every, Executor, Job, JobContext, JobKind, Planned
 from kei.settings.broute import RequestGroup
 from kei.settings.config import Config
 
@@ -140,4 +140,4 @@ def _build(group: RequestGroup, context: JobContext) -> Job:
     return Job(job.run)
 
 
-KIND = Kind(_plan)
+KIND = JobKind(_plan)

@@ -3,7 +3,16 @@
 from collections.abc import Iterator
 from functools import partial
 
-from kei.jobs.kinds import AfterWindows, Event, Executor, Job, JobContext, Kind, Planned, duration
+from kei.jobs.kinds import (
+    AfterWindows,
+    Event,
+    Executor,
+    Job,
+    JobContext,
+    JobKind,
+    Planned,
+    duration,
+)
 from kei.meter.expected import cycles_of
 from kei.settings.config import Config
 
@@ -38,4 +47,4 @@ def _build(config: Config, context: JobContext) -> Job:
     return Job(summariser.run)
 
 
-KIND = Kind(_plan)
+KIND = JobKind(_plan)

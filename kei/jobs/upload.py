@@ -12,7 +12,7 @@ import structlog
 
 from kei.core.clock import Clock
 from kei.core.errors import StoreError
-from kei.jobs.kinds import Event, Every, Executor, Job, JobContext, Kind, Planned
+from kei.jobs.kinds import Event, Every, Executor, Job, JobContext, JobKind, Planned
 from kei.settings.config import Config
 from kei.settings.upload import UploadTarget, What
 
@@ -108,4 +108,4 @@ def build_sender(
     )
 
 
-KIND = Kind(_plan)
+KIND = JobKind(_plan)

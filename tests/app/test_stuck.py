@@ -57,9 +57,11 @@ def test_a_conversation_with_the_dongle_that_never_ends_is_found_out(engine: Eng
     assert meter is not None
     turns = meter.session._turns
     turns.acquire()
-    wait_until(lambda: by_threads(engine) == ["wisun-keeper"], 20, "the keeper to be missed")
+    wait_until(
+        lambda: by_threads(engine) == ["wisun-keeper"], 20, "the session thread to be missed"
+    )
     turns.release()
-    wait_until(lambda: by_threads(engine) == [], 10, "the keeper to move again")
+    wait_until(lambda: by_threads(engine) == [], 10, "the session thread to move again")
 
 
 def test_nothing_is_stuck_while_there_is_nothing_to_do(engine: Engine) -> None:

@@ -32,7 +32,7 @@ HEAVY = ("apscheduler", "requests", "serial", "sqlite3", "kei.store", "kei.uploa
 NEW_KIND = """
 from dataclasses import dataclass
 
-from kei.jobs.kinds import Every, Executor, Job, Kind, Planned
+from kei.jobs.kinds import Every, Executor, Job, JobKind, Planned
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def _plan(config):
     yield Planned("noise", "make noise", schedule, Executor.UPKEEP, settings, lambda _: Job(print))
 
 
-KIND = Kind(_plan, {"noise": Settings})
+KIND = JobKind(_plan, {"noise": Settings})
 """
 
 
