@@ -1,1 +1,1 @@
-"""What runs together: the main job, its threads, and what it tells of itself."""
+"""The main job: what runs together, its threads, and the status that it gives."""

@@ -1,29 +1,39 @@
-"""Everything that runs for one configuration, wired together: threads, scheduler, session."""
+"""Everything that runs for one configuration: threads, scheduler, session."""
 
 import os
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
 import structlog
 
 from kei import __version__
-from kei.app.headline import Doings, headline
 from kei.app.job_set import JobSet
-from kei.app.meter_line import MeterPort
+from kei.app.meter_line import SESSION_LIMIT_S, SESSION_THREAD, MeterLine
 from kei.app.retiming import Retiming, newest_reading_ms
-from kei.app.sensor_lines import SensorPorts
-from kei.app.status_document import ClockState, SessionState, Snapshot, UploadState, clipped, encode
+from kei.app.sensor_lines import SensorLines
+from kei.app.status_document import (
+    ClockState,
+    SessionState,
+    Snapshot,
+    clipped,
+    encode,
+    status_summary,
+)
 from kei.app.status_server import StatusServer
-from kei.app.wiring import KEEPER, KEEPER_LIMIT_S
 from kei.app.workers import Workers
 from kei.core import logs
 from kei.core.clock import Clock
 from kei.core.errors import StoreError
+from kei.core.incidents import Incidents
 from kei.core.single_instance import InstanceLock
 from kei.jobs.advice import advice
+from kei.jobs.kinds import Event, JobContext
 from kei.jobs.scheduler import Scheduler
+from kei.sensors.status import ReaderStatus
 from kei.settings.config import Config
 from kei.store.database import Database
 from kei.store.intake_queue import IntakeQueue
@@ -42,7 +52,6 @@ log = structlog.stdlib.get_logger("kei.engine")
 # Names of threads.
 STATUS, RECORDER, INTAKE, CLOCK_MONITOR = "status", "recorder", "intake", "clock-monitor"
 THREADS_LIMIT_S = 0.8  # by then the name of the status socket is free for another engine
-SENSORS_LIMIT_S = 2.0  # closing a port waits for nothing
 JOBS_LIMIT_S = 1.0  # after that a job that still runs is an upload, and loses nothing
 
 
@@ -68,41 +77,44 @@ class Engine:
         except BaseException:
             self._instance_lock.release()
             raise
-        self._text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
+        text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
         self._sums = DailyFile(recorder.directory, recorder.fname_base, "sum", clock.zone)
         newest_ms = newest_reading_ms(recorder, clock)
         self._monitor = ClockMonitor(clock, Machine(adjtimex_of_libc()), newest_ms=newest_ms)
         self._recorder = Recorder(
             self._database,
-            self._text,
+            text,
             Timing(clock, self._monitor, boot_id(), recorder.wait_for_clock_s),
             clock=clock,
             sync_s=recorder.sync_s,
         )
+        self._intake = IntakeQueue(self._recorder)
         self._scheduler = Scheduler(clock, len(config.upload))
         self._monitor.listen(Retiming(self._recorder, self._monitor))
         self._monitor.listen(self._scheduler)
-        self._job_set = JobSet(
-            self._scheduler,
-            self._database,
-            self._recorder,
-            self._sums,
-            self._monitor,
+        context = JobContext(
+            database=self._database,
+            record=self._intake.record,
+            commit=self._recorder.commit,
+            sums=self._sums,
+            monitor=self._monitor,
             clock=clock,
             rng=rng,
+            run_after=lambda event: self._job_set.run_after(event),  # noqa: PLW0108 - made below
+            meter_incidents=Incidents(structlog.stdlib.get_logger("kei.request"), clock),
         )
+        self._job_set = JobSet(self._scheduler, context)
         self._begun = clock.monotonic()
         self._status = StatusServer(recorder.database, lambda: encode(self.snapshot()), clock)
-        self._threads = Workers(clock)
-        self._intake = IntakeQueue(self._recorder)
-        self._sensors = SensorPorts(self._intake.record, clock, self._threads)
-        self._meter = MeterPort(
+        self._workers = Workers(clock)
+        self._sensors = SensorLines(self._intake.record, clock, self._workers)
+        self._meter = MeterLine(
             self._intake,
             self._database,
             clock=clock,
             rng=rng,
-            threads=self._threads,
-            on_joined=self._job_set.ask_everything,
+            workers=self._workers,
+            on_joined=partial(self._job_set.run_after, Event.JOINED),
         )
 
     def start(self) -> None:
@@ -113,16 +125,16 @@ class Engine:
             OSError: no pseudo terminal is to be had for it.
         """
         self._advise()
-        meter = self._meter.prepared(self.config)
+        meter = self._meter.prepare(self.config)
         self._recorder.start()
-        self._threads.start(INTAKE, self._intake)
-        self._sensors.change_to(self.config.serial, SENSORS_LIMIT_S)
+        self._workers.start(INTAKE, self._intake)
+        self._sensors.change_to(self.config.serial)
         self._job_set.change_to(self.config, meter)
         self._scheduler.start()
-        self._threads.start(STATUS, self._status)
-        self._threads.start(RECORDER, self._recorder, self._recorder.heartbeat)
-        self._threads.start(CLOCK_MONITOR, self._monitor, self._monitor.heartbeat)
-        self._meter.change_to(meter, self.config)
+        self._workers.start(STATUS, self._status)
+        self._workers.start(RECORDER, self._recorder, self._recorder.heartbeat)
+        self._workers.start(CLOCK_MONITOR, self._monitor, self._monitor.heartbeat)
+        self._meter.change_to(meter)
 
     def stop(self) -> bool:
         """End everything in order: sources first, then what they feed, the files last.
@@ -134,8 +146,8 @@ class Engine:
         if started:
             self._scheduler.pause()
         self._job_set.stop()
-        self._threads.stop(KEEPER, *self._sensors.names(), limit_s=KEEPER_LIMIT_S)
-        self._threads.stop(*self._threads.names(), limit_s=THREADS_LIMIT_S)
+        self._workers.stop(SESSION_THREAD, *self._sensors.thread_names(), limit_s=SESSION_LIMIT_S)
+        self._workers.stop(*self._workers.names(), limit_s=THREADS_LIMIT_S)
         end = self._scheduler.end if started else (lambda: None)
         ending = threading.Thread(target=end, name="ending", daemon=True)
         ending.start()
@@ -168,71 +180,58 @@ class Engine:
             ConfigError: the options of a simulated port are wrong; nothing has changed.
             OSError: no pseudo terminal is to be had for it; nothing has changed.
         """
-        meter = self._meter.prepared(wanted)
-        self._sensors.change_to(wanted.serial, SENSORS_LIMIT_S)
+        meter = self._meter.prepare(wanted)
+        self._sensors.change_to(wanted.serial)
         self.config = wanted
         self._advise()
         self._job_set.change_to(wanted, meter)
-        self._meter.change_to(meter, wanted)
+        self._meter.change_to(meter)
 
     def _advise(self) -> None:
         for hint in advice(self.config):
-            tell = log.warning if hint.is_urgent else log.info
-            tell("config_advice", advice=hint.text)
+            write = log.warning if hint.is_urgent else log.info
+            write("config_advice", advice=hint.text)
 
     def snapshot(self) -> Snapshot:
         """Return what everything is doing now; any thread."""
-        recorder, clock, meter = self._recorder.status(), self._monitor.status, self._meter.present
+        recorder, clock, meter = self._recorder.status(), self._monitor.status, self._meter.meter
         return Snapshot(
             version=__version__,
             pid=os.getpid(),
             up_s=round(self._clock.monotonic() - self._begun, 1),
             clock=ClockState(clock.synchronised, clock.likely_wrong),
             session=_session_state(meter.session.status()) if meter else None,
-            recorder=RecorderStatus(_masked(recorder.text), _masked(recorder.database)),
-            sensors=tuple(
-                replace(port, fault=_hidden(port.fault)) for port in self._sensors.status()
+            recorder=RecorderStatus(_public(recorder.text), _public(recorder.database)),
+            sensors=tuple(_public(port) for port in self._sensors.status()),
+            uploads=tuple(
+                replace(status, last_error=_public_text(status.last_error))
+                for status in (sender.status() for sender in self._job_set.senders)
             ),
-            uploads=tuple(self._upload_states()),
             lines=logs.recent_lines(),
         )
 
-    def _upload_states(self) -> Iterator[UploadState]:
-        for sender in self._job_set.senders:
-            try:
-                status = sender.status()
-            except StoreError as error:
-                log.debug("upload_status_unknown", reason=str(error))
-                continue
-            yield UploadState(
-                target=status.target,
-                last_success_ms=status.last_success_ms,
-                last_error=_hidden(status.last_error),
-                failures=status.failures,
-                refused=status.refused,
-                sent=status.sent,
-            )
+    def supervise(self) -> None:
+        """Start dead threads again, and correct jobs whose times a step of the clock has spoiled.
 
-    def look_after_everything(self) -> None:
-        """Start a thread that has died again, and mend what a step of the clock has left behind."""
-        self._threads.look_after()
-        self._scheduler.mend()
+        To be called every few seconds.
+        """
+        self._workers.restart_dead()
+        self._scheduler.replan_late_jobs()
 
-    def headline(self) -> str:
-        """Return in one line what is being done, and what is in the way."""
-        meter = self._meter.present
-        doings = Doings(
-            meter=meter.session.state if meter else None,
-            ports=self._sensors.are_open(),
-            full=self._recorder.failing,
-            failing=tuple(sender.name for sender in self._job_set.senders if sender.is_failing),
+    def status_summary(self) -> str:
+        """Return in one line what is being done, and what is in the way; never blocks."""
+        meter = self._meter.meter
+        return status_summary(
+            meter.session.state if meter else None,
+            self._sensors.are_open(),
+            self._recorder.failing,
+            [sender.name for sender in self._job_set.senders if sender.is_failing],
         )
-        return headline(doings)
 
     def stuck(self) -> list[str]:
-        """Return the names of what does not move any more, so that only a new process helps."""
+        """Return the names of what hangs, so that only a new process helps."""
         hanging = ["scheduler"] if self._scheduler.heartbeat.has_stopped else []
-        return self._threads.stuck() + hanging
+        return self._workers.stuck() + hanging
 
 
 def _session_state(status: SessionStatus) -> SessionState:
@@ -257,10 +256,13 @@ def _session_state(status: SessionStatus) -> SessionState:
     )
 
 
-def _masked(outlet: OutletStatus) -> OutletStatus:
-    return replace(outlet, fault=_hidden(outlet.fault))
+_Fallible = TypeVar("_Fallible", OutletStatus, ReaderStatus)
 
 
-def _hidden(text: str | None) -> str | None:
-    """Return a text for anybody's eyes: no secrets, and of a bounded length."""
+def _public(status: _Fallible) -> _Fallible:
+    return replace(status, fault=_public_text(status.fault))
+
+
+def _public_text(text: str | None) -> str | None:
+    """Return a text that everybody may see: without secrets, and of a bounded length."""
     return None if text is None else clipped(logs.masker.mask(text))

@@ -1,30 +1,23 @@
-"""The jobs of an engine: those of jobs.toml at present, and no others."""
+"""The jobs of an engine: those that jobs.toml asks for at present, and no others."""
 
-import random
-from collections.abc import Callable
-
-import structlog
+from collections.abc import Container
+from dataclasses import dataclass, replace
 
 from kei.app.meter_line import Meter
-from kei.core.clock import Clock
-from kei.core.incidents import Incidents
-from kei.jobs.plan import Planned, Upkeep, plan
-from kei.jobs.prune import SUMMARIES_KEPT_S, CautiousNow, Kept, Pruner
-from kei.jobs.request import RequestJob
+from kei.jobs.kinds import Event, Job, JobContext, Planned
+from kei.jobs.plan import plan
 from kei.jobs.scheduler import Scheduler
-from kei.meter.expected import cycles_of
-from kei.settings.broute import RequestGroup
 from kei.settings.config import Config
-from kei.settings.upload import UploadTarget, What
-from kei.store.database import Database
-from kei.store.dead_letters import DeadLetters
-from kei.store.reading_table import ReadingTable
-from kei.store.recorder import Recorder
-from kei.store.summaries import Summariser
-from kei.store.summary_table import SummaryTable
-from kei.store.text import DailyFile
-from kei.timekeeping.monitor import ClockMonitor
-from kei.upload.sender import Sender, build_sender
+from kei.upload.sender import Sender
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A job that the scheduler has, and what it was made from."""
+
+    planned: Planned
+    origin: object
+    job: Job
 
 
 class JobSet:
@@ -32,161 +25,70 @@ class JobSet:
 
     Args:
         scheduler: runs the jobs.
-        database: for everything but the text files.
-        recorder: commits what has been recorded.
-        sums: the text files of averages.
-        monitor: says what the clock is worth.
-        clock: wall and monotonic time.
-        rng: for the jitter of uploads.
+        context: what jobs are built with, but for the session with the meter.
     """
 
-    def __init__(
-        self,
-        scheduler: Scheduler,
-        database: Database,
-        recorder: Recorder,
-        sums: DailyFile,
-        monitor: ClockMonitor,
-        *,
-        clock: Clock,
-        rng: random.Random,
-    ) -> None:
+    def __init__(self, scheduler: Scheduler, context: JobContext) -> None:
         self._scheduler = scheduler
-        self._database = database
-        self._recorder = recorder
-        self._sums = sums
-        self._monitor = monitor
-        self._clock = clock
-        self._rng = rng
-        self._jobs: dict[str, object] = {}  # by name, what each was made from
-        self._senders: dict[UploadTarget, Sender] = {}
-        self._request_ids: tuple[str, ...] = ()
-        self._summary_upload_ids: tuple[str, ...] = ()
-        self._request_incidents = Incidents(structlog.stdlib.get_logger("kei.request"), clock)
+        self._context = context
+        self._entries: dict[str, _Entry] = {}  # by the job's id; replaced, never changed
 
     @property
     def senders(self) -> tuple[Sender, ...]:
-        """The uploads; any thread."""
-        return tuple(self._senders.copy().values())
+        """The senders of the uploads; any thread."""
+        jobs = [entry.job for entry in self._entries.values()]
+        return tuple(job.sender for job in jobs if job.sender is not None)
 
     def change_to(self, config: Config, meter: Meter | None) -> None:
-        """Take out, replace and add jobs, so that they are those of a configuration.
+        """Remove, replace and add jobs, so that they are those of a configuration.
 
-        A job that is as it should be goes on as it was. One that is new asks the meter at once.
+        A job whose origin is the same goes on: an upload, for one, remembers a batch that may have
+        arrived, and a wait. A new one that asks the meter does so at once.
 
         Args:
             config: the configuration.
-            meter: who is asked; not None if there are requests.
+            meter: that is asked; not None if there are requests.
         """
-        # One whose target stays goes on: it remembers a batch that may have arrived, and a wait.
-        for target in self._senders.keys() - set(config.upload):
-            self._senders.pop(target).stop()
-        wanted = {planned.id: planned for planned in plan(config, self._clock.zone)}
-        origins = {name: _origin(planned, config, meter) for name, planned in wanted.items()}
-        for name in [name for name in self._jobs if self._jobs[name] != origins.get(name)]:
-            del self._jobs[name]
-            self._scheduler.remove(name)
-        new = [name for name in wanted if name not in self._jobs]
-        for name in new:
-            self._scheduler.add(wanted[name], self._body(wanted[name], config, meter))
-            self._jobs[name] = origins[name]
-        requests = [name for name in wanted if isinstance(wanted[name].subject, RequestGroup)]
-        self._request_ids = tuple(requests)
-        self._summary_upload_ids = tuple(
-            name for name in wanted if _waits_for_summaries(wanted[name], config)
-        )
-        if meter is not None and meter.session.is_joined:  # or else all are asked after joining
-            self._scheduler.run_now(name for name in requests if name in new)
+        planned = {job.id: job for job in plan(config)}
+        origins = {
+            name: (job.origin, meter if job.needs_meter else None) for name, job in planned.items()
+        }
+        kept = {
+            name: entry
+            for name, entry in self._entries.items()
+            if name in origins and entry.origin == origins[name]
+        }
+        for name, entry in self._entries.items():
+            if name not in kept:
+                self._scheduler.remove(name)
+                entry.job.stop()
+        context = self._context
+        if meter is not None:
+            context = replace(context, session=meter.session, decoder=meter.decoder)
+        entries = {}
+        for name, job in planned.items():
+            built = kept[name].job if name in kept else job.build(context)
+            entries[name] = _Entry(job, origins[name], built)
+            if name not in kept:
+                self._scheduler.add(job, built.run)
+        self._entries = entries
+        if meter is not None and meter.session.is_joined:  # or else all are run after joining
+            self.run_after(Event.JOINED, besides=kept)
 
-    def ask_everything(self) -> None:
-        """Have all groups asked now; after that their cycles go on as they are. Any thread."""
-        self._scheduler.run_now(self._request_ids)
+    def run_after(self, event: Event, besides: Container[str] = ()) -> None:
+        """Run the jobs that are to run after an event once, immediately. Any thread.
+
+        Args:
+            event: what has happened.
+            besides: names of jobs that are left out.
+        """
+        self._scheduler.run_now(
+            name
+            for name, entry in self._entries.items()
+            if entry.planned.also_after is event and name not in besides
+        )
 
     def stop(self) -> None:
-        """Have uploads end soon."""
-        for sender in self._senders.values():
-            sender.stop()
-
-    def _body(self, planned: Planned, config: Config, meter: Meter | None) -> Callable[[], None]:
-        match planned.subject:
-            case RequestGroup() as group:
-                assert meter is not None, "requests belong to a meter"
-                return self._request(group, meter)
-            case UploadTarget() as target:
-                return self._upload(target, config)
-            case Upkeep.SUMMARY:
-                return self._summariser(config).run
-            case Upkeep.PRUNE:
-                return self._pruner(config).run
-
-    def _request(self, group: RequestGroup, meter: Meter) -> Callable[[], None]:
-        return RequestJob(
-            group.epcs,
-            group.cycle_s,
-            session=meter.session,
-            source=meter.source,
-            incidents=self._request_incidents,
-        ).run
-
-    def _upload(self, target: UploadTarget, config: Config) -> Callable[[], None]:
-        if target not in self._senders:
-            self._senders[target] = build_sender(
-                target,
-                config.recorder.fname_base,
-                self._database,
-                self._recorder.commit,
-                clock=self._clock,
-                rng=self._rng,
-            )
-        return self._senders[target].flush
-
-    def _summariser(self, config: Config) -> Summariser:
-        cycles = cycles_of(config.broute)
-        return Summariser(
-            self._database,
-            self._sums,
-            self._clock,
-            config.summary.cycle_s,
-            expected=lambda unit, sensor: cycles.get((unit, sensor)),
-            commit=self._recorder.commit,
-            on_new=self._summarised,
-        )
-
-    def _summarised(self) -> None:
-        self._scheduler.run_now(self._summary_upload_ids)
-
-    def _pruner(self, config: Config) -> Pruner:
-        retention_s = config.recorder.retention_s
-        readings = ReadingTable(self._database)
-        kept = [
-            Kept("readings", readings, retention_s),
-            Kept("dead_letters", DeadLetters(self._database), retention_s),
-            Kept("summaries", SummaryTable(self._database), SUMMARIES_KEPT_S),
-        ]
-        now = CautiousNow(self._clock, self._monitor, readings, retention_s)
-        return Pruner(kept, now, self._clock)
-
-
-def _origin(planned: Planned, config: Config, meter: Meter | None) -> object:
-    """Return what a job is made from: as long as that is the same, the job is, too."""
-    match planned.subject:
-        case RequestGroup() as group:
-            return group, meter
-        case Upkeep.SUMMARY:
-            return config.summary, cycles_of(config.broute)
-        case Upkeep.PRUNE:
-            return config.recorder
-        case UploadTarget() as target:
-            return target
-
-
-def _waits_for_summaries(planned: Planned, config: Config) -> bool:
-    """Tell whether a job is to run as soon as a window has been summed up.
-
-    Its server has the window at once. And what is remembered of the upload goes onto the pages
-    of the database that have just changed, before Linux writes them: the card wears less.
-    """
-    target = planned.subject
-    if not isinstance(target, UploadTarget) or target.what is not What.SUMMARY:
-        return False
-    return target.cycle_s <= config.summary.cycle_s  # who wants fewer posts than windows gets fewer
+        """Make jobs that take long end soon."""
+        for entry in self._entries.values():
+            entry.job.stop()

@@ -1,47 +1,46 @@
-"""The way to the meter of an engine: that of jobs.toml at present, or none."""
+"""The meter line of an engine: the session with the meter that jobs.toml names, or none."""
 
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kei.app.wiring import KEEPER, KEEPER_LIMIT_S, SIMULATOR, build_line
-from kei.app.workers import Body, Workers
+from kei.app.workers import Workers, WorkerTarget
 from kei.core.clock import Clock
-from kei.meter.decoder import MeterDecoder
+from kei.meter.decoder import FIRST_EPCS, MeterDecoder
 from kei.settings.broute import Broute
 from kei.settings.config import Config
 from kei.store.intake_queue import Record
-from kei.wisun.interfaces import Memory
+from kei.wisun.dialects import DIALECTS
+from kei.wisun.interfaces import Listener, Memory, OnData, OnLost, Settings, Transport
 from kei.wisun.session import Session
+from kei.wisun.transcript import Transcript
+from kei.wisun.transport import SerialTransport
 
-SIMULATOR_LIMIT_S = 1.0  # it only has to let go of its pseudo terminal
+SIMULATED_PORT = "sim:"
+SESSION_THREAD, SIMULATOR_THREAD = "wisun-keeper", "simulator"
+SESSION_LIMIT_S = 7.0  # leaving the meter takes at most 6 s
+SIMULATOR_LIMIT_S = 1.0  # it only has to remove its pseudo terminal
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Meter:
-    """A way to the meter; another one whenever it had to be built anew.
+    """What belongs to one session; another one whenever the session had to be built anew.
 
     Attributes:
-        session: with it.
-        source: turns its answers into readings.
-        simulator: that plays it; None where the port is a real one.
+        origin: what it was built from: as long as that is equal, it goes on.
+        session: with the meter.
+        decoder: turns its answers into readings.
+        simulator: of the meter; None where the port is a real one.
     """
 
+    origin: tuple[Broute, Path | None]
     session: Session
-    source: MeterDecoder
-    simulator: Body | None
+    decoder: MeterDecoder
+    simulator: WorkerTarget | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """What a way to the meter is built from; with anything else a session goes on."""
-
-    broute: Broute
-    transcript: Path | None
-
-
-class MeterPort:
+class MeterLine:
     """Keeps the session with the meter, in threads of its own. Used by one thread.
 
     Args:
@@ -49,7 +48,7 @@ class MeterPort:
         memory: survives restarts.
         clock: wall and monotonic time.
         rng: for the jitter of pauses.
-        threads: where everything runs.
+        workers: the threads.
         on_joined: called after each join, by any thread.
     """
 
@@ -60,25 +59,24 @@ class MeterPort:
         *,
         clock: Clock,
         rng: random.Random,
-        threads: Workers,
+        workers: Workers,
         on_joined: Callable[[], None],
     ) -> None:
         self._record = record
         self._memory = memory
         self._clock = clock
         self._rng = rng
-        self._threads = threads
+        self._workers = workers
         self._on_joined = on_joined
-        self._wanted: _Wanted | None = None
         self._meter: Meter | None = None
 
     @property
-    def present(self) -> Meter | None:
-        """The way to the meter; None where jobs.toml has no `[broute]`."""
+    def meter(self) -> Meter | None:
+        """The meter at present; None where jobs.toml has no `[broute]`."""
         return self._meter
 
-    def prepared(self, config: Config) -> Meter | None:
-        """Return what `change_to` is to take up: the present one if that is as it should be.
+    def prepare(self, config: Config) -> Meter | None:
+        """Return what `change_to` is to take up: the present meter if its settings are the same.
 
         Args:
             config: what is wanted.
@@ -87,49 +85,73 @@ class MeterPort:
             ConfigError: the options of a simulated port are wrong.
             OSError: no pseudo terminal is to be had for it.
         """
-        wanted = _wanted(config)
-        if wanted is None:
+        if config.broute is None:
             return None
-        if self._meter is not None and wanted == self._wanted:
+        broute, transcript = replace(config.broute, requests=()), config.log.transcript
+        if self._meter is not None and self._meter.origin == (broute, transcript):
             return self._meter
-        source = MeterDecoder(
-            wanted.broute.unit,
-            self._record,
-            self._memory,
-            clock=self._clock,
-            on_joined=self._on_joined,
+        clock, memory = self._clock, self._memory
+        decoder = MeterDecoder(
+            broute.unit, self._record, memory, clock=clock, on_joined=self._on_joined
         )
-        line = build_line(
-            wanted.broute,
-            self._memory,
-            source,
-            clock=self._clock,
-            rng=self._rng,
-            transcript=wanted.transcript,
+        session, simulator = build_session(
+            broute, memory, decoder, clock=clock, rng=self._rng, transcript=transcript
         )
-        return Meter(line.session, source, line.simulator)
+        return Meter((broute, transcript), session, decoder, simulator)
 
-    def change_to(self, meter: Meter | None, config: Config) -> None:
-        """Leave the meter of before, unless it is the same, and join this one.
-
-        Args:
-            meter: what was prepared.
-            config: what it was prepared from.
-        """
-        self._wanted = _wanted(config)
+    def change_to(self, meter: Meter | None) -> None:
+        """Leave the meter of before, unless it is the same, and join the one that was prepared."""
         if meter is self._meter:
             return
-        self._threads.stop(KEEPER, limit_s=KEEPER_LIMIT_S)
-        self._threads.stop(SIMULATOR, limit_s=SIMULATOR_LIMIT_S)
+        self._workers.stop(SESSION_THREAD, limit_s=SESSION_LIMIT_S)
+        self._workers.stop(SIMULATOR_THREAD, limit_s=SIMULATOR_LIMIT_S)
         self._meter = meter
         if meter is None:
             return
         if meter.simulator is not None:
-            self._threads.start(SIMULATOR, meter.simulator)
-        self._threads.start(KEEPER, meter.session, meter.session.heartbeat)
+            self._workers.start(SIMULATOR_THREAD, meter.simulator)
+        self._workers.start(SESSION_THREAD, meter.session, meter.session.heartbeat)
 
 
-def _wanted(config: Config) -> _Wanted | None:
-    if config.broute is None:
-        return None
-    return _Wanted(replace(config.broute, requests=()), config.log.transcript)
+def build_session(
+    broute: Broute,
+    memory: Memory,
+    listener: Listener,
+    *,
+    clock: Clock,
+    rng: random.Random,
+    transcript: Path | None = None,
+) -> tuple[Session, WorkerTarget | None]:
+    """Return (session, simulator), of which nothing runs yet; the latter for a simulated port only.
+
+    Args:
+        broute: port, kind of dongle and credentials.
+        memory: what the session wants to know after a restart.
+        listener: hears of joins and notifications.
+        clock: wall and monotonic time.
+        rng: for jitter.
+        transcript: file for everything that is said on the port; None for none.
+
+    Raises:
+        ConfigError: the options of a simulated port are wrong.
+        OSError: no pseudo terminal is to be had for it.
+    """
+    port, simulator = broute.port, None
+    if port.startswith(SIMULATED_PORT):
+        # No part of the main job on a small machine.
+        from kei.simulator.options import parse_sim_port  # noqa: PLC0415
+        from kei.simulator.port.server import Simulator  # noqa: PLC0415
+
+        credentials = (broute.broute_id.reveal(), broute.broute_pwd.reveal())
+        simulator = Simulator(parse_sim_port(port, *credentials), clock=clock)
+        port = simulator.port
+
+    def open_port(on_data: OnData, on_lost: OnLost) -> Transport:
+        return SerialTransport(port, broute.baudrate, on_data, on_lost)
+
+    dialect = DIALECTS.get(broute.dongle)
+    settings = Settings(broute.broute_id, broute.broute_pwd, dialect, FIRST_EPCS)
+    secrets = (broute.broute_id, broute.broute_pwd)
+    tap = None if transcript is None else Transcript(transcript, secrets, clock)
+    session = Session(settings, open_port, memory, listener, clock=clock, rng=rng, tap=tap)
+    return session, simulator

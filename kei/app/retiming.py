@@ -1,4 +1,4 @@
-"""What the monitor of the clock and the recorder have to do with each other."""
+"""Between the clock monitor and the recorder: times of readings that the clock had wrong."""
 
 import structlog
 
@@ -14,31 +14,31 @@ log = structlog.stdlib.get_logger("kei.clock")
 
 
 class Retiming:
-    """Lets the recorder hear of the clock: it wants to know whether a new setting is the right one.
+    """A listener of the clock monitor that has the recorder correct the times of readings.
 
     Args:
-        recorder: puts times right.
-        monitor: has noticed the step.
+        recorder: corrects them.
+        monitor: says whether the clock is right after a step.
     """
 
     def __init__(self, recorder: Recorder, monitor: ClockMonitor) -> None:
         self._recorder = recorder
         self._monitor = monitor
 
-    def stepped(self, by_ms: int) -> None:  # noqa: ARG002 - it keeps the difference itself
-        """Have what was timed before moved, or believed."""
+    def stepped(self, by_ms: int) -> None:  # noqa: ARG002 - the recorder knows it
+        """Have the times of earlier readings corrected, once the clock is right."""
         if self._monitor.synchronised:
             self._recorder.clock_synchronised()
         else:
             self._recorder.clock_stepped()
 
     def synchronised(self) -> None:
-        """Have everything moved to where it belongs."""
+        """Have the times of earlier readings corrected."""
         self._recorder.clock_synchronised()
 
 
 def newest_reading_ms(recorder: RecorderSettings, clock: Clock) -> int | None:
-    """Return the time of the newest reading; None if there is none, or it is not to be had."""
+    """Return the time of the newest reading; None if there is none, or it cannot be read."""
     text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
     try:
         last = look_into(recorder.database, text, (), clock).last

@@ -3,7 +3,8 @@
 import os
 import random
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import structlog
@@ -21,8 +22,8 @@ from kei.settings.config import Config
 
 log = structlog.stdlib.get_logger("kei.runner")
 
-LOOK_AROUND_S = 2.0  # how often the file and the threads are looked at; reload promises 10 s
-MISSING_LOOKS = 3
+CHECK_S = 2.0  # how often the file and the threads are checked; a reload is promised in 10 s
+MISSING_CHECKS = 3  # then it is no editor that replaces the file
 STOP_LIMIT_S = 9.0  # the contract allows 10 s in any state
 
 
@@ -45,8 +46,8 @@ class Runner:
         self._signals = signals
         self._service_manager = ServiceManager(environ, clock)
         self._seen: tuple[int, ...] | None = None
-        self._missing_looks = 0  # in a row at which there was no file
-        self._all_ended = True
+        self._missing_checks = 0  # in a row
+        self._all_ended = True  # whether no job of an engine goes on after its end
 
     def run(self) -> None:
         """Run until HUP, INT or TERM.
@@ -69,15 +70,15 @@ class Runner:
         engine = self._start(current)
         self._service_manager.ready()
         while True:
-            self._service_manager.tell(engine.headline(), engine.stuck())
-            number = self._signals.wait(self._service_manager.pace_s(LOOK_AROUND_S))
+            self._service_manager.report(engine.status_summary(), engine.stuck())
+            number = self._signals.wait(self._service_manager.pace_s(CHECK_S))
             if number in STOP_SIGNALS:
                 break
             if number == TOGGLE_SIGNAL:
                 log.info("log_level", now=logs.toggle_debug(engine.config.log.level.value))
             if number == RELOAD_SIGNAL or self._file_changed():
                 engine = self._reload(engine)
-            engine.look_after_everything()
+            engine.supervise()
         assert number is not None, "the loop ends with a signal"
         log.info("kei_stopping", signal=number.name)
         self._service_manager.stopping()
@@ -98,7 +99,7 @@ class Runner:
         return engine
 
     def _set_up_logs(self, wanted: Config) -> None:
-        logs.masker.hide(_secrets(wanted))
+        logs.masker.hide(list(_secrets(wanted)))
         logs.configure(wanted.log.level.value, wanted.log.file, self._environ)
 
     def _reload(self, engine: Engine) -> Engine:
@@ -140,13 +141,13 @@ class Runner:
 
     def _file_changed(self) -> bool:
         now = self._signature()
-        self._missing_looks = 0 if now is not None else self._missing_looks + 1
-        if self._missing_looks == MISSING_LOOKS:  # an editor puts the new one there at once
+        self._missing_checks = 0 if now is not None else self._missing_checks + 1
+        if self._missing_checks == MISSING_CHECKS:
             log.warning("config_missing", jobs=str(self._path), hint="kei goes on as it is")
         return now is not None and now != self._seen
 
     def _signature(self) -> tuple[int, ...] | None:
-        """What changes when the file does; None while it is missing, as when it is replaced."""
+        """Return what changes whenever the file does; None while the file is missing."""
         try:
             stat = self._path.stat()
         except OSError:
@@ -166,12 +167,17 @@ class Runner:
         last_resort.start()
 
 
-def _secrets(wanted: Config) -> list[Secret]:
-    secrets = [wanted.broute.broute_id, wanted.broute.broute_pwd] if wanted.broute else []
-    for target in wanted.upload:
-        secrets += [target.upload_key] if target.upload_key else []
-        secrets += [value for _, value in target.headers]
-    return secrets
+def _secrets(settings: object) -> Iterator[Secret]:
+    """Yield every secret of a configuration, those in the tables of kinds of jobs included."""
+    if isinstance(settings, Secret):
+        yield settings
+    elif isinstance(settings, tuple):
+        for item in settings:
+            yield from _secrets(item)
+    elif isinstance(settings, Mapping):
+        yield from _secrets(tuple(settings.values()))
+    elif is_dataclass(settings):
+        yield from _secrets(tuple(getattr(settings, each.name) for each in fields(settings)))
 
 
 def _faults(error: Exception) -> Sequence[str]:

@@ -1,7 +1,8 @@
-"""What a running kei says of itself, as a document that another kei can read."""
+"""The status of a running kei: a document that another kei can read, and a summary in one line."""
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from types import NoneType, UnionType
 from typing import get_args, get_origin, get_type_hints
@@ -10,9 +11,19 @@ from kei.core.errors import Malformed
 from kei.core.logs import LogLine
 from kei.sensors.status import ReaderStatus
 from kei.store.write_queue import RecorderStatus
-from kei.upload.traffic import Sent
+from kei.upload.traffic import UploadStatus
+from kei.wisun.interfaces import State
 
 TEXT_MAX_CHARS = 300  # of each free text, so that the document has a bound
+_LARGEST = 1 << 53  # a float has every integer up to here
+_MEANINGS = {
+    State.INIT: "waiting for the dongle's port",
+    State.OPEN: "looking for a dongle at the port",
+    State.SETUP: "setting the dongle up",
+    State.SCAN: "scanning for the meter",
+    State.JOIN: "joining the meter",
+    State.JOINED: "meter joined",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,27 +75,6 @@ class SessionState:
 
 
 @dataclass(frozen=True, slots=True)
-class UploadState:
-    """How an upload target is doing.
-
-    Attributes:
-        target: its name.
-        last_success_ms: wall clock of the last accepted batch; None if not since the start.
-        last_error: why the last attempt failed; None if it did not.
-        failures: failed attempts in a row.
-        refused: whether it refuses everything, so that all is set aside.
-        sent: bytes of requests by the day, headers included.
-    """
-
-    target: str
-    last_success_ms: int | None
-    last_error: str | None
-    failures: int
-    refused: bool
-    sent: Sent
-
-
-@dataclass(frozen=True, slots=True)
 class Snapshot:
     """A running kei at one moment.
 
@@ -107,7 +97,7 @@ class Snapshot:
     session: SessionState | None
     recorder: RecorderStatus
     sensors: tuple[ReaderStatus, ...]
-    uploads: tuple[UploadState, ...]
+    uploads: tuple[UploadStatus, ...]
     lines: tuple[LogLine, ...]
 
 
@@ -122,10 +112,9 @@ def encode(snapshot: Snapshot) -> bytes:
 
 
 def decode(document: bytes) -> Snapshot:
-    """Read a document that need not be ours.
+    """Read a document, which may be of another version of kei or of another program.
 
-    What this version does not know is passed over, so that an older kei may go on running
-    while a newer one asks.
+    Fields that this version does not know are ignored.
 
     Raises:
         Malformed: it is not such a document.
@@ -135,12 +124,12 @@ def decode(document: bytes) -> Snapshot:
     except (ValueError, RecursionError) as error:
         raise Malformed(f"no status: {type(error).__name__}") from None
     snapshot = _built(Snapshot, data)
-    assert isinstance(snapshot, Snapshot), "that is what was to be built"
+    assert isinstance(snapshot, Snapshot), "it was built as one"
     return snapshot
 
 
 def _built(kind: object, data: object) -> object:
-    """Return data as this type of a dataclass's field, which decides what is allowed."""
+    """Return JSON data as a value of the type of a dataclass's field."""
     if get_origin(kind) is UnionType:
         (present,) = (each for each in get_args(kind) if each is not NoneType)
         return None if data is None else _built(present, data)
@@ -158,4 +147,21 @@ def _built(kind: object, data: object) -> object:
     return data
 
 
-_LARGEST = 1 << 53  # a float has every integer up to here
+def status_summary(
+    meter: State | None, ports: Sequence[bool], full: Sequence[str], failing: Sequence[str]
+) -> str:
+    """Return one line for people, without times or counters: it changes when something does.
+
+    Args:
+        meter: state of the session; None without a meter.
+        ports: of sensors, whether each is open.
+        full: the places that readings cannot be written to at present.
+        failing: names of the upload targets whose last attempt failed.
+    """
+    parts = [] if meter is None else [_MEANINGS[meter]]
+    if ports:
+        parts.append(f"{sum(ports)} of {len(ports)} sensor ports open")
+    parts += [f"{place} cannot be written, readings wait in memory" for place in full]
+    if failing:
+        parts.append(f"upload failing: {', '.join(failing)}")
+    return "; ".join(parts) or "nothing to record"

@@ -1,13 +1,13 @@
-"""The status server: whoever asks on this machine is told what the running kei is doing.
+"""The status server of a running kei: a local socket that gives everybody the status document.
 
 It listens on an abstract unix socket, whose name comes from the path of the database: so it needs
 no file that a crash could leave behind, there is no limit to the length of a path, and two kei
-with different databases do not meet. Abstract sockets are Linux's own, and one set for each
-network namespace (unix(7), network_namespaces(7)); they know no permissions, so nothing may be
-told here that not everybody on the machine may know.
+with different databases have different sockets. Abstract sockets exist on Linux only, separately
+in each network namespace (unix(7), network_namespaces(7)). They have no permissions, so the
+document must contain nothing that not everybody on the machine may know.
 
-Nobody has to ask for anything in words: each connection gets one document and is closed. What a
-client sends is never read, and one that takes nothing is left alone after a second.
+There are no requests: each connection gets one document and is closed. What a client sends is
+never read, and a client that does not read is disconnected after a second.
 """
 
 import socket
@@ -25,9 +25,9 @@ from kei.core.single_instance import abstract_name
 log = structlog.stdlib.get_logger("kei.control")
 
 ANSWER_MAX_BYTES = 256 * 1024  # a dozen uploads and ten log lines have 10 KiB
-SEND_LIMIT_S = 1.0  # a usual answer fits into the socket's own buffer and waits for nobody
-REUSE_S = 0.25  # so long an answer is given again: a flood of clients must not cost much
-QUEUE_LENGTH = 16  # clients that wait for their turn; more of them try again by themselves
+SEND_LIMIT_S = 1.0  # a usual answer fits into the socket's buffer, so that nothing blocks
+REUSE_S = 0.25  # so long a document is sent again: a flood of clients must not cost much
+QUEUE_LENGTH = 16  # clients that wait; further ones try again by themselves
 RETRY_S = 1.0
 ASK_LIMIT_S = 10.0  # a disk that stalls holds an answer up for 5 s
 LOOK_AGAIN_S = 0.05
@@ -35,17 +35,17 @@ _RECEIVE_BYTES = 65_536
 
 
 def address(database: Path) -> str:
-    """Return the name of the socket that belongs to a database, however its path is spelled."""
+    """Return the name of the socket of a database, the same for each spelling of its path."""
     return abstract_name("status", database)
 
 
 class StatusServer:
-    """Gives the present status to whoever connects.
+    """Sends the present status document to each client that connects.
 
     Args:
-        database: whose kei this is.
+        database: that this kei uses.
         answer: makes the document, at most 256 KiB; called in the thread of `run`.
-        clock: for how long an answer is new.
+        clock: for the age of a document.
     """
 
     def __init__(self, database: Path, answer: Callable[[], bytes], clock: Clock) -> None:
@@ -99,18 +99,18 @@ class StatusServer:
                 continue
             self._incidents.ended("status_not_accepting")
             with connection:
-                self._tell(connection)
+                self._send_document(connection)
 
-    def _tell(self, connection: socket.socket) -> None:
-        document = self._present()
+    def _send_document(self, connection: socket.socket) -> None:
+        document = self._present_document()
         try:
             connection.settimeout(SEND_LIMIT_S)
             connection.sendall(document)
         except OSError as error:
             log.debug("status_not_taken", reason=str(error))
 
-    def _present(self) -> bytes:
-        """Return a document that is new enough; an empty one if none can be made."""
+    def _present_document(self) -> bytes:
+        """Return a document of at most `REUSE_S` ago; an empty one if none can be made."""
         now = self._clock.monotonic()
         if self._made is None or now - self._made >= REUSE_S:
             try:
@@ -126,15 +126,15 @@ class StatusServer:
 
 
 def ask(database: Path, clock: Clock, limit_s: float = ASK_LIMIT_S) -> bytes | None:
-    """Return what the running kei says of itself.
+    """Return the status document of the running kei.
 
     Args:
-        database: whose kei is asked.
+        database: that it uses.
         clock: for the time limit.
         limit_s: how long it may take altogether.
 
     Returns:
-        the document, at most 256 KiB, from a program that need not be ours; None if no kei runs.
+        the document, at most 256 KiB, from a program that may be any other; None if no kei runs.
 
     Raises:
         RetryLater: one runs, but does not answer.

@@ -1,7 +1,7 @@
-"""The service manager's side of kei: systemd is told what goes on, and kept from restarting it.
+"""Notifications to systemd: what kei is doing, and that it works, so that it is not restarted.
 
 The protocol is sd_notify(3): datagrams of `NAME=value` lines to the unix socket that
-`NOTIFY_SOCKET` names. Without that variable nobody is told, and nothing else is different.
+`NOTIFY_SOCKET` names. Without that variable nothing is sent, and nothing else is different.
 """
 
 import os
@@ -15,13 +15,13 @@ from kei.core.incidents import Incidents
 
 log = structlog.stdlib.get_logger("kei.supervisor")
 
-SEND_LIMIT_S = 2.0  # the manager is busy, or the socket is not its own
+SEND_LIMIT_S = 2.0  # a busy manager takes a message within that
 FEEDS_A_PERIOD = 4  # sd_watchdog_enabled(3) asks for two; one may come late on a busy machine
 TEXT_MAX_CHARS = 500
 
 
 class ServiceManager:
-    """Tells the service manager, if there is one. Used by one thread.
+    """The service manager that has started kei, if one has. Used by one thread.
 
     Args:
         environ: `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID` of it.
@@ -34,11 +34,11 @@ class ServiceManager:
         self._incidents = Incidents(log, clock)
         self._feed_every_s = self._period_s(environ)
         self._fed: float | None = None
-        self._headline: str | None = None
+        self._summary: str | None = None
         self._stuck: list[str] = []
 
     def _period_s(self, environ: Mapping[str, str]) -> float | None:
-        """Return how often the watchdog wants to be fed; None where there is none for us."""
+        """Return how often to feed the watchdog; None if this process has none."""
         limit_us = environ.get("WATCHDOG_USEC", "")
         is_ours = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         if self._address is None or not is_ours or not limit_us.isascii():
@@ -48,35 +48,35 @@ class ServiceManager:
         return int(limit_us) / 1e6 / FEEDS_A_PERIOD
 
     def pace_s(self, usual_s: float) -> float:
-        """Return for how long its caller may sleep who usually sleeps so long."""
+        """Return the time between two reports: the usual one, or less for the watchdog."""
         return usual_s if self._feed_every_s is None else min(usual_s, self._feed_every_s)
 
     def ready(self) -> None:
-        """Say that everything has been started."""
+        """Report that everything has been started."""
         self._send("READY=1")
 
     def stopping(self) -> None:
-        """Say that the end has begun."""
+        """Report that kei is being stopped."""
         self._send("STOPPING=1", "STATUS=stopping")
 
-    def tell(self, headline: str, stuck: list[str]) -> None:
-        """Say what goes on; feed the watchdog, but only while nothing is stuck.
+    def report(self, summary: str, stuck: list[str]) -> None:
+        """Send the status summary; feed the watchdog, but only while nothing is stuck.
 
         Args:
-            headline: one line for people.
-            stuck: what does not move any more, and only a restart can help.
+            summary: one line for people.
+            stuck: names of threads that hang, so that only a restart can help.
         """
         if stuck != self._stuck:
             self._stuck = stuck
-            self._tell_of_stuck()
+            self._log_stuck()
         if stuck:
-            headline = f"hangs: {', '.join(stuck)}"
-        if headline != self._headline and self._send(f"STATUS={_one_line(headline)}"):
-            self._headline = headline
+            summary = f"hangs: {', '.join(stuck)}"
+        if summary != self._summary and self._send(f"STATUS={_one_line(summary)}"):
+            self._summary = summary
         if not stuck:
             self._feed()
 
-    def _tell_of_stuck(self) -> None:
+    def _log_stuck(self) -> None:
         if not self._stuck:
             log.warning("moving_again")
             return
@@ -93,7 +93,7 @@ class ServiceManager:
             self._fed = now
 
     def _send(self, *lines: str) -> bool:
-        """Send a message; whether it was taken, or there is nobody to take it."""
+        """Send a message; return False if it failed. Without a service manager it never does."""
         if self._address is None:
             return True
         try:

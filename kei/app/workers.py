@@ -1,4 +1,4 @@
-"""The threads of an engine: each has a name, a body, and somebody who notices when it dies."""
+"""The threads of an engine: each has a name and a target, and is started again when it dies."""
 
 import threading
 from collections import deque
@@ -14,18 +14,18 @@ log = structlog.stdlib.get_logger("kei.threads")
 DEATHS, DEATHS_WITHIN_S = 3, 600.0  # then starting it again is no help
 
 
-class Body(Protocol):
-    """What a thread of its own runs."""
+class WorkerTarget(Protocol):
+    """What runs in a thread of its own."""
 
     def run(self) -> None:
-        """Go on until stopped."""
+        """Run until stopped."""
 
     def stop(self) -> None:
         """Make `run` return soon; any thread."""
 
 
 class Workers:
-    """Runs bodies. Used by one thread.
+    """Runs targets, each in a thread. Used by one thread.
 
     Args:
         clock: for time limits.
@@ -33,21 +33,21 @@ class Workers:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._bodies: dict[str, Body] = {}
+        self._targets: dict[str, WorkerTarget] = {}
         self._threads: dict[str, threading.Thread] = {}
         self._heartbeats: dict[str, Heartbeat] = {}
         self._deaths: dict[str, deque[float]] = {}
 
-    def start(self, name: str, body: Body, heartbeat: Heartbeat | None = None) -> None:
-        """Run a body in a thread of this name, which no other has.
+    def start(self, name: str, target: WorkerTarget, heartbeat: Heartbeat | None = None) -> None:
+        """Run a target in a thread of this name, which no other has.
 
         Args:
             name: of the thread.
-            body: what it runs.
-            heartbeat: by which it is seen that the body moves; None for one that may wait for ever.
+            target: what it runs.
+            heartbeat: of the target, to tell when it hangs; None for one that may wait for ever.
         """
-        assert name not in self._bodies, f"a second thread {name}"
-        self._bodies[name] = body
+        assert name not in self._targets, f"a second thread {name}"
+        self._targets[name] = target
         if heartbeat is not None:
             self._heartbeats[name] = heartbeat
         self._run(name)
@@ -57,21 +57,21 @@ class Workers:
 
         Args:
             names: of the threads.
-            limit_s: how long to wait for the end of all of them; their bodies do not matter then.
+            limit_s: how long to wait for the end of all of them; after that they are left alone.
         """
-        there = [name for name in names if name in self._bodies]
+        there = [name for name in names if name in self._targets]
         for name in there:
             self._heartbeats.pop(name, None)
             self._deaths.pop(name, None)
-            self._bodies.pop(name).stop()
+            self._targets.pop(name).stop()
         end = self._clock.monotonic() + limit_s
         for name in there:
             self._threads.pop(name).join(max(0.0, end - self._clock.monotonic()))
 
-    def look_after(self) -> None:
-        """Start a thread that has died again.
+    def restart_dead(self) -> None:
+        """Start threads that have died again.
 
-        Each body is made to survive, so that its death is our bug.
+        Each target is made to survive any error, so that its death is our bug.
         """
         for name, thread in list(self._threads.items()):
             if not thread.is_alive():
@@ -80,7 +80,7 @@ class Workers:
                 self._run(name)
 
     def stuck(self) -> list[str]:
-        """Return the names of the threads that are beyond help from within this process.
+        """Return the names of the threads that only a new process can help.
 
         Those that hang, and those that die again as soon as they are started.
         """
@@ -95,9 +95,9 @@ class Workers:
 
     def names(self) -> tuple[str, ...]:
         """Return the names of the threads that have been started and not ended."""
-        return tuple(self._bodies)
+        return tuple(self._targets)
 
     def _run(self, name: str) -> None:
-        thread = threading.Thread(target=self._bodies[name].run, name=name, daemon=True)
+        thread = threading.Thread(target=self._targets[name].run, name=name, daemon=True)
         self._threads[name] = thread
         thread.start()

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kei import config
-from kei.app.wiring import SIMULATED_PORT, SIMULATED_SENSORS
+from kei.app.meter_line import SIMULATED_PORT
+from kei.app.sensor_lines import SIMULATED_SENSORS
 from kei.core.clock import Clock, local
 from kei.core.errors import PortLost
 from kei.core.single_instance import running_pid
-from kei.jobs.advice import advice
-from kei.jobs.plan import AIR_TIME_LIMIT_S, air_time_s, plan
+from kei.jobs.advice import AIR_TIME_LIMIT_S, advice, air_time_s
+from kei.jobs.plan import plan
+from kei.jobs.triggers import ScheduleTrigger
 from kei.serialport.discovery import holders
 from kei.serialport.port import SerialPort
 from kei.settings.serial import PortSettings, SensorSettings
@@ -24,10 +26,11 @@ def report(path: Path, *, environ: Mapping[str, str], clock: Clock) -> Iterator[
     """
     wanted = config.load(path, environ=environ)
     now = local(clock.now_ms(), clock.zone)
-    jobs = plan(wanted, clock.zone)
+    jobs = plan(wanted)
     width = max(len(job.id) for job in jobs)
     for job in jobs:
-        following = job.trigger.get_next_fire_time(None, now).astimezone(clock.zone)
+        trigger = ScheduleTrigger(job.schedule, clock.zone)
+        following = trigger.get_next_fire_time(None, now).astimezone(clock.zone)
         when = f"every {job.every:<4}  next {following:%Y-%m-%d %H:%M:%S}"
         yield f"{job.id:{width}}  {when}  {job.what}"
     for port in wanted.serial:

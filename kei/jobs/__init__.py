@@ -1,1 +1,1 @@
-"""What the scheduler runs: one module for each kind of job."""
+"""The scheduler and its jobs: one module for each kind of job, see `kinds`."""

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kei.jobs.plan import AIR_TIME_LIMIT_S, air_time_s, duration
+from kei.jobs.kinds import duration
 from kei.settings.config import Config
 
 ANSWER_S = 2.0  # what a meter takes on a good link, at most
+AIR_TIME_A_FRAME_S = 0.01  # 100 bytes at 100 kbit/s and the pause after them (ARIB STD-T108)
+AIR_TIME_LIMIT_S = 360  # in any hour (ARIB STD-T108)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,12 @@ class Advice:
 
     text: str
     is_urgent: bool
+
+
+def air_time_s(config: Config) -> float:
+    """Return about how long the dongle transmits in an hour, in seconds."""
+    groups = config.broute.requests if config.broute else ()
+    return sum(3600 / group.cycle_s * AIR_TIME_A_FRAME_S for group in groups)
 
 
 def advice(config: Config) -> Iterator[Advice]:

@@ -1,8 +1,190 @@
-"""The kinds of jobs, and the tables of jobs.toml that are theirs."""
+"""The kinds of jobs: each is one module of this package, and is found by being there.
 
-from collections.abc import Mapping
+A module of `kei.jobs` that is not named in `_MACHINERY` is a kind of job, and defines `KIND`.
+Reading a configuration imports all of them, as a kind may have a table of jobs.toml of its own.
+So they import APScheduler, the uploader, the session and the store only in the function that
+builds the job, never at module level.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum, auto
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING
+
+import kei.jobs
+from kei.core.clock import Clock
+from kei.core.incidents import Incidents
+from kei.core.reading import Reading
+from kei.settings.config import Config
+
+if TYPE_CHECKING:
+    from kei.meter.decoder import MeterDecoder
+    from kei.store.database import Database
+    from kei.store.text import DailyFile
+    from kei.timekeeping.monitor import ClockMonitor
+    from kei.upload.sender import Sender
+    from kei.wisun.session import Session
+
+_MACHINERY = frozenset({"advice", "kinds", "plan", "scheduler", "triggers"})
+
+
+class Executor(StrEnum):
+    """Thread pools: what waits in one never delays another. Jobs are listed in this order."""
+
+    REQUESTS = "requests"
+    SUMMARY = "summary"
+    UPLOAD = "upload"
+    UPKEEP = "upkeep"
+    HEARTBEAT = "heartbeat"
+
+
+class Event(Enum):
+    """What jobs can be run after at once, besides at the times of their schedules."""
+
+    JOINED = auto()  # the meter can be asked
+    SUMMARISED = auto()  # there are new summaries
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """Runs whenever the time since 1970 is a multiple of the cycle: 10 s at :00, :10, :20."""
+
+    cycle_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class AfterWindows:
+    """Runs so long after each window of the local day has begun, and the one before has ended.
+
+    Attributes:
+        cycle_s: length of a window in seconds, a divisor of a day.
+        delay_s: seconds after the start of the window.
+    """
+
+    cycle_s: int
+    delay_s: int
+
+
+Schedule = Every | AfterWindows
+
+
+@dataclass(frozen=True, slots=True)
+class JobContext:
+    """What jobs are built with.
+
+    Attributes:
+        database: for everything but the text files.
+        record: takes readings, to be written soon; waits while too many are waiting.
+        commit: brings everything recorded so far into the database.
+        sums: the text files of averages.
+        monitor: says how far the clock can be relied on.
+        clock: wall and monotonic time.
+        rng: for jitter.
+        run_after: runs the jobs that are to run after an event; any thread.
+        meter_incidents: shared by all jobs that ask the meter, so that what holds them all up is
+            logged once.
+        session: with the meter; None without a `[broute]` table.
+        decoder: turns the meter's answers into readings; None as above.
+    """
+
+    database: Database
+    record: Callable[[Sequence[Reading]], None]
+    commit: Callable[[], None]
+    sums: DailyFile
+    monitor: ClockMonitor
+    clock: Clock
+    rng: random.Random
+    run_after: Callable[[Event], None]
+    meter_incidents: Incidents
+    session: Session | None = None
+    decoder: MeterDecoder | None = None
+
+
+def _nothing() -> None:
+    """Do nothing: what a job that never takes long does when it is stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job that can be run.
+
+    Attributes:
+        run: runs it once.
+        stop: makes a run end soon, and any later one at once.
+        sender: of an upload, for the status document; None for any other job.
+    """
+
+    run: Callable[[], None]
+    stop: Callable[[], None] = _nothing
+    sender: Sender | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A job that a configuration asks for.
+
+    Attributes:
+        id: unique name.
+        what: what it does, for a person.
+        schedule: when it runs.
+        executor: the thread pool it runs in.
+        origin: what it is made from: as long as that is equal, a reload leaves the job alone.
+        build: makes the job.
+        needs_meter: whether a new session with the meter needs a new job as well.
+        also_after: an event that it also runs after; None for none.
+    """
+
+    id: str
+    what: str
+    schedule: Schedule
+    executor: Executor
+    origin: object
+    build: Callable[[JobContext], Job]
+    needs_meter: bool = False
+    also_after: Event | None = None
+
+    @property
+    def every(self) -> str:
+        """How often it runs, for a person."""
+        return duration(self.schedule.cycle_s)
+
+
+@dataclass(frozen=True, slots=True)
+class JobKind:
+    """A kind of job.
+
+    Attributes:
+        plan: returns the jobs of this kind that a configuration asks for.
+        tables: its own top-level tables of jobs.toml, each with the frozen dataclass of its keys;
+            what is read from them is in `Config.job_tables`.
+    """
+
+    plan: Callable[[Config], Iterable[Planned]]
+    tables: Mapping[str, type] = field(default_factory=dict)
+
+
+def kinds() -> Iterator[JobKind]:
+    """Yield every kind of job, by the names of their modules."""
+    for name in sorted(module.name for module in iter_modules(kei.jobs.__path__)):
+        if name not in _MACHINERY:
+            kind = import_module(f"{kei.jobs.__name__}.{name}").KIND
+            assert isinstance(kind, JobKind), f"KIND of {name}"
+            yield kind
 
 
 def tables() -> Mapping[str, type]:
-    """Return the dataclass of each top-level table that belongs to a kind of job, by its name."""
-    return {}
+    """Return the tables of jobs.toml that belong to kinds of jobs, with their dataclasses."""
+    return {name: settings for kind in kinds() for name, settings in kind.tables.items()}
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as jobs.toml has it: `10s`, `5m`, `1h`, `1d`."""
+    for size, letter in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:g}{letter}"
+    return f"{seconds:g}s"

@@ -1,88 +1,100 @@
 """The nightly job that keeps the database from growing without bound."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
 from kei.core.clock import Clock
 from kei.core.errors import StoreError
 from kei.core.incidents import Incidents
+from kei.jobs.kinds import AfterWindows, Executor, Job, JobContext, JobKind, Planned, duration
+from kei.settings.config import Config
+
+if TYPE_CHECKING:
+    from kei.store.database import Database
 
 log = structlog.stdlib.get_logger("kei.upkeep")
 
+DAY_S = 86_400
+# 03:17, off the full hour when everybody's jobs run; an hour off on the day of a clock change.
+PRUNE_AT_S = 3 * 3600 + 17 * 60
 CAUTIOUS_MS = 2 * 86_400_000  # recorded time that goes in a night: more than a day brings
 _EVER_MS = -(1 << 53)  # no reading is older
 STEP = 500  # rows deleted at once: some milliseconds in which a new reading has to wait
 SUMMARIES_KEPT_S = 10 * 366 * 86_400.0  # some 30 MB a year at the default requests
 
 
-class Prunable(Protocol):
-    """A table that grows."""
-
-    def prune(self, before_ms: int, limit: int) -> int:
-        """Delete so many rows at most that are older; return how many went, 0 if none are left."""
+class _Table(Protocol):
+    def prune(self, before_ms: int, limit: int) -> int: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """A table and how long its rows stay.
-
-    Attributes:
-        name: for the log.
-        table: what is pruned.
-        for_s: how long a row stays, seconds.
-    """
-
-    name: str
-    table: Prunable
-    for_s: float
-
-
-class Trust(Protocol):
+class Monitor(Protocol):
     """What is known of the wall clock."""
 
     @property
     def synchronised(self) -> bool:
-        """Whether something keeps it right."""
+        """Whether a time service keeps it right."""
 
 
-class Readings(Protocol):
-    """The readings that there are."""
-
-    def next_ms(self, from_ms: int) -> int | None:
-        """Return the time of the earliest one at or after an instant, None if there is none."""
-
-
-class CautiousNow:
-    """The present, as far as it can be relied on when something is to be deleted for its age.
-
-    A clock that nothing keeps right may be ahead by years, and everything would be too old by it.
-    By this one only the oldest readings, of two days, are too old in any night. That is enough
-    for the database not to grow, and leaves months to put the clock right.
+class Pruner:
+    """Deletes rows that are older than the owner wants to keep in the database.
 
     Args:
-        clock: the wall clock.
-        trust: how far it can be relied on.
-        readings: what there is.
-        retention_s: how long readings stay, seconds.
+        database: what they are deleted from.
+        monitor: says how far the clock can be relied on.
+        retention_s: how long readings and dead letters stay, seconds.
+        clock: by which rows are too old.
     """
 
-    def __init__(self, clock: Clock, trust: Trust, readings: Readings, retention_s: float) -> None:
-        self._clock = clock
-        self._trust = trust
-        self._readings = readings
-        self._retention_ms = round(retention_s * 1000)
+    def __init__(
+        self, database: Database, monitor: Monitor, retention_s: float, clock: Clock
+    ) -> None:
+        from kei.store.dead_letters import DeadLetters  # noqa: PLC0415
+        from kei.store.reading_table import ReadingTable  # noqa: PLC0415
+        from kei.store.summary_table import SummaryTable  # noqa: PLC0415
 
-    def now_ms(self) -> int:
+        self._clock = clock
+        self._monitor = monitor
+        self._retention_ms = round(retention_s * 1000)
+        self._readings = ReadingTable(database)
+        self._tables: tuple[tuple[str, _Table, int], ...] = (
+            ("readings", self._readings, self._retention_ms),
+            ("dead_letters", DeadLetters(database), self._retention_ms),
+            ("summaries", SummaryTable(database), round(SUMMARIES_KEPT_S * 1000)),
+        )
+        self._incidents = Incidents(log, clock)
+
+    def run(self) -> None:
+        """Delete what is too old, in small steps; after a failure the next night tries again."""
+        try:
+            now_ms = self._cautious_now_ms()
+            for name, table, kept_ms in self._tables:
+                total = 0
+                while removed := table.prune(now_ms - kept_ms, STEP):
+                    total += removed
+                if total:
+                    log.info("pruned", table=name, count=total)
+        except StoreError as error:
+            self._incidents.raised("prune_failed", reason=str(error))
+        else:
+            self._incidents.ended("prune_failed")
+
+    def _cautious_now_ms(self) -> int:
         """Return milliseconds since 1970, never more than the wall clock shows.
+
+        A clock that nothing keeps right may be ahead by years, and everything would be too old by
+        it. By this one only the oldest readings, of two days, are too old in any night. That is
+        enough for the database not to grow, and leaves months to put the clock right.
 
         Raises:
             StoreError: the readings cannot be looked at.
         """
         now_ms = self._clock.now_ms()
-        if self._trust.synchronised:
+        if self._monitor.synchronised:
             return now_ms
         oldest_ms = self._readings.next_ms(_EVER_MS)
         if oldest_ms is None:
@@ -90,35 +102,20 @@ class CautiousNow:
         return min(now_ms, oldest_ms + CAUTIOUS_MS + self._retention_ms)
 
 
-class Pruner:
-    """Removes what is older than the owner wants to keep in the database.
+def _plan(config: Config) -> Iterator[Planned]:
+    retention_s = config.recorder.retention_s
+    yield Planned(
+        id="prune",
+        what=f"remove readings older than {duration(retention_s)}",
+        schedule=AfterWindows(DAY_S, PRUNE_AT_S),
+        executor=Executor.UPKEEP,
+        origin=config.recorder,
+        build=partial(_build, retention_s),
+    )
 
-    Args:
-        tables: what to look at.
-        present: by which rows are too old.
-        clock: for how long faults last.
-    """
 
-    def __init__(self, tables: Sequence[Kept], present: CautiousNow, clock: Clock) -> None:
-        self._tables = tables
-        self._present = present
-        self._incidents = Incidents(log, clock)
+def _build(retention_s: float, context: JobContext) -> Job:
+    return Job(Pruner(context.database, context.monitor, retention_s, context.clock).run)
 
-    def run(self) -> None:
-        """Remove what is too old, in small steps; after a failure the next night tries again."""
-        try:
-            now_ms = self._present.now_ms()
-            for each in self._tables:
-                self._prune(each, now_ms)
-        except StoreError as error:
-            self._incidents.raised("prune_failed", reason=str(error))
-        else:
-            self._incidents.ended("prune_failed")
 
-    def _prune(self, kept: Kept, now_ms: int) -> None:
-        before_ms = now_ms - round(kept.for_s * 1000)
-        total = 0
-        while removed := kept.table.prune(before_ms, STEP):
-            total += removed
-        if total:
-            log.info("pruned", table=kept.name, count=total)
+KIND = JobKind(_plan)

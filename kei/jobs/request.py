@@ -1,13 +1,23 @@
 """The job that asks the meter for one group of properties, once a cycle."""
 
+from __future__ import annotations
+
 import logging
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING
 
 import structlog
 
 from kei.core.errors import NotReady, RetryLater, Stopping
 from kei.core.incidents import Incidents
-from kei.meter.decoder import MeterDecoder
-from kei.wisun.session import Session
+from kei.jobs.kinds import Event, Every, Executor, Job, JobContext, JobKind, Planned
+from kei.settings.broute import RequestGroup
+from kei.settings.config import Config
+
+if TYPE_CHECKING:
+    from kei.meter.decoder import MeterDecoder
+    from kei.wisun.session import Session
 
 log = structlog.stdlib.get_logger("kei.request")
 
@@ -18,14 +28,14 @@ MISSES_UNTIL_ALONE = 3  # in a row, of a frame with several properties: not just
 
 
 class RequestJob:
-    """Asks for a group and hands the answer on; a missing answer is a counted miss.
+    """Asks the meter for a group and hands the answer on; an answer that is missing is counted.
 
     Args:
         epcs: the properties of the group.
         cycle_s: how often it runs; all tries together take no longer than that.
         session: shared by all groups.
-        source: takes the answers, and knows what this meter can do.
-        incidents: of all request jobs together, so that what holds them all up is told once.
+        decoder: takes the answers, and knows what this meter can do.
+        incidents: shared by all request jobs, so that what holds them all up is logged once.
     """
 
     def __init__(
@@ -34,24 +44,24 @@ class RequestJob:
         cycle_s: float,
         *,
         session: Session,
-        source: MeterDecoder,
+        decoder: MeterDecoder,
         incidents: Incidents,
     ) -> None:
         self._epcs = epcs
         self._budget_s = min(LONGEST_BUDGET_S, max(SHORTEST_BUDGET_S, cycle_s))
         self._session = session
-        self._source = source
+        self._decoder = decoder
         self._incidents = incidents
         self._misses_of_several = 0
 
     def run(self) -> None:
         """Ask once; returns at once while the session is not up."""
         try:
-            for epc in self._source.wanted_first():
+            for epc in self._decoder.wanted_first():
                 self._ask((epc,), FIRST_BUDGET_S)
-            epcs = self._source.askable(self._epcs)
+            epcs = self._decoder.askable(self._epcs)
             while epcs:
-                at_once = epcs[: self._source.most_at_once]
+                at_once = epcs[: self._decoder.most_at_once]
                 epcs = epcs[len(at_once) :] + self._ask(at_once, self._budget_s)
         except NotReady as error:
             self._incidents.raised("requests_waiting", level=logging.INFO, reason=str(error))
@@ -60,32 +70,34 @@ class RequestJob:
             return
 
     def _ask(self, epcs: tuple[int, ...], budget_s: float) -> tuple[int, ...]:
-        """Ask for these at once; return those that have to be asked again, with fewer beside."""
-        names = " ".join(f"{epc:02X}" for epc in epcs)
+        """Ask for these in one frame; return those to be asked again, with fewer in a frame."""
         try:
             answer = self._session.get(epcs, budget_s)
         except NotReady:
             raise
         except RetryLater as error:
             self._incidents.ended("requests_waiting")
+            names = " ".join(f"{epc:02X}" for epc in epcs)
             self._incidents.raised("request_missed", key=epcs, epcs=names, reason=str(error))
             return self._alone_after_misses(epcs)
         self._incidents.ended("requests_waiting")
         self._incidents.ended("request_missed", key=epcs)
-        cut_off = tuple(
-            epc for epc in epcs if epc not in answer.properties and epc not in answer.refused
-        )
         if len(epcs) > 1:
             self._misses_of_several = 0
-        if cut_off and len(epcs) > 1:
-            self._source.limit_at_once(len(epcs) - len(cut_off))
-            self._source.take(answer, asked=tuple(epc for epc in epcs if epc not in cut_off))
-            return cut_off
-        self._source.take(answer, asked=epcs)
+            if cut_off := set(epcs) - answer.properties.keys() - answer.refused:
+                given = tuple(epc for epc in epcs if epc not in cut_off)
+                self._decoder.limit_at_once(len(given))
+                self._decoder.take(answer, asked=given)
+                return tuple(epc for epc in epcs if epc in cut_off)
+        self._decoder.take(answer, asked=epcs)
         return ()
 
     def _alone_after_misses(self, epcs: tuple[int, ...]) -> tuple[int, ...]:
-        """Find out whether a meter that answers no frame with several answers one with one."""
+        """Try one property after several misses: some meters answer no frame with more.
+
+        Returns:
+            properties to be asked again, one by one; none if the meter is silent altogether.
+        """
         if len(epcs) == 1:
             return ()
         self._misses_of_several += 1
@@ -97,6 +109,35 @@ class RequestJob:
             raise
         except RetryLater:
             return ()  # the meter answers nothing at present: that is no sign of anything
-        self._source.limit_at_once(1)
-        self._source.take(answer, asked=epcs[:1])
+        self._decoder.limit_at_once(1)
+        self._decoder.take(answer, asked=epcs[:1])
         return epcs[1:]
+
+
+def _plan(config: Config) -> Iterator[Planned]:
+    for group in config.broute.requests if config.broute else ():
+        names = [f"{epc:02X}" for epc in group.epcs]
+        yield Planned(
+            id=f"request-{'-'.join(names)}",
+            what=f"ask the meter for {' '.join(names)}",
+            schedule=Every(group.cycle_s),
+            executor=Executor.REQUESTS,
+            origin=group,
+            build=partial(_build, group),
+            needs_meter=True,
+            also_after=Event.JOINED,
+        )
+
+
+def _build(group: RequestGroup, context: JobContext) -> Job:
+    session, decoder = context.session, context.decoder
+    assert session is not None, "requests belong to a meter"
+    assert decoder is not None, "requests belong to a meter"
+    incidents = context.meter_incidents
+    job = RequestJob(
+        group.epcs, group.cycle_s, session=session, decoder=decoder, incidents=incidents
+    )
+    return Job(job.run)
+
+
+KIND = JobKind(_plan)

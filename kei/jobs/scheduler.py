@@ -1,32 +1,59 @@
 """APScheduler, set up so that no step of the clock stalls it or makes it list missed runs."""
 
-import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
+from traceback import format_tb
 
+import apscheduler.job
 import structlog
+from apscheduler.executors.base import MaxInstancesReachedError
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from kei.core.clock import Clock, local
 from kei.core.heartbeat import HEARTBEAT_S, Heartbeat
-from kei.jobs.events import EVENTS, JobReporter, told_here
-from kei.jobs.plan import Lane, Planned
-from kei.jobs.triggers import AlignedInterval
+from kei.core.incidents import Incidents
+from kei.jobs.kinds import Every, Executor, Planned, Schedule
+from kei.jobs.triggers import ScheduleTrigger
 
 log = structlog.stdlib.get_logger("kei.scheduler")
 
 REQUESTS_AT_ONCE = 32  # the session decides who is next, so that none waits for a slow one
-UPLOADS_AT_ONCE = 16  # threads start when needed; targets that a reload adds need theirs, too
+UPLOADS_AT_ONCE = 16  # at least: targets that a reload adds need threads, too
+# Their jobs log by themselves what is wrong when they take long.
+_LOG_DELAYS_THEMSELVES = (Executor.REQUESTS, Executor.UPLOAD)
 _SLACK = timedelta(seconds=2)
 _HEARTBEAT = "heartbeat"  # name of a job
+
+
+class _Pool(ThreadPoolExecutor):  # type: ignore[misc]  # APScheduler 3 has no types
+    """A thread pool that reports a job which is due while its last run goes on.
+
+    The base class raises an error instead, and APScheduler logs that each time.
+
+    Args:
+        threads: so many jobs run at once.
+        still_running: is called with the name of such a job.
+    """
+
+    def __init__(self, threads: int, still_running: Callable[[str], None]) -> None:
+        super().__init__(threads)
+        self._still_running = still_running
+
+    def submit_job(self, job: apscheduler.job.Job, run_times: Sequence[datetime]) -> None:
+        """Run the job in a thread, unless it runs already."""
+        try:
+            super().submit_job(job, run_times)
+        except MaxInstancesReachedError:
+            self._still_running(job.id)
 
 
 class Scheduler:
     """Runs jobs by the wall clock. Thread-safe.
 
-    A job that is late, be it by a step of the clock or by a busy machine, runs late, and once.
+    A job that is late, because of a step of the clock or of a busy machine, runs late, and once.
 
     Args:
         clock: what jobs are planned by.
@@ -38,23 +65,23 @@ class Scheduler:
 
     def __init__(self, clock: Clock, uploads: int) -> None:
         self._clock = clock
+        self._incidents = Incidents(log, clock)
+        threads = {
+            Executor.REQUESTS: REQUESTS_AT_ONCE,
+            Executor.UPLOAD: max(UPLOADS_AT_ONCE, uploads),
+        }
         self._inner = BackgroundScheduler(
             timezone=clock.zone,
             executors={
-                Lane.REQUESTS.value: ThreadPoolExecutor(REQUESTS_AT_ONCE),
-                Lane.SUMMARY.value: ThreadPoolExecutor(1),
-                Lane.UPLOAD.value: ThreadPoolExecutor(max(UPLOADS_AT_ONCE, uploads)),
-                Lane.UPKEEP.value: ThreadPoolExecutor(1),
-                Lane.HEARTBEAT.value: ThreadPoolExecutor(1),
+                executor.value: _Pool(
+                    threads.get(executor, 1), partial(self._still_running, executor)
+                )
+                for executor in Executor
             },
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
-        self._inner.add_listener(JobReporter(clock), EVENTS)
         self.heartbeat = Heartbeat(clock)
-        trigger = AlignedInterval(HEARTBEAT_S)
-        self._inner.add_job(
-            self.heartbeat.beat, trigger, id=_HEARTBEAT, executor=Lane.HEARTBEAT.value
-        )
+        self._add(_HEARTBEAT, Every(HEARTBEAT_S), Executor.HEARTBEAT, self.heartbeat.beat)
 
     @property
     def running(self) -> bool:
@@ -63,10 +90,6 @@ class Scheduler:
 
     def start(self) -> None:
         """Begin to run jobs, in threads of its own."""
-        # Each logger by itself: a filter does not see what comes up from the loggers below.
-        executors = [f"apscheduler.executors.{lane.value}" for lane in Lane]
-        for name in ("apscheduler.scheduler", *executors):
-            logging.getLogger(name).addFilter(told_here)
         self._inner.start()
 
     def pause(self) -> None:
@@ -77,28 +100,28 @@ class Scheduler:
         """Wait for the jobs that run, and end all threads."""
         self._inner.shutdown()
 
-    def add(self, planned: Planned, body: Callable[[], None]) -> None:
-        """Run this from now on whenever the plan says."""
-        self._inner.add_job(body, planned.trigger, id=planned.id, executor=planned.lane.value)
+    def add(self, planned: Planned, run: Callable[[], None]) -> None:
+        """Run this from now on whenever its schedule says."""
+        self._add(planned.id, planned.schedule, planned.executor, run)
 
     def remove(self, name: str) -> None:
-        """Forget a job, if there is one of this name; should it run now, it goes on to its end."""
+        """Remove a job, if there is one of this name; a run of it goes on to its end."""
         try:
             self._inner.remove_job(name)
         except JobLookupError:
             log.debug("job_gone", job=name)
 
     def run_now(self, names: Iterable[str]) -> None:
-        """Have these jobs run at once; after that their cycles go on as they are."""
+        """Run these jobs once, immediately; their schedules go on as they are."""
         now = self._now()
         for name in names:
             self._plan(name, now)
 
-    def stepped(self, by_ms: int) -> None:  # noqa: ARG002 - where the clock came from is no matter
+    def stepped(self, by_ms: int) -> None:  # noqa: ARG002 - a protocol
         """Plan every job anew, as the clock has been set.
 
-        None is run out of turn: the next instant of its cycle is as near as ever, and a clock that
-        is set again and again must not have the meter asked as often.
+        No job runs because of that: the next instant of its cycle is as near as ever, and the meter
+        must not be asked each time by a clock that is set again and again.
         """
         for job in self._inner.get_jobs():
             self._plan(job.id, job.trigger.get_next_fire_time(None, self._now()))
@@ -106,16 +129,16 @@ class Scheduler:
     def synchronised(self) -> None:
         """Do nothing: jobs follow the wall clock, whether it can be trusted or not."""
 
-    def mend(self) -> None:
+    def replan_late_jobs(self) -> None:
         """Plan those jobs anew that wait for longer than their cycle; to be called now and then.
 
-        A clock that is set and set back between two looks leaves such jobs. So does APScheduler: as
-        it asks for the time before it takes its lock, one job may be planned by the time before a
-        step just after all have been planned by the time after it.
+        A clock that is set and set back between two looks at it leaves such jobs. So does
+        APScheduler: it reads the time before it takes its lock, so that it may plan one job by the
+        time before a step just after all have been planned by the time after it.
         """
         now = self._now()
         for job in self._inner.get_jobs():
-            # The slack is for a run that is due in this very moment, and has been begun already.
+            # The slack is for a run that is due at this moment, and has begun already.
             latest = job.trigger.get_next_fire_time(None, now + _SLACK)
             if job.next_run_time is not None and job.next_run_time > latest:
                 log.debug("job_replanned", job=job.id)
@@ -124,8 +147,29 @@ class Scheduler:
     def _plan(self, name: str, moment: datetime) -> None:
         try:
             self._inner.modify_job(name, next_run_time=moment)
-        except JobLookupError:  # taken out by a reload, which plans everything itself
+        except JobLookupError:  # removed by a reload
             log.debug("job_gone", job=name)
+
+    def _add(
+        self, name: str, schedule: Schedule, executor: Executor, run: Callable[[], None]
+    ) -> None:
+        trigger = ScheduleTrigger(schedule, self._clock.zone)
+        self._inner.add_job(self._run, trigger, args=(name, run), id=name, executor=executor.value)
+
+    def _run(self, name: str, run: Callable[[], None]) -> None:
+        try:
+            run()
+        except Exception as error:  # noqa: BLE001 - a mistake of ours; the job's next run goes on
+            trace = "".join(format_tb(error.__traceback__))
+            log.error("job_failed", job=name, error=repr(error), exception=trace)  # noqa: TRY400
+        else:
+            self._incidents.ended("job_still_running", key=name)
+
+    def _still_running(self, executor: Executor, name: str) -> None:
+        if executor in _LOG_DELAYS_THEMSELVES:
+            log.debug("job_still_running", job=name)
+        else:
+            self._incidents.raised("job_still_running", key=name, job=name)
 
     def _now(self) -> datetime:
         return local(self._clock.now_ms(), self._clock.zone)

@@ -35,7 +35,7 @@ from kei.upload.batching import Batch, Origin, RowSelector
 from kei.upload.formats import FORMATS
 from kei.upload.http import Answer, Http, PostFailed, excerpt, secrets_of
 from kei.upload.retry import Verdict, new_backoff, wait_s
-from kei.upload.traffic import Report, Sent, Traffic, joined
+from kei.upload.traffic import Report, Traffic, UploadStatus, joined
 
 ROW_MIN_BYTES = 24  # `2026/01/01 00:00,A,B,1` and its LF, the shortest row of all formats
 ROWS_MAX = 2_000  # a batch of 64 KiB has fewer; bounds memory when max_bytes is large
@@ -50,27 +50,6 @@ class _Queue(Protocol):
     def shorten(self, target: str, what: What) -> int: ...
     def advance(self, target: str, what: What, last_id: int) -> None: ...
     def set_aside(self, target: str, what: What, rows: Sequence[Row], reason: str) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """How a target is doing.
-
-    Attributes:
-        target: its name.
-        last_success_ms: wall clock when a batch was accepted last; None if not since the start.
-        last_error: why the last attempt failed; None if it did not.
-        failures: failed attempts in a row.
-        refused: whether it refuses everything, so that all is set aside.
-        sent: bytes of requests by the day, headers included.
-    """
-
-    target: str
-    last_success_ms: int | None
-    last_error: str | None
-    failures: int
-    refused: bool
-    sent: Sent
 
 
 @dataclass(slots=True, eq=False)
@@ -177,9 +156,9 @@ class Sender:
         """Whether the last attempt failed; any thread."""
         return self._last_error is not None
 
-    def status(self) -> Status:
+    def status(self) -> UploadStatus:
         """Return how the target is doing."""
-        return Status(
+        return UploadStatus(
             target=self._target.name,
             last_success_ms=self._last_success_ms,
             last_error=self._last_error,

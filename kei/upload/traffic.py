@@ -113,6 +113,27 @@ class Sent:
     yesterday_bytes: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class UploadStatus:
+    """How an upload target is doing.
+
+    Attributes:
+        target: its name.
+        last_success_ms: wall clock when a batch was accepted last; None if not since the start.
+        last_error: why the last attempt failed; None if it did not.
+        failures: failed attempts in a row.
+        refused: whether it refuses everything, so that all is set aside.
+        sent: bytes of requests by the day, headers included.
+    """
+
+    target: str
+    last_success_ms: int | None
+    last_error: str | None
+    failures: int
+    refused: bool
+    sent: Sent
+
+
 class Traffic:
     """Counts the bytes of requests by the local day, and logs each day once. Thread-safe.
 

@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from status_facts import SNAPSHOT
 
-from kei.app.status_document import SessionState, Snapshot, UploadState, decode, encode
+from kei.app.status_document import SessionState, Snapshot, decode, encode
 from kei.core.errors import Malformed
 from kei.core.logs import LogLine
 from kei.sensors.status import ReaderStatus
 from kei.store.write_queue import OutletStatus, RecorderStatus
+from kei.upload.traffic import UploadStatus
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 state = st.builds(SessionState, since_s=finite, rssi_dbm=st.none() | finite)
@@ -23,7 +24,7 @@ snapshots = st.builds(
     session=st.none() | state,
     recorder=st.builds(RecorderStatus, outlet, outlet),
     sensors=st.lists(ports, max_size=3).map(tuple),
-    uploads=st.lists(st.builds(UploadState), max_size=3).map(tuple),
+    uploads=st.lists(st.builds(UploadStatus), max_size=3).map(tuple),
     lines=st.lists(st.builds(LogLine), max_size=3).map(tuple),
 )
 values = st.recursive(

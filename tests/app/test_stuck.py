@@ -35,7 +35,7 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
     running = Engine(config, clock=FastClock(SPEED, TOKYO), rng=random.Random(1))
     running.start()
     try:
-        wait_until(lambda: running.headline() == "meter joined", 20, "the meter to be joined")
+        wait_until(lambda: running.status_summary() == "meter joined", 20, "the meter to be joined")
         yield running
     finally:
         running.stop()
@@ -48,18 +48,18 @@ def by_threads(engine: Engine) -> list[str]:
 def test_a_recorder_that_hangs_in_a_write_is_found_out_and_forgiven(engine: Engine) -> None:
     with engine._recorder._lock:  # as by a disk that does not come back
         wait_until(lambda: by_threads(engine) == ["recorder"], 20, "the recorder to be missed")
-        assert engine.headline() == "meter joined", "nobody who asks has to wait for the disk"
+        assert engine.status_summary() == "meter joined", "nobody who asks has to wait for the disk"
     wait_until(lambda: by_threads(engine) == [], 10, "the recorder to move again")
 
 
 def test_a_conversation_with_the_dongle_that_never_ends_is_found_out(engine: Engine) -> None:
-    meter = engine._meter.present
+    meter = engine._meter.meter
     assert meter is not None
     lock = meter.session._machine.lock
     lock.acquire()
-    wait_until(lambda: by_threads(engine) == ["wisun-keeper"], 20, "the keeper to be missed")
+    wait_until(lambda: by_threads(engine) == ["wisun-keeper"], 20, "the session to be missed")
     lock.release()
-    wait_until(lambda: by_threads(engine) == [], 10, "the keeper to move again")
+    wait_until(lambda: by_threads(engine) == [], 10, "the session to move again")
 
 
 def test_nothing_is_stuck_while_there_is_nothing_to_do(engine: Engine) -> None:
@@ -101,7 +101,7 @@ def test_a_thread_that_dies_is_started_again_but_not_for_ever() -> None:
     for _ in range(DEATHS):
         assert threads.stuck() == []
         threads._threads["weak"].join(5)
-        threads.look_after()
+        threads.restart_dead()
     assert threads.stuck() == ["weak"]
     clock.advance(DEATHS_WITHIN_S + 1)
     assert threads.stuck() == []
@@ -136,8 +136,8 @@ def test_the_meter_is_asked_on_while_the_disk_stalls_and_nothing_is_missing(
     running = Engine(config, clock=SystemClock(TOKYO), rng=random.Random(1))
     running.start()
     try:
-        wait_until(lambda: running.headline() == "meter joined", 20, "the meter to be joined")
-        meter = running._meter.present
+        wait_until(lambda: running.status_summary() == "meter joined", 20, "the meter to be joined")
+        meter = running._meter.meter
         assert meter is not None
         with running._recorder._lock:  # as by a disk that takes its time
             written, answered = powers(tmp_path), meter.session.status().answered

@@ -50,25 +50,25 @@ def test_the_start_and_the_end_are_told(tmp_path: Path, heard: socket.socket) ->
     assert messages(heard) == ["READY=1", "STOPPING=1\nSTATUS=stopping"]
 
 
-def test_the_headline_is_told_when_it_changes_and_only_then(
+def test_the_summary_is_sent_when_it_changes_and_only_then(
     tmp_path: Path, heard: socket.socket
 ) -> None:
     supervisor = ServiceManager(environ(tmp_path), FakeClock())
     for text in ("scanning for the meter", "scanning for the meter", "meter\njoined\x00é"):
-        supervisor.tell(text, [])
+        supervisor.report(text, [])
     assert messages(heard) == ["STATUS=scanning for the meter", "STATUS=meter joined\x00é"]
 
 
 def test_the_watchdog_is_fed_four_times_in_its_period(tmp_path: Path, heard: socket.socket) -> None:
     clock = FakeClock()
     supervisor = ServiceManager(environ(tmp_path, WATCHDOG_USEC=f"{LIMIT_S * 1e6:.0f}"), clock)
-    supervisor.tell("fine", [])
+    supervisor.report("fine", [])
     assert messages(heard) == ["STATUS=fine", "WATCHDOG=1"]
     clock.advance(PERIOD_S - 0.1)
-    supervisor.tell("fine", [])
+    supervisor.report("fine", [])
     assert messages(heard) == []
     clock.advance(0.1)
-    supervisor.tell("fine", [])
+    supervisor.report("fine", [])
     assert messages(heard) == ["WATCHDOG=1"]
 
 
@@ -77,11 +77,11 @@ def test_the_watchdog_goes_hungry_while_something_hangs(
 ) -> None:
     clock = FakeClock()
     supervisor = ServiceManager(environ(tmp_path, WATCHDOG_USEC=f"{LIMIT_S * 1e6:.0f}"), clock)
-    supervisor.tell("fine", ["recorder", "scheduler"])
+    supervisor.report("fine", ["recorder", "scheduler"])
     clock.advance(LIMIT_S)
-    supervisor.tell("fine", ["recorder", "scheduler"])
+    supervisor.report("fine", ["recorder", "scheduler"])
     assert messages(heard) == ["STATUS=hangs: recorder, scheduler"]
-    supervisor.tell("fine", [])
+    supervisor.report("fine", [])
     assert messages(heard) == ["STATUS=fine", "WATCHDOG=1"]
 
 
@@ -99,7 +99,7 @@ def test_a_watchdog_that_is_not_ours_or_nonsense_is_not_fed(
     tmp_path: Path, heard: socket.socket, watchdog: dict[str, str]
 ) -> None:
     supervisor = ServiceManager(environ(tmp_path, **watchdog), FakeClock())
-    supervisor.tell("fine", [])
+    supervisor.report("fine", [])
     assert messages(heard) == ["STATUS=fine"]
     assert supervisor.pace_s(2.0) == 2.0
 
@@ -107,7 +107,7 @@ def test_a_watchdog_that_is_not_ours_or_nonsense_is_not_fed(
 def test_our_own_watchdog_is_fed(tmp_path: Path, heard: socket.socket) -> None:
     ours = {"WATCHDOG_USEC": "4000000", "WATCHDOG_PID": str(os.getpid())}
     supervisor = ServiceManager(environ(tmp_path, **ours), FakeClock())
-    supervisor.tell("fine", [])
+    supervisor.report("fine", [])
     assert messages(heard) == ["STATUS=fine", "WATCHDOG=1"]
     assert supervisor.pace_s(2.0) == 1.0
 
@@ -123,14 +123,14 @@ def test_an_abstract_socket_is_reached() -> None:
 def test_without_a_unix_socket_nobody_is_told(address: str) -> None:
     supervisor = ServiceManager({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "1000000"}, FakeClock())
     supervisor.ready()
-    supervisor.tell("fine", [])
+    supervisor.report("fine", [])
     supervisor.stopping()
     assert supervisor.pace_s(2.0) == 2.0
 
 
 def test_what_the_manager_did_not_hear_is_said_again(tmp_path: Path) -> None:
     supervisor = ServiceManager(environ(tmp_path, WATCHDOG_USEC="4000000"), FakeClock())
-    supervisor.tell("fine", [])  # nobody is there
+    supervisor.report("fine", [])  # nobody is there
     with manager(str(tmp_path / "notify")) as receiver:
-        supervisor.tell("fine", [])
+        supervisor.report("fine", [])
         assert messages(receiver) == ["STATUS=fine", "WATCHDOG=1"]

@@ -9,7 +9,7 @@ from fakes import FakeClock
 from stored import add_readings
 
 from kei.core.reading import Reading
-from kei.jobs.prune import CautiousNow, Kept, Pruner
+from kei.jobs.prune import Pruner
 from kei.store.database import Database
 from kei.store.reading_table import ReadingTable
 
@@ -27,8 +27,7 @@ class Bench:
         self.database = database
         self.synchronised = False
         self.table = ReadingTable(database)
-        present = CautiousNow(self.clock, self, self.table, RETENTION_S)
-        self.pruner = Pruner([Kept("readings", self.table, RETENTION_S)], present, self.clock)
+        self.pruner = Pruner(database, self, RETENTION_S, self.clock)
         self.record(*range(days, 0, -1))
 
     def record(self, *days_ago: int) -> None:

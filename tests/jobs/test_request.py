@@ -69,10 +69,10 @@ def one_only(epcs: Epcs) -> Answer:
 
 def job(answer: Callable[[Epcs], Answer], *epcs: int) -> tuple[RequestJob, Meter, Sink]:
     clock, meter, sink = FakeClock(), Meter(answer), Sink()
-    source = MeterDecoder("BR", sink, Memory(), clock=clock, on_joined=lambda: None)
-    source.joined("0", everything((0xD3, 0xE1, 0x9F)))
+    decoder = MeterDecoder("BR", sink, Memory(), clock=clock, on_joined=lambda: None)
+    decoder.joined("0", everything((0xD3, 0xE1, 0x9F)))
     incidents = Incidents(structlog.stdlib.get_logger("kei.request"), clock)
-    return RequestJob(epcs, 10, session=meter, source=source, incidents=incidents), meter, sink
+    return RequestJob(epcs, 10, session=meter, decoder=decoder, incidents=incidents), meter, sink
 
 
 def test_a_group_is_asked_in_one_frame() -> None:

@@ -1,5 +1,7 @@
 """The scheduler, for real, by a clock that a test sets; APScheduler's own is set with it."""
 
+import logging
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
@@ -9,11 +11,11 @@ import apscheduler.schedulers.base
 import pytest
 from fakes import TOKYO
 from programs import wait_until
+from structlog.testing import capture_logs
 
 from kei.core.clock import SystemClock
-from kei.jobs.plan import Lane, Planned, Upkeep
+from kei.jobs.kinds import AfterWindows, Every, Executor, Job, Planned, Schedule
 from kei.jobs.scheduler import Scheduler
-from kei.jobs.triggers import AfterWindows, AlignedInterval
 
 YEAR_S = 365 * 86_400
 
@@ -29,20 +31,23 @@ class SetClock(SystemClock):
         return super().now_ms() + self.off_s * 1000
 
 
+def planned(name: str, schedule: Schedule, executor: Executor = Executor.REQUESTS) -> Planned:
+    return Planned(name, name, schedule, executor, None, lambda _: Job(lambda: None))
+
+
 @dataclass
 class Bench:
     clock: SetClock
     scheduler: Scheduler
     runs: dict[str, int] = field(default_factory=dict)
 
-    def add(self, name: str, trigger: AlignedInterval | AfterWindows) -> None:
+    def add(self, name: str, schedule: Schedule) -> None:
         self.runs[name] = 0
 
-        def body() -> None:
+        def run() -> None:
             self.runs[name] += 1
 
-        planned = Planned(name, name, "", Upkeep.PRUNE, Lane.REQUESTS, trigger)
-        self.scheduler.add(planned, body)
+        self.scheduler.add(planned(name, schedule), run)
 
     def wait_for_another_run(self, name: str, deadline_s: float = 3.0) -> None:
         before = self.runs[name]
@@ -60,8 +65,8 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
 
     monkeypatch.setattr(apscheduler.schedulers.base, "datetime", Shown)
     bench = Bench(clock, Scheduler(clock, uploads=0))
-    bench.add("often", AlignedInterval(0.2))
-    bench.add("every-day", AlignedInterval(86_400))
+    bench.add("often", Every(0.2))
+    bench.add("every-day", Every(86_400))
     bench.scheduler.start()
     bench.wait_for_another_run("often")
     yield bench
@@ -82,7 +87,7 @@ def test_jobs_that_were_planned_by_the_time_before_the_step_are_found(
     bench: Bench, step_s: int
 ) -> None:
     bench.clock.off_s = step_s
-    bench.scheduler.mend()
+    bench.scheduler.replan_late_jobs()
     bench.wait_for_another_run("often")
 
 
@@ -93,7 +98,7 @@ def test_there_is_nothing_to_mend_while_the_clock_is_right(
     monkeypatch.setattr(bench.scheduler, "_plan", lambda name, _moment: planned.append(name))
     end = bench.runs["often"] + 2
     while bench.runs["often"] < end:
-        bench.scheduler.mend()
+        bench.scheduler.replan_late_jobs()
     assert planned == []
 
 
@@ -113,8 +118,69 @@ def test_a_job_that_a_step_made_late_runs_once(bench: Bench) -> None:
 
 
 def test_jobs_of_all_kinds_can_be_run_at_once_and_then_keep_their_cycles(bench: Bench) -> None:
-    bench.add("windows", AfterWindows(86_400, TOKYO, 3))
+    bench.add("windows", AfterWindows(86_400, 3))
     bench.scheduler.run_now(["every-day", "windows", "gone-meanwhile"])
     wait_until(lambda: bench.runs["every-day"] and bench.runs["windows"], 3, "runs")
     bench.wait_for_another_run("often")
     assert (bench.runs["every-day"], bench.runs["windows"]) == (1, 1)
+
+
+def test_a_job_that_fails_is_logged_with_its_traceback_and_runs_again(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> None:
+        bench.runs["broken"] += 1
+        raise ValueError("our mistake")
+
+    bench.runs["broken"] = 0
+    with capture_logs() as logs:
+        bench.scheduler.add(planned("broken", Every(0.2)), fail)
+        bench.wait_for_another_run("broken")
+        bench.wait_for_another_run("broken")
+    failed = [line for line in logs if line["event"] == "job_failed"]
+    assert failed[0]["job"] == "broken"
+    assert failed[0]["error"] == "ValueError('our mistake')"
+    assert "in fail" in failed[0]["exception"]
+    assert warnings_of_apscheduler(caplog) == []
+
+
+@pytest.mark.parametrize(
+    ("executor", "level"),
+    [
+        (Executor.SUMMARY, "warning"),
+        (Executor.UPKEEP, "warning"),
+        (Executor.REQUESTS, "debug"),
+        (Executor.UPLOAD, "debug"),
+    ],
+)
+def test_a_job_that_is_due_while_it_still_runs_is_left_out_and_logged(
+    bench: Bench, caplog: pytest.LogCaptureFixture, executor: Executor, level: str
+) -> None:
+    begun, go_on = threading.Semaphore(0), threading.Semaphore(0)
+
+    def run() -> None:
+        begun.release()
+        go_on.acquire(timeout=10)
+
+    with capture_logs() as logs:
+        bench.scheduler.add(planned("slow", Every(0.1), executor), run)
+        assert begun.acquire(timeout=5)
+        for _ in range(3):
+            bench.wait_for_another_run("often")
+        assert not begun.acquire(blocking=False), "one run at a time"
+        go_on.release(100)
+        wait_until(lambda: begun.acquire(blocking=False), 3, "another run")
+    told = [line for line in logs if line["event"] == "job_still_running"]
+    assert {(line["job"], line["log_level"]) for line in told} == {("slow", level)}
+    ended = [line for line in logs if line["event"] == "fault_ended"]
+    assert len(ended) == (1 if level == "warning" else 0)
+    assert len(told) == 1 or level == "debug"
+    assert warnings_of_apscheduler(caplog) == []
+
+
+def warnings_of_apscheduler(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.name.startswith("apscheduler") and record.levelno >= logging.WARNING
+    ]

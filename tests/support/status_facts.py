@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from fakes import TOKYO
 
-from kei.app.status_document import ClockState, SessionState, Snapshot, UploadState
+from kei.app.status_document import ClockState, SessionState, Snapshot
 from kei.commands.status.facts import Facts, Upload
 from kei.core.logs import LogLine
 from kei.core.reading import Reading
@@ -12,7 +12,7 @@ from kei.meter.expected import Expected
 from kei.sensors.status import ReaderStatus
 from kei.store.reading_back import Waiting
 from kei.store.write_queue import OutletStatus, RecorderStatus
-from kei.upload.traffic import Sent
+from kei.upload.traffic import Sent, UploadStatus
 
 NOW_MS = 1_795_395_600_000  # 2026-11-23 10:00 in Japan
 HOUR_S = 3600.0
@@ -33,7 +33,7 @@ SESSION = SessionState(
     ignored_frames=1,
 )
 OUTLET = OutletStatus(written=1102, waiting=0, dropped=0, fault=None)
-LIVE = UploadState(
+LIVE = UploadStatus(
     "server",
     last_success_ms=NOW_MS - 12_000,
     last_error=None,

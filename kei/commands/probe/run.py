@@ -8,8 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kei import config
-from kei.app.wiring import KEEPER, KEEPER_LIMIT_S, SIMULATOR, Line, build_line
-from kei.app.workers import Workers
+from kei.app.meter_line import (
+    SESSION_LIMIT_S,
+    SESSION_THREAD,
+    SIMULATOR_LIMIT_S,
+    SIMULATOR_THREAD,
+    build_session,
+)
+from kei.app.workers import Workers, WorkerTarget
 from kei.commands.probe.questions import ask_everything
 from kei.commands.probe.result import ProbeResult
 from kei.config.errors import fault_line
@@ -20,9 +26,9 @@ from kei.core.signals import STOP_SIGNALS, SignalBox
 from kei.echonet.frame import Property
 from kei.settings.broute import Broute
 from kei.wisun.interfaces import Answer, Status
+from kei.wisun.session import Session
 
 JOIN_LIMIT_S = 300.0  # four scans of growing length take 70 s, a join that fails 40 s
-SIMULATOR_LIMIT_S = 1.0  # for removing its link
 POLL_S = 0.1  # between two looks at what is waited for; a signal ends the wait at once
 
 
@@ -69,18 +75,18 @@ def join_and_ask(
     """
     listener, stop = _JoinListener(), threading.Event()
     rng = random.Random()  # noqa: S311 - jitter
-    line = build_line(broute, _NoMemory(), listener, clock=clock, rng=rng)
+    session, simulator = build_session(broute, _NoMemory(), listener, clock=clock, rng=rng)
     try:
         # The pool ends last: a question that is still open ends with the session.
-        with ThreadPoolExecutor(1, "probe") as pool, _running(line, stop, clock):
+        with ThreadPoolExecutor(1, "probe") as pool, _running(session, simulator, stop, clock):
             deadline = clock.monotonic() + limit_s
             is_joined = listener.ready_once.is_set
             _wait(signals, lambda: is_joined() or clock.monotonic() >= deadline)
             if not is_joined():
-                raise NotReady(_how_far(line.session.status(), broute.port, limit_s))
-            asking = pool.submit(ask_everything, line.session, clock, stop)
+                raise NotReady(_how_far(session.status(), broute.port, limit_s))
+            asking = pool.submit(ask_everything, session, clock, stop)
             _wait(signals, asking.done)
-            status = line.session.status()
+            status = session.status()
             assert status.dongle is not None, "it was identified before the join"
             assert status.network is not None, "it was found before the join"
             return ProbeResult.of(status.dongle, status.network, status.lqi, asking.result())
@@ -116,18 +122,20 @@ class _NoMemory:
 
 
 @contextmanager
-def _running(line: Line, stop: threading.Event, clock: Clock) -> Iterator[None]:
+def _running(
+    session: Session, simulator: WorkerTarget | None, stop: threading.Event, clock: Clock
+) -> Iterator[None]:
     """Run session and simulator in threads of their own; end both at the end, the session first."""
     workers = Workers(clock)
     try:
-        if line.simulator is not None:
-            workers.start(SIMULATOR, line.simulator)
-        workers.start(KEEPER, line.session)
+        if simulator is not None:
+            workers.start(SIMULATOR_THREAD, simulator)
+        workers.start(SESSION_THREAD, session)
         yield
     finally:
         stop.set()
-        workers.stop(KEEPER, limit_s=KEEPER_LIMIT_S)
-        workers.stop(SIMULATOR, limit_s=SIMULATOR_LIMIT_S)
+        workers.stop(SESSION_THREAD, limit_s=SESSION_LIMIT_S)
+        workers.stop(SIMULATOR_THREAD, limit_s=SIMULATOR_LIMIT_S)
 
 
 def _wait(signals: SignalBox, is_over: Callable[[], bool]) -> None:

@@ -6,7 +6,7 @@ from datetime import tzinfo
 from pathlib import Path
 
 from kei import config
-from kei.app.status_document import Snapshot, UploadState, decode
+from kei.app.status_document import Snapshot, decode
 from kei.app.status_server import ask
 from kei.core.clock import Clock
 from kei.core.errors import KeiError, StoreError
@@ -17,6 +17,7 @@ from kei.settings.config import Config
 from kei.settings.upload import What
 from kei.store.reading_back import Waiting, look_into
 from kei.store.text import DailyFile
+from kei.upload.traffic import UploadStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Upload:
     name: str
     late_s: float
     waiting: Waiting | None
-    live: UploadState | None
+    live: UploadStatus | None
 
     @property
     def oldest_ms(self) -> int | None:

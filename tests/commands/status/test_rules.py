@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 from status_facts import FACTS, LIVE, NOW_MS, OUTLET, PORT, SESSION, SNAPSHOT, reading
 
-from kei.app.status_document import UploadState
 from kei.commands.status.facts import Facts, Upload
 from kei.commands.status.rules import Rule, problems_of, span
 from kei.store.reading_back import Waiting
 from kei.store.write_queue import RecorderStatus
+from kei.upload.traffic import UploadStatus
 
 
 def broken(facts: Facts) -> set[Rule]:
@@ -109,7 +109,7 @@ def test_a_disk_that_takes_nothing_is_a_fault(outlet: str) -> None:
     assert broken(facts) == {Rule.RECORDER_FAULT}
 
 
-def upload_facts(live: UploadState, oldest_s: float, up_s: float = 10_000.0) -> Facts:
+def upload_facts(live: UploadStatus, oldest_s: float, up_s: float = 10_000.0) -> Facts:
     waiting = Waiting(3, NOW_MS - round(oldest_s * 1000), 0)
     snapshot = replace(SNAPSHOT, up_s=up_s)
     return replace(FACTS, uploads=(Upload("server", 60.0, waiting, live),), snapshot=snapshot)

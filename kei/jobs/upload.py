@@ -1,0 +1,44 @@
+"""The job that posts what is new to a server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from kei.jobs.kinds import Event, Every, Executor, Job, JobContext, JobKind, Planned
+from kei.settings.config import Config
+from kei.settings.upload import UploadTarget, What
+
+
+def _plan(config: Config) -> Iterator[Planned]:
+    for target in config.upload:
+        # As soon as a window has been summed up its server is to have it. And what is remembered
+        # of the upload goes onto the pages of the database that have just changed, before Linux
+        # writes them: the card wears less. Who wants fewer posts than windows gets fewer.
+        is_often = target.cycle_s <= config.summary.cycle_s
+        yield Planned(
+            id=f"upload-{target.name}",
+            what=f"post what is new to {target.name}",
+            schedule=Every(target.cycle_s),
+            executor=Executor.UPLOAD,
+            origin=target,
+            build=partial(_build, target, config.recorder.fname_base),
+            also_after=Event.SUMMARISED if target.what is What.SUMMARY and is_often else None,
+        )
+
+
+def _build(target: UploadTarget, fname_base: str, context: JobContext) -> Job:
+    from kei.upload.sender import build_sender  # noqa: PLC0415
+
+    sender = build_sender(
+        target,
+        fname_base,
+        context.database,
+        context.commit,
+        clock=context.clock,
+        rng=context.rng,
+    )
+    return Job(sender.flush, sender.stop, sender)
+
+
+KIND = JobKind(_plan)
