@@ -288,7 +288,8 @@ def test_the_register_shows_the_energy_within_one_unit(
     unit: int, coefficient: int, digits: int, now: int
 ) -> None:
     setup = CounterSetup(unit, coefficient, digits)
-    meter = Meter(HOMES[1], lambda: now, MeterType(counters=setup))
+    kind = MeterType(unit=unit, coefficient=coefficient, digits=digits)
+    meter = Meter(HOMES[1], lambda: now, kind)
     shown = int.from_bytes(value(meter, 0xE0), "big")
     energy = HOMES[1].energy(now).normal
     assert shown < 10**digits
