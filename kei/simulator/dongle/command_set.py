@@ -1,16 +1,16 @@
 """The SK commands, one method each, and the table by which they are found."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
-from kei.simulator.dongle.airtime import AirTime
-from kei.simulator.dongle.commands import Arguments, Command, Reply
-from kei.simulator.dongle.core import Core, Neighbour
+from kei.simulator.dongle.core import Core, Group, Neighbour, Reply
+from kei.simulator.dongle.radio import AirTime
 from kei.simulator.dongle.registers import SAVED, Reg
 from kei.simulator.dongle.scan import ScanMode, Scanner
 from kei.simulator.dongle.session import Session
-from kei.simulator.dongle.timeline import Group
 from kei.simulator.dongle.timing import RESET_S
-from kei.simulator.dongle.wire import Fail, Refused, link_local, ok
+from kei.simulator.dongle.wire import CRLF, Fail, Refused, link_local, ok
 
 _ANY_U32 = range(1 << 32)
 _ID_CHARS = 32
@@ -18,6 +18,92 @@ _PASSWORD_CHARS = range(1, _ID_CHARS + 1)
 _PSK_BYTES = 0x10
 _MAX_NEIGHBOURS = 8
 _CR = b"\r"
+_HEX = re.compile(r"[0-9A-Fa-f]+")
+_ADDRESS = re.compile(r"[0-9A-F]{4}(:[0-9A-F]{4}){7}")
+
+
+class Arguments:
+    """The arguments of one command, by position."""
+
+    def __init__(self, texts: tuple[str, ...]) -> None:
+        self._texts = texts
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def text(self, position: int) -> str:
+        """Return an argument as it stands."""
+        return self._texts[position]
+
+    def number(self, position: int, *, digits: int, allowed: Iterable[int]) -> int:
+        """Return a hexadecimal number.
+
+        Args:
+            position: which argument, from 0.
+            digits: how many it has at most.
+            allowed: its legal values, best a `range`.
+
+        Raises:
+            Refused: not hexadecimal, too long, or not allowed.
+        """
+        text = self._texts[position]
+        if len(text) > digits or not _HEX.fullmatch(text):
+            raise Refused(Fail.RANGE)
+        value = int(text, 16)
+        if value not in allowed:
+            raise Refused(Fail.RANGE)
+        return value
+
+    def address(self, position: int) -> str:
+        """Return an IPv6 address.
+
+        Raises:
+            Refused: not all eight groups, or not in upper case.
+        """
+        return checked_address(self._texts[position])
+
+    def mac(self, position: int) -> int:
+        """Return a MAC address of 16 digits.
+
+        Raises:
+            Refused: it is none.
+        """
+        text = self._texts[position]
+        if len(text) != 16 or not _HEX.fullmatch(text):
+            raise Refused(Fail.RANGE)
+        return int(text, 16)
+
+
+def checked_address(text: str) -> str:
+    """Return an IPv6 address if it is one as the dongle wants it.
+
+    Raises:
+        Refused: not all eight groups, or not in upper case.
+    """
+    if not _ADDRESS.fullmatch(text):
+        raise Refused(Fail.RANGE)
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command of the table.
+
+    Attributes:
+        run: carries it out at a monotonic time.
+        counts: how many arguments it takes.
+        end: how its echo ends.
+    """
+
+    run: Callable[[Arguments, float], Reply]
+    counts: tuple[int, ...] = (0,)
+    end: bytes = CRLF
+
+
+def split(line: str) -> tuple[str, tuple[str, ...]]:
+    """Return a command's name and arguments; spaces at the end are tolerated, as seen."""
+    name, *arguments = line.rstrip(" ").split(" ")
+    return name, tuple(arguments)
 
 
 class CommandSet:

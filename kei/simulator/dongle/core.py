@@ -1,16 +1,78 @@
-"""What the parts of one virtual dongle share: its model, registers, timeline and output."""
+"""What the parts of one simulated dongle share: registers, timeline, output. No clock, no I/O."""
 
+import heapq
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
 from kei.simulator.dongle.registers import Reg, Registers
-from kei.simulator.dongle.timeline import Action, Group, Timeline
 from kei.simulator.dongle.timing import Timing
 from kei.simulator.dongle.wire import Beacon, Event, Received, Wire, link_local
 from kei.simulator.faults import FaultPlan
 
 DONGLE_MAC = 0x001D12900003C890
 METER_MAC = 0x001D129012345678
+
+Action = Callable[[float], None]
+"""Something that happens at an instant, which it is told (monotonic seconds)."""
+
+
+class Group(Enum):
+    """Which actions are called off together."""
+
+    COMMAND = auto()  # the reply of the command in hand
+    SCAN = auto()
+    SESSION = auto()  # joining, renewing, leaving, the end of the lifetime
+    AIR = auto()  # datagrams on their way
+    LIMIT = auto()  # the transmission limit
+    METER = auto()  # what the meter does by itself
+    FAULT = auto()  # faults at a time
+
+
+@dataclass(order=True, slots=True)
+class _Entry:
+    due: float
+    number: int
+    group: Group = field(compare=False)
+    action: Action = field(compare=False)
+
+
+class Timeline:
+    """A queue of actions by due time; those due at the same time keep their order.
+
+    It is bounded by its users: a command schedules a handful of actions, and one command is
+    in hand at a time.
+
+    Attributes:
+        now: when it was last run, monotonic seconds; an action may be told of an earlier time.
+    """
+
+    def __init__(self) -> None:
+        self._entries: list[_Entry] = []
+        self._count = 0
+        self.now = 0.0
+
+    def at(self, due: float, action: Action, group: Group) -> None:
+        """Have an action happen at `due`, monotonic seconds; the past means as soon as possible."""
+        self._count += 1
+        heapq.heappush(self._entries, _Entry(due, self._count, group, action))
+
+    def next_due(self) -> float | None:
+        """Return when the next action is due, or None when there is none."""
+        return self._entries[0].due if self._entries else None
+
+    def run(self, now: float) -> None:
+        """Run everything that is due at `now`, what these actions schedule included."""
+        self.now = now
+        while self._entries and self._entries[0].due <= now:
+            entry = heapq.heappop(self._entries)
+            entry.action(entry.due)
+
+    def cancel(self, *groups: Group) -> None:
+        """Forget every action of these groups."""
+        self._entries = [entry for entry in self._entries if entry.group not in groups]
+        heapq.heapify(self._entries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +149,21 @@ class Neighbour:
 
 
 DEFAULT_PORTS = {1: 3610, 2: 716, 3: 0, 4: 0, 5: 0, 6: 0}  # UDP port by handle, 0 = closed
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """How a command ends.
+
+    Attributes:
+        data: everything behind the echo.
+        delay_s: from the command to its last byte; None is the usual one.
+        then: called when the reply is out, with that time.
+    """
+
+    data: bytes
+    delay_s: float | None = None
+    then: Callable[[float], None] | None = None
 
 
 class Core:

@@ -8,18 +8,15 @@ import random
 from collections.abc import Iterable
 from functools import partial
 
-from kei.simulator.dongle.airtime import AirTime
 from kei.simulator.dongle.command_reader import BadHeader, CommandReader, Datagram, Line, Overrun
 from kei.simulator.dongle.command_reader import Command as Heard
-from kei.simulator.dongle.command_set import CommandSet
-from kei.simulator.dongle.commands import Arguments, Reply, checked_address, split
-from kei.simulator.dongle.core import Core, MeterRadio
+from kei.simulator.dongle.command_set import Arguments, CommandSet, checked_address, split
+from kei.simulator.dongle.core import Core, Group, MeterRadio, Reply
 from kei.simulator.dongle.models import DongleModel
-from kei.simulator.dongle.radio import Radio
+from kei.simulator.dongle.radio import AirTime, Radio
 from kei.simulator.dongle.registers import SAVED, Reg
 from kei.simulator.dongle.scan import Scanner
 from kei.simulator.dongle.session import Session
-from kei.simulator.dongle.timeline import Group
 from kei.simulator.dongle.timing import COMMAND_S, Timing
 from kei.simulator.dongle.wire import CRLF, Fail, Refused, Wire, fail
 from kei.simulator.faults import OF_ITSELF, FaultKind, FaultPlan, FaultSpec

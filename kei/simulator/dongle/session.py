@@ -4,9 +4,8 @@ from collections.abc import Callable
 from enum import Enum, auto
 
 from kei.simulator.dongle import pana
-from kei.simulator.dongle.core import Core, Neighbour
+from kei.simulator.dongle.core import Core, Group, Neighbour
 from kei.simulator.dongle.registers import Reg
-from kei.simulator.dongle.timeline import Group
 from kei.simulator.dongle.timing import (
     INSTANCE_LIST_S,
     LEAVE_S,
