@@ -10,7 +10,7 @@ from functools import partial
 
 from kei.simulator.dongle.command_reader import BadHeader, CommandReader, Datagram, Line, Overrun
 from kei.simulator.dongle.command_reader import Command as Heard
-from kei.simulator.dongle.command_set import Arguments, CommandSet, checked_address, split
+from kei.simulator.dongle.commands import Arguments, CommandSet, checked_address, split
 from kei.simulator.dongle.core import Core, Group, MeterRadio, Reply
 from kei.simulator.dongle.models import DongleModel
 from kei.simulator.dongle.radio import AirTime, Radio
