@@ -41,6 +41,6 @@ def build(options: SimulatorOptions, clock: Clock) -> VirtualDongle:
         ),
         timing=options.timing(),
         faults=options.faults,
-        chance=random.Random(f"{options.seed}/air"),
+        rng=random.Random(f"{options.seed}/air"),
         now=began,
     )

@@ -155,12 +155,12 @@ class FaultPlan:
 
     Args:
         specs: the faults asked for from the start.
-        chance: source of the percentages.
+        rng: source of the percentages.
     """
 
-    def __init__(self, specs: Iterable[FaultSpec], chance: random.Random) -> None:
+    def __init__(self, specs: Iterable[FaultSpec], rng: random.Random) -> None:
         self._specs = tuple(specs)
-        self._chance = chance
+        self._rng = rng
         self._armed: list[_Armed] = []
 
     def start(self, now: float) -> tuple[tuple[float, FaultKind], ...]:
@@ -208,7 +208,7 @@ class FaultPlan:
                 armed.over = armed.count >= last
                 return first <= armed.count <= last
             case Chance(percent):
-                return self._chance.random() * 100 < percent
+                return self._rng.random() * 100 < percent
             case AtTime(seconds):
                 armed.over = now >= armed.since + seconds
                 return armed.over

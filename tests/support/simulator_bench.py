@@ -57,7 +57,7 @@ class Bench:
             Meter(self.household, self.local_seconds),
             timing=timing,
             faults=[parse_fault(text) for text in faults],
-            chance=NoNonces(seed),
+            rng=NoNonces(seed),
             now=self.clock.monotonic(),
         )
 

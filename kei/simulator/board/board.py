@@ -32,8 +32,8 @@ class _Sensor:
     jitter: float
     lowest: float = -math.inf
 
-    def value(self, sun: float, chance: random.Random) -> float:
-        value = self.middle + self.swing * sun + chance.gauss(0, self.jitter)
+    def value(self, sun: float, rng: random.Random) -> float:
+        value = self.middle + self.swing * sun + rng.gauss(0, self.jitter)
         return max(self.lowest, value)
 
 
@@ -62,7 +62,7 @@ class Board:
     def __init__(self, options: BoardOptions, clock: Clock) -> None:
         self._options = options
         self._clock = clock
-        self._chance = random.Random(options.seed)
+        self._rng = random.Random(options.seed)
         self._end = b"\n" if options.lf else b"\r\n"
         self._due: list[float] | None = None  # of each sensor; None until first polled
         self._echoes: deque[tuple[float, bytes]] = deque()
@@ -105,26 +105,26 @@ class Board:
         self._due = [now + index * step_s for index in range(len(_SENSORS))]
 
     def _happens(self, percent: float) -> bool:
-        return self._chance.random() * 100 < percent
+        return self._rng.random() * 100 < percent
 
     def _said(self, sensor: _Sensor, now: float) -> bytes:
-        options, chance = self._options, self._chance
-        value = sensor.value(self._sun(), chance)
+        options, rng = self._options, self._rng
+        value = sensor.value(self._sun(), rng)
         if self._happens(options.outliers):
-            value = chance.choice([-999.0, 0.0, value * 3, value + 1000, 65_535.0])
+            value = rng.choice([-999.0, 0.0, value * 3, value + 1000, 65_535.0])
         line = f"{options.board},{sensor.name},{value:.{sensor.places}f}"
         if not options.no_id:
             line += f",{self._next_id}"
             self._next_id = (self._next_id + 1) % DATA_IDS
         if self._happens(options.wrong):
-            line = chance.choice(_WRONG)(line)
+            line = rng.choice(_WRONG)(line)
         sent = line.encode() + self._end
         if self._happens(options.noise):
-            at = chance.randrange(len(sent))
-            sent = sent[:at] + chance.randbytes(chance.randint(1, _NOISE_BYTES)) + sent[at:]
+            at = rng.randrange(len(sent))
+            sent = sent[:at] + rng.randbytes(rng.randint(1, _NOISE_BYTES)) + sent[at:]
         if self._happens(options.repeats):
-            for _ in range(chance.randint(1, 3)):
-                self._echoes.append((now + chance.uniform(*_ECHO_S), sent))
+            for _ in range(rng.randint(1, 3)):
+                self._echoes.append((now + rng.uniform(*_ECHO_S), sent))
         return sent
 
     def _sun(self) -> float:

@@ -264,7 +264,7 @@ class CommandSet:
 
         def wait(sent: float) -> None:
             if core.in_range() and address == core.meter.address:
-                delay = core.timing.answer(core.chance, history=False)
+                delay = core.timing.answer(core.rng, history=False)
                 core.at(sent + delay, answer, Group.AIR)
 
         return Reply(ok(), then=wait)

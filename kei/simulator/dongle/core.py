@@ -176,13 +176,13 @@ class Core:
         meter: MeterRadio,
         timing: Timing,
         faults: FaultPlan,
-        chance: random.Random,
+        rng: random.Random,
     ) -> None:
         self.wire = wire
         self.meter = meter
         self.timing = timing
         self.faults = faults
-        self.chance = chance
+        self.rng = rng
         self.registers = Registers(dual=wire.model.dual, mac=DONGLE_MAC)
         self.flash = Flash(binary=wire.model.product_commands)
         self.timeline = Timeline()

@@ -34,7 +34,7 @@ class VirtualDongle:
         meter: the meter itself.
         timing: the delays.
         faults: what goes wrong.
-        chance: source of everything random.
+        rng: source of everything random.
         now: monotonic seconds at power-on.
 
     Attributes:
@@ -50,15 +50,15 @@ class VirtualDongle:
         *,
         timing: Timing,
         faults: Iterable[FaultSpec] = (),
-        chance: random.Random,
+        rng: random.Random,
         now: float,
     ) -> None:
         self._core = core = Core(
             wire=Wire(model),
             meter=radio,
             timing=timing,
-            faults=FaultPlan(faults, random.Random(chance.random())),
-            chance=chance,
+            faults=FaultPlan(faults, random.Random(rng.random())),
+            rng=rng,
         )
         self._session = Session(core, self._introduce)
         self._scanner = Scanner(core)

@@ -193,7 +193,7 @@ class Radio:
         """
         wall = self._meter.now()
         boundary = (int(wall) // HALF_HOUR_S + 1) * HALF_HOUR_S
-        notice_at = boundary + self._core.chance.uniform(*NOTICE_DELAY_S)
+        notice_at = boundary + self._core.rng.uniform(*NOTICE_DELAY_S)
 
         def send(due: float) -> None:
             self.notify(due, confirmed=self._meter.kind.confirmed)
@@ -233,10 +233,10 @@ class Radio:
             return
         wrong_tid = answer[:2] + bytes((answer[2] ^ 0x80, answer[3])) + answer[4:]
         reply = wrong_tid if FaultKind.WRONG_TID in kinds else answer
-        delay = core.timing.answer(core.chance, history=len(reply) >= _HISTORY_BYTES)
+        delay = core.timing.answer(core.rng, history=len(reply) >= _HISTORY_BYTES)
         delay = max(0.0, delay - TRANSMIT_S * core.timing.latency)
         if FaultKind.LATE in kinds:
-            delay = core.chance.uniform(*core.timing.late_s)
+            delay = core.rng.uniform(*core.timing.late_s)
         damage = self._garbled if FaultKind.GARBLE in kinds else None
         for copy in range(2 if FaultKind.DUPLICATE in kinds else 1):
             core.at(
@@ -269,8 +269,6 @@ class Radio:
     def _garbled(self, line: bytes) -> bytes:
         """Damage a few characters, as two programs on one port or a bad cable do."""
         damaged = bytearray(line)
-        for _ in range(self._core.chance.randint(1, 4)):
-            damaged[self._core.chance.randrange(len(damaged))] ^= self._core.chance.randrange(
-                1, 256
-            )
+        for _ in range(self._core.rng.randint(1, 4)):
+            damaged[self._core.rng.randrange(len(damaged))] ^= self._core.rng.randrange(1, 256)
         return bytes(damaged)

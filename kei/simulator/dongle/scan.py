@@ -51,10 +51,10 @@ class Scanner:
         total = core.timing.scan(duration, len(channels))
         missed = core.faults.on_scan(now)
         if mode is ScanMode.ENERGY:
-            levels = {channel: core.chance.randint(*_NOISE_LEVELS) for channel in channels}
+            levels = {channel: core.rng.randint(*_NOISE_LEVELS) for channel in channels}
             self._finish(now + total, core.wire.energy(core.address, levels))
             return
-        hit_at = now + total * core.chance.uniform(*_HIT_SHARE)
+        hit_at = now + total * core.rng.uniform(*_HIT_SHARE)
         if core.meter.channel in channels and not home and not missed:
             core.at(hit_at, lambda _now: self._hear(mode), Group.SCAN)
         self._finish(now + total, core.event(Event.SCAN_DONE, core.address))

@@ -94,7 +94,7 @@ class Session:
             solicited = core.event(Event.SENT, address, Sent.SOLICITATION_FIRST)
             core.emit_at(now + _SOLICITED_S * core.timing.join, solicited, Group.SESSION)
         if core.faults.on_join(now) or not core.in_range() or address != core.meter.address:
-            self._fail_at(now + core.timing.join_failure(core.chance))
+            self._fail_at(now + core.timing.join_failure(core.rng))
             return
         if known is None:
             start += SOLICITATION_S * core.timing.join
@@ -106,7 +106,7 @@ class Session:
         core = self._core
         core.timeline.cancel(Group.SESSION)
         if core.faults.on_join(now) or not core.in_range():
-            self._fail_at(now + core.timing.join_failure(core.chance))
+            self._fail_at(now + core.timing.join_failure(core.rng))
         else:
             self._authenticate(now, first=False)
 
@@ -147,7 +147,7 @@ class Session:
         welcome = (given.broute_id, given.password) == (meter.broute_id, meter.broute_pwd)
         step_s = PANA_STEP_S * core.timing.join
         sent = core.event(Event.SENT, meter.address, Sent.OK)
-        steps = pana.messages(meter.broute_id, LIFETIME_S, core.chance)
+        steps = pana.messages(meter.broute_id, LIFETIME_S, core.rng)
         for number, message in enumerate(steps[: None if welcome else _STEPS_OF_WRONG_PASSWORD]):
             datagram = Received(
                 meter.address, core.address, PANA_PORT, meter.mac, secured=False, payload=message

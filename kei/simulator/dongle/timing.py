@@ -89,15 +89,15 @@ class Timing:
             return self.scan_s
         return SCAN_UNIT_S * ((1 << duration) + 1) * channels
 
-    def join_failure(self, chance: random.Random) -> float:
+    def join_failure(self, rng: random.Random) -> float:
         """Return when a join that nobody answers is given up."""
-        return max(JOIN_S * self.join, chance.uniform(*JOIN_FAILURE_S) * min(1.0, self.join))
+        return max(JOIN_S * self.join, rng.uniform(*JOIN_FAILURE_S) * min(1.0, self.join))
 
-    def answer(self, chance: random.Random, *, history: bool) -> float:
+    def answer(self, rng: random.Random, *, history: bool) -> float:
         """Return how long after the request the meter's answer comes.
 
         Lognormal: half of them within 0.6 s, all but 1 % within 3 s.
         """
-        seconds = chance.lognormvariate(math.log(ANSWER_MEDIAN_S), _ANSWER_SIGMA)
+        seconds = rng.lognormvariate(math.log(ANSWER_MEDIAN_S), _ANSWER_SIGMA)
         factor = HISTORY_FACTOR if history else 1
         return min(seconds * factor, _ANSWER_MAX_S) * self.latency

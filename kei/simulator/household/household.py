@@ -15,7 +15,7 @@ from itertools import accumulate
 from typing import Protocol
 
 from kei.simulator.household import appliances
-from kei.simulator.household.profile import SECONDS_PER_DAY, DayProfile, Energy, Murmur
+from kei.simulator.household.profile import SECONDS_PER_DAY, DayProfile, Energy, Noise
 
 PERIOD_DAYS = appliances.DAYS_PER_YEAR
 _PERIOD_START_DAY = 19_723  # 2024-01-01, a Monday
@@ -106,13 +106,13 @@ def _shared_period(home: appliances.Home, seed: int) -> _Period:
 
 
 @cache
-def _murmur() -> Murmur:
-    """Return the murmur of all homes, as none knows it again."""
-    return Murmur.of(random.Random("murmur"))
+def _noise() -> Noise:
+    """Return the noise of all homes, as none knows it again."""
+    return Noise.of(random.Random("murmur"))
 
 
 def _make_day(home: appliances.Home, seed: int, position: int) -> DayProfile:
-    chance = random.Random(f"{seed}/{position}")
-    murmur = _murmur()
-    offset = chance.randrange(murmur.cycle_s)
-    return DayProfile(appliances.day(home, position, chance), murmur, offset)
+    rng = random.Random(f"{seed}/{position}")
+    noise = _noise()
+    offset = rng.randrange(noise.cycle_s)
+    return DayProfile(appliances.day(home, position, rng), noise, offset)

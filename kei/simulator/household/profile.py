@@ -1,6 +1,6 @@
 """One day of power and energy, second by second, and at once at any of them.
 
-Power is a staircase, of a few hundred steps at any second, and a murmur upon it that is another
+Power is a staircase, of a few hundred steps at any second, and a noise upon it that is another
 every second. The sums of both up to any second are at hand, so that the energy between any two of
 them is told exactly, in whole Ws, without adding up.
 """
@@ -14,7 +14,7 @@ from itertools import accumulate
 from operator import add, mul, sub
 
 SECONDS_PER_DAY = 86_400
-_MURMUR_S = 10_007  # then it comes again; a prime, so that it falls on other seconds of minutes
+_NOISE_S = 10_007  # then it comes again; a prime, so that it falls on other seconds of minutes
 _FAST_W, _SLOW_W, _MOST_SLOW_W = 5, 20.0, 75
 _SLOW_S = (15, 75)  # how long the slow part stays as it is
 _SLOW_MEMORY = 0.8
@@ -43,7 +43,7 @@ class Energy:
         return Energy(self.normal * count, self.reverse * count)
 
 
-class Murmur:
+class Noise:
     """What cannot be told apart in the power of a home: something every second.
 
     Args:
@@ -65,19 +65,19 @@ class Murmur:
         self.peak_w = max(map(abs, cycle))
 
     @classmethod
-    def of(cls, chance: random.Random) -> "Murmur":
-        """Return a murmur by chance."""
+    def of(cls, rng: random.Random) -> "Noise":
+        """Return a noise by rng."""
         cycle: list[int] = []
         slow = 0.0
-        while len(cycle) < _MURMUR_S:
-            slow = _SLOW_MEMORY * slow + chance.gauss(0.0, _SLOW_W)
+        while len(cycle) < _NOISE_S:
+            slow = _SLOW_MEMORY * slow + rng.gauss(0.0, _SLOW_W)
             middle = min(max(round(slow), -_MOST_SLOW_W), _MOST_SLOW_W)
-            seconds = range(chance.randint(*_SLOW_S))
-            cycle += [middle + chance.randint(-_FAST_W, _FAST_W) for _ in seconds]
-        return cls(cycle[:_MURMUR_S])
+            seconds = range(rng.randint(*_SLOW_S))
+            cycle += [middle + rng.randint(-_FAST_W, _FAST_W) for _ in seconds]
+        return cls(cycle[:_NOISE_S])
 
 
-SILENCE = Murmur([0])
+NO_NOISE = Noise([0])
 
 
 class DayProfile:
@@ -86,23 +86,23 @@ class DayProfile:
     Args:
         edges: by how much the power changes at which seconds of the day, W; 0 is among them, and
             tells the power at midnight.
-        murmur: what is added to that.
-        offset: where in the murmur the day begins, s, less than its `cycle_s`.
+        noise: what is added to that.
+        offset: where in the noise the day begins, s, less than its `cycle_s`.
     """
 
-    def __init__(self, edges: Mapping[int, int], murmur: Murmur = SILENCE, offset: int = 0) -> None:
-        self._murmur = murmur
+    def __init__(self, edges: Mapping[int, int], noise: Noise = NO_NOISE, offset: int = 0) -> None:
+        self._noise = noise
         self._offset = offset
         starts = sorted(edges)
         levels = list(accumulate(map(edges.__getitem__, starts)))
         self._starts = array("i", starts)
         self._levels = array("i", levels)
         ends = [*starts[1:], SECONDS_PER_DAY]
-        sums = [murmur.sums[second + offset] for second in (*starts, SECONDS_PER_DAY)]
-        murmured = map(sub, sums[1:], sums)
-        nets = list(map(add, map(mul, levels, map(sub, ends, starts)), murmured))
+        sums = [noise.sums[second + offset] for second in (*starts, SECONDS_PER_DAY)]
+        noise_sums = map(sub, sums[1:], sums)
+        nets = list(map(add, map(mul, levels, map(sub, ends, starts)), noise_sums))
         bought = [
-            net if level >= murmur.peak_w else self._bought(level, net, start, end)
+            net if level >= noise.peak_w else self._bought(level, net, start, end)
             for level, net, start, end in zip(levels, nets, starts, ends, strict=True)
         ]
         # Up to the start of each step, and to the end of the day.
@@ -112,14 +112,14 @@ class DayProfile:
     def watt(self, second: int) -> int:
         """Return the power at a second of the day, W; negative when more is sold than used."""
         level = self._levels[bisect_right(self._starts, second) - 1]
-        return level + self._murmur.watts[second + self._offset]
+        return level + self._noise.watts[second + self._offset]
 
     def energy(self, second: int) -> Energy:
         """Return the energy from midnight to a second of the day; its end is one, too."""
         step = bisect_right(self._starts, second) - 1
-        level, start, sums = self._levels[step], self._starts[step], self._murmur.sums
-        murmured = sums[second + self._offset] - sums[start + self._offset]
-        net = level * (second - start) + murmured
+        level, start, sums = self._levels[step], self._starts[step], self._noise.sums
+        noise_sums = sums[second + self._offset] - sums[start + self._offset]
+        net = level * (second - start) + noise_sums
         bought = self._bought(level, net, start, second)
         return Energy(self._normal[step] + bought, self._reverse[step] + bought - net)
 
@@ -137,10 +137,10 @@ class DayProfile:
             start: the first of them.
             end: the one after the last.
         """
-        murmur = self._murmur
-        if level >= murmur.peak_w:
+        noise = self._noise
+        if level >= noise.peak_w:
             return net
-        if level <= -murmur.peak_w:
+        if level <= -noise.peak_w:
             return 0
-        watts = murmur.watts[start + self._offset : end + self._offset]
+        watts = noise.watts[start + self._offset : end + self._offset]
         return sum([level + watt for watt in watts if level + watt > 0])
