@@ -1,4 +1,4 @@
-"""The SK commands, one method each, and the table by which they are found."""
+"""The SK commands: one method each, their table, and the checks of their arguments."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -32,7 +32,7 @@ class Arguments:
         return len(self._texts)
 
     def text(self, position: int) -> str:
-        """Return an argument as it stands."""
+        """Return an argument unchanged."""
         return self._texts[position]
 
     def number(self, position: int, *, digits: int, allowed: Iterable[int]) -> int:
@@ -40,8 +40,8 @@ class Arguments:
 
         Args:
             position: which argument, from 0.
-            digits: how many it has at most.
-            allowed: its legal values, best a `range`.
+            digits: at most so many.
+            allowed: the legal values.
 
         Raises:
             Refused: not hexadecimal, too long, or not allowed.
@@ -55,11 +55,7 @@ class Arguments:
         return value
 
     def address(self, position: int) -> str:
-        """Return an IPv6 address.
-
-        Raises:
-            Refused: not all eight groups, or not in upper case.
-        """
+        """Return an IPv6 address; raises as `checked_address`."""
         return checked_address(self._texts[position])
 
     def mac(self, position: int) -> int:
@@ -75,7 +71,7 @@ class Arguments:
 
 
 def checked_address(text: str) -> str:
-    """Return an IPv6 address if it is one as the dongle wants it.
+    """Return an IPv6 address in the dongle's notation.
 
     Raises:
         Refused: not all eight groups, or not in upper case.
@@ -87,35 +83,27 @@ def checked_address(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command of the table.
+    """A row of the table of commands.
 
     Attributes:
-        run: carries it out at a monotonic time.
+        run: carries it out.
         counts: how many arguments it takes.
         end: how its echo ends.
     """
 
-    run: Callable[[Arguments, float], Reply]
+    run: Callable[[Arguments], Reply]
     counts: tuple[int, ...] = (0,)
     end: bytes = CRLF
 
 
 def split(line: str) -> tuple[str, tuple[str, ...]]:
-    """Return a command's name and arguments; spaces at the end are tolerated, as seen."""
+    """Return a command's name and arguments; real dongles ignore spaces at the end."""
     name, *arguments = line.rstrip(" ").split(" ")
     return name, tuple(arguments)
 
 
 class CommandSet:
-    """Carries commands out.
-
-    Args:
-        core: the dongle.
-        session: its PANA session.
-        scanner: its scans.
-        air_time: its transmission budget.
-        restart: puts everything at the defaults of SKRESET.
-    """
+    """The commands that a model knows, by name in `table`; `restart` is what SKRESET does."""
 
     def __init__(
         self,
@@ -137,8 +125,8 @@ class CommandSet:
         side = int(model.dual)
         table = {
             "SKRESET": Command(self._reset),
-            "SKVER": Command(lambda _args, _now: Reply(ok(f"EVER {model.version}"))),
-            "SKAPPVER": Command(lambda _args, _now: Reply(ok(f"EAPPVER {model.app_version}"))),
+            "SKVER": Command(lambda _args: Reply(ok(f"EVER {model.version}"))),
+            "SKAPPVER": Command(lambda _args: Reply(ok(f"EAPPVER {model.app_version}"))),
             "SKINFO": Command(self._info),
             "SKSREG": Command(self._register, (1, 2)),
             "SKSETPWD": Command(self._set_password, (2,)),
@@ -167,11 +155,11 @@ class CommandSet:
             }
         return table
 
-    def _reset(self, _args: Arguments, _now: float) -> Reply:
+    def _reset(self, _args: Arguments) -> Reply:
         self._restart()
         return Reply(ok(), RESET_S * self._core.timing.latency)
 
-    def _info(self, _args: Arguments, _now: float) -> Reply:
+    def _info(self, _args: Arguments) -> Reply:
         core = self._core
         registers = core.registers
         tail = "0" if core.wire.model.dual else "FFFE"
@@ -179,9 +167,9 @@ class CommandSet:
         channel, pan = registers[Reg.CHANNEL], registers[Reg.PAN_ID]
         return Reply(ok(f"EINFO {core.address} {mac} {channel:02X} {pan:04X} {tail}"))
 
-    def _register(self, args: Arguments, now: float) -> Reply:
+    def _register(self, args: Arguments) -> Reply:
         registers = self._core.registers
-        registers[Reg.AIR_TIME_MS] = self._air_time.total_ms(now)
+        registers[Reg.AIR_TIME_MS] = self._air_time.total_ms(self._core.timeline.now)
         if len(args) == 1:
             return Reply(ok(f"ESREG {registers.read(args.text(0))}"))
         registers.write(args.text(0), args.text(1))
@@ -189,7 +177,7 @@ class CommandSet:
             self._air_time.clear()
         return Reply(ok())
 
-    def _set_password(self, args: Arguments, _now: float) -> Reply:
+    def _set_password(self, args: Arguments) -> Reply:
         length = args.number(0, digits=2, allowed=_PASSWORD_CHARS)
         password = args.text(1)
         legal = password.isascii() and password.isalnum() and password == password.upper()
@@ -198,7 +186,7 @@ class CommandSet:
         self._core.credentials.password = password
         return Reply(ok())
 
-    def _set_id(self, args: Arguments, _now: float) -> Reply:
+    def _set_id(self, args: Arguments) -> Reply:
         text = args.text(0)
         if not 1 <= len(text) <= _ID_CHARS:
             raise Refused(Fail.RANGE)
@@ -207,7 +195,7 @@ class CommandSet:
         self._core.registers.pairing_id = broute_id[-8:]
         return Reply(ok())
 
-    def _set_key(self, args: Arguments, _now: float) -> Reply:
+    def _set_key(self, args: Arguments) -> Reply:
         args.number(0, digits=2, allowed=(_PSK_BYTES,))
         if len(args.text(1)) != 2 * _PSK_BYTES:
             raise Refused(Fail.RANGE)
@@ -215,7 +203,7 @@ class CommandSet:
         self._core.credentials.key_given = True
         return Reply(ok())
 
-    def _scan(self, args: Arguments, _now: float) -> Reply:
+    def _scan(self, args: Arguments) -> Reply:
         model = self._core.wire.model
         mode = ScanMode(args.number(0, digits=2, allowed=tuple(ScanMode)))
         mask = args.number(1, digits=8, allowed=_ANY_U32)
@@ -225,10 +213,10 @@ class CommandSet:
             ok(), then=lambda now: self._scanner.start(now, mode, mask, duration, home=home)
         )
 
-    def _link_local(self, args: Arguments, _now: float) -> Reply:
+    def _link_local(self, args: Arguments) -> Reply:
         return Reply(f"{link_local(args.mac(0))}\r\n".encode("ascii"))
 
-    def _add_neighbour(self, args: Arguments, _now: float) -> Reply:
+    def _add_neighbour(self, args: Arguments) -> Reply:
         neighbours = self._core.neighbours
         address, mac = args.address(0), args.mac(1)
         if len(neighbours) >= _MAX_NEIGHBOURS and address not in neighbours:
@@ -236,25 +224,25 @@ class CommandSet:
         neighbours[address] = Neighbour(mac, fixed=True)
         return Reply(ok())
 
-    def _join(self, args: Arguments, _now: float) -> Reply:
+    def _join(self, args: Arguments) -> Reply:
         address = args.address(0)
         self._session.check_join()
         self._check_radio_free()
         return Reply(ok(), then=lambda now: self._session.join(now, address))
 
-    def _rejoin(self, _args: Arguments, _now: float) -> Reply:
+    def _rejoin(self, _args: Arguments) -> Reply:
         self._session.check_open()
         self._check_radio_free()
         return Reply(ok(), then=self._session.renew)
 
-    def _leave(self, _args: Arguments, _now: float) -> Reply:
+    def _leave(self, _args: Arguments) -> Reply:
         self._session.check_open()
         return Reply(ok(), then=self._session.leave)
 
-    def _send_without_data(self, _args: Arguments, _now: float) -> Reply:
+    def _send_without_data(self, _args: Arguments) -> Reply:
         raise Refused(Fail.RANGE)  # a complete one is no line
 
-    def _ping(self, args: Arguments, _now: float) -> Reply:
+    def _ping(self, args: Arguments) -> Reply:
         core = self._core
         address = args.address(len(args) - 1)
         self._check_radio_free()
@@ -269,7 +257,7 @@ class CommandSet:
 
         return Reply(ok(), then=wait)
 
-    def _show_table(self, args: Arguments, _now: float) -> Reply:
+    def _show_table(self, args: Arguments) -> Reply:
         core = self._core
         neighbours = [f"{ip} {entry.mac:016X} FFFF" for ip, entry in core.neighbours.items()]
         tables = {
@@ -284,23 +272,23 @@ class CommandSet:
             raise Refused(Fail.RANGE)
         return Reply(ok(*rows))
 
-    def _open_port(self, args: Arguments, _now: float) -> Reply:
+    def _open_port(self, args: Arguments) -> Reply:
         ports = self._core.ports
         handle = args.number(0, digits=2, allowed=ports)
         ports[handle] = args.number(1, digits=4, allowed=range(1 << 16))
         return Reply(ok())
 
-    def _save(self, _args: Arguments, _now: float) -> Reply:
+    def _save(self, _args: Arguments) -> Reply:
         registers = self._core.registers
         self._core.flash.saved = {register: registers[register] for register in SAVED}
         return Reply(ok())
 
-    def _load(self, _args: Arguments, _now: float) -> Reply:
+    def _load(self, _args: Arguments) -> Reply:
         for register, value in self._saved().items():
             self._core.registers[register] = value
         return Reply(ok())
 
-    def _erase(self, _args: Arguments, _now: float) -> Reply:
+    def _erase(self, _args: Arguments) -> Reply:
         self._saved()
         self._core.flash.saved = None
         return Reply(ok())
@@ -315,17 +303,17 @@ class CommandSet:
         if self._scanner.running:
             raise Refused(Fail.FAILED)
 
-    def _read_option(self, _args: Arguments, _now: float) -> Reply:
+    def _read_option(self, _args: Arguments) -> Reply:
         return Reply(_carriage_return(f"OK {not self._core.flash.binary:02X}"))
 
-    def _write_option(self, args: Arguments, _now: float) -> Reply:
+    def _write_option(self, args: Arguments) -> Reply:
         self._core.flash.binary = args.number(0, digits=2, allowed=(0, 1)) == 0
         return Reply(_carriage_return("OK"))
 
-    def _read_uart(self, _args: Arguments, _now: float) -> Reply:
+    def _read_uart(self, _args: Arguments) -> Reply:
         return Reply(_carriage_return(f"OK {self._core.flash.uart:02X}"))
 
-    def _write_uart(self, args: Arguments, _now: float) -> Reply:
+    def _write_uart(self, args: Arguments) -> Reply:
         self._core.flash.uart = args.number(0, digits=2, allowed=range(1 << 8))
         return Reply(_carriage_return("OK"))
 

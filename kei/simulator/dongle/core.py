@@ -15,13 +15,13 @@ DONGLE_MAC = 0x001D12900003C890
 METER_MAC = 0x001D129012345678
 
 Action = Callable[[float], None]
-"""Something that happens at an instant, which it is told (monotonic seconds)."""
+"""Called with the time at which it is due (monotonic seconds)."""
 
 
 class Group(Enum):
-    """Which actions are called off together."""
+    """Kinds of actions, which are cancelled together."""
 
-    COMMAND = auto()  # the reply of the command in hand
+    COMMAND = auto()  # the reply to the command that is being carried out
     SCAN = auto()
     SESSION = auto()  # joining, renewing, leaving, the end of the lifetime
     AIR = auto()  # datagrams on their way
@@ -41,11 +41,10 @@ class _Entry:
 class Timeline:
     """A queue of actions by due time; those due at the same time keep their order.
 
-    It is bounded by its users: a command schedules a handful of actions, and one command is
-    in hand at a time.
+    It stays short: a command schedules a handful of actions, and one command runs at a time.
 
     Attributes:
-        now: when it was last run, monotonic seconds; an action may be told of an earlier time.
+        now: when it was last run, monotonic seconds; an action may get an earlier time.
     """
 
     def __init__(self) -> None:
@@ -54,7 +53,7 @@ class Timeline:
         self.now = 0.0
 
     def at(self, due: float, action: Action, group: Group) -> None:
-        """Have an action happen at `due`, monotonic seconds; the past means as soon as possible."""
+        """Schedule an action; a time in the past means as soon as possible."""
         self._count += 1
         heapq.heappush(self._entries, _Entry(due, self._count, group, action))
 
@@ -63,21 +62,21 @@ class Timeline:
         return self._entries[0].due if self._entries else None
 
     def run(self, now: float) -> None:
-        """Run everything that is due at `now`, what these actions schedule included."""
+        """Run the actions that are due, including those that they schedule."""
         self.now = now
         while self._entries and self._entries[0].due <= now:
             entry = heapq.heappop(self._entries)
             entry.action(entry.due)
 
     def cancel(self, *groups: Group) -> None:
-        """Forget every action of these groups."""
+        """Drop the actions of these groups."""
         self._entries = [entry for entry in self._entries if entry.group not in groups]
         heapq.heapify(self._entries)
 
 
 @dataclass(frozen=True, slots=True)
 class MeterRadio:
-    """How the meter is found and joined.
+    """The meter's radio: how it is found and joined.
 
     Attributes:
         broute_id: its Route-B ID, 32 characters.
@@ -85,7 +84,7 @@ class MeterRadio:
         channel: 0x21..0x3C, as in S02.
         pan_id: as in S03.
         mac: its MAC address.
-        lqi: how strong it is heard, 0..255.
+        lqi: link quality, 0..255.
     """
 
     broute_id: str = field(repr=False)
@@ -102,7 +101,7 @@ class MeterRadio:
 
     @property
     def beacon(self) -> Beacon:
-        """What a scan hears of it."""
+        """What a scan finds."""
         return Beacon(self.channel, self.pan_id, self.mac, self.lqi, self.broute_id[-8:])
 
 
@@ -153,12 +152,12 @@ DEFAULT_PORTS = {1: 3610, 2: 716, 3: 0, 4: 0, 5: 0, 6: 0}  # UDP port by handle,
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """How a command ends.
+    """The reply to a command.
 
     Attributes:
         data: everything behind the echo.
         delay_s: from the command to its last byte; None is the usual one.
-        then: called when the reply is out, with that time.
+        then: called after the reply with its time.
     """
 
     data: bytes
@@ -193,7 +192,7 @@ class Core:
         self.ports = dict(DEFAULT_PORTS)
 
     def reset(self) -> None:
-        """Put everything at its defaults, as SKRESET does; meter and faults keep their plans."""
+        """Reset everything to its defaults, as SKRESET does; the meter and faults go on."""
         self.registers.reset()
         self.credentials = Credentials()
         self.neighbours.clear()
@@ -201,23 +200,23 @@ class Core:
         self.timeline.cancel(*(set(Group) - {Group.METER, Group.FAULT}))
 
     def at(self, due: float, action: Action, group: Group) -> None:
-        """Have something happen at `due`, monotonic seconds."""
+        """Schedule an action at `due`, monotonic seconds."""
         self.timeline.at(due, action, group)
 
     def emit(self, data: bytes) -> None:
-        """Write to the host, now."""
+        """Write to the host now."""
         self.out += data
 
     def emit_at(self, due: float, data: bytes, group: Group) -> None:
         """Write to the host at `due`, monotonic seconds."""
-        self.timeline.at(due, lambda _now: self.emit(data), group)
+        self.at(due, lambda _now: self.emit(data), group)
 
     def event(self, number: Event, address: str, parameter: int | None = None) -> bytes:
         """Return an EVENT line."""
         return self.wire.event(number, address, parameter)
 
     def received(self, datagram: Received) -> bytes:
-        """Return the ERXUDP line of a datagram, as the registers and WOPT want it now."""
+        """Return the ERXUDP line of a datagram, in the format of the registers and WOPT."""
         with_lqi = self.wire.model.dual and self.registers[Reg.LQI_FIELD]
         return self.wire.received(
             datagram,
