@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from kei.echonet.frame import UDP_PORT
 from kei.simulator.dongle.registers import Reg, Registers
 from kei.simulator.dongle.timing import Timing
 from kei.simulator.dongle.wire import Beacon, Event, Received, Wire, link_local
@@ -13,6 +14,7 @@ from kei.simulator.faults import FaultPlan
 
 DONGLE_MAC = 0x001D12900003C890
 METER_MAC = 0x001D129012345678
+PANA_PORT = 716  # RFC 5191
 
 Action = Callable[[float], None]
 """Called with the time at which it is due (monotonic seconds)."""
@@ -147,7 +149,14 @@ class Neighbour:
     fixed: bool
 
 
-DEFAULT_PORTS = {1: 3610, 2: 716, 3: 0, 4: 0, 5: 0, 6: 0}  # UDP port by handle, 0 = closed
+DEFAULT_PORTS = {
+    1: UDP_PORT,
+    2: PANA_PORT,
+    3: 0,
+    4: 0,
+    5: 0,
+    6: 0,
+}  # by handle, 0 = closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,9 +233,19 @@ class Core:
             binary=self.flash.binary,
         )
 
-    def hear(self, datagram: Received) -> Action:
-        """Return the action that writes the ERXUDP line of a datagram."""
-        return lambda _now: self.emit(self.received(datagram))
+    def deliver(
+        self,
+        payload: bytes,
+        destination: str,
+        damage: Callable[[bytes], bytes] = lambda line: line,
+    ) -> None:
+        """Write an ECHONET Lite datagram of the meter to the host, if its UDP port is open."""
+        if UDP_PORT in self.ports.values():
+            meter = self.meter
+            datagram = Received(
+                meter.address, destination, UDP_PORT, meter.mac, secured=True, payload=payload
+            )
+            self.emit(damage(self.received(datagram)))
 
     def in_range(self) -> bool:
         """Return whether the dongle is tuned to the meter's channel and network."""

@@ -50,7 +50,7 @@ class VirtualDongle:
             faults=FaultPlan(faults, random.Random(rng.random())),
             rng=rng,
         )
-        self._session = Session(core, lambda due: self._radio.announce(due))
+        self._session = Session(core, meter)
         self._scanner = Scanner(core)
         self._air_time = AirTime(core)
         self._meter = meter
@@ -61,7 +61,7 @@ class VirtualDongle:
         self._reader = CommandReader()
         self._busy = False
         self.unplugged = False
-        self._radio.plan_notice(now)
+        self._radio.schedule_notification(now)
         for due, kind in core.faults.start(now):
             core.at(due, partial(self._inject, kind), Group.FAULT)
 

@@ -1,4 +1,4 @@
-"""The virtual registers of the dongle (SKSREG), one table of data."""
+"""The registers of the simulated dongle (SKSREG), one table of data."""
 
 import re
 from dataclasses import dataclass
@@ -35,17 +35,7 @@ class _Edition(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Spec:
-    """A row of the table.
-
-    Attributes:
-        number: 0x02 of S02.
-        digits: how many hexadecimal digits it is printed with.
-        default: its value after SKRESET.
-        low: the least value.
-        high: the greatest value.
-        writable: whether SKSREG may set it.
-        edition: which firmware has it.
-    """
+    """A register, such as number 0x02 for S02; it is printed with so many hexadecimal digits."""
 
     number: int
     digits: int
@@ -112,7 +102,7 @@ class Registers:
         return self._values[register]
 
     def __setitem__(self, register: Reg, value: int) -> None:
-        """Set without asking: the dongle's own doing."""
+        """Set unchecked, for the dongle itself."""
         self._values[register] = value
 
     def read(self, name: str) -> str:

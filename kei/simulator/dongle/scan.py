@@ -1,4 +1,4 @@
-"""SKSCAN: what the dongle hears, and when."""
+"""SKSCAN: what a scan finds, and when."""
 
 from enum import IntEnum
 
@@ -14,15 +14,14 @@ class ScanMode(IntEnum):
 
     ENERGY = 0
     PAIRING_ID = 2  # only coordinators that have the dongle's pairing ID answer
-    ANYBODY = 3
+    ANY = 3
 
 
 class Scanner:
     """Runs one scan at a time.
 
-    Other commands are carried out while it runs: a BP35A1 was seen to answer `OK` at once to
-    a second SKSCAN in mid-scan, and then to go on with the first one only. What needs the radio
-    is refused.
+    Meanwhile other commands are carried out, but those that need the radio are refused: a BP35A1
+    answered a second SKSCAN in mid-scan with `OK` at once, and went on with the first one only.
     """
 
     def __init__(self, core: Core) -> None:
@@ -30,7 +29,7 @@ class Scanner:
         self.running = False
 
     def reset(self) -> None:
-        """Forget the scan; its actions were called off with the dongle's."""
+        """Drop the scan; its actions are cancelled by the caller."""
         self.running = False
 
     def start(self, now: float, mode: ScanMode, mask: int, duration: int, *, home: bool) -> None:
@@ -38,10 +37,10 @@ class Scanner:
 
         Args:
             now: monotonic seconds.
-            mode: what for.
+            mode: what to look for.
             mask: channels, bit 0 is channel 33.
             duration: exponent of the time per channel.
-            home: on the side of the home network, where no meter answers.
+            home: on the home network's side, where no meter answers.
         """
         if self.running:
             return

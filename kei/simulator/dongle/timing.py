@@ -1,4 +1,4 @@
-"""How long things take (seconds), from what was measured on real dongles and meters."""
+"""Delays (seconds), as measured on real dongles and meters."""
 
 import math
 import random
@@ -10,7 +10,7 @@ TRANSMIT_S = 0.12  # SKSENDTO to its OK, 110 to 340 ms in a capture
 RESOLVE_S = 1.0  # a neighbour solicitation first costs 1 to 2 s
 ANSWER_MEDIAN_S = 0.6
 _ANSWER_P99_S = 3.0
-_ANSWER_SIGMA = math.log(_ANSWER_P99_S / ANSWER_MEDIAN_S) / 2.326  # 99 % quantile of the normal
+_ANSWER_SIGMA = math.log(_ANSWER_P99_S / ANSWER_MEDIAN_S) / 2.326  # 99 % quantile of N(0, 1)
 _ANSWER_MAX_S = 20.0  # the response timer of the application interface: a later one is a fault
 HISTORY_FACTOR = 2  # 208 bytes take longer than 18
 

@@ -1,4 +1,4 @@
-"""The lines that the dongle writes, byte by byte, in the dialect of its model."""
+"""The lines that the dongle writes, in the dialect of its model."""
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
@@ -55,7 +55,7 @@ class Sent(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A UDP datagram as the dongle gets it from the air."""
+    """A UDP datagram that the dongle receives."""
 
     source: str
     destination: str
@@ -93,11 +93,7 @@ def fail(code: Fail) -> bytes:
 
 
 class Wire:
-    """Writes the asynchronous lines of one model.
-
-    Attributes:
-        model: whose dialect.
-    """
+    """Formats the asynchronous lines of one model."""
 
     def __init__(self, model: DongleModel) -> None:
         self.model = model
