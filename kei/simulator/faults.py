@@ -7,7 +7,6 @@ was added to a dongle that runs.
 
 import random
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
@@ -142,15 +141,9 @@ class _Armed:
 class FaultPlan:
     """Decides which fault happens when; percentages are drawn from `rng`."""
 
-    def __init__(self, specs: Iterable[FaultSpec], rng: random.Random) -> None:
-        self._specs = tuple(specs)
+    def __init__(self, rng: random.Random) -> None:
         self._rng = rng
         self._armed: list[_Armed] = []
-
-    def start(self, now: float) -> tuple[tuple[float, FaultKind], ...]:
-        """Start counting; return which faults of `OF_ITSELF` are due when, monotonic seconds."""
-        found = [(self.add(spec, now), spec.kind) for spec in self._specs]
-        return tuple((due, kind) for due, kind in found if due is not None)
 
     def add(self, spec: FaultSpec, now: float) -> float | None:
         """Add a fault that counts from now on.

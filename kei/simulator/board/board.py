@@ -1,4 +1,4 @@
-"""A board with sensors, such as an Arduino behind a radio: sends lines, takes nothing."""
+"""A simulated board with sensors, such as an Arduino behind a radio: it only sends lines."""
 
 import math
 import random
@@ -9,21 +9,21 @@ from pathlib import Path
 
 from kei.core.clock import Clock, local
 from kei.simulator.board.options import BoardOptions
+from kei.simulator.household.profile import SECONDS_PER_DAY
 from kei.simulator.options import SimulatorOptions
 from kei.simulator.port.server import Simulator
 
-DATA_IDS = 101  # 0 to 100, then from 0 again
-DAY_S = 86_400
+_DATA_IDS = 101  # 0 to 100, then from 0 again
 _WARMEST_S = 14 * 3600  # of the day
-_LATE_S = 1.0  # a board that was stopped for longer does not make up for its lines
-_ECHO_S = (0.05, 0.5)  # until a line is heard again
+_LATE_S = 1.0  # lines that are later than this, as after a stop of the process, are left out
+_ECHO_S = (0.05, 0.5)  # until a line is repeated
 _NOISE_BYTES = 12
 _OVERLONG_CHARS = 3000
 
 
 @dataclass(frozen=True, slots=True)
 class _Sensor:
-    """A sensor: its SensorID, its decimals, and its value by the height of the sun, -1 to 1."""
+    """A sensor whose value follows the height of the sun, -1 to 1, within `swing`."""
 
     name: str
     places: int
@@ -47,15 +47,7 @@ SENSOR_NAMES = tuple(sensor.name for sensor in _SENSORS)
 
 
 class Board:
-    """What speaks on the port, as `kei.simulator.pty.Device` has it.
-
-    Args:
-        options: what it sends, and how well.
-        clock: for the time of day; when lines are due is told by whoever polls.
-
-    Attributes:
-        unplugged: never.
-    """
+    """The board as a `Device` of the simulated port; `clock` gives the time of day only."""
 
     unplugged = False
 
@@ -69,7 +61,7 @@ class Board:
         self._next_id = 0
 
     def receive(self, data: bytes, now: float) -> None:
-        """Take no notice of what a client says."""
+        """Ignore what a client writes."""
 
     def next_due(self) -> float | None:
         """Return when `poll` has something to do next."""
@@ -96,7 +88,7 @@ class Board:
         return bytes(sent)
 
     def power_on(self) -> None:
-        """Begin anew."""
+        """Start again."""
         self._due = None
         self._echoes.clear()
 
@@ -115,7 +107,7 @@ class Board:
         line = f"{options.board},{sensor.name},{value:.{sensor.places}f}"
         if not options.no_id:
             line += f",{self._next_id}"
-            self._next_id = (self._next_id + 1) % DATA_IDS
+            self._next_id = (self._next_id + 1) % _DATA_IDS
         if self._happens(options.wrong):
             line = rng.choice(_WRONG)(line)
         sent = line.encode() + self._end
@@ -131,7 +123,7 @@ class Board:
         """Return the height of the sun by the time of day, -1 to 1."""
         moment = local(self._clock.now_ms(), self._clock.zone)
         of_day_s = moment.hour * 3600 + moment.minute * 60 + moment.second
-        return math.cos(2 * math.pi * (of_day_s - _WARMEST_S) / DAY_S)
+        return math.cos(2 * math.pi * (of_day_s - _WARMEST_S) / SECONDS_PER_DAY)
 
 
 def _with_value(text: str) -> Callable[[str], str]:
@@ -162,17 +154,6 @@ def simulated_board(
     link: Path | None = None,
     on_ready: Callable[[], None] | None = None,
 ) -> Simulator:
-    """Return a board on a pseudo terminal, to be run.
-
-    Args:
-        options: what it sends.
-        clock: wall and monotonic time.
-        link: symbolic link to be made; None makes one in a folder of its own.
-        on_ready: called in the serving thread as soon as the port can be opened.
-
-    Raises:
-        ConfigError: the link or the transcript cannot be made.
-        OSError: the machine has no pseudo terminal left.
-    """
+    """Return a board on a pseudo terminal, to be run; arguments and errors as of `Simulator`."""
     port = SimulatorOptions(transcript=options.transcript)
     return Simulator(port, clock=clock, link=link, on_ready=on_ready, device=Board(options, clock))

@@ -1,7 +1,7 @@
 """The SK commands: one method each, their table, and the checks of their arguments."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 
 from kei.simulator.dongle.core import Core, Group, Neighbour, Reply
@@ -17,68 +17,41 @@ _ID_CHARS = 32
 _PASSWORD_CHARS = range(1, _ID_CHARS + 1)
 _PSK_BYTES = 0x10
 _MAX_NEIGHBOURS = 8
+_MAC_DIGITS = 16
 _CR = b"\r"
 _HEX = re.compile(r"[0-9A-Fa-f]+")
 _ADDRESS = re.compile(r"[0-9A-F]{4}(:[0-9A-F]{4}){7}")
 
 
-class Arguments:
-    """The arguments of one command, by position."""
-
-    def __init__(self, texts: tuple[str, ...]) -> None:
-        self._texts = texts
-
-    def __len__(self) -> int:
-        return len(self._texts)
-
-    def text(self, position: int) -> str:
-        """Return an argument unchanged."""
-        return self._texts[position]
-
-    def number(self, position: int, *, digits: int, allowed: Iterable[int]) -> int:
-        """Return a hexadecimal number.
-
-        Args:
-            position: which argument, from 0.
-            digits: at most so many.
-            allowed: the legal values.
-
-        Raises:
-            Refused: not hexadecimal, too long, or not allowed.
-        """
-        text = self._texts[position]
-        if len(text) > digits or not _HEX.fullmatch(text):
-            raise Refused(Fail.RANGE)
-        value = int(text, 16)
-        if value not in allowed:
-            raise Refused(Fail.RANGE)
-        return value
-
-    def address(self, position: int) -> str:
-        """Return an IPv6 address; raises as `checked_address`."""
-        return checked_address(self._texts[position])
-
-    def mac(self, position: int) -> int:
-        """Return a MAC address of 16 digits.
-
-        Raises:
-            Refused: it is none.
-        """
-        text = self._texts[position]
-        if len(text) != 16 or not _HEX.fullmatch(text):
-            raise Refused(Fail.RANGE)
-        return int(text, 16)
+Arguments = tuple[str, ...]
 
 
-def checked_address(text: str) -> str:
-    """Return an IPv6 address in the dongle's notation.
+def hex_number(text: str, *, digits: int, allowed: Container[int]) -> int:
+    """Return the value of an argument of at most so many hexadecimal digits.
 
     Raises:
-        Refused: not all eight groups, or not in upper case.
+        Refused: not hexadecimal, too long, or not allowed.
+    """
+    if len(text) > digits or not _HEX.fullmatch(text) or int(text, 16) not in allowed:
+        raise Refused(Fail.RANGE)
+    return int(text, 16)
+
+
+def address(text: str) -> str:
+    """Return an IPv6 address.
+
+    Raises:
+        Refused: not all eight groups in full, or not in upper case.
     """
     if not _ADDRESS.fullmatch(text):
         raise Refused(Fail.RANGE)
     return text
+
+
+def _mac(text: str) -> int:
+    if len(text) != _MAC_DIGITS:
+        raise Refused(Fail.RANGE)
+    return hex_number(text, digits=_MAC_DIGITS, allowed=range(1 << 64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,15 +144,15 @@ class CommandSet:
         registers = self._core.registers
         registers[Reg.AIR_TIME_MS] = self._air_time.total_ms(self._core.timeline.now)
         if len(args) == 1:
-            return Reply(ok(f"ESREG {registers.read(args.text(0))}"))
-        registers.write(args.text(0), args.text(1))
+            return Reply(ok(f"ESREG {registers.read(args[0])}"))
+        registers.write(args[0], args[1])
         if not registers[Reg.AIR_TIME_MS]:
             self._air_time.clear()
         return Reply(ok())
 
     def _set_password(self, args: Arguments) -> Reply:
-        length = args.number(0, digits=2, allowed=_PASSWORD_CHARS)
-        password = args.text(1)
+        length = hex_number(args[0], digits=2, allowed=_PASSWORD_CHARS)
+        password = args[1]
         legal = password.isascii() and password.isalnum() and password == password.upper()
         if not legal or len(password) > length:
             raise Refused(Fail.RANGE)
@@ -187,7 +160,7 @@ class CommandSet:
         return Reply(ok())
 
     def _set_id(self, args: Arguments) -> Reply:
-        text = args.text(0)
+        text = args[0]
         if not 1 <= len(text) <= _ID_CHARS:
             raise Refused(Fail.RANGE)
         broute_id = text.ljust(_ID_CHARS)
@@ -196,39 +169,39 @@ class CommandSet:
         return Reply(ok())
 
     def _set_key(self, args: Arguments) -> Reply:
-        args.number(0, digits=2, allowed=(_PSK_BYTES,))
-        if len(args.text(1)) != 2 * _PSK_BYTES:
+        hex_number(args[0], digits=2, allowed=(_PSK_BYTES,))
+        if len(args[1]) != 2 * _PSK_BYTES:
             raise Refused(Fail.RANGE)
-        args.number(1, digits=2 * _PSK_BYTES, allowed=range(1 << 8 * _PSK_BYTES))
+        hex_number(args[1], digits=2 * _PSK_BYTES, allowed=range(1 << 8 * _PSK_BYTES))
         self._core.credentials.key_given = True
         return Reply(ok())
 
     def _scan(self, args: Arguments) -> Reply:
         model = self._core.wire.model
-        mode = ScanMode(args.number(0, digits=2, allowed=tuple(ScanMode)))
-        mask = args.number(1, digits=8, allowed=_ANY_U32)
-        duration = args.number(2, digits=2, allowed=range(model.longest_scan + 1))
-        home = model.dual and args.number(3, digits=1, allowed=(0, 1)) == 1
+        mode = ScanMode(hex_number(args[0], digits=2, allowed=tuple(ScanMode)))
+        mask = hex_number(args[1], digits=8, allowed=_ANY_U32)
+        duration = hex_number(args[2], digits=2, allowed=range(model.longest_scan + 1))
+        home = model.dual and hex_number(args[3], digits=1, allowed=(0, 1)) == 1
         return Reply(
             ok(), then=lambda now: self._scanner.start(now, mode, mask, duration, home=home)
         )
 
     def _link_local(self, args: Arguments) -> Reply:
-        return Reply(f"{link_local(args.mac(0))}\r\n".encode("ascii"))
+        return Reply(f"{link_local(_mac(args[0]))}\r\n".encode("ascii"))
 
     def _add_neighbour(self, args: Arguments) -> Reply:
         neighbours = self._core.neighbours
-        address, mac = args.address(0), args.mac(1)
-        if len(neighbours) >= _MAX_NEIGHBOURS and address not in neighbours:
+        ip, mac = address(args[0]), _mac(args[1])
+        if len(neighbours) >= _MAX_NEIGHBOURS and ip not in neighbours:
             raise Refused(Fail.FAILED)
-        neighbours[address] = Neighbour(mac, fixed=True)
+        neighbours[ip] = Neighbour(mac, fixed=True)
         return Reply(ok())
 
     def _join(self, args: Arguments) -> Reply:
-        address = args.address(0)
+        ip = address(args[0])
         self._session.check_join()
         self._check_radio_free()
-        return Reply(ok(), then=lambda now: self._session.join(now, address))
+        return Reply(ok(), then=lambda now: self._session.join(now, ip))
 
     def _rejoin(self, _args: Arguments) -> Reply:
         self._session.check_open()
@@ -244,14 +217,14 @@ class CommandSet:
 
     def _ping(self, args: Arguments) -> Reply:
         core = self._core
-        address = args.address(len(args) - 1)
+        ip = address(args[-1])
         self._check_radio_free()
 
         def answer(_now: float) -> None:
-            core.emit(f"EPONG {address}\r\n".encode("ascii"))
+            core.emit(f"EPONG {ip}\r\n".encode("ascii"))
 
         def wait(sent: float) -> None:
-            if core.in_range() and address == core.meter.address:
+            if core.in_range() and ip == core.meter.address:
                 delay = core.timing.answer(core.rng, history=False)
                 core.at(sent + delay, answer, Group.AIR)
 
@@ -259,7 +232,7 @@ class CommandSet:
 
     def _show_table(self, args: Arguments) -> Reply:
         core = self._core
-        neighbours = [f"{ip} {entry.mac:016X} FFFF" for ip, entry in core.neighbours.items()]
+        neighbours = [f"{each} {entry.mac:016X} FFFF" for each, entry in core.neighbours.items()]
         tables = {
             "1": ("EADDR", core.address),
             "2": ("ENEIGHBOR", *neighbours),
@@ -267,15 +240,15 @@ class CommandSet:
         }
         if core.wire.model.tcp_remnants:
             tables["E"] = (*tables["E"], "3610", "0", "0", "0")
-        rows = tables.get(args.text(0))
+        rows = tables.get(args[0])
         if rows is None:
             raise Refused(Fail.RANGE)
         return Reply(ok(*rows))
 
     def _open_port(self, args: Arguments) -> Reply:
         ports = self._core.ports
-        handle = args.number(0, digits=2, allowed=ports)
-        ports[handle] = args.number(1, digits=4, allowed=range(1 << 16))
+        handle = hex_number(args[0], digits=2, allowed=ports)
+        ports[handle] = hex_number(args[1], digits=4, allowed=range(1 << 16))
         return Reply(ok())
 
     def _save(self, _args: Arguments) -> Reply:
@@ -307,14 +280,14 @@ class CommandSet:
         return Reply(_carriage_return(f"OK {not self._core.flash.binary:02X}"))
 
     def _write_option(self, args: Arguments) -> Reply:
-        self._core.flash.binary = args.number(0, digits=2, allowed=(0, 1)) == 0
+        self._core.flash.binary = hex_number(args[0], digits=2, allowed=(0, 1)) == 0
         return Reply(_carriage_return("OK"))
 
     def _read_uart(self, _args: Arguments) -> Reply:
         return Reply(_carriage_return(f"OK {self._core.flash.uart:02X}"))
 
     def _write_uart(self, args: Arguments) -> Reply:
-        self._core.flash.uart = args.number(0, digits=2, allowed=range(1 << 8))
+        self._core.flash.uart = hex_number(args[0], digits=2, allowed=range(1 << 8))
         return Reply(_carriage_return("OK"))
 
 

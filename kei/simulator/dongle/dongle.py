@@ -9,7 +9,7 @@ from functools import partial
 
 from kei.simulator.dongle.command_reader import BadHeader, CommandReader, Datagram, Line, Overrun
 from kei.simulator.dongle.command_reader import Command as HostCommand
-from kei.simulator.dongle.commands import Arguments, CommandSet, checked_address, split
+from kei.simulator.dongle.commands import CommandSet, address, hex_number, split
 from kei.simulator.dongle.core import Core, Group, MeterRadio, Reply
 from kei.simulator.dongle.models import DongleModel
 from kei.simulator.dongle.radio import AirTime, Radio
@@ -47,7 +47,7 @@ class VirtualDongle:
             wire=Wire(model),
             meter=radio,
             timing=timing,
-            faults=FaultPlan(faults, random.Random(rng.random())),
+            faults=FaultPlan(random.Random(rng.random())),
             rng=rng,
         )
         self._session = Session(core, meter)
@@ -62,8 +62,8 @@ class VirtualDongle:
         self._busy = False
         self.unplugged = False
         self._radio.schedule_notification(now)
-        for due, kind in core.faults.start(now):
-            core.at(due, partial(self._inject, kind), Group.FAULT)
+        for spec in faults:
+            self.add_fault(spec, now)
 
     def receive(self, data: bytes, now: float) -> None:
         """Take bytes from the host, in any portions, at a monotonic time."""
@@ -156,7 +156,7 @@ class VirtualDongle:
                     raise Refused(Fail.UNKNOWN)
                 if len(arguments) not in row.counts:
                     raise Refused(Fail.COUNT)
-                return row.run(Arguments(arguments))
+                return row.run(arguments)
             case Datagram():
                 self._echo(command.header, b"")
                 core.emit(CRLF)
@@ -182,10 +182,9 @@ class VirtualDongle:
         dual = core.wire.model.dual
         if dual != (datagram.side is not None):
             raise Refused(Fail.COUNT)
-        handle = Arguments((datagram.handle, datagram.port))
-        port = core.ports[handle.number(0, digits=1, allowed=core.ports)]
-        remote = handle.number(1, digits=4, allowed=range(1, 0x10000))
-        address = checked_address(datagram.address)
+        port = core.ports[hex_number(datagram.handle, digits=1, allowed=core.ports)]
+        remote = hex_number(datagram.port, digits=4, allowed=range(1, 0x10000))
+        destination = address(datagram.address)
         if datagram.security not in _SECURITY or datagram.side not in {None, "0", "1"}:
             raise Refused(Fail.RANGE)
         if len(datagram.port) != 4:
@@ -193,7 +192,7 @@ class VirtualDongle:
         if not port or self._scanner.running or datagram.side == "1" or FaultKind.FAIL in kinds:
             raise Refused(Fail.FAILED)
         return self._radio.send(
-            now, address, remote, _SECURITY[datagram.security], datagram.payload, kinds
+            now, destination, remote, _SECURITY[datagram.security], datagram.payload, kinds
         )
 
     def _inject(self, kind: FaultKind, now: float) -> None:

@@ -1,4 +1,4 @@
-"""What draws power in a Japanese home through a day: steps of power, each at its own second."""
+"""What draws power in a Japanese home through a day, as changes of power by second."""
 
 import math
 import random
@@ -28,16 +28,16 @@ _Whole = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Something that is switched on now and then.
+    """An appliance that is switched on now and then; all but the probabilities are ranges.
 
     Attributes:
-        watts: range of its power.
-        seconds: range of how long it is used at a time.
-        hours: from when to when that may start.
-        times: range of how often in that span, each day that it is used.
+        watts: its power.
+        seconds: how long it is used at a time.
+        hours: when that may start.
+        times: how often in that span.
         weekdays: probability of a day with it, Monday to Friday.
         weekend: the same for Saturday and Sunday.
-        pulse_s: range of how long its thermostat keeps it on, and off; (0, 0) is without one.
+        pulse_s: how long its thermostat keeps it on, and off; (0, 0) is without one.
     """
 
     watts: _Whole
@@ -77,7 +77,7 @@ _WARM_SEATS_S = ((40, 120), (60, 240))  # on, off
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """What stays the same in a home.
+    """The constants of a home.
 
     Attributes:
         standby_w: what is always on.
@@ -105,7 +105,7 @@ class Home:
 
     @classmethod
     def of(cls, rng: random.Random, *, solar: bool) -> "Home":
-        """Return a home by rng."""
+        """Return a random home."""
         home = cls(
             standby_w=rng.randint(235, 320),
             lasting_w=tuple(rng.choice((0, 0, 40, 90, 240)) for _ in range(_MONTHS)),
@@ -122,7 +122,7 @@ class Home:
 
 
 class _Steps:
-    """Adds up what is switched on and off; what runs past midnight is cut off there."""
+    """Adds up what is switched on and off, cut off at midnight."""
 
     def __init__(self, watt: int) -> None:
         self.edges = {0: watt}  # by how much power changes at which second
@@ -141,12 +141,12 @@ class _Steps:
 
 
 def day(home: Home, position: int, rng: random.Random) -> dict[int, int]:
-    """Return by how much the power changes at which seconds of a day, W; at 0 it starts from none.
+    """Return the changes of the power by second of a day, W; that of 0 is the power at midnight.
 
     Args:
-        home: whose.
+        home: the home.
         position: day of the period, 0 is the 1st of January and a Monday.
-        rng: of that day.
+        rng: the random source of that day.
     """
     always = home.standby_w + home.lasting_w[position // _DAYS_PER_MONTH] + rng.randint(-25, 25)
     steps = _Steps(max(_LEAST_LOAD_W, always))

@@ -1,8 +1,7 @@
-"""One day of power and energy, second by second, and at once at any of them.
+"""Power and energy of one day, at any second.
 
-Power is a staircase, of a few hundred steps at any second, and a noise upon it that is another
-every second. The sums of both up to any second are at hand, so that the energy between any two of
-them is told exactly, in whole Ws, without adding up.
+Power is a few hundred steps, and noise that changes every second. The sums of both up to each step
+are stored, so that the energy between any two seconds is exact, in whole Ws, without adding up.
 """
 
 import random
@@ -14,7 +13,7 @@ from itertools import accumulate
 from operator import add, mul, sub
 
 SECONDS_PER_DAY = 86_400
-_NOISE_S = 10_007  # then it comes again; a prime, so that it falls on other seconds of minutes
+_NOISE_S = 10_007  # length of its cycle; a prime, so that it drifts against the minutes
 _FAST_W, _SLOW_W, _MOST_SLOW_W = 5, 20.0, 75
 _SLOW_S = (15, 75)  # how long the slow part stays as it is
 _SLOW_MEMORY = 0.8
@@ -44,16 +43,13 @@ class Energy:
 
 
 class Noise:
-    """What cannot be told apart in the power of a home: something every second.
-
-    Args:
-        cycle: the power of each second, W; it comes again for longer than a day.
+    """Noise on the power of a home: a cycle of the power at each second, W, that repeats.
 
     Attributes:
-        cycle_s: after how many seconds it comes again.
-        watts: the power at each second.
-        sums: the energy up to each second, Ws.
-        peak_w: the power is never further from 0 than this.
+        cycle_s: its length.
+        watts: the power at each second of a day and one cycle more.
+        sums: the energy up to each of them, Ws.
+        peak_w: the largest absolute power.
     """
 
     def __init__(self, cycle: list[int]) -> None:
@@ -66,7 +62,7 @@ class Noise:
 
     @classmethod
     def of(cls, rng: random.Random) -> "Noise":
-        """Return a noise by rng."""
+        """Return random noise."""
         cycle: list[int] = []
         slow = 0.0
         while len(cycle) < _NOISE_S:
@@ -84,9 +80,8 @@ class DayProfile:
     """One day.
 
     Args:
-        edges: by how much the power changes at which seconds of the day, W; 0 is among them, and
-            tells the power at midnight.
-        noise: what is added to that.
+        edges: changes of the power by second of the day, W; that of 0 is the power at midnight.
+        noise: added to that.
         offset: where in the noise the day begins, s, less than its `cycle_s`.
     """
 
@@ -115,7 +110,7 @@ class DayProfile:
         return level + self._noise.watts[second + self._offset]
 
     def energy(self, second: int) -> Energy:
-        """Return the energy from midnight to a second of the day; its end is one, too."""
+        """Return the energy from midnight to a second of the day, 86,400 included."""
         step = bisect_right(self._starts, second) - 1
         level, start, sums = self._levels[step], self._starts[step], self._noise.sums
         noise_sums = sums[second + self._offset] - sums[start + self._offset]
@@ -129,12 +124,12 @@ class DayProfile:
         return Energy(self._normal[-1], self._reverse[-1])
 
     def _bought(self, level: int, net: int, start: int, end: int) -> int:
-        """Return what is bought between two seconds of a step, Ws: near 0 W it changes sides.
+        """Return what is bought from `start` to `end` within a step, Ws; near 0 W signs alternate.
 
         Args:
             level: the power of the step, W.
-            net: what is bought less what is sold between them, Ws.
-            start: the first of them.
+            net: what is bought less what is sold, Ws.
+            start: the first second.
             end: the one after the last.
         """
         noise = self._noise

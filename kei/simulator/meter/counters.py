@@ -1,4 +1,4 @@
-"""The meter's energy registers: what they show at a second, as bytes."""
+"""The meter's energy registers, as bytes, at any second."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,13 +34,7 @@ class CounterSetup:
 
 
 class EnergyCounter:
-    """Both registers of the meter.
-
-    Args:
-        household: what they measure.
-        setup: how they count.
-        has_reverse: whether it measures sold energy, too.
-    """
+    """The registers of bought and, if the meter has one, of sold energy."""
 
     def __init__(self, household: Load, setup: CounterSetup, *, has_reverse: bool = True) -> None:
         self._household = household
@@ -76,10 +70,9 @@ def stamped(second: int, value: Callable[[int], bytes]) -> bytes:
 
 
 def local_time(second: int) -> datetime:
-    """Return a local second as a date and time; the zone it carries means nothing.
+    """Return a local second as date and time, which only carries UTC for want of a zone.
 
-    The last second of the year 9999 goes on for ever: no meter lives to see it, but one whose clock
-    is a hundred thousand times too fast does within a month.
+    It stops at the end of the year 9999, which `--speed 100000` reaches within a month.
     """
     return datetime.fromtimestamp(min(second, _LAST_SECOND), UTC)
 

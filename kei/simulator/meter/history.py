@@ -1,4 +1,4 @@
-"""What the meter remembers: 99 days of half-hours, by day (E5) and by segment (ED)."""
+"""The meter's history: 99 days of half-hours by day (E5), and by segment (ED, EF)."""
 
 from datetime import UTC, datetime
 
@@ -13,13 +13,7 @@ _NO_TIME = b"\xff" * 6
 
 
 class Segments:
-    """Values of both registers at a time and at so many steps before it, the newest first.
-
-    Args:
-        counter: the registers.
-        step_s: between two of them: 1800 for EC, 60 for EE.
-        most: how many at most.
-    """
+    """Up to `most` values of both registers, every `step_s` before a time, the newest first."""
 
     def __init__(self, counter: EnergyCounter, step_s: int, most: int) -> None:
         self._counter = counter
@@ -29,7 +23,7 @@ class Segments:
         self._end: int | None = None
 
     def select(self, edt: bytes) -> bool:
-        """Take EPC ED or EF, a time and a number of steps back; return whether it will do."""
+        """Set EPC ED or EF, a time and a number of values; return whether they are accepted."""
         if len(edt) != 7 or not 1 <= edt[6] <= self._most:
             return False
         try:
@@ -56,18 +50,14 @@ class Segments:
 
 
 class History:
-    """Half-hour values of both registers by day, and which day is asked for.
-
-    Args:
-        counter: the registers.
-    """
+    """Half-hour values of both registers by day, and which day is selected."""
 
     def __init__(self, counter: EnergyCounter) -> None:
         self._counter = counter
         self.day_selector = bytes((NOT_SELECTED,))  # EPC E5
 
     def select_day(self, edt: bytes) -> bool:
-        """Take EPC E5, how many days ago; return whether it is acceptable."""
+        """Set EPC E5, how many days ago; return whether it is accepted."""
         if len(edt) != 1 or edt[0] > DAYS_KEPT:
             return False
         self.day_selector = edt
@@ -93,12 +83,12 @@ class History:
         )
 
     def _value(self, at: int, now: int, *, reverse: bool) -> bytes:
-        """Return a register at a past half-hour; no data for the future and the forgotten."""
+        """Return a register at a half-hour; no data in the future, or before the history."""
         if not _oldest(now) <= at <= last_half_hour(now):
             return NO_DATA
         return self._counter.reverse(at) if reverse else self._counter.normal(at)
 
 
 def _oldest(now: int) -> int:
-    """Return the first second that a meter still knows of."""
+    """Return the first second of the history."""
     return (now // SECONDS_PER_DAY - DAYS_KEPT) * SECONDS_PER_DAY
