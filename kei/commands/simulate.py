@@ -30,7 +30,7 @@ from kei.simulator.option_parser import (
 from kei.simulator.options import OPTIONS, SimulatorOptions
 from kei.simulator.port.server import Simulator
 from kei.simulator.replay.recording import read_recording
-from kei.simulator.replay.replay import Difference, Pace, Replay, shown
+from kei.simulator.replay.replay import Difference, Pace, Replay, printable
 
 _REPLAY_OPTIONS = ("--speed", "--latency", "--transcript")
 
@@ -152,7 +152,7 @@ def _play_recording(args: argparse.Namespace) -> int:
         case _:
             left = replay.expected
             ending = ": stopped before its end" + (
-                f", line {left.line}: '{shown(left.command)}'" if left is not None else ""
+                f", line {left.line}: '{printable(left.command)}'" if left is not None else ""
             )
     sys.stderr.write(f"{args.replay}{ending}\n")
     return 0 if replay.is_played else 1

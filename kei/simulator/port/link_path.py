@@ -1,4 +1,4 @@
-"""Where the link to the port stands: a path that one simulator has, or a folder of its own."""
+"""The path of the link to the port: locked for one simulator, or in a folder of its own."""
 
 import contextlib
 import errno
@@ -13,13 +13,13 @@ from kei.core import single_instance
 from kei.core.errors import ConfigError
 
 PREFIX = "kei-sim-"
-_TRIES = 10  # another process may take a new folder for one left behind, before it is locked
+_TRIES = 10  # another process may remove a new folder before it is locked
 
 
-def claim_link(link: Path) -> socket.socket:
-    """Have a link for this process alone, until the socket is closed or the process ends.
+def lock_link(link: Path) -> socket.socket:
+    """Lock a link for this process, until the socket is closed or the process ends.
 
-    Simulators in containers that share a folder do not see each other's claims.
+    Simulators in other containers do not see the lock.
 
     Raises:
         ConfigError: another simulator that runs has it.
@@ -37,12 +37,9 @@ def claim_link(link: Path) -> socket.socket:
 
 
 class PrivateFolder:
-    """A new folder for one link; it is locked, so that it shows whether its owner still lives.
+    """A new folder for one link, locked as long as its process runs.
 
-    Those of owners that died without a word (kill -9) are removed on this occasion.
-
-    Attributes:
-        path: where it is.
+    Those of processes that were killed (kill -9) are removed by the next one.
 
     Raises:
         OSError: no folder can be made.
@@ -66,7 +63,7 @@ class PrivateFolder:
 
 
 def _sweep(parent: Path) -> None:
-    """Remove the folders whose owners are dead."""
+    """Remove the folders that nobody has locked."""
     for folder in parent.glob(f"{PREFIX}*"):
         locked = _lock(folder)
         if locked is not None:
@@ -75,7 +72,7 @@ def _sweep(parent: Path) -> None:
 
 
 def _lock(folder: Path) -> int | None:
-    """Return a descriptor that holds the lock; None if others have it, or it is not our folder."""
+    """Return a descriptor that holds the lock; None if another process has it, or another user."""
     try:
         found = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
@@ -90,7 +87,7 @@ def _lock(folder: Path) -> int | None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder with its links; one that holds anything else stays as it is."""
+    """Remove a folder that contains nothing but links."""
     with contextlib.suppress(OSError):
         entries = list(folder.iterdir())
         if all(stat.S_ISLNK(entry.lstat().st_mode) for entry in entries):

@@ -1,4 +1,4 @@
-"""A pseudo terminal that stands for a serial port: opening, its link, its client's presence."""
+"""A pseudo terminal in place of a serial port, and the symbolic link to it."""
 
 import contextlib
 import errno
@@ -15,10 +15,10 @@ _READ_BYTES = 4096
 
 
 def check_link(link: Path) -> None:
-    """See whether a link may be made there.
+    """Check that a link may be made there.
 
     Raises:
-        ConfigError: there is no such folder, or something that is not a stale link of ours.
+        ConfigError: there is no such folder, or something but a stale link is in the way.
     """
     if not link.parent.is_dir():
         raise ConfigError([f"link {link}: there is no folder {link.parent}"])
@@ -30,10 +30,7 @@ def check_link(link: Path) -> None:
 
 
 class Terminal:
-    """One pseudo terminal with a symbolic link to the end that clients open.
-
-    Args:
-        link: where clients find it; see `check_link`.
+    """A pseudo terminal, with a symbolic link to the end that clients open.
 
     Raises:
         ConfigError: the link cannot be made.
@@ -52,7 +49,7 @@ class Terminal:
             os.close(self._master)
             raise
         finally:
-            # From here on only clients have it open, so that their coming and going shows.
+            # From here on only clients have it open, so that `client_present` can tell.
             os.close(slave)
         self._link = link
         self._poll = select.poll()
@@ -74,7 +71,7 @@ class Terminal:
         except BlockingIOError:
             return b""
         except OSError as error:
-            if error.errno == errno.EIO:  # how Linux says that nobody has the other end open
+            if error.errno == errno.EIO:  # on Linux: nobody has the other end open
                 return None
             raise
 
@@ -86,8 +83,8 @@ class Terminal:
             return 0
 
     def discard(self) -> None:
-        """Forget what the last client did not read, as closing a serial port does."""
-        with contextlib.suppress(OSError):  # a client with exclusive access came in between
+        """Drop what the last client did not read, as closing a serial port does."""
+        with contextlib.suppress(OSError):  # another client has opened it exclusively
             end = os.open(self._client_end, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
             try:
                 termios.tcflush(end, termios.TCIFLUSH)
@@ -97,14 +94,14 @@ class Terminal:
                 os.close(end)
 
     def close(self) -> None:
-        """Hang up on the client and remove the link if it is still ours."""
-        with contextlib.suppress(OSError):  # somebody else's link or none: nothing to remove
+        """Close it for all clients, and remove the link if it still leads here."""
+        with contextlib.suppress(OSError):  # no link any more
             if os.fspath(self._link.readlink()) == self._client_end:
                 self._link.unlink()
         os.close(self._master)
 
     def _put_link(self, link: Path) -> None:
-        """Make the link in one step, so that a client never finds half a change."""
+        """Make or replace the link atomically."""
         fresh = link.with_name(f".{link.name}.{os.getpid()}")
         try:
             fresh.unlink(missing_ok=True)
