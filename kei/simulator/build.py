@@ -1,4 +1,4 @@
-"""Puts a dongle, its meter and its household together as the options say."""
+"""Builds a simulated dongle with its meter and household from the options."""
 
 import random
 
@@ -15,9 +15,8 @@ from kei.simulator.options import SimulatorOptions
 def build(options: SimulatorOptions, clock: Clock) -> VirtualDongle:
     """Return a dongle that has just been switched on.
 
-    The meter keeps the offset from UTC that it finds at the start, as real ones know no summer
-    time. Its clock is right at the start, and goes on evenly, by its speed, when the machine's is
-    set: its registers never go back.
+    The meter's clock starts with the local time, and then runs evenly at its speed, whatever
+    happens to the machine's clock or the summer time: its registers never go back.
 
     Raises:
         ConfigError: the file of a recorded day cannot be read.

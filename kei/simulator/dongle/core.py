@@ -78,16 +78,7 @@ class Timeline:
 
 @dataclass(frozen=True, slots=True)
 class MeterRadio:
-    """The meter's radio: how it is found and joined.
-
-    Attributes:
-        broute_id: its Route-B ID, 32 characters.
-        broute_pwd: the password, 12 characters.
-        channel: 0x21..0x3C, as in S02.
-        pan_id: as in S03.
-        mac: its MAC address.
-        lqi: link quality, 0..255.
-    """
+    """The meter's radio: how it is found (`channel` as in S02, `pan_id` as in S03) and joined."""
 
     broute_id: str = field(repr=False)
     broute_pwd: str = field(repr=False)
@@ -109,17 +100,11 @@ class MeterRadio:
 
 @dataclass(slots=True)
 class Flash:
-    """What survives SKRESET and a power cut.
+    """What survives SKRESET and a power cut."""
 
-    Attributes:
-        saved: the values of SKSAVE, or None.
-        binary: WOPT: whether ERXUDP data are raw.
-        uart: WUART.
-    """
-
-    saved: dict[Reg, int] | None = None
-    binary: bool = False
-    uart: int = 0
+    saved: dict[Reg, int] | None = None  # by SKSAVE
+    binary: bool = False  # WOPT: whether ERXUDP data are raw
+    uart: int = 0  # WUART
 
 
 @dataclass(slots=True)
@@ -138,40 +123,23 @@ class Credentials:
 
 @dataclass(slots=True)
 class Neighbour:
-    """An entry of the neighbour cache.
-
-    Attributes:
-        mac: its address.
-        fixed: put there by SKADDNBR, so that no solicitation precedes the first datagram.
-    """
+    """An entry of the neighbour cache."""
 
     mac: int
-    fixed: bool
+    fixed: bool  # by SKADDNBR: no solicitation precedes the first datagram
 
 
-DEFAULT_PORTS = {
-    1: UDP_PORT,
-    2: PANA_PORT,
-    3: 0,
-    4: 0,
-    5: 0,
-    6: 0,
-}  # by handle, 0 = closed
+# UDP ports by handle; 0 is closed.
+DEFAULT_PORTS = {1: UDP_PORT, 2: PANA_PORT, 3: 0, 4: 0, 5: 0, 6: 0}
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The reply to a command.
+    """The reply to a command."""
 
-    Attributes:
-        data: everything behind the echo.
-        delay_s: from the command to its last byte; None is the usual one.
-        then: called after the reply with its time.
-    """
-
-    data: bytes
-    delay_s: float | None = None
-    then: Callable[[float], None] | None = None
+    data: bytes  # everything behind the echo
+    delay_s: float | None = None  # from the command to its last byte; None is the usual one
+    then: Action | None = None  # called after the reply
 
 
 class Core:
@@ -228,16 +196,11 @@ class Core:
         """Return the ERXUDP line of a datagram, in the format of the registers and WOPT."""
         with_lqi = self.wire.model.dual and self.registers[Reg.LQI_FIELD]
         return self.wire.received(
-            datagram,
-            lqi=self.meter.lqi if with_lqi else None,
-            binary=self.flash.binary,
+            datagram, lqi=self.meter.lqi if with_lqi else None, binary=self.flash.binary
         )
 
     def deliver(
-        self,
-        payload: bytes,
-        destination: str,
-        damage: Callable[[bytes], bytes] = lambda line: line,
+        self, payload: bytes, destination: str, damage: Callable[[bytes], bytes] = bytes
     ) -> None:
         """Write an ECHONET Lite datagram of the meter to the host, if its UDP port is open."""
         if UDP_PORT in self.ports.values():

@@ -1,7 +1,7 @@
-"""The meter's PANA datagrams as they show on the serial port: right in length and layout.
+"""The meter's PANA datagrams as they appear on the serial port: right in length and layout.
 
-No cryptography stands behind them: a client only ever sees them pass. The second one carries the
-Route-B ID in clear text, as real ones do.
+They are not encrypted, as no client looks into them. The second one has the Route-B ID in clear
+text, as real ones do.
 """
 
 import random

@@ -9,8 +9,8 @@ from kei.simulator.dongle.session import Session
 from kei.simulator.dongle.timing import COMMAND_S, NOTICE_DELAY_S, RESOLVE_S, TRANSMIT_S
 from kei.simulator.dongle.wire import MULTICAST, Event, Sent, ok
 from kei.simulator.faults import FaultKind
-from kei.simulator.meter.counters import HALF_HOUR_S
 from kei.simulator.meter.meter import Meter
+from kei.simulator.meter.registers import HALF_HOUR_S
 
 REPEATS = 3  # of an INFC that is not confirmed; what real meters do is not known
 _TID, _ESV = slice(2, 4), slice(10, 11)  # of an ECHONET Lite frame

@@ -19,8 +19,8 @@ from kei.simulator.dongle.timing import (
 from kei.simulator.dongle.wire import MULTICAST, Event, Fail, Received, Refused, Sent
 from kei.simulator.meter.meter import Meter
 
-_SOLICITED_S = 0.05  # when the solicitation itself has gone out
-_STEPS_OF_WRONG_PASSWORD = 2  # the meter then falls silent, as it cannot verify the answer
+_SOLICITED_S = 0.05  # until the solicitation is sent
+_STEPS_OF_WRONG_PASSWORD = 2  # the meter then goes silent
 
 
 class _Phase(Enum):

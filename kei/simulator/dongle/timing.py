@@ -34,27 +34,16 @@ NOTICE_DELAY_S = (5.0, 240.0)  # after :00 and :30; 5 minutes are allowed
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """The delays of one simulation.
+    """The delays of one simulation."""
 
-    Attributes:
-        latency: factor on everything between a command and its answer; 0 is at once.
-        join: factor on joining and renewing, and up to 1 on their failing.
-        scan_s: how long any scan takes; None is by the formula.
-        late_s: range of the answers of the fault `late`.
-        limit_s: how long the fault `limit` lasts.
-        unplugged_s: how long the fault `unplug` lasts.
-        repeat_s: after how long the meter says again what was not confirmed.
-        speed: how much faster than real time the meter's clock goes.
-    """
-
-    latency: float = 1.0
-    join: float = 1.0
-    scan_s: float | None = None
-    late_s: tuple[float, float] = (60.0, 120.0)
-    limit_s: float = 60.0
-    unplugged_s: float = 10.0
-    repeat_s: float = 20.0
-    speed: float = 1.0
+    latency: float = 1.0  # factor on everything between a command and its answer; 0 is at once
+    join: float = 1.0  # factor on joining and renewing, and up to 1 on their failing
+    scan_s: float | None = None  # of any scan; None is by the formula
+    late_s: tuple[float, float] = (60.0, 120.0)  # range of the answers of the fault `late`
+    limit_s: float = 60.0  # how long the fault `limit` lasts
+    unplugged_s: float = 10.0  # how long the fault `unplug` lasts
+    repeat_s: float = 20.0  # until the meter repeats an INFC that was not confirmed
+    speed: float = 1.0  # how much faster than real time the meter's clock goes
 
     @classmethod
     def of(
@@ -66,8 +55,8 @@ class Timing:
     ) -> "Timing":
         """Return the delays for `--latency`, `--scan-time`, `--join-time` and `--speed`.
 
-        A given latency also shortens the faults, so that tests need not wait for minutes: late
-        answers come just after the 20 s that a client has to wait at least.
+        A given latency also shortens the faults, so that tests need not wait for minutes; answers
+        of the fault `late` then come just after the 20 s that a client has to wait at least.
         """
         timing = cls(scan_s=scan_s, speed=speed)
         if latency_s is not None:

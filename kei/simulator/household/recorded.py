@@ -50,7 +50,7 @@ class RecordedHousehold(Load):
 
 
 def _edges(watts: dict[int, int]) -> dict[int, int]:
-    """Return by how much the power changes at which seconds, from the power since them."""
+    """Return the changes of the power by second, from the power since each second."""
     latest = 0
     edges = {}
     for second, watt in sorted({0: watts[max(watts)], **watts}.items()):
@@ -60,7 +60,7 @@ def _edges(watts: dict[int, int]) -> dict[int, int]:
 
 
 def _watts(path: Path, lines: Iterable[str]) -> dict[int, int]:
-    """Return the power by the seconds of the day that have a row."""
+    """Return the power of the rows by second of the day."""
     rows = csv.DictReader(lines)
     try:
         watts = _by_second(rows)
@@ -72,7 +72,7 @@ def _watts(path: Path, lines: Iterable[str]) -> dict[int, int]:
 
 
 def _by_second(rows: "csv.DictReader[str]") -> dict[int, int]:
-    """As `_watts`; a ValueError tells what is wrong with the row that was read last."""
+    """As `_watts`; raises ValueError about the row that was read last."""
     if not {_TIME, _WATT} <= set(rows.fieldnames or ()):
         raise ValueError(f"the columns {_TIME} and {_WATT} are needed")
     watts: dict[int, int] = {}

@@ -20,17 +20,20 @@ from kei.echonet.frame import (
 )
 from kei.simulator.household.adjustable import AdjustableLoad, InstalledLoad
 from kei.simulator.household.household import Load
-from kei.simulator.meter.counters import (
+from kei.simulator.meter.meter_type import MeterType
+from kei.simulator.meter.registers import (
     HALF_HOUR_S,
+    HALF_HOURS_MAX,
+    MINUTES_MAX,
     EnergyCounter,
+    History,
+    Segments,
     date_bytes,
     last_half_hour,
     signed,
     stamped,
     time_bytes,
 )
-from kei.simulator.meter.history import HALF_HOURS_MAX, MINUTES_MAX, History, Segments
-from kei.simulator.meter.meter_type import MeterType
 
 _MAKER = b"\x00\x00\x16"
 _NOT_MEASURED = b"\x7f\xfe"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from kei.simulator.meter.counters import CounterSetup
+from kei.simulator.meter.registers import CounterSetup
 
 NEXT_GENERATION_COUNTERS = CounterSetup(unit=0x03, digits=8)  # examples of Release R
 

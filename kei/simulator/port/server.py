@@ -14,8 +14,7 @@ from kei.core.clock import Clock, SystemClock
 from kei.simulator.build import build
 from kei.simulator.control import Console
 from kei.simulator.options import SimulatorOptions
-from kei.simulator.port.link_path import PrivateFolder, lock_link
-from kei.simulator.port.terminal import Terminal
+from kei.simulator.port.terminal import PrivateFolder, Terminal, lock_link
 from kei.simulator.port.transcript import Direction, Transcript
 
 log = structlog.stdlib.get_logger("kei.simulator")

@@ -9,9 +9,9 @@ from simulator_bench import SteadyHousehold
 from kei.echonet.frame import CONTROLLER, METER, NODE_PROFILE, Esv, Frame, Property, decode
 from kei.simulator.household.household import INSTALLED_S, Household
 from kei.simulator.household.profile import Energy
-from kei.simulator.meter.counters import CounterSetup
 from kei.simulator.meter.meter import Meter
 from kei.simulator.meter.meter_type import MeterType
+from kei.simulator.meter.registers import CounterSetup
 
 NO_DATA = b"\xff\xff\xff\xfe"
 HALF_HOUR_S, DAY_S = 1800, 86_400

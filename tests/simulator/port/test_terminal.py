@@ -7,7 +7,7 @@ import pytest
 from programs import running, simulator, wait_until, write_jobs
 
 from kei.core.errors import ConfigError
-from kei.simulator.port.link_path import PREFIX, PrivateFolder, lock_link
+from kei.simulator.port.terminal import PREFIX, PrivateFolder, lock_link
 
 DEADLINE_S = 10.0
 
