@@ -9,6 +9,7 @@ import signal
 import sys
 import textwrap
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -105,14 +106,10 @@ def main(args: argparse.Namespace) -> int:
     console = None if sys.stdin is None else Console(sys.stdin.fileno(), dongle, _answer)
     # Reading from a terminal in the background then fails instead of stopping the process.
     signal.signal(signal.SIGTTIN, signal.SIG_IGN)
+    ready = partial(_say_ready, args.link)
     _run(
         Simulator(
-            options,
-            clock=clock,
-            link=args.link,
-            on_ready=lambda: _say_ready(args.link),
-            device=dongle,
-            console=console,
+            options, clock=clock, link=args.link, on_ready=ready, device=dongle, console=console
         )
     )
     return 0
@@ -140,9 +137,8 @@ def _play_recording(args: argparse.Namespace) -> int:
         simulator.stop()
 
     replay = Replay(steps, Pace(options.speed, options.latency), over)
-    simulator = Simulator(
-        options, link=args.link, on_ready=lambda: _say_ready(args.link), device=replay
-    )
+    ready = partial(_say_ready, args.link)
+    simulator = Simulator(options, link=args.link, on_ready=ready, device=replay)
     _run(simulator)
     match results:
         case [Difference(line, expected, got)]:
@@ -166,11 +162,8 @@ def _play_board(args: argparse.Namespace) -> int:
     if others:
         raise ConfigError([f"{', '.join(others)}: means nothing with --sensor"])
     options = build_options(args, BoardOptions)
-    _run(
-        simulated_board(
-            options, clock=SystemClock(), link=args.link, on_ready=lambda: _say_ready(args.link)
-        )
-    )
+    ready = partial(_say_ready, args.link)
+    _run(simulated_board(options, clock=SystemClock(), link=args.link, on_ready=ready))
     return 0
 
 
@@ -185,7 +178,7 @@ def _say_ready(link: Path) -> None:
 
 
 def _answer(line: str) -> None:
-    """Say a line to whoever sent one, unless nobody listens or what was said is piling up."""
+    """Write an answer, unless standard output is closed or nobody reads it."""
     with contextlib.suppress(OSError):
         if select.select([], [sys.stdout], [], 0)[1]:
             sys.stdout.write(line + "\n")

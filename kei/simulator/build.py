@@ -3,9 +3,9 @@
 import random
 
 from kei.core.clock import Clock, local
-from kei.simulator.dongle.core import MeterRadio
 from kei.simulator.dongle.dongle import VirtualDongle
 from kei.simulator.dongle.models import MODELS
+from kei.simulator.dongle.wire import MeterRadio
 from kei.simulator.household.household import Household, Load
 from kei.simulator.household.recorded import RecordedHousehold
 from kei.simulator.meter.meter import Meter

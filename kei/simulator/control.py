@@ -4,12 +4,12 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from difflib import get_close_matches
 
 from kei.core.errors import ConfigError
 from kei.simulator.dongle.dongle import VirtualDongle
 from kei.simulator.faults import parse_fault
 from kei.simulator.household.household import MAX_WATT
+from kei.simulator.option_parser import did_you_mean
 
 HELP = "fault SPEC | clear | power WATT | power auto | unplug | help"
 _READ_BYTES = 4096
@@ -62,9 +62,7 @@ def _not_understood(name: str) -> str:
     forms = {form.split()[0]: form for form in HELP.split(" | ")}
     if name in forms:
         return f"{name}: write {' | '.join(f for f in HELP.split(' | ') if f.startswith(name))}"
-    close = get_close_matches(name, forms, n=1)
-    hint = f"did you mean '{close[0]}'?" if close else f"write {HELP}"
-    return f"unknown command '{name[:40]}', {hint}"
+    return f"unknown command '{name[:40]}', {did_you_mean(name, forms, f'write {HELP}')}"
 
 
 class Console:

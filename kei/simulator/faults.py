@@ -8,10 +8,10 @@ was added to a dongle that runs.
 import random
 import re
 from dataclasses import dataclass
-from difflib import get_close_matches
 from enum import StrEnum
 
 from kei.core.errors import ConfigError
+from kei.simulator.option_parser import did_you_mean
 
 
 class FaultKind(StrEnum):
@@ -122,9 +122,7 @@ def _kind(name: str, text: str) -> FaultKind:
     try:
         return FaultKind(name)
     except ValueError:
-        kinds = [str(kind) for kind in FaultKind]
-        close = get_close_matches(name, kinds, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"it is one of {', '.join(kinds)}"
+        hint = did_you_mean(name, FaultKind, f"it is one of {', '.join(FaultKind)}")
         raise ConfigError([f"fault '{text}': unknown kind '{name}', {hint}"]) from None
 
 
@@ -163,21 +161,21 @@ class FaultPlan:
 
     def on_send(self, now: float) -> frozenset[FaultKind]:
         """Count a SKSENDTO and return the faults that hit it."""
-        return self._strike(_ON_SEND, now)
+        return self._count(_ON_SEND, now)
 
     def on_scan(self, now: float) -> bool:
         """Count a scan and return whether it misses the meter."""
-        return bool(self._strike(frozenset({FaultKind.SCAN_MISS}), now))
+        return bool(self._count(frozenset({FaultKind.SCAN_MISS}), now))
 
     def on_join(self, now: float) -> bool:
         """Count a join or a renewal and return whether it fails."""
-        return bool(self._strike(frozenset({FaultKind.JOIN_FAIL}), now))
+        return bool(self._count(frozenset({FaultKind.JOIN_FAIL}), now))
 
-    def _strike(self, kinds: frozenset[FaultKind], now: float) -> frozenset[FaultKind]:
+    def _count(self, kinds: frozenset[FaultKind], now: float) -> frozenset[FaultKind]:
         concerned = [armed for armed in self._armed if armed.spec.kind in kinds]
-        struck = frozenset([armed.spec.kind for armed in concerned if self._hits(armed, now)])
+        hits = frozenset([armed.spec.kind for armed in concerned if self._hits(armed, now)])
         self._armed = [armed for armed in self._armed if not armed.over]
-        return struck
+        return hits
 
     def _hits(self, armed: _Armed, now: float) -> bool:
         armed.count += 1

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from kei.core.errors import ConfigError
 
-T = TypeVar("T")
+T = TypeVar("T")  # the dataclass of the options
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +94,7 @@ def given_options(args: argparse.Namespace) -> dict[Option, object]:
 
 
 def build_options(args: argparse.Namespace, make: Callable[..., T]) -> T:
-    """Return the options of a simulation.
-
-    Args:
-        args: what a parser with `add_options` has returned.
-        make: the dataclass; what was not given is left to its defaults.
+    """Return the options that were given, put into the dataclass `make`.
 
     Raises:
         ConfigError: every mistake, one line each.
@@ -109,16 +105,10 @@ def build_options(args: argparse.Namespace, make: Callable[..., T]) -> T:
 
 
 def parse_port(prefix: str, text: str, options: Sequence[Option], make: Callable[..., T]) -> T:
-    """Return the options that a port such as `sim:solar,seed=7` gives.
+    """Return the options of a port such as `sim:solar,seed=7`, put into the dataclass `make`.
 
     They are parsed as `--solar` and `--seed=7` on the command line are, but one by one, so that no
     mistake hides another.
-
-    Args:
-        prefix: what the port begins with, colon included.
-        text: the port, options separated by commas behind the prefix.
-        options: those that this simulation has.
-        make: the dataclass of its options.
 
     Raises:
         ConfigError: every mistake in it, one line each.
@@ -127,6 +117,7 @@ def parse_port(prefix: str, text: str, options: Sequence[Option], make: Callable
         raise ConfigError([f"port '{text}' does not begin with '{prefix}'"])
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     add_options(parser, options)
+    known = [option.name.removeprefix("--") for option in options]
     args = argparse.Namespace(given={}, mistakes=[])
     for item in filter(None, map(str.strip, text.removeprefix(prefix).split(","))):
         name, equals, value = map(str.strip, item.partition("="))
@@ -137,18 +128,18 @@ def parse_port(prefix: str, text: str, options: Sequence[Option], make: Callable
             args.mistakes.append(f"'{name}' {wrong}")
         else:
             if unknown:
-                args.mistakes.append(_unknown(name, options))
+                hint = did_you_mean(name, known, f"known are {', '.join(known)}")
+                args.mistakes.append(f"unknown option '{name}', {hint}")
     try:
         return build_options(args, make)
     except ConfigError as error:
         raise ConfigError([f"port '{prefix}...': {line}" for line in error.faults]) from None
 
 
-def _unknown(name: str, options: Iterable[Option]) -> str:
-    known = [option.name.removeprefix("--") for option in options]
+def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
+    """Return a hint at the known name that is most like this one; `otherwise` if none is."""
     close = get_close_matches(name, known, n=1)
-    hint = f"did you mean '{close[0]}'?" if close else f"known are {', '.join(known)}"
-    return f"unknown option '{name}', {hint}"
+    return f"did you mean '{close[0]}'?" if close else otherwise
 
 
 def seed(text: str) -> int:

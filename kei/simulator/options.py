@@ -6,7 +6,6 @@ A new option is a row of `OPTIONS` and the field of `SimulatorOptions` that hold
 
 import re
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 
 from kei.core.errors import ConfigError
@@ -17,7 +16,14 @@ from kei.simulator.dongle.timing import Timing
 from kei.simulator.faults import FaultKind, FaultSpec, parse_fault
 from kei.simulator.household.profile import SECONDS_PER_DAY
 from kei.simulator.meter.meter_type import MeterType
-from kei.simulator.option_parser import COMMON_OPTIONS, Option, number, parse_port, whole
+from kei.simulator.option_parser import (
+    COMMON_OPTIONS,
+    Option,
+    did_you_mean,
+    number,
+    parse_port,
+    whole,
+)
 
 SIM_PREFIX = "sim:"
 DEFAULT_BROUTE_ID = "00112233445566778899AABBCCDDEEFF"
@@ -87,8 +93,7 @@ class SimulatorOptions:
 def _dongle(text: str) -> str:
     if text in MODELS:
         return text
-    close = get_close_matches(text.upper(), MODELS, n=1)
-    hint = f"did you mean '{close[0]}'?" if close else f"it is one of {', '.join(MODELS)}"
+    hint = did_you_mean(text.upper(), MODELS, f"it is one of {', '.join(MODELS)}")
     raise ConfigError([f"unknown dongle '{text}', {hint}"])
 
 

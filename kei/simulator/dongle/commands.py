@@ -119,11 +119,12 @@ class CommandSet:
             "SKLOAD": Command(self._load),
             "SKERASE": Command(self._erase),
         }
+        flash = self._core.flash
         if model.product_commands:
             table |= {
-                "ROPT": Command(self._read_option, end=_CR),
+                "ROPT": Command(lambda _args: _text_reply(f"OK {not flash.binary:02X}"), end=_CR),
                 "WOPT": Command(self._write_option, (1,), end=_CR),
-                "RUART": Command(self._read_uart, end=_CR),
+                "RUART": Command(lambda _args: _text_reply(f"OK {flash.uart:02X}"), end=_CR),
                 "WUART": Command(self._write_uart, (1,), end=_CR),
             }
         return table
@@ -276,20 +277,14 @@ class CommandSet:
         if self._scanner.running:
             raise Refused(Fail.FAILED)
 
-    def _read_option(self, _args: Arguments) -> Reply:
-        return Reply(_carriage_return(f"OK {not self._core.flash.binary:02X}"))
-
     def _write_option(self, args: Arguments) -> Reply:
         self._core.flash.binary = hex_number(args[0], digits=2, allowed=(0, 1)) == 0
-        return Reply(_carriage_return("OK"))
-
-    def _read_uart(self, _args: Arguments) -> Reply:
-        return Reply(_carriage_return(f"OK {self._core.flash.uart:02X}"))
+        return _text_reply("OK")
 
     def _write_uart(self, args: Arguments) -> Reply:
         self._core.flash.uart = hex_number(args[0], digits=2, allowed=range(1 << 8))
-        return Reply(_carriage_return("OK"))
+        return _text_reply("OK")
 
 
-def _carriage_return(text: str) -> bytes:
-    return text.encode("ascii") + _CR
+def _text_reply(text: str) -> Reply:
+    return Reply(text.encode("ascii") + _CR)

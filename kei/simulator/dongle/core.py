@@ -9,11 +9,10 @@ from enum import Enum, auto
 from kei.echonet.frame import UDP_PORT
 from kei.simulator.dongle.registers import Reg, Registers
 from kei.simulator.dongle.timing import Timing
-from kei.simulator.dongle.wire import Beacon, Event, Received, Wire, link_local
+from kei.simulator.dongle.wire import Event, MeterRadio, Received, Wire, link_local
 from kei.simulator.faults import FaultPlan
 
 DONGLE_MAC = 0x001D12900003C890
-METER_MAC = 0x001D129012345678
 PANA_PORT = 716  # RFC 5191
 
 Action = Callable[[float], None]
@@ -74,28 +73,6 @@ class Timeline:
         """Drop the actions of these groups."""
         self._entries = [entry for entry in self._entries if entry.group not in groups]
         heapq.heapify(self._entries)
-
-
-@dataclass(frozen=True, slots=True)
-class MeterRadio:
-    """The meter's radio: how it is found (`channel` as in S02, `pan_id` as in S03) and joined."""
-
-    broute_id: str = field(repr=False)
-    broute_pwd: str = field(repr=False)
-    channel: int = 0x21
-    pan_id: int = 0x8888
-    mac: int = METER_MAC
-    lqi: int = 0xE1
-
-    @property
-    def address(self) -> str:
-        """Its IPv6 address."""
-        return link_local(self.mac)
-
-    @property
-    def beacon(self) -> Beacon:
-        """What a scan finds."""
-        return Beacon(self.channel, self.pan_id, self.mac, self.lqi, self.broute_id[-8:])
 
 
 @dataclass(slots=True)

@@ -55,16 +55,14 @@ class Scanner:
             return
         hit_at = now + total * core.rng.uniform(*_HIT_SHARE)
         if core.meter.channel in channels and not home and not missed:
-            core.at(hit_at, lambda _now: self._hear(mode), Group.SCAN)
+            core.at(hit_at, lambda _now: self._beacon(mode), Group.SCAN)
         self._finish(now + total, core.event(Event.SCAN_DONE, core.address))
 
-    def _hear(self, mode: ScanMode) -> None:
+    def _beacon(self, mode: ScanMode) -> None:
         core = self._core
-        beacon = core.meter.beacon
         by_id = mode is ScanMode.PAIRING_ID
-        if by_id and core.registers.pairing_id != beacon.pairing_id:
-            return
-        core.emit(core.wire.beacon(core.address, beacon, with_pairing_id=by_id))
+        if not by_id or core.registers.pairing_id == core.meter.pairing_id:
+            core.emit(core.wire.beacon(core.address, core.meter, with_pairing_id=by_id))
 
     def _finish(self, due: float, lines: bytes) -> None:
         def finish(_now: float) -> None:
