@@ -72,15 +72,15 @@ class Board:
     def poll(self, now: float) -> bytes:
         """Return the lines that are due."""
         if self._due is None:
-            self._begin(now)
-        assert self._due is not None, "begun"
+            step_s = self._options.interval_s / len(_SENSORS)
+            self._due = [now + index * step_s for index in range(len(_SENSORS))]
         sent = bytearray()
         for index, sensor in enumerate(_SENSORS):
             if self._due[index] < now - _LATE_S:
                 self._due[index] = now
             while self._due[index] <= now:
                 self._due[index] += self._options.interval_s
-                sent += self._said(sensor, now)
+                sent += self._line(sensor, now)
         for due, line in list(self._echoes):
             if due <= now:
                 self._echoes.remove((due, line))
@@ -92,14 +92,10 @@ class Board:
         self._due = None
         self._echoes.clear()
 
-    def _begin(self, now: float) -> None:
-        step_s = self._options.interval_s / len(_SENSORS)
-        self._due = [now + index * step_s for index in range(len(_SENSORS))]
-
     def _happens(self, percent: float) -> bool:
         return self._rng.random() * 100 < percent
 
-    def _said(self, sensor: _Sensor, now: float) -> bytes:
+    def _line(self, sensor: _Sensor, now: float) -> bytes:
         options, rng = self._options, self._rng
         value = sensor.value(self._sun(), rng)
         if self._happens(options.outliers):

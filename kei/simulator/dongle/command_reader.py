@@ -121,15 +121,7 @@ class CommandReader:
         handle, address, port, security = (
             field.decode("latin-1") for field in match.group(1, 2, 3, 4)
         )
-        side = match.group(5)
+        side = None if match.group(5) is None else match.group(5).decode("latin-1")
         payload = bytes(self._buffer[len(header) : end])
         del self._buffer[:end]
-        return Datagram(
-            header,
-            handle,
-            address,
-            port,
-            security,
-            None if side is None else side.decode("latin-1"),
-            payload,
-        )
+        return Datagram(header, handle, address, port, security, side, payload)

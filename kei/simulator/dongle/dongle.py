@@ -21,8 +21,6 @@ from kei.simulator.dongle.wire import CRLF, Fail, MeterRadio, Refused, Wire, fai
 from kei.simulator.faults import OF_ITSELF, FaultKind, FaultPlan, FaultSpec
 from kei.simulator.meter.meter import Meter
 
-_SECURITY = {"0": 0, "1": 1, "2": 2}
-
 
 class VirtualDongle:
     """A dongle with a smart meter in range, switched on at `now` (monotonic seconds).
@@ -133,9 +131,8 @@ class VirtualDongle:
         if reply is None:
             return
         core = self._core
-        delay = reply.delay_s
-        if delay is None:
-            delay = COMMAND_S * core.timing.latency
+        usual = COMMAND_S * core.timing.latency
+        delay = usual if reply.delay_s is None else reply.delay_s
 
         def finish(due: float) -> None:
             core.emit(reply.data)
@@ -179,21 +176,17 @@ class VirtualDongle:
             self._inject(kind, now)
         if kinds & {FaultKind.REBOOT, FaultKind.UNPLUG}:
             return None
-        dual = core.wire.model.dual
-        if dual != (datagram.side is not None):
+        if core.wire.model.dual != (datagram.side is not None):
             raise Refused(Fail.COUNT)
         port = core.ports[hex_number(datagram.handle, digits=1, allowed=core.ports)]
         remote = hex_number(datagram.port, digits=4, allowed=range(1, 0x10000))
         destination = address(datagram.address)
-        if datagram.security not in _SECURITY or datagram.side not in {None, "0", "1"}:
-            raise Refused(Fail.RANGE)
-        if len(datagram.port) != 4:
+        security = hex_number(datagram.security, digits=1, allowed=range(3))
+        if datagram.side not in {None, "0", "1"} or len(datagram.port) != 4:
             raise Refused(Fail.RANGE)
         if not port or self._scanner.running or datagram.side == "1" or FaultKind.FAIL in kinds:
             raise Refused(Fail.FAILED)
-        return self._radio.send(
-            now, destination, remote, _SECURITY[datagram.security], datagram.payload, kinds
-        )
+        return self._radio.send(now, destination, remote, security, datagram.payload, kinds)
 
     def _inject(self, kind: FaultKind, now: float) -> None:
         """Carry out a fault of `OF_ITSELF`."""

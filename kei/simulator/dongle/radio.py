@@ -63,7 +63,7 @@ class AirTime:
             self._core.at((minute + 1) * _S_PER_MINUTE, self._check_again, Group.LIMIT)
 
     def forbid(self, until: float) -> None:
-        """Set the limit until a monotonic time, as the fault does."""
+        """Set the limit until a monotonic time, as if it had been reached."""
         if not self.used_up:
             self._close()
             self._core.at(until, self._check_again, Group.LIMIT)
@@ -111,9 +111,8 @@ class Radio:
             payload: the data.
             kinds: faults that hit it.
         """
-        core = self._core
-        due = now
-        if self._forbidden(security):
+        core, due = self._core, now
+        if self._air_time.used_up or (security == _ENCRYPT and not self._session.is_open):
             self._report_sent(now + COMMAND_S * core.timing.latency, address, succeeded=False)
             return Reply(ok())
         reachable = address in {core.meter.address, MULTICAST} and core.in_range()
@@ -178,9 +177,6 @@ class Radio:
             self.schedule_notification(self._core.timeline.now)
 
         self._core.at(now + (send_at - wall) / self._core.timing.speed, send, Group.METER)
-
-    def _forbidden(self, security: int) -> bool:
-        return self._air_time.used_up or (security == _ENCRYPT and not self._session.is_open)
 
     def _report_sent(self, due: float, address: str, *, succeeded: bool) -> None:
         outcome = Sent.OK if succeeded else Sent.FAILED

@@ -74,7 +74,7 @@ def link_local(mac: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class MeterRadio:
-    """The meter's radio: how it is found (`channel` as in S02, `pan_id` as in S03) and joined."""
+    """What finding and joining the meter takes; `channel` as in S02, `pan_id` as in S03."""
 
     broute_id: str = field(repr=False)
     broute_pwd: str = field(repr=False)
@@ -90,7 +90,7 @@ class MeterRadio:
 
     @property
     def pairing_id(self) -> str:
-        """What a scan asks for: the end of the Route-B ID."""
+        """The end of the Route-B ID, for which a scan asks."""
         return self.broute_id[-8:]
 
 

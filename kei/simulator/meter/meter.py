@@ -37,7 +37,7 @@ from kei.simulator.meter.registers import (
 
 _MAKER = b"\x00\x00\x16"
 _NOT_MEASURED = b"\x7f\xfe"
-MINUTE_S = 60
+_MINUTE_S = 60
 _INSTALLATION_SIZES = frozenset({1, 17})
 _ANNOUNCED = frozenset({0x80, 0x81, 0x88})
 _INSTANCE_LIST = b"\x01" + METER.to_bytes(3, "big")
@@ -81,7 +81,7 @@ class Meter:
         self._counter = EnergyCounter(self._household, self.kind.counting, has_reverse=has_reverse)
         self._history = History(self._counter)
         self._half_hours = Segments(self._counter, HALF_HOUR_S, HALF_HOURS_MAX)
-        self._minutes = Segments(self._counter, MINUTE_S, MINUTES_MAX)
+        self._minutes = Segments(self._counter, _MINUTE_S, MINUTES_MAX)
         self._location = b"\x61"  # outdoors, as a meter is
         self._tid = 0
         self._objects = {METER: self._meter_object(), NODE_PROFILE: self._node_profile()}
@@ -144,7 +144,10 @@ class Meter:
         )
 
     def half_hour_values(self, *, confirmed: bool) -> bytes | None:
-        """Return the notification of :00 and :30, INF or INFC of EA and EB; None without both."""
+        """Return the notification of :00 and :30, INF or INFC of EA and EB.
+
+        None if the meter has neither of the two.
+        """
         second = int(self.now())
         service = Esv.INFC if confirmed else Esv.INF
         getters = self._objects[METER].get
@@ -220,7 +223,7 @@ class Meter:
         return signed(on_r, 2) + signed(on_t, 2)
 
     def _last_minute(self, second: int) -> bytes:
-        minute = second // MINUTE_S * MINUTE_S
+        minute = second // _MINUTE_S * _MINUTE_S
         return stamped(minute, lambda at: self._counter.normal(at) + self._counter.reverse(at))
 
     def _node_profile(self) -> _Object:
