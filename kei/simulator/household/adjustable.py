@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from operator import attrgetter
 
 from kei.simulator.household.household import Load
 from kei.simulator.household.profile import Energy
@@ -39,7 +40,7 @@ class AdjustableLoad(Load):
             watt: W, negative to sell; None is the household's own power again.
             second: local, since 1970-01-01 00:00.
         """
-        del self._switches[bisect_right(self._switches, second - 1, key=_second) :]
+        del self._switches[bisect_right(self._switches, second - 1, key=attrgetter("second")) :]
         self._switches.append(_Switch(second, watt, self._correction(second)))
         del self._switches[:-_MAX_SWITCHES]
 
@@ -65,7 +66,7 @@ class AdjustableLoad(Load):
         return own_r, total - own_r
 
     def _at(self, second: int) -> _Switch | None:
-        index = bisect_right(self._switches, second, key=_second)
+        index = bisect_right(self._switches, second, key=attrgetter("second"))
         return self._switches[index - 1] if index else None
 
     def _correction(self, second: int) -> Energy:
@@ -100,7 +101,3 @@ class InstalledLoad(Load):
         if self._before is None:
             self._before = self._household.energy(self._since_s)
         return self._household.energy(second) - self._before
-
-
-def _second(switch: _Switch) -> int:
-    return switch.second
