@@ -2,12 +2,12 @@
 """How many requests a second the simulator answers, and what each costs it.
 
 A bare client writes single-property Gets on the raw pseudo terminal and only looks for the end of
-each answer, so that next to nothing but the simulator, in a process of its own, is measured. Run
-it with the interpreter of .venv:
+each answer, so that next to nothing but the simulator, in a process of its own, is measured:
 
-    .venv/bin/python scripts/bench_simulator.py [REQUESTS] [MODEL]
+    scripts/bench_simulator.py [REQUESTS] [MODEL]
 """
 
+import argparse
 import os
 import statistics
 import subprocess
@@ -18,11 +18,17 @@ import tty
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+if Path(sys.prefix).resolve() != VENV.resolve() and (VENV / "bin" / "python").exists():
+    os.execv(VENV / "bin" / "python", [str(VENV / "bin" / "python"), *sys.argv])  # noqa: S606
+sys.path.insert(0, str(ROOT))
+
+from kei.simulator.dongle.models import DEFAULT_MODEL, MODELS, DongleModel  # noqa: E402
+
 BROUTE_ID, BROUTE_PWD = "00112233445566778899AABBCCDDEEFF", "0123456789AB"
 METER = "FE80:0000:0000:0000:021D:1290:1234:5678"
 GET_POWER = bytes.fromhex("1081000105FF010288016201E700")
 POWER = b"72" + b"01" + b"E7" + b"04"  # Get_Res, one property, E7, four bytes
-SIDE = {"RL7023-DSS": "0 ", "BP35C2": "0 ", "RL7023-IPS": "", "BP35A1": ""}
 READ_BYTES = 4096
 MAX_REQUESTS = 40_000  # more would use up the transmission time of an hour: 8 ms each, 360 s
 
@@ -30,14 +36,14 @@ MAX_REQUESTS = 40_000  # more would use up the transmission time of an hour: 8 m
 def read_until(port: int, *ends: bytes) -> bytes:
     """Return what comes, up to a whole line that holds one of these."""
     said = b""
-    while not (said.endswith(b"\n") and any(end in said for end in ends)):
+    while not (said.endswith((b"\r", b"\n")) and any(end in said for end in ends)):
         said += os.read(port, READ_BYTES)
     return said
 
 
-def join(port: int, side: str) -> None:
-    """Bring the dongle to where requests can be sent."""
-    scan_tail = " 0" if side else ""
+def join(port: int, model: DongleModel) -> None:
+    """Join the meter, with answers in hexadecimal digits and without echo."""
+    scan_tail = " 0" if model.dual else ""
     commands = (
         f"SKSETPWD C {BROUTE_PWD}",
         f"SKSETRBID {BROUTE_ID}",
@@ -46,9 +52,9 @@ def join(port: int, side: str) -> None:
         "SKSREG S3 8888",
         f"SKJOIN {METER}",
     )
-    if not side:
+    if model.product_commands:
         os.write(port, b"WOPT 01\r\n")
-        read_until(port, b"OK", b"FAIL")
+        read_until(port, b"OK")
     for command in commands:
         os.write(port, f"{command}\r\n".encode())
         ends = {"SKSCAN": b"EVENT 22", "SKJOIN": b"0E1A"}  # the instance list ends a join
@@ -63,11 +69,12 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def measure(link: Path, pid: int, count: int, side: str) -> None:
+def measure(link: Path, pid: int, count: int, model: DongleModel) -> None:
     """Ask so often, one request at a time, and print what came of it."""
     port = os.open(link, os.O_RDWR | os.O_NOCTTY)
     tty.setraw(port)
-    join(port, side)
+    join(port, model)
+    side = "0 " if model.dual else ""
     request = f"SKSENDTO 1 {METER} 0E1A 1 {side}{len(GET_POWER):04X} ".encode() + GET_POWER
     latencies = []
     cpu, began = cpu_s(pid), time.perf_counter()
@@ -86,11 +93,13 @@ def measure(link: Path, pid: int, count: int, side: str) -> None:
 
 def main() -> None:
     """Start a simulator without latencies and ask it."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
-    if not 1 < count <= MAX_REQUESTS:
-        sys.exit(f"REQUESTS is a number from 2 to {MAX_REQUESTS}")
-    model = sys.argv[2] if len(sys.argv) > 2 else "RL7023-DSS"
-    fast = ("--latency", "0", "--scan-time", "0", "--join-time", "0", "--dongle", model)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("requests", nargs="?", type=int, default=20_000, help="(default: 20000)")
+    parser.add_argument("model", nargs="?", choices=[*MODELS], default=DEFAULT_MODEL)
+    options = parser.parse_args()
+    if not 1 < options.requests <= MAX_REQUESTS:
+        parser.error(f"requests: {options.requests} is not a number from 2 to {MAX_REQUESTS}")
+    fast = ("--latency", "0", "--scan-time", "0", "--join-time", "0", "--dongle", options.model)
     with tempfile.TemporaryDirectory() as folder:
         link = Path(folder, "dongle")
         with subprocess.Popen(
@@ -102,7 +111,7 @@ def main() -> None:
             try:
                 assert simulator.stdout is not None
                 assert simulator.stdout.readline().startswith(b"ready")
-                measure(link, simulator.pid, count, SIDE[model])
+                measure(link, simulator.pid, options.requests, MODELS[options.model])
             finally:
                 simulator.terminate()
 

@@ -4,14 +4,14 @@
 Real days are CSV files of one day each, with the columns `measured_at` (ISO 8601) and
 `instant_watt`, about one row a minute. Homes of several seeds are read at the same minutes of the
 same calendar days. A statistic is well when the simulated days' median, and at least 60 % of them,
-lie within the range of the real ones, widened by its tolerance on either side. Run it with the
-interpreter of .venv:
+lie within the range of the real ones, widened by its tolerance on either side:
 
-    .venv/bin/python scripts/compare_household.py FOLDER [--seeds N] [--plot FILE.svg]
+    scripts/compare_household.py FOLDER [--seeds N] [--plot FILE.svg]
 """
 
 import argparse
 import csv
+import os
 import statistics
 import sys
 from collections.abc import Callable, Sequence
@@ -20,6 +20,9 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+if Path(sys.prefix).resolve() != VENV.resolve() and (VENV / "bin" / "python").exists():
+    os.execv(VENV / "bin" / "python", [str(VENV / "bin" / "python"), *sys.argv])  # noqa: S606
 sys.path.insert(0, str(ROOT))
 
 from kei.simulator.household.household import Household

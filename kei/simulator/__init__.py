@@ -1,7 +1,6 @@
-"""A virtual Wi-SUN dongle with a smart meter and a household behind it.
+"""A simulated Wi-SUN dongle with a smart meter and a household behind it, and a board with sensors.
 
-Inside, from the wire to the home: `pty` serves a client on a pseudo terminal, `dongle` speaks
-SKSTACK-IP, `radio` and `session` stand for the air and the PANA session, `meter` answers
-ECHONET Lite, `household` says what is being used. From `dongle` on nothing does I/O, and the time
-is handed in.
+`port` serves a device on a pseudo terminal: the `dongle` (SK commands, radio, PANA session), whose
+`meter` (ECHONET Lite) measures a `household`; a `replay` of a transcript; or the `board`. Only
+`port` and `control` do I/O; the others get the time passed in.
 """

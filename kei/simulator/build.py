@@ -1,11 +1,11 @@
-"""Puts a dongle, its meter and its household together as the options say."""
+"""Builds a simulated dongle with its meter and household from the options."""
 
 import random
 
 from kei.core.clock import Clock, local
-from kei.simulator.dongle.core import MeterRadio
 from kei.simulator.dongle.dongle import VirtualDongle
 from kei.simulator.dongle.models import MODELS
+from kei.simulator.dongle.wire import MeterRadio
 from kei.simulator.household.household import Household, Load
 from kei.simulator.household.recorded import RecordedHousehold
 from kei.simulator.meter.meter import Meter
@@ -15,9 +15,8 @@ from kei.simulator.options import SimulatorOptions
 def build(options: SimulatorOptions, clock: Clock) -> VirtualDongle:
     """Return a dongle that has just been switched on.
 
-    The meter keeps the offset from UTC that it finds at the start, as real ones know no summer
-    time. Its clock is right at the start, and goes on evenly, by its speed, when the machine's is
-    set: its registers never go back.
+    The meter's clock starts with the local time, and then runs evenly at its speed, whatever
+    happens to the machine's clock or the summer time: its registers never go back.
 
     Raises:
         ConfigError: the file of a recorded day cannot be read.
@@ -41,6 +40,6 @@ def build(options: SimulatorOptions, clock: Clock) -> VirtualDongle:
         ),
         timing=options.timing(),
         faults=options.faults,
-        chance=random.Random(f"{options.seed}/air"),
+        rng=random.Random(f"{options.seed}/air"),
         now=began,
     )

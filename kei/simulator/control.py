@@ -1,56 +1,26 @@
-"""What can be said to a simulator while it runs: one line each, answered by one line."""
+"""Commands to a running simulator: a line each, answered by one line."""
 
 import errno
 import os
 import stat
 from collections.abc import Callable
-from difflib import get_close_matches
-from typing import Protocol
 
 from kei.core.errors import ConfigError
-from kei.simulator.faults import FaultSpec, parse_fault
-from kei.simulator.household.adjustable import MAX_WATT
+from kei.simulator.dongle.dongle import VirtualDongle
+from kei.simulator.faults import parse_fault
+from kei.simulator.household.household import MAX_WATT
+from kei.simulator.option_parser import did_you_mean
 
 HELP = "fault SPEC | clear | power WATT | power auto | unplug | help"
 _READ_BYTES = 4096
 _MAX_LINE_BYTES = 1000
 
 
-class Controlled(Protocol):
-    """The dongle, as far as it can be told what to do.
-
-    Attributes:
-        unplugged: whether its port is taken away.
-    """
-
-    unplugged: bool
-
-    def add_fault(self, spec: FaultSpec, now: float) -> None:
-        """Make something go wrong from now on, monotonic seconds."""
-
-    def clear_faults(self) -> None:
-        """Let nothing go wrong any more."""
-
-    def set_power(self, watt: int | None) -> None:
-        """Have the household draw this from now on, W; None is its own power again."""
-
-    def unplug(self) -> None:
-        """Have the port taken away for a while."""
-
-
-def carry_out(line: str, dongle: Controlled, now: float) -> str:
-    """Do what a line says.
-
-    Args:
-        line: one of the commands of `HELP`.
-        dongle: to whom.
-        now: monotonic seconds.
-
-    Returns:
-        one line for whoever said it.
+def carry_out(line: str, dongle: VirtualDongle, now: float) -> str:
+    """Carry out one of the commands of `HELP` at a monotonic time; return the line of the answer.
 
     Raises:
-        ConfigError: it cannot be done; one line, too.
+        ConfigError: it cannot be carried out; one line, too.
     """
     match line.split():
         case ["fault", text]:
@@ -92,21 +62,23 @@ def _not_understood(name: str) -> str:
     forms = {form.split()[0]: form for form in HELP.split(" | ")}
     if name in forms:
         return f"{name}: write {' | '.join(f for f in HELP.split(' | ') if f.startswith(name))}"
-    close = get_close_matches(name, forms, n=1)
-    hint = f"did you mean '{close[0]}'?" if close else f"write {HELP}"
-    return f"unknown command '{name[:40]}', {hint}"
+    return f"unknown command '{name[:40]}', {did_you_mean(name, forms, f'write {HELP}')}"
 
 
 class Console:
-    """Lines from a file descriptor, read when whoever waits on it says so; never waits itself.
+    """Reads commands from a file descriptor, never waiting, and answers them.
 
     Args:
         fd: usually standard input; it is neither closed nor changed.
-        dongle: to whom the lines are said.
-        answer: takes the line for whoever sits there.
+        dongle: carries out the commands.
+        answer: writes the line of an answer.
+
+    Attributes:
+        is_file: a regular file, which can be read as a whole.
+        can_be_waited_on: a pipe, a socket or a terminal.
     """
 
-    def __init__(self, fd: int, dongle: Controlled, answer: Callable[[str], None]) -> None:
+    def __init__(self, fd: int, dongle: VirtualDongle, answer: Callable[[str], None]) -> None:
         self._fd = fd
         self._dongle = dongle
         self._answer = answer
@@ -120,19 +92,16 @@ class Console:
         return self._fd
 
     def serve(self, now: float) -> bool:
-        """Carry out the lines that have come; return whether there may be more.
+        """Carry out the lines that can be read at a monotonic time; return whether to go on.
 
-        A terminal on which others are typing, as after `kei simulate &`, gives no lines any more.
-
-        Args:
-            now: monotonic seconds.
+        In the background of a terminal (`kei simulate &`) there are none: they are the shell's.
         """
         try:
             data = os.read(self._fd, _READ_BYTES)
         except BlockingIOError:
             return True
         except OSError as error:
-            if error.errno != errno.EIO:  # a terminal that has gone, or is not ours to read
+            if error.errno != errno.EIO:  # EIO: the terminal has gone, or is the shell's
                 self._answer(f"error: no more lines are read ({error.strerror})")
             return False
         *lines, self._buffer = (self._buffer + data).split(b"\n")

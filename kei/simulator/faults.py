@@ -1,4 +1,4 @@
-"""Incidents on demand: `drop@3`, `garble@2-5`, `unplug@t30`, `scan-miss:2`, `late%5`.
+"""Faults on demand: `drop@3`, `garble@2-5`, `unplug@t30`, `scan-miss:2`, `late%5`.
 
 What a trigger counts is what the kind can hit: scans for `scan-miss`, joins (renewals included)
 for `join-fail`, and SKSENDTO commands for all others, from 1 since the start, or since the fault
@@ -7,19 +7,18 @@ was added to a dongle that runs.
 
 import random
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from enum import StrEnum
 
 from kei.core.errors import ConfigError
+from kei.simulator.option_parser import did_you_mean
 
 
 class FaultKind(StrEnum):
-    """What can be made to go wrong."""
+    """The kinds of faults."""
 
     DROP = "drop"  # the meter's answer never comes
-    LATE = "late"  # it comes when nobody waits any more
+    LATE = "late"  # it comes after the client's time-out
     DUPLICATE = "duplicate"  # it comes twice
     GARBLE = "garble"  # characters of its line are damaged
     WRONG_TID = "wrong-tid"  # it carries another transaction number
@@ -34,38 +33,27 @@ class FaultKind(StrEnum):
     JOIN_FAIL = "join-fail"  # nobody answers the join: EVENT 24
     INF = "inf"  # the half-hour values come, unasked, in the middle of the command
     INFC = "infc"  # the same, and the meter wants them confirmed
-    REBOOT = "reboot"  # the dongle restarts, at its defaults, without a word
+    REBOOT = "reboot"  # the dongle restarts silently, at its defaults
 
 
-ON_ANSWER = frozenset(
+# These happen when their time has come; the others wait for a command that they can hit.
+OF_ITSELF = frozenset(
     {
-        FaultKind.DROP,
-        FaultKind.LATE,
-        FaultKind.DUPLICATE,
-        FaultKind.GARBLE,
-        FaultKind.WRONG_TID,
-        FaultKind.SNA,
+        FaultKind.EXPIRE,
+        FaultKind.LOST,
+        FaultKind.LIMIT,
+        FaultKind.UNPLUG,
+        FaultKind.INF,
+        FaultKind.INFC,
+        FaultKind.REBOOT,
     }
 )
-ON_SENDING = frozenset({FaultKind.TXFAIL, FaultKind.FAIL})
-OF_ITSELF = (
-    frozenset(FaultKind)
-    - ON_ANSWER
-    - ON_SENDING
-    - {
-        FaultKind.SCAN_MISS,
-        FaultKind.JOIN_FAIL,
-    }
-)  # those that happen at their very time, without waiting for something to hit
-
-
-_COUNTED_APART = frozenset({FaultKind.SCAN_MISS, FaultKind.JOIN_FAIL})
-_NOTHING: frozenset[FaultKind] = frozenset()
+_ON_SEND = frozenset(FaultKind) - {FaultKind.SCAN_MISS, FaultKind.JOIN_FAIL}
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The `first`th to the `last`th time, counted from 1."""
+    """From the `first` to the `last` time, counted from 1."""
 
     first: int
     last: int
@@ -73,7 +61,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class AtTime:
-    """So many seconds after the start, once."""
+    """Once, this many seconds after the start."""
 
     seconds: float
 
@@ -134,15 +122,13 @@ def _kind(name: str, text: str) -> FaultKind:
     try:
         return FaultKind(name)
     except ValueError:
-        kinds = [str(kind) for kind in FaultKind]
-        close = get_close_matches(name, kinds, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"it is one of {', '.join(kinds)}"
+        hint = did_you_mean(name, FaultKind, f"it is one of {', '.join(FaultKind)}")
         raise ConfigError([f"fault '{text}': unknown kind '{name}', {hint}"]) from None
 
 
 @dataclass(slots=True)
 class _Armed:
-    """A fault and what it has counted since it was asked for."""
+    """A fault that is waited for, and how often it was counted since `since`."""
 
     spec: FaultSpec
     since: float
@@ -151,28 +137,18 @@ class _Armed:
 
 
 class FaultPlan:
-    """Decides, from the seed, what goes wrong when.
+    """Decides which fault happens when; percentages are drawn from `rng`."""
 
-    Args:
-        specs: the faults asked for from the start.
-        chance: source of the percentages.
-    """
-
-    def __init__(self, specs: Iterable[FaultSpec], chance: random.Random) -> None:
-        self._specs = tuple(specs)
-        self._chance = chance
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
         self._armed: list[_Armed] = []
 
-    def start(self, now: float) -> tuple[tuple[float, FaultKind], ...]:
-        """Begin to count; return which faults happen of themselves and when, monotonic."""
-        found = [(self.add(spec, now), spec.kind) for spec in self._specs]
-        return tuple((due, kind) for due, kind in found if due is not None)
-
     def add(self, spec: FaultSpec, now: float) -> float | None:
-        """Count for one more fault, from this instant on.
+        """Add a fault that counts from now on.
 
         Returns:
-            when it happens, monotonic, if it does so of itself; it is then the caller's.
+            when it is due, monotonic seconds, if it is one of `OF_ITSELF` at a time: it is then up
+            to the caller to carry it out.
         """
         if spec.kind in OF_ITSELF and isinstance(spec.trigger, AtTime):
             return now + spec.trigger.seconds
@@ -180,26 +156,26 @@ class FaultPlan:
         return None
 
     def clear(self) -> None:
-        """Let nothing go wrong any more."""
+        """Drop all faults."""
         self._armed.clear()
 
     def on_send(self, now: float) -> frozenset[FaultKind]:
-        """Count a SKSENDTO and return everything that hits it."""
-        return self._strike(frozenset(FaultKind) - _COUNTED_APART, now) if self._armed else _NOTHING
+        """Count a SKSENDTO and return the faults that hit it."""
+        return self._count(_ON_SEND, now)
 
     def on_scan(self, now: float) -> bool:
         """Count a scan and return whether it misses the meter."""
-        return bool(self._strike(frozenset({FaultKind.SCAN_MISS}), now))
+        return bool(self._count(frozenset({FaultKind.SCAN_MISS}), now))
 
     def on_join(self, now: float) -> bool:
         """Count a join or a renewal and return whether it fails."""
-        return bool(self._strike(frozenset({FaultKind.JOIN_FAIL}), now))
+        return bool(self._count(frozenset({FaultKind.JOIN_FAIL}), now))
 
-    def _strike(self, kinds: frozenset[FaultKind], now: float) -> frozenset[FaultKind]:
+    def _count(self, kinds: frozenset[FaultKind], now: float) -> frozenset[FaultKind]:
         concerned = [armed for armed in self._armed if armed.spec.kind in kinds]
-        struck = frozenset([armed.spec.kind for armed in concerned if self._hits(armed, now)])
+        hits = frozenset([armed.spec.kind for armed in concerned if self._hits(armed, now)])
         self._armed = [armed for armed in self._armed if not armed.over]
-        return struck
+        return hits
 
     def _hits(self, armed: _Armed, now: float) -> bool:
         armed.count += 1
@@ -208,7 +184,7 @@ class FaultPlan:
                 armed.over = armed.count >= last
                 return first <= armed.count <= last
             case Chance(percent):
-                return self._chance.random() * 100 < percent
+                return self._rng.random() * 100 < percent
             case AtTime(seconds):
                 armed.over = now >= armed.since + seconds
                 return armed.over

@@ -1,56 +1,47 @@
-"""What a simulation can be told, on the command line and in a `sim:` port alike."""
+"""Options of the simulated dongle, its meter and its household.
 
-import math
+A new option is a row of `OPTIONS` and the field of `SimulatorOptions` that holds its value;
+`kei simulate` and the ports of jobs.toml then know it.
+"""
+
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kei.core.errors import ConfigError
 from kei.echonet.meter_class import COEFFICIENT_MAX, ENERGY_UNITS, EPC_COEFFICIENT
+from kei.echonet.superclass import EPC_ANNOUNCED, EPC_READABLE, EPC_SETTABLE
 from kei.simulator.dongle.models import DEFAULT_MODEL, MODELS
 from kei.simulator.dongle.timing import Timing
-from kei.simulator.faults import FaultSpec, parse_fault
+from kei.simulator.faults import FaultKind, FaultSpec, parse_fault
 from kei.simulator.household.profile import SECONDS_PER_DAY
 from kei.simulator.meter.meter_type import MeterType
-from kei.simulator.option_table import OptionTable
+from kei.simulator.option_parser import (
+    COMMON_OPTIONS,
+    Option,
+    did_you_mean,
+    number,
+    parse_port,
+    whole,
+)
 
 SIM_PREFIX = "sim:"
 DEFAULT_BROUTE_ID = "00112233445566778899AABBCCDDEEFF"
 DEFAULT_BROUTE_PWD = "0123456789AB"  # noqa: S105 - a dummy
 _ID_CHARS, _PWD_CHARS = 32, 12
 _HEX_DIGITS = frozenset("0123456789ABCDEF")
-_MAX_SECONDS = 3600.0
-_MIN_SPEED, _MAX_SPEED = 0.001, 100_000
-_PROPERTY_MAPS = frozenset({0x9D, 0x9E, 0x9F})  # of the super class, required of every device
-_MAX_SKEW_S = 366 * 86_400
+_MAX_SKEW_S = 366 * SECONDS_PER_DAY
+_PROPERTY_MAPS = frozenset({EPC_ANNOUNCED, EPC_SETTABLE, EPC_READABLE})  # of every device
 
 
 @dataclass(frozen=True, slots=True)
 class SimulatorOptions:
-    """A simulation.
+    """The options of one simulation; None is as real dongles and meters are.
 
-    Attributes:
-        dongle: a name of `MODELS`.
-        broute_id: the meter's true Route-B ID, 32 characters.
-        broute_pwd: the meter's true password, 12 characters.
-        seed: of the household and everything random.
-        latency: seconds from a request to its answer, commands in proportion; None is as real
-            ones are, 0 is at once.
-        scan_time: seconds of any scan; None is by the formula.
-        join_time: seconds of a join that succeeds; None is as real ones are.
-        solar: whether the household has panels and sells.
-        transcript: file for everything said on the line.
-        speed: how much faster than real time the meter's clock and household go.
-        household: CSV file of a recorded day, instead of a made-up home.
-        meter: what kind of meter it is, but for what follows.
-        unit: of its registers, the code of EPC E1; None is usual for its kind.
-        coefficient: EPC D3; None as above.
-        digits: EPC D7; None as above.
-        installed_days: how long before the start the meter was put up; None is long ago.
-        clock_skew: how far the meter's clock is ahead, seconds.
-        faults: what goes wrong.
+    Times are in seconds but for `installed_days`; `unit` is the code of EPC E1.
+
+    Raises:
+        ConfigError: options that do not go together.
     """
 
     dongle: str = DEFAULT_MODEL
@@ -64,209 +55,153 @@ class SimulatorOptions:
     transcript: Path | None = None
     speed: float = 1.0
     household: Path | None = None
-    meter: MeterType = field(default_factory=MeterType)
+    next_gen: bool = False
+    two_wire: bool = False
+    confirmed: bool = False
     unit: int | None = None
     coefficient: int | None = None
     digits: int | None = None
+    lacks: frozenset[int] = frozenset()
     installed_days: float | None = None
     clock_skew: float = 0.0
     faults: tuple[FaultSpec, ...] = ()
 
+    def __post_init__(self) -> None:
+        if EPC_COEFFICIENT in self.lacks and self.coefficient not in {None, 1}:
+            hint = "leave out one of the two"
+            raise ConfigError([f"lacks: D3 does not go with a coefficient other than 1; {hint}"])
+
     def meter_type(self, start_s: float) -> MeterType:
-        """Return the meter for a start at this local second."""
-        kind = self.meter.counting_as(
-            unit=self.unit, coefficient=self.coefficient, digits=self.digits
+        """Return the type of the meter for a start at this local second."""
+        days = self.installed_days
+        return MeterType(
+            next_gen=self.next_gen,
+            two_wire=self.two_wire,
+            confirmed=self.confirmed,
+            unit=self.unit,
+            coefficient=self.coefficient,
+            digits=self.digits,
+            lacks=self.lacks,
+            installed_s=None if days is None else int(start_s - days * SECONDS_PER_DAY),
         )
-        if self.installed_days is None:
-            return kind
-        return replace(kind, installed_s=int(start_s - self.installed_days * SECONDS_PER_DAY))
 
     def timing(self) -> Timing:
         """Return the delays that these options mean."""
         return Timing.of(self.latency, self.scan_time, self.join_time, self.speed)
 
 
-def dongle_name(text: str) -> str:
-    """Read `--dongle`.
-
-    Raises:
-        ConfigError: no such dongle.
-    """
+def _dongle(text: str) -> str:
     if text in MODELS:
         return text
-    close = get_close_matches(text.upper(), MODELS, n=1)
-    hint = f"did you mean '{close[0]}'?" if close else f"it is one of {', '.join(MODELS)}"
+    hint = did_you_mean(text.upper(), MODELS, f"it is one of {', '.join(MODELS)}")
     raise ConfigError([f"unknown dongle '{text}', {hint}"])
 
 
-def broute_id(text: str) -> str:
-    """Read `--broute-id`.
-
-    Raises:
-        ConfigError: not 32 hexadecimal digits. The text is not repeated, it is a secret.
-    """
+def _id(text: str) -> str:
     upper = text.upper()
     if len(upper) != _ID_CHARS or not _HEX_DIGITS.issuperset(upper):
-        raise ConfigError([f"broute-id: {_ID_CHARS} hexadecimal digits are needed"])
+        raise ValueError(f"{_ID_CHARS} hexadecimal digits are needed")  # a secret: not repeated
     return upper
 
 
-def broute_pwd(text: str) -> str:
-    """Read `--broute-pwd`.
-
-    Raises:
-        ConfigError: not 12 letters and digits. The text is not repeated, it is a secret.
-    """
+def _pwd(text: str) -> str:
     upper = text.upper()
     if len(upper) != _PWD_CHARS or not (upper.isascii() and upper.isalnum()):
-        raise ConfigError([f"broute-pwd: {_PWD_CHARS} letters and digits are needed"])
+        raise ValueError(f"{_PWD_CHARS} letters and digits are needed")  # a secret: not repeated
     return upper
 
 
-def seed(text: str) -> int:
-    """Read `--seed`.
-
-    Raises:
-        ConfigError: not a whole number of at most 18 digits.
-    """
-    digits = text.removeprefix("-")
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= 18):
-        raise ConfigError([f"seed: '{text}' is not a whole number"])
-    return int(text)
-
-
-def seconds(name: str, text: str) -> float:
-    """Read an option in seconds.
-
-    Raises:
-        ConfigError: not a number from 0 to 3600.
-    """
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= _MAX_SECONDS:  # not-a-number fails here, too
-        raise ConfigError([f"{name}: '{text}' is not a number of seconds from 0 to 3600"])
-    return value
-
-
-def speed(text: str) -> float:
-    """Read `--speed`.
-
-    Raises:
-        ConfigError: not a number from 0.001 to 100000.
-    """
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not _MIN_SPEED <= value <= _MAX_SPEED:
-        raise ConfigError([f"speed: '{text}' is not a factor from {_MIN_SPEED} to {_MAX_SPEED}"])
-    return value
-
-
-def number(name: str, text: str, low: float, high: float) -> float:
-    """Read an option that is a number in a range.
-
-    Raises:
-        ConfigError: no number, or out of range.
-    """
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not low <= value <= high:
-        raise ConfigError([f"{name}: '{text}' is not a number from {low:g} to {high:g}"])
-    return value
-
-
-def whole(name: str, text: str, low: int, high: int) -> int:
-    """Read an option that is a whole number in a range.
-
-    Raises:
-        ConfigError: none, or out of range.
-    """
-    if text.isascii() and text.isdigit() and len(text) <= 9 and low <= int(text) <= high:
-        return int(text)
-    raise ConfigError([f"{name}: '{text}' is not a whole number from {low} to {high}"])
-
-
-def unit(text: str) -> int:
-    """Read `--unit`, kWh, as the code of EPC E1.
-
-    Raises:
-        ConfigError: not a unit that a meter can have.
-    """
+def _unit(text: str) -> int:
+    """Read a size in kWh; return the code of EPC E1."""
     for code, size in ENERGY_UNITS.items():
         if text in {str(size), f"{size:f}"}:
             return code
     known = ", ".join(str(size) for size in sorted(ENERGY_UNITS.values()))
-    raise ConfigError([f"unit: '{text}' is none of {known} (kWh)"])
+    raise ValueError(f"'{text}' is none of {known} (kWh)")
 
 
-def lacks(text: str) -> frozenset[int]:
-    """Read `--lacks`: property codes, joined by `+`.
-
-    Raises:
-        ConfigError: one of them is no property code, or one that every meter has.
-    """
+def _lacks(text: str) -> frozenset[int]:
+    """Read property codes, joined by `+`."""
     codes = re.split(r"[+,]", text.upper())
     if wrong := [code for code in codes if not re.fullmatch(r"[89A-F][0-9A-F]", code)]:
-        raise ConfigError([f"lacks: '{wrong[0]}' is no property code; write D3+E3+E4"])
+        raise ValueError(f"'{wrong[0]}' is no property code; write D3+E3+E4")
     found = frozenset(int(code, 16) for code in codes)
     if maps := found & _PROPERTY_MAPS:
         hint = "which tells what else it has; leave it out"
-        raise ConfigError([f"lacks: every meter has {min(maps):02X}, {hint}"])
+        raise ValueError(f"every meter has {min(maps):02X}, {hint}")
     return found
 
 
-def _check(options: SimulatorOptions) -> None:
-    if EPC_COEFFICIENT in options.meter.lacks and options.coefficient not in {None, 1}:
-        hint = "leave out one of the two"
-        raise ConfigError([f"lacks: D3 does not go with a coefficient other than 1; {hint}"])
+_FAULTS = (
+    "make something go wrong, any number of times: KIND@N or KIND@N-M (the Nth SKSENDTO; scan or "
+    "join for the kinds named so), KIND@tSECONDS, KIND:COUNT, KIND%%PERCENT; kinds: "
+) + " ".join(FaultKind)
+_SKEW = number(-_MAX_SKEW_S, _MAX_SKEW_S)
+_SECONDS = number(0, 3600, "number of seconds")
+_FACTOR = number(0.001, 100_000, "factor")
 
-
-def _meter(options: SimulatorOptions, change: Callable[[MeterType], MeterType]) -> SimulatorOptions:
-    return replace(options, meter=change(options.meter))
-
-
-Setting = Callable[[SimulatorOptions, str], SimulatorOptions]
-"""Puts the text of one option into the options; raises `ConfigError`."""
-
-_SETTINGS: dict[str, Setting] = {
-    "dongle": lambda options, text: replace(options, dongle=dongle_name(text)),
-    "broute-id": lambda options, text: replace(options, broute_id=broute_id(text)),
-    "broute-pwd": lambda options, text: replace(options, broute_pwd=broute_pwd(text)),
-    "seed": lambda options, text: replace(options, seed=seed(text)),
-    "latency": lambda options, text: replace(options, latency=seconds("latency", text)),
-    "scan-time": lambda options, text: replace(options, scan_time=seconds("scan-time", text)),
-    "join-time": lambda options, text: replace(options, join_time=seconds("join-time", text)),
-    "speed": lambda options, text: replace(options, speed=speed(text)),
-    "household": lambda options, text: replace(options, household=Path(text)),
-    "unit": lambda options, text: replace(options, unit=unit(text)),
-    "coefficient": lambda options, text: replace(
-        options, coefficient=whole("coefficient", text, 1, COEFFICIENT_MAX)
+OPTIONS = (
+    Option("--dongle", f"{', '.join(MODELS)} (default: {DEFAULT_MODEL})", "MODEL", _dongle),
+    Option("--broute-id", "the meter's Route-B ID (default: a dummy)", "ID", _id),
+    Option("--broute-pwd", "the meter's password (default: a dummy)", "PWD", _pwd),
+    Option(
+        "--latency",
+        "from request to answer, commands in proportion (default: realistic)",
+        "SECONDS",
+        _SECONDS,
     ),
-    "digits": lambda options, text: replace(options, digits=whole("digits", text, 1, 8)),
-    "lacks": lambda options, text: _meter(options, lambda kind: replace(kind, lacks=lacks(text))),
-    "installed": lambda options, text: replace(
-        options, installed_days=number("installed", text, 0, 36_500)
+    Option(
+        "--scan-time", "of every scan (default: by the duration asked for)", "SECONDS", _SECONDS
     ),
-    "clock-skew": lambda options, text: replace(
-        options, clock_skew=number("clock-skew", text, -_MAX_SKEW_S, _MAX_SKEW_S)
+    Option("--join-time", "of a join that succeeds (default: realistic)", "SECONDS", _SECONDS),
+    Option(
+        "--speed",
+        "of the meter's clock, so that days pass in minutes (default: 1)",
+        "FACTOR",
+        _FACTOR,
     ),
-    "transcript": lambda options, text: replace(options, transcript=Path(text)),
-    "fault": lambda options, text: replace(options, faults=(*options.faults, parse_fault(text))),
-}
-
-_FLAGS: dict[str, Callable[[SimulatorOptions], SimulatorOptions]] = {
-    "solar": lambda options: replace(options, solar=True),
-    "next-gen": lambda options: _meter(options, lambda kind: replace(kind, next_gen=True)),
-    "two-wire": lambda options: _meter(options, lambda kind: replace(kind, two_wire=True)),
-    "confirmed": lambda options: _meter(options, lambda kind: replace(kind, confirmed=True)),
-}
-
-TABLE = OptionTable(_SETTINGS, _FLAGS, repeatable=frozenset({"fault"}), check=_check)
+    Option(
+        "--household",
+        "CSV of a recorded day (measured_at, instant_watt), played every day",
+        "FILE",
+        Path,
+    ),
+    Option("--unit", "of the meter's registers: 1, 0.1, 0.01 ... (default: 0.1)", "KWH", _unit),
+    Option(
+        "--coefficient",
+        "that its registers are to be multiplied by (default: 1)",
+        "N",
+        whole(1, COEFFICIENT_MAX),
+    ),
+    Option(
+        "--digits",
+        "of its registers, which then begin at zero again (default: 6)",
+        "N",
+        whole(1, 8),
+    ),
+    Option(
+        "--lacks", "properties that it does not have, such as D3+E3+E4+EB+EC+ED", "EPC+EPC", _lacks
+    ),
+    Option(
+        "--installed",
+        "ago that it was put up, its registers at zero (default: long ago)",
+        "DAYS",
+        number(0, 36_500),
+        field="installed_days",
+    ),
+    Option(
+        "--clock-skew",
+        "that its clock is ahead; negative for behind (default: 0)",
+        "SECONDS",
+        _SKEW,
+    ),
+    Option("--fault", _FAULTS, "SPEC", parse_fault, field="faults", repeatable=True),
+    Option("--solar", "panels on the roof, so that power also flows back"),
+    Option("--next-gen", "a meter of Release R, with one-minute values (unit 0.001, 8 digits)"),
+    Option("--two-wire", "one phase of two wires: no current of the T phase"),
+    Option("--confirmed", "half-hour values as INFC, said again until they are confirmed"),
+)
+"""What the simulated dongle can be told, besides `COMMON_OPTIONS`."""
 
 
 def parse_sim_port(
@@ -282,5 +217,10 @@ def parse_sim_port(
     Raises:
         ConfigError: every mistake in it, one line each.
     """
-    start = SimulatorOptions(broute_id=true_id.upper(), broute_pwd=true_pwd.upper())
-    return TABLE.parse_port(SIM_PREFIX, text, start)
+    credentials = {"broute_id": true_id.upper(), "broute_pwd": true_pwd.upper()}
+    return parse_port(
+        SIM_PREFIX,
+        text,
+        (*COMMON_OPTIONS, *OPTIONS),
+        lambda **given: SimulatorOptions(**(credentials | given)),
+    )

@@ -77,8 +77,9 @@ def test_a_misspelt_kind_gets_a_hint() -> None:
 
 
 def plan(*texts: str, seed: int = 0) -> FaultPlan:
-    made = FaultPlan([parse_fault(text) for text in texts], random.Random(seed))
-    made.start(100.0)
+    made = FaultPlan(random.Random(seed))
+    for text in texts:
+        made.add(parse_fault(text), 100.0)
     return made
 
 
@@ -110,8 +111,9 @@ def test_a_fault_at_a_time_hits_the_first_send_after_it_once() -> None:
 
 
 def test_what_happens_of_itself_is_due_at_its_time() -> None:
-    made = FaultPlan([parse_fault("unplug@t5"), parse_fault("drop@t5")], random.Random(0))
-    assert made.start(100.0) == ((105.0, FaultKind.UNPLUG),)
+    made = plan()
+    due = [made.add(parse_fault(text), 100.0) for text in ("unplug@t5", "drop@t5")]
+    assert due == [105.0, None]
     assert FaultKind.UNPLUG in OF_ITSELF
 
 

@@ -4,10 +4,10 @@ import random
 
 from fakes import TOKYO, FakeClock
 
-from kei.simulator.dongle.core import MeterRadio
 from kei.simulator.dongle.dongle import VirtualDongle
 from kei.simulator.dongle.models import MODELS
 from kei.simulator.dongle.timing import Timing
+from kei.simulator.dongle.wire import MeterRadio
 from kei.simulator.faults import parse_fault
 from kei.simulator.household.household import Household
 from kei.simulator.meter.meter import Meter
@@ -57,7 +57,7 @@ class Bench:
             Meter(self.household, self.local_seconds),
             timing=timing,
             faults=[parse_fault(text) for text in faults],
-            chance=NoNonces(seed),
+            rng=NoNonces(seed),
             now=self.clock.monotonic(),
         )
 

@@ -20,7 +20,7 @@ from kei.core.errors import NotReady, RetryLater
 from kei.core.secret import Secret
 from kei.simulator.faults import AtTime, FaultKind, FaultSpec, Span
 from kei.simulator.household.household import Household
-from kei.simulator.meter.counters import CounterSetup, EnergyCounter
+from kei.simulator.meter.registers import CounterSetup, EnergyCounter
 from kei.simulator.options import parse_sim_port
 from kei.simulator.port.server import Simulator
 from kei.wisun.dialects import DIALECTS

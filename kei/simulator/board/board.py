@@ -1,4 +1,4 @@
-"""A board with sensors, such as an Arduino behind a radio: sends lines, takes nothing."""
+"""A simulated board with sensors, such as an Arduino behind a radio: it only sends lines."""
 
 import math
 import random
@@ -9,21 +9,21 @@ from pathlib import Path
 
 from kei.core.clock import Clock, local
 from kei.simulator.board.options import BoardOptions
+from kei.simulator.household.profile import SECONDS_PER_DAY
 from kei.simulator.options import SimulatorOptions
 from kei.simulator.port.server import Simulator
 
-DATA_IDS = 101  # 0 to 100, then from 0 again
-DAY_S = 86_400
+_DATA_IDS = 101  # 0 to 100, then from 0 again
 _WARMEST_S = 14 * 3600  # of the day
-_LATE_S = 1.0  # a board that was stopped for longer does not make up for its lines
-_ECHO_S = (0.05, 0.5)  # until a line is heard again
+_LATE_S = 1.0  # lines that are later than this, as after a stop of the process, are left out
+_ECHO_S = (0.05, 0.5)  # until a line is repeated
 _NOISE_BYTES = 12
 _OVERLONG_CHARS = 3000
 
 
 @dataclass(frozen=True, slots=True)
 class _Sensor:
-    """A sensor: its SensorID, its decimals, and its value by the height of the sun, -1 to 1."""
+    """A sensor whose value follows the height of the sun, -1 to 1, within `swing`."""
 
     name: str
     places: int
@@ -32,8 +32,8 @@ class _Sensor:
     jitter: float
     lowest: float = -math.inf
 
-    def value(self, sun: float, chance: random.Random) -> float:
-        value = self.middle + self.swing * sun + chance.gauss(0, self.jitter)
+    def value(self, sun: float, rng: random.Random) -> float:
+        value = self.middle + self.swing * sun + rng.gauss(0, self.jitter)
         return max(self.lowest, value)
 
 
@@ -47,29 +47,21 @@ SENSOR_NAMES = tuple(sensor.name for sensor in _SENSORS)
 
 
 class Board:
-    """What speaks on the port, as `kei.simulator.pty.Device` has it.
-
-    Args:
-        options: what it sends, and how well.
-        clock: for the time of day; when lines are due is told by whoever polls.
-
-    Attributes:
-        unplugged: never.
-    """
+    """The board as a `Device` of the simulated port; `clock` gives the time of day only."""
 
     unplugged = False
 
     def __init__(self, options: BoardOptions, clock: Clock) -> None:
         self._options = options
         self._clock = clock
-        self._chance = random.Random(options.seed)
+        self._rng = random.Random(options.seed)
         self._end = b"\n" if options.lf else b"\r\n"
         self._due: list[float] | None = None  # of each sensor; None until first polled
         self._echoes: deque[tuple[float, bytes]] = deque()
         self._next_id = 0
 
     def receive(self, data: bytes, now: float) -> None:
-        """Take no notice of what a client says."""
+        """Ignore what a client writes."""
 
     def next_due(self) -> float | None:
         """Return when `poll` has something to do next."""
@@ -80,15 +72,15 @@ class Board:
     def poll(self, now: float) -> bytes:
         """Return the lines that are due."""
         if self._due is None:
-            self._begin(now)
-        assert self._due is not None, "begun"
+            step_s = self._options.interval_s / len(_SENSORS)
+            self._due = [now + index * step_s for index in range(len(_SENSORS))]
         sent = bytearray()
         for index, sensor in enumerate(_SENSORS):
             if self._due[index] < now - _LATE_S:
                 self._due[index] = now
             while self._due[index] <= now:
                 self._due[index] += self._options.interval_s
-                sent += self._said(sensor, now)
+                sent += self._line(sensor, now)
         for due, line in list(self._echoes):
             if due <= now:
                 self._echoes.remove((due, line))
@@ -96,42 +88,38 @@ class Board:
         return bytes(sent)
 
     def power_on(self) -> None:
-        """Begin anew."""
+        """Start again."""
         self._due = None
         self._echoes.clear()
 
-    def _begin(self, now: float) -> None:
-        step_s = self._options.interval_s / len(_SENSORS)
-        self._due = [now + index * step_s for index in range(len(_SENSORS))]
-
     def _happens(self, percent: float) -> bool:
-        return self._chance.random() * 100 < percent
+        return self._rng.random() * 100 < percent
 
-    def _said(self, sensor: _Sensor, now: float) -> bytes:
-        options, chance = self._options, self._chance
-        value = sensor.value(self._sun(), chance)
+    def _line(self, sensor: _Sensor, now: float) -> bytes:
+        options, rng = self._options, self._rng
+        value = sensor.value(self._sun(), rng)
         if self._happens(options.outliers):
-            value = chance.choice([-999.0, 0.0, value * 3, value + 1000, 65_535.0])
+            value = rng.choice([-999.0, 0.0, value * 3, value + 1000, 65_535.0])
         line = f"{options.board},{sensor.name},{value:.{sensor.places}f}"
         if not options.no_id:
             line += f",{self._next_id}"
-            self._next_id = (self._next_id + 1) % DATA_IDS
+            self._next_id = (self._next_id + 1) % _DATA_IDS
         if self._happens(options.wrong):
-            line = chance.choice(_WRONG)(line)
+            line = rng.choice(_WRONG)(line)
         sent = line.encode() + self._end
         if self._happens(options.noise):
-            at = chance.randrange(len(sent))
-            sent = sent[:at] + chance.randbytes(chance.randint(1, _NOISE_BYTES)) + sent[at:]
+            at = rng.randrange(len(sent))
+            sent = sent[:at] + rng.randbytes(rng.randint(1, _NOISE_BYTES)) + sent[at:]
         if self._happens(options.repeats):
-            for _ in range(chance.randint(1, 3)):
-                self._echoes.append((now + chance.uniform(*_ECHO_S), sent))
+            for _ in range(rng.randint(1, 3)):
+                self._echoes.append((now + rng.uniform(*_ECHO_S), sent))
         return sent
 
     def _sun(self) -> float:
         """Return the height of the sun by the time of day, -1 to 1."""
         moment = local(self._clock.now_ms(), self._clock.zone)
         of_day_s = moment.hour * 3600 + moment.minute * 60 + moment.second
-        return math.cos(2 * math.pi * (of_day_s - _WARMEST_S) / DAY_S)
+        return math.cos(2 * math.pi * (of_day_s - _WARMEST_S) / SECONDS_PER_DAY)
 
 
 def _with_value(text: str) -> Callable[[str], str]:
@@ -162,17 +150,6 @@ def simulated_board(
     link: Path | None = None,
     on_ready: Callable[[], None] | None = None,
 ) -> Simulator:
-    """Return a board on a pseudo terminal, to be run.
-
-    Args:
-        options: what it sends.
-        clock: wall and monotonic time.
-        link: symbolic link to be made; None makes one in a folder of its own.
-        on_ready: called in the serving thread as soon as the port can be opened.
-
-    Raises:
-        ConfigError: the link or the transcript cannot be made.
-        OSError: the machine has no pseudo terminal left.
-    """
+    """Return a board on a pseudo terminal, to be run; arguments and errors as of `Simulator`."""
     port = SimulatorOptions(transcript=options.transcript)
     return Simulator(port, clock=clock, link=link, on_ready=on_ready, device=Board(options, clock))

@@ -1,13 +1,10 @@
-"""What a simulated board with sensors can be told, on the command line and in a port alike."""
+"""Options of the simulated board with sensors, on a command line and in a port alike."""
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from kei.core.errors import ConfigError
-from kei.simulator.option_table import OptionTable
-from kei.simulator.options import number, seed
+from kei.simulator.option_parser import COMMON_OPTIONS, Option, number, parse_port
 
 PREFIX = "sim-sensor:"
 DEFAULT_BOARD = "A1"
@@ -17,20 +14,7 @@ _INTERVAL_S = (0.001, 3600.0)  # a thousand lines a second are more than any UAR
 
 @dataclass(frozen=True, slots=True)
 class BoardOptions:
-    """A simulated board.
-
-    Attributes:
-        board: UnitID of its lines.
-        seed: of its values and everything random.
-        interval_s: seconds from one line of a sensor to its next.
-        repeats: percentage of lines that are heard again, as radio networks do it.
-        noise: percentage of lines with foreign bytes in them.
-        outliers: percentage of values that are far off.
-        wrong: percentage of lines that are no lines of this kind.
-        lf: whether a line ends with LF alone instead of CR LF.
-        no_id: whether lines are sent without a DataID.
-        transcript: file for everything that is sent.
-    """
+    """The options of one simulated board; repeats, noise, outliers and wrong in percent."""
 
     board: str = DEFAULT_BOARD
     seed: int = 0
@@ -47,36 +31,30 @@ class BoardOptions:
 def _board(text: str) -> str:
     if _ID.fullmatch(text):
         return text
-    raise ConfigError([f"board: '{text}' is no UnitID; use ASCII letters, digits, - and _"])
+    raise ValueError(f"'{text}' is no UnitID; use ASCII letters, digits, - and _")
 
 
-def _percent(name: str) -> Callable[[BoardOptions, str], BoardOptions]:
-    def put(options: BoardOptions, text: str) -> BoardOptions:
-        value = number(name, text.removesuffix("%"), 0, 100)
-        return replace(options, **{name: value})  # type: ignore[arg-type]  # names of floats only
-
-    return put
+def _percent(text: str) -> float:
+    return number(0, 100)(text.removesuffix("%"))
 
 
-_SETTINGS: dict[str, Callable[[BoardOptions, str], BoardOptions]] = {
-    "board": lambda options, text: replace(options, board=_board(text)),
-    "seed": lambda options, text: replace(options, seed=seed(text)),
-    "interval": lambda options, text: replace(
-        options, interval_s=number("interval", text, *_INTERVAL_S)
+OPTIONS = (
+    Option("--board", f"UnitID of its lines (default: {DEFAULT_BOARD})", "UNIT", _board),
+    Option(
+        "--interval",
+        "from one line of a sensor to its next (default: 5)",
+        "SECONDS",
+        number(*_INTERVAL_S),
+        field="interval_s",
     ),
-    "repeats": _percent("repeats"),
-    "noise": _percent("noise"),
-    "outliers": _percent("outliers"),
-    "wrong": _percent("wrong"),
-    "transcript": lambda options, text: replace(options, transcript=Path(text)),
-}
-
-_FLAGS: dict[str, Callable[[BoardOptions], BoardOptions]] = {
-    "lf": lambda options: replace(options, lf=True),
-    "no-id": lambda options: replace(options, no_id=True),
-}
-
-TABLE = OptionTable(_SETTINGS, _FLAGS)
+    Option("--repeats", "of lines that are heard again", "PERCENT", _percent),
+    Option("--noise", "of lines with foreign bytes in them", "PERCENT", _percent),
+    Option("--outliers", "of values that are far off", "PERCENT", _percent),
+    Option("--wrong", "of lines that are no lines of this kind", "PERCENT", _percent),
+    Option("--lf", "lines end with LF alone instead of CR LF"),
+    Option("--no-id", "lines have no DataID"),
+)
+"""What the simulated board can be told, besides `COMMON_OPTIONS`."""
 
 
 def parse_sensor_port(text: str) -> BoardOptions:
@@ -85,4 +63,4 @@ def parse_sensor_port(text: str) -> BoardOptions:
     Raises:
         ConfigError: every mistake in it, one line each.
     """
-    return TABLE.parse_port(PREFIX, text, BoardOptions())
+    return parse_port(PREFIX, text, (*COMMON_OPTIONS, *OPTIONS), BoardOptions)

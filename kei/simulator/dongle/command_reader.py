@@ -1,8 +1,8 @@
-"""The dongle's ear: bytes from the host, in any portions, to commands. No I/O.
+"""Splits the bytes from the host, in any portions, into commands. No I/O.
 
-A command is a line that ends with CR; a LF behind it is the empty line's, and empty lines
-mean nothing. `SKSENDTO` is the exception: behind its last space stand exactly as many raw bytes
-as its length says, which may well contain CR and LF, and no line end.
+A command is a line that ends with CR; empty lines, and so a LF behind the CR, are skipped.
+`SKSENDTO` is the exception: its last space is followed by exactly as many raw bytes as its length
+says, which may contain CR and LF, and by no line end.
 """
 
 import re
@@ -29,16 +29,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Datagram:
-    """A complete SKSENDTO.
+    """A complete SKSENDTO; its arguments are unchecked.
 
     Attributes:
         header: as received, from the command's name to the space behind the length.
-        handle: first argument, unchecked like all of them.
-        address: the destination.
-        port: the remote port.
-        security: how to encrypt.
         side: B route or HAN; None where the host left it out.
-        payload: the raw bytes, as many as the length said.
     """
 
     header: bytes
@@ -52,21 +47,21 @@ class Datagram:
 
 @dataclass(frozen=True, slots=True)
 class BadHeader:
-    """A SKSENDTO whose length cannot be made out, so that no payload can be told."""
+    """A SKSENDTO whose length is illegal, so that it has no payload."""
 
     header: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Overrun:
-    """A line beyond every bound; what there was of it is gone."""
+    """A line that was too long, and dropped."""
 
 
 Command = Line | Datagram | BadHeader | Overrun
 
 
 class CommandReader:
-    """Collects bytes and yields commands one at a time."""
+    """A buffer of bytes from which commands are taken one at a time."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -77,7 +72,7 @@ class CommandReader:
         self._buffer += data[: MAX_BUFFER_BYTES - len(self._buffer)]
 
     def clear(self) -> None:
-        """Forget everything that is not a complete command yet."""
+        """Drop what is buffered."""
         self._buffer.clear()
         self._skipping = False
 
@@ -126,15 +121,7 @@ class CommandReader:
         handle, address, port, security = (
             field.decode("latin-1") for field in match.group(1, 2, 3, 4)
         )
-        side = match.group(5)
+        side = None if match.group(5) is None else match.group(5).decode("latin-1")
         payload = bytes(self._buffer[len(header) : end])
         del self._buffer[:end]
-        return Datagram(
-            header,
-            handle,
-            address,
-            port,
-            security,
-            None if side is None else side.decode("latin-1"),
-            payload,
-        )
+        return Datagram(header, handle, address, port, security, side, payload)

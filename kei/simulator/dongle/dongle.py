@@ -1,48 +1,33 @@
-"""The virtual dongle: bytes in, bytes out, with a clock handed in. No I/O.
+"""The simulated SKSTACK-IP dongle: bytes in, bytes out, the time passed in. No I/O.
 
-It is a SKSTACK-IP dongle with a smart meter in range. What it leaves out of the command set are
-the commands that only a coordinator, the home network's side or the key table needs.
+Commands that only a coordinator, the home network or the key table needs are left out.
 """
 
 import random
 from collections.abc import Iterable
 from functools import partial
 
-from kei.simulator.dongle.airtime import AirTime
 from kei.simulator.dongle.command_reader import BadHeader, CommandReader, Datagram, Line, Overrun
-from kei.simulator.dongle.command_reader import Command as Heard
-from kei.simulator.dongle.command_set import CommandSet
-from kei.simulator.dongle.commands import Arguments, Reply, checked_address, split
-from kei.simulator.dongle.core import Core, MeterRadio
+from kei.simulator.dongle.command_reader import Command as HostCommand
+from kei.simulator.dongle.commands import CommandSet, address, hex_number, split
+from kei.simulator.dongle.core import Core, Group, Reply
 from kei.simulator.dongle.models import DongleModel
-from kei.simulator.dongle.radio import Radio
+from kei.simulator.dongle.radio import AirTime, Radio
 from kei.simulator.dongle.registers import SAVED, Reg
 from kei.simulator.dongle.scan import Scanner
 from kei.simulator.dongle.session import Session
-from kei.simulator.dongle.timeline import Group
 from kei.simulator.dongle.timing import COMMAND_S, Timing
-from kei.simulator.dongle.wire import CRLF, Fail, Refused, Wire, fail
+from kei.simulator.dongle.wire import CRLF, Fail, MeterRadio, Refused, Wire, fail
 from kei.simulator.faults import OF_ITSELF, FaultKind, FaultPlan, FaultSpec
 from kei.simulator.meter.meter import Meter
 
-_SECURITY = {"0": 0, "1": 1, "2": 2}
-
 
 class VirtualDongle:
-    """A dongle on a serial line.
-
-    Args:
-        model: which one.
-        radio: how the meter is found and joined.
-        meter: the meter itself.
-        timing: the delays.
-        faults: what goes wrong.
-        chance: source of everything random.
-        now: monotonic seconds at power-on.
+    """A dongle with a smart meter in range, switched on at `now` (monotonic seconds).
 
     Attributes:
-        unplugged: set by the fault of that name: its host takes the port away, and calls
-            `power_on` when it brings it back.
+        unplugged: set by the fault of that name: whoever serves the port closes it, and calls
+            `power_on` when it is open again.
     """
 
     def __init__(
@@ -53,17 +38,17 @@ class VirtualDongle:
         *,
         timing: Timing,
         faults: Iterable[FaultSpec] = (),
-        chance: random.Random,
+        rng: random.Random,
         now: float,
     ) -> None:
         self._core = core = Core(
             wire=Wire(model),
             meter=radio,
             timing=timing,
-            faults=FaultPlan(faults, random.Random(chance.random())),
-            chance=chance,
+            faults=FaultPlan(random.Random(rng.random())),
+            rng=rng,
         )
-        self._session = Session(core, self._introduce)
+        self._session = Session(core, meter)
         self._scanner = Scanner(core)
         self._air_time = AirTime(core)
         self._meter = meter
@@ -74,9 +59,9 @@ class VirtualDongle:
         self._reader = CommandReader()
         self._busy = False
         self.unplugged = False
-        self._radio.plan_notice(now)
-        for due, kind in core.faults.start(now):
-            core.at(due, partial(self._strike, kind), Group.FAULT)
+        self._radio.schedule_notification(now)
+        for spec in faults:
+            self.add_fault(spec, now)
 
     def receive(self, data: bytes, now: float) -> None:
         """Take bytes from the host, in any portions, at a monotonic time."""
@@ -96,26 +81,26 @@ class VirtualDongle:
         return out
 
     def add_fault(self, spec: FaultSpec, now: float) -> None:
-        """Make something go wrong from now on; its trigger counts from now, too."""
+        """Add a fault whose trigger counts from now on."""
         due = self._core.faults.add(spec, now)
         if due is not None:
-            self._core.at(due, partial(self._strike, spec.kind), Group.FAULT)
+            self._core.at(due, partial(self._inject, spec.kind), Group.FAULT)
 
     def clear_faults(self) -> None:
-        """Let nothing go wrong any more; what has gone wrong already takes its course."""
+        """Drop the faults to come; those that have happened take their course."""
         self._core.faults.clear()
         self._core.timeline.cancel(Group.FAULT)
 
     def set_power(self, watt: int | None) -> None:
-        """Have the household draw this from now on, W; None is its own power again."""
+        """Set the household's power from now on, W; None is its own power again."""
         self._meter.set_power(watt)
 
     def unplug(self) -> None:
-        """Have the port taken away, as the fault of that name does."""
+        """Have the port closed for a while, as the fault of that name does."""
         self.unplugged = True
 
     def power_on(self) -> None:
-        """Start anew after a power cut: defaults, and what SKSAVE kept if SFF says so."""
+        """Restart after a power cut: defaults, and what SKSAVE kept if SFF says so."""
         self.unplugged = False
         self._busy = False
         self._reader.clear()
@@ -130,28 +115,24 @@ class VirtualDongle:
         self._session.reset()
         self._scanner.reset()
 
-    def _introduce(self, due: float) -> None:
-        self._radio.announce(due)
-
     def _work(self, now: float) -> None:
-        """Do what is due, and carry out what was heard, one command at a time."""
+        """Do what is due, and carry out the commands received, one at a time."""
         self._core.timeline.run(now)
-        while not self._busy and (heard := self._reader.next()) is not None:
-            self._carry_out(heard, now)
+        while not self._busy and (command := self._reader.next()) is not None:
+            self._carry_out(command, now)
             self._core.timeline.run(now)
 
-    def _carry_out(self, heard: Heard, now: float) -> None:
+    def _carry_out(self, command: HostCommand, now: float) -> None:
         self._busy = True
         try:
-            reply = self._reply(heard, now)
+            reply = self._reply(command, now)
         except Refused as refusal:
             reply = Reply(fail(refusal.code))
         if reply is None:
             return
         core = self._core
-        delay = reply.delay_s
-        if delay is None:
-            delay = COMMAND_S * core.timing.latency
+        usual = COMMAND_S * core.timing.latency
+        delay = usual if reply.delay_s is None else reply.delay_s
 
         def finish(due: float) -> None:
             core.emit(reply.data)
@@ -161,22 +142,22 @@ class VirtualDongle:
 
         core.at(now + delay, finish, Group.COMMAND)
 
-    def _reply(self, heard: Heard, now: float) -> Reply | None:
+    def _reply(self, command: HostCommand, now: float) -> Reply | None:
         core = self._core
-        match heard:
+        match command:
             case Line(text):
                 name, arguments = split(text.decode("latin-1"))
-                command = self._commands.table.get(name)
-                self._echo(text, CRLF if command is None else command.end)
-                if command is None:
+                row = self._commands.table.get(name)
+                self._echo(text, CRLF if row is None else row.end)
+                if row is None:
                     raise Refused(Fail.UNKNOWN)
-                if len(arguments) not in command.counts:
+                if len(arguments) not in row.counts:
                     raise Refused(Fail.COUNT)
-                return command.run(Arguments(arguments), now)
+                return row.run(arguments)
             case Datagram():
-                self._echo(heard.header, b"")
+                self._echo(command.header, b"")
                 core.emit(CRLF)
-                return self._send(heard, now)
+                return self._send(command, now)
             case BadHeader(header):
                 self._echo(header, CRLF)
                 raise Refused(Fail.RANGE)
@@ -188,32 +169,27 @@ class VirtualDongle:
             self._core.emit(text + end)
 
     def _send(self, datagram: Datagram, now: float) -> Reply | None:
-        """Carry out a SKSENDTO; None if a fault took the dongle away over it."""
+        """Carry out a SKSENDTO; return None if a fault restarts or unplugs the dongle."""
         core = self._core
         kinds = core.faults.on_send(now)
         for kind in sorted(kinds & OF_ITSELF):
-            self._strike(kind, now)
+            self._inject(kind, now)
         if kinds & {FaultKind.REBOOT, FaultKind.UNPLUG}:
             return None
-        dual = core.wire.model.dual
-        if dual != (datagram.side is not None):
+        if core.wire.model.dual != (datagram.side is not None):
             raise Refused(Fail.COUNT)
-        handle = Arguments((datagram.handle, datagram.port))
-        port = core.ports[handle.number(0, digits=1, allowed=core.ports)]
-        remote = handle.number(1, digits=4, allowed=range(1, 0x10000))
-        address = checked_address(datagram.address)
-        if datagram.security not in _SECURITY or datagram.side not in {None, "0", "1"}:
-            raise Refused(Fail.RANGE)
-        if len(datagram.port) != 4:
+        port = core.ports[hex_number(datagram.handle, digits=1, allowed=core.ports)]
+        remote = hex_number(datagram.port, digits=4, allowed=range(1, 0x10000))
+        destination = address(datagram.address)
+        security = hex_number(datagram.security, digits=1, allowed=range(3))
+        if datagram.side not in {None, "0", "1"} or len(datagram.port) != 4:
             raise Refused(Fail.RANGE)
         if not port or self._scanner.running or datagram.side == "1" or FaultKind.FAIL in kinds:
             raise Refused(Fail.FAILED)
-        return self._radio.send(
-            now, address, remote, _SECURITY[datagram.security], datagram.payload, kinds
-        )
+        return self._radio.send(now, destination, remote, security, datagram.payload, kinds)
 
-    def _strike(self, kind: FaultKind, now: float) -> None:
-        """Have a fault happen that needs nothing to hit."""
+    def _inject(self, kind: FaultKind, now: float) -> None:
+        """Carry out a fault of `OF_ITSELF`."""
         match kind:
             case FaultKind.EXPIRE:
                 self._session.expire(now)
@@ -228,4 +204,4 @@ class VirtualDongle:
             case FaultKind.UNPLUG:
                 self.unplugged = True
             case _:
-                raise AssertionError(f"{kind} does not happen of itself")
+                raise AssertionError(f"{kind} hits commands only")

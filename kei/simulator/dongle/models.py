@@ -1,4 +1,4 @@
-"""What differs between the virtual dongles, as data: a new dongle is a new row of `MODELS`."""
+"""What differs between the simulated dongles, as data: a new dongle is a new row of `MODELS`."""
 
 from dataclasses import dataclass
 
@@ -9,14 +9,14 @@ class DongleModel:
 
     Attributes:
         name: as in `--dongle`.
-        version: what `SKVER` answers.
-        app_version: what `SKAPPVER` answers.
+        version: the answer of `SKVER`.
+        app_version: the answer of `SKAPPVER`.
         dual: dual stack (B route and HAN): lines and commands carry a side.
-        product_commands: whether it knows ROPT, WOPT, RUART and WUART. One that does leaves
-            the factory with binary ERXUDP data, one that does not always writes hexadecimal.
-        longest_scan: the greatest duration that SKSCAN takes.
-        tcp_remnants: whether SKTABLE E and the energy scan print what is left of the TCP
-            edition (seen on BP35A1 1.2.10).
+        product_commands: knows ROPT, WOPT, RUART and WUART, and writes binary ERXUDP data until
+            told otherwise; the others always write hexadecimal.
+        longest_scan: the greatest duration of SKSCAN.
+        tcp_remnants: SKTABLE E and the energy scan print remnants of the TCP edition (BP35A1
+            1.2.10).
     """
 
     name: str
@@ -28,7 +28,7 @@ class DongleModel:
     tcp_remnants: bool = False
 
 
-# A 1.5.2 build was seen to refuse a duration above 10; the manual of 1.2.10 documents 14.
+# A 1.5.2 build refused a duration above 10; the manual of 1.2.10 documents 14.
 _LONGEST_SCAN_DUAL, _LONGEST_SCAN_SINGLE = 10, 14
 
 DEFAULT_MODEL = "RL7023-DSS"

@@ -1,7 +1,7 @@
-"""The meter's PANA datagrams as they show on the serial port: right in length and layout.
+"""The meter's PANA datagrams as they appear on the serial port: right in length and layout.
 
-No cryptography stands behind them: a client only ever sees them pass. The second one carries the
-Route-B ID in clear text, as real ones do.
+They are not encrypted, as no client looks into them. The second one has the Route-B ID in clear
+text, as real ones do.
 """
 
 import random
@@ -39,16 +39,16 @@ _EAP_PSK = 0x2F
 _RANDOM_BYTES = 16
 
 
-def messages(broute_id: str, lifetime_s: int, chance: random.Random) -> tuple[bytes, ...]:
+def messages(broute_id: str, lifetime_s: int, rng: random.Random) -> tuple[bytes, ...]:
     """Return the four datagrams of a successful authentication, in order.
 
     Args:
         broute_id: the Route-B ID of the meter, 32 characters.
         lifetime_s: session lifetime that the last one grants.
-        chance: source of nonces and checksums.
+        rng: source of nonces and checksums.
     """
-    psk_1 = _eap_psk(0x10, b"\0" + chance.randbytes(_RANDOM_BYTES) + b"SM" + broute_id.encode())
-    psk_3 = _eap_psk(0x11, b"\x80" + chance.randbytes(53))
+    psk_1 = _eap_psk(0x10, b"\0" + rng.randbytes(_RANDOM_BYTES) + b"SM" + broute_id.encode())
+    psk_3 = _eap_psk(0x11, b"\x80" + rng.randbytes(53))
     number = struct.Struct(">I").pack
     return (
         _message(
@@ -60,7 +60,7 @@ def messages(broute_id: str, lifetime_s: int, chance: random.Random) -> tuple[by
         _message(
             1,
             _Flags.MIDDLE,
-            _avp(_Avp.NONCE, chance.randbytes(_RANDOM_BYTES)),
+            _avp(_Avp.NONCE, rng.randbytes(_RANDOM_BYTES)),
             _avp(_Avp.EAP_PAYLOAD, psk_1),
         ),
         _message(2, _Flags.MIDDLE, _avp(_Avp.EAP_PAYLOAD, psk_3)),
@@ -71,7 +71,7 @@ def messages(broute_id: str, lifetime_s: int, chance: random.Random) -> tuple[by
             _avp(_Avp.EAP_PAYLOAD, struct.pack(">BBH", _EAP_SUCCESS, 0x11, 4)),
             _avp(_Avp.KEY_ID, number(1)),
             _avp(_Avp.SESSION_LIFETIME, number(lifetime_s)),
-            _avp(_Avp.AUTH, chance.randbytes(_RANDOM_BYTES)),
+            _avp(_Avp.AUTH, rng.randbytes(_RANDOM_BYTES)),
         ),
     )
 

@@ -1,8 +1,8 @@
-"""The virtual registers of the dongle (SKSREG), one table of data."""
+"""The registers of the simulated dongle (SKSREG), one table of data."""
 
 import re
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from enum import IntEnum
 
 from kei.simulator.dongle.wire import Fail, Refused
 
@@ -27,25 +27,9 @@ class Reg(IntEnum):
     AUTOLOAD = 0xFF
 
 
-class _Edition(StrEnum):
-    BOTH = "both"
-    SINGLE = "single"
-    DUAL = "dual"
-
-
 @dataclass(frozen=True, slots=True)
 class _Spec:
-    """A row of the table.
-
-    Attributes:
-        number: 0x02 of S02.
-        digits: how many hexadecimal digits it is printed with.
-        default: its value after SKRESET.
-        low: the least value.
-        high: the greatest value.
-        writable: whether SKSREG may set it.
-        edition: which firmware has it.
-    """
+    """A register, such as number 0x02 for S02; it is printed with so many hexadecimal digits."""
 
     number: int
     digits: int
@@ -53,31 +37,31 @@ class _Spec:
     low: int = 0
     high: int = 1
     writable: bool = True
-    edition: _Edition = _Edition.BOTH
+    dual: bool | None = None  # only in the dual or the single edition of the firmware
 
 
 _U16, _U32, _U64 = 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF
 
 _SPECS = (
-    _Spec(Reg.MAC, 16, high=_U64, writable=False, edition=_Edition.DUAL),
+    _Spec(Reg.MAC, 16, high=_U64, writable=False, dual=True),
     _Spec(Reg.CHANNEL, 2, default=0x21, low=0x21, high=0x3C),
     _Spec(Reg.PAN_ID, 4, default=0xFFFF, high=_U16),
     _Spec(Reg.FRAME_COUNTER, 8, high=_U32, writable=False),
-    _Spec(0x0B, 16, high=_U64, edition=_Edition.DUAL),  # pairing ID of the home network
+    _Spec(0x0B, 16, high=_U64, dual=True),  # pairing ID of the home network
     _Spec(0x15, 1),  # answers beacon requests
     _Spec(0x16, 8, default=900, low=0x3C, high=_U32),  # PANA lifetime as an authenticator, s
     _Spec(Reg.AUTO_RENEW, 1, default=1),
     # Key-update period of the home network, s; its default is not documented.
-    _Spec(0x1C, 8, default=3600, low=3600, high=2_592_000, edition=_Edition.DUAL),
-    _Spec(0x1F, 16, high=_U64, writable=False, edition=_Edition.DUAL),  # relay device
-    _Spec(0xA0, 1, default=1, edition=_Edition.SINGLE),  # encrypts multicast
+    _Spec(0x1C, 8, default=3600, low=3600, high=2_592_000, dual=True),
+    _Spec(0x1F, 16, high=_U64, writable=False, dual=True),  # relay device
+    _Spec(0xA0, 1, default=1, dual=False),  # encrypts multicast
     _Spec(0xA1, 1, default=1),  # accepts plain echo requests
-    _Spec(Reg.LQI_FIELD, 1, edition=_Edition.DUAL),
+    _Spec(Reg.LQI_FIELD, 1, dual=True),
     # The single edition has its transmit power there: clients that set SA2 to 1 on every dongle
     # are known to work with it, and its ERXUDP has no LQI all the same.
-    _Spec(Reg.LQI_FIELD, 1, high=4, edition=_Edition.SINGLE),
-    _Spec(0xA9, 1, default=1, edition=_Edition.DUAL),  # radio enabled
-    _Spec(0xF0, 1, edition=_Edition.DUAL),  # active side, 0 = B route
+    _Spec(Reg.LQI_FIELD, 1, high=4, dual=False),
+    _Spec(0xA9, 1, default=1, dual=True),  # radio enabled
+    _Spec(0xF0, 1, dual=True),  # active side, 0 = B route
     _Spec(Reg.LIMITED, 1, writable=False),
     _Spec(Reg.AIR_TIME_MS, 16, high=0),  # only zero may be written, which clears it
     _Spec(Reg.ECHO, 1, default=1),
@@ -93,10 +77,7 @@ class Registers:
     """The registers of one dongle."""
 
     def __init__(self, *, dual: bool, mac: int) -> None:
-        edition = _Edition.DUAL if dual else _Edition.SINGLE
-        self._specs = {
-            int(spec.number): spec for spec in _SPECS if spec.edition in {_Edition.BOTH, edition}
-        }
+        self._specs = {int(spec.number): spec for spec in _SPECS if spec.dual in {None, dual}}
         self._mac = mac
         self.pairing_id = _PAIRING_ID_DEFAULT
         self._values: dict[int, int] = {}
@@ -112,7 +93,7 @@ class Registers:
         return self._values[register]
 
     def __setitem__(self, register: Reg, value: int) -> None:
-        """Set without asking: the dongle's own doing."""
+        """Set unchecked, for the dongle itself."""
         self._values[register] = value
 
     def read(self, name: str) -> str:

@@ -1,9 +1,8 @@
-"""SKSCAN: what the dongle hears, and when."""
+"""SKSCAN: what a scan finds, and when."""
 
 from enum import IntEnum
 
-from kei.simulator.dongle.core import Core
-from kei.simulator.dongle.timeline import Group
+from kei.simulator.dongle.core import Core, Group
 from kei.simulator.dongle.wire import CHANNELS, Event
 
 _HIT_SHARE = (0.1, 0.95)  # of the scan's time
@@ -15,15 +14,14 @@ class ScanMode(IntEnum):
 
     ENERGY = 0
     PAIRING_ID = 2  # only coordinators that have the dongle's pairing ID answer
-    ANYBODY = 3
+    ANY = 3
 
 
 class Scanner:
     """Runs one scan at a time.
 
-    Other commands are carried out while it runs: a BP35A1 was seen to answer `OK` at once to
-    a second SKSCAN in mid-scan, and then to go on with the first one only. What needs the radio
-    is refused.
+    Meanwhile other commands are carried out, but those that need the radio are refused: a BP35A1
+    answered a second SKSCAN in mid-scan with `OK` at once, and went on with the first one only.
     """
 
     def __init__(self, core: Core) -> None:
@@ -31,7 +29,7 @@ class Scanner:
         self.running = False
 
     def reset(self) -> None:
-        """Forget the scan; its actions were called off with the dongle's."""
+        """Drop the scan; its actions are cancelled by the caller."""
         self.running = False
 
     def start(self, now: float, mode: ScanMode, mask: int, duration: int, *, home: bool) -> None:
@@ -39,10 +37,10 @@ class Scanner:
 
         Args:
             now: monotonic seconds.
-            mode: what for.
+            mode: what to look for.
             mask: channels, bit 0 is channel 33.
             duration: exponent of the time per channel.
-            home: on the side of the home network, where no meter answers.
+            home: on the home network's side, where no meter answers.
         """
         if self.running:
             return
@@ -52,21 +50,19 @@ class Scanner:
         total = core.timing.scan(duration, len(channels))
         missed = core.faults.on_scan(now)
         if mode is ScanMode.ENERGY:
-            levels = {channel: core.chance.randint(*_NOISE_LEVELS) for channel in channels}
+            levels = {channel: core.rng.randint(*_NOISE_LEVELS) for channel in channels}
             self._finish(now + total, core.wire.energy(core.address, levels))
             return
-        hit_at = now + total * core.chance.uniform(*_HIT_SHARE)
+        hit_at = now + total * core.rng.uniform(*_HIT_SHARE)
         if core.meter.channel in channels and not home and not missed:
-            core.at(hit_at, lambda _now: self._hear(mode), Group.SCAN)
+            core.at(hit_at, lambda _now: self._beacon(mode), Group.SCAN)
         self._finish(now + total, core.event(Event.SCAN_DONE, core.address))
 
-    def _hear(self, mode: ScanMode) -> None:
+    def _beacon(self, mode: ScanMode) -> None:
         core = self._core
-        beacon = core.meter.beacon
         by_id = mode is ScanMode.PAIRING_ID
-        if by_id and core.registers.pairing_id != beacon.pairing_id:
-            return
-        core.emit(core.wire.beacon(core.address, beacon, with_pairing_id=by_id))
+        if not by_id or core.registers.pairing_id == core.meter.pairing_id:
+            core.emit(core.wire.beacon(core.address, core.meter, with_pairing_id=by_id))
 
     def _finish(self, due: float, lines: bytes) -> None:
         def finish(_now: float) -> None:

@@ -1,12 +1,11 @@
 """The PANA session between dongle and meter, seen from the dongle."""
 
-from collections.abc import Callable
 from enum import Enum, auto
+from functools import partial
 
 from kei.simulator.dongle import pana
-from kei.simulator.dongle.core import Core, Neighbour
+from kei.simulator.dongle.core import PANA_PORT, Core, Group, Neighbour
 from kei.simulator.dongle.registers import Reg
-from kei.simulator.dongle.timeline import Group
 from kei.simulator.dongle.timing import (
     INSTANCE_LIST_S,
     LEAVE_S,
@@ -17,56 +16,55 @@ from kei.simulator.dongle.timing import (
     RENEW_SHARE,
     SOLICITATION_S,
 )
-from kei.simulator.dongle.wire import Event, Fail, Received, Refused, Sent
+from kei.simulator.dongle.wire import MULTICAST, Event, Fail, Received, Refused, Sent
+from kei.simulator.meter.meter import Meter
 
-PANA_PORT = 716
-_SOLICITED_S = 0.05  # when the solicitation itself has gone out
-_STEPS_OF_WRONG_PASSWORD = 2  # the meter then falls silent, as it cannot verify the answer
+_SOLICITED_S = 0.05  # until the solicitation is sent
+_STEPS_OF_WRONG_PASSWORD = 2  # the meter then goes silent
 
 
 class _Phase(Enum):
     IDLE = auto()
     JOINING = auto()
     JOINED = auto()
-    RENEWING = auto()  # EVENT 29 was there: nothing may be sent until EVENT 25
+    RENEWING = auto()  # from EVENT 29 to EVENT 25: nothing may be sent
 
 
 class Session:
-    """The state of the session and everything that changes it.
+    """The state of the session and its transitions.
 
-    Args:
-        core: the dongle.
-        on_joined: called at every EVENT 25 with the time at which the meter announces itself.
+    Attributes:
+        known_to_meter: whether the meter knows of it, too.
     """
 
-    def __init__(self, core: Core, on_joined: Callable[[float], None]) -> None:
+    def __init__(self, core: Core, meter: Meter) -> None:
         self._core = core
-        self._on_joined = on_joined
+        self._meter = meter
         self._phase = _Phase.IDLE
         self._peer = core.meter.address
-        self.remembered = False  # whether the meter knows of the session
+        self.known_to_meter = False
 
     @property
-    def open(self) -> bool:
+    def is_open(self) -> bool:
         """Whether encrypted datagrams can be sent."""
         return self._phase is _Phase.JOINED
 
     @property
-    def renewing(self) -> bool:
-        """Whether it has run out and is being authenticated again by itself."""
+    def is_renewing(self) -> bool:
+        """Whether it has run out and is being renewed."""
         return self._phase is _Phase.RENEWING
 
     def reset(self) -> None:
-        """Forget the session; its actions were called off with the dongle's."""
+        """Drop the session; its actions are cancelled by the caller."""
         self._phase = _Phase.IDLE
-        self.remembered = False
+        self.known_to_meter = False
 
     def forget_at_meter(self) -> None:
-        """Have the meter lose the session; the dongle does not notice."""
-        self.remembered = False
+        """Have the meter lose the session, unnoticed by the dongle."""
+        self.known_to_meter = False
 
     def check_join(self) -> None:
-        """See whether SKJOIN is possible.
+        """Check that SKJOIN is possible.
 
         Raises:
             Refused: without credentials, or while a join runs.
@@ -75,7 +73,7 @@ class Session:
             raise Refused(Fail.FAILED)
 
     def check_open(self) -> None:
-        """See whether there is a session to renew or to end.
+        """Check that there is a session to renew or to end.
 
         Raises:
             Refused: there is none.
@@ -84,7 +82,7 @@ class Session:
             raise Refused(Fail.FAILED)
 
     def join(self, now: float, address: str) -> None:
-        """Start to authenticate; EVENT 25 or 24 follows."""
+        """Start authentication; EVENT 25 or 24 follows."""
         core = self._core
         core.timeline.cancel(Group.SESSION)
         self._phase = _Phase.JOINING
@@ -95,11 +93,11 @@ class Session:
             solicited = core.event(Event.SENT, address, Sent.SOLICITATION_FIRST)
             core.emit_at(now + _SOLICITED_S * core.timing.join, solicited, Group.SESSION)
         if core.faults.on_join(now) or not core.in_range() or address != core.meter.address:
-            self._fail_at(now + core.timing.join_failure(core.chance))
+            self._fail_at(now + core.timing.join_failure(core.rng))
             return
         if known is None:
             start += SOLICITATION_S * core.timing.join
-            core.at(start, lambda _now: self._meet(), Group.SESSION)
+            core.at(start, lambda _now: self._found_meter(), Group.SESSION)
         self._authenticate(start, first=True)
 
     def renew(self, now: float) -> None:
@@ -107,7 +105,7 @@ class Session:
         core = self._core
         core.timeline.cancel(Group.SESSION)
         if core.faults.on_join(now) or not core.in_range():
-            self._fail_at(now + core.timing.join_failure(core.chance))
+            self._fail_at(now + core.timing.join_failure(core.rng))
         else:
             self._authenticate(now, first=False)
 
@@ -128,7 +126,7 @@ class Session:
         """End the session (SKTERM): EVENT 27, or 28 if the meter knows nothing of it."""
         core = self._core
         core.timeline.cancel(Group.SESSION, Group.AIR)
-        answered = self.remembered
+        answered = self.known_to_meter
         self.reset()
         delay, event = (
             (LEAVE_S, Event.LEFT) if answered else (LEAVE_UNANSWERED_S, Event.LEFT_UNANSWERED)
@@ -136,7 +134,7 @@ class Session:
         line = core.event(event, core.meter.address)
         core.emit_at(now + delay * core.timing.latency, line, Group.SESSION)
 
-    def _meet(self) -> None:
+    def _found_meter(self) -> None:
         core = self._core
         core.neighbours[core.meter.address] = Neighbour(core.meter.mac, fixed=False)
         core.emit(core.event(Event.NEIGHBOUR_FOUND, core.meter.address))
@@ -145,39 +143,49 @@ class Session:
         core = self._core
         meter = core.meter
         given = core.credentials
-        welcome = (given.broute_id, given.password) == (meter.broute_id, meter.broute_pwd)
+        accepted = (given.broute_id, given.password) == (meter.broute_id, meter.broute_pwd)
         step_s = PANA_STEP_S * core.timing.join
         sent = core.event(Event.SENT, meter.address, Sent.OK)
-        steps = pana.messages(meter.broute_id, LIFETIME_S, core.chance)
-        for number, message in enumerate(steps[: None if welcome else _STEPS_OF_WRONG_PASSWORD]):
+        steps = pana.messages(meter.broute_id, LIFETIME_S, core.rng)
+        for number, message in enumerate(steps[: None if accepted else _STEPS_OF_WRONG_PASSWORD]):
             datagram = Received(
                 meter.address, core.address, PANA_PORT, meter.mac, secured=False, payload=message
             )
-            core.at(start + (number + 0.5) * step_s, core.hear(datagram), Group.SESSION)
+            core.at(
+                start + (number + 0.5) * step_s, partial(self._receive, datagram), Group.SESSION
+            )
             core.emit_at(start + (number + 1) * step_s, sent, Group.SESSION)
         end = start + PANA_STEPS * step_s
-        if welcome:
+        if accepted:
             core.at(end, lambda now: self._joined(now, first=first), Group.SESSION)
         else:
             self._fail_at(end)
 
+    def _receive(self, datagram: Received, _now: float) -> None:
+        self._core.emit(self._core.received(datagram))
+
     def _joined(self, now: float, *, first: bool) -> None:
         core = self._core
         self._phase = _Phase.JOINED
-        self.remembered = True
+        self.known_to_meter = True
         if first:
             self._forget_solicited()
         core.emit(core.event(Event.JOINED, core.meter.address))
-        self._on_joined(now + INSTANCE_LIST_S * core.timing.join)
-        core.at(now + LIFETIME_S * RENEW_SHARE, self._near_end, Group.SESSION)
+        announced = now + INSTANCE_LIST_S * core.timing.join
+        core.at(announced, lambda _now: self._announce(), Group.AIR)
+        core.at(now + LIFETIME_S * RENEW_SHARE, self._renewal_due, Group.SESSION)
+
+    def _announce(self) -> None:
+        """Have the meter send its instance list to all."""
+        self._core.deliver(self._meter.instance_list(), MULTICAST)
 
     def _forget_solicited(self) -> None:
-        """A first datagram is solicited again after a join, unless SKADDNBR spared it."""
+        """Have the first datagram after a join solicited again, unless SKADDNBR was given."""
         neighbour = self._core.neighbours.get(self._core.meter.address)
         if neighbour is not None and not neighbour.fixed:
             del self._core.neighbours[self._core.meter.address]
 
-    def _near_end(self, now: float) -> None:
+    def _renewal_due(self, now: float) -> None:
         if self._core.registers[Reg.AUTO_RENEW]:
             self.expire(now)
         else:

@@ -1,4 +1,4 @@
-"""How long things take (seconds), from what was measured on real dongles and meters."""
+"""Delays (seconds), as measured on real dongles and meters."""
 
 import math
 import random
@@ -10,7 +10,7 @@ TRANSMIT_S = 0.12  # SKSENDTO to its OK, 110 to 340 ms in a capture
 RESOLVE_S = 1.0  # a neighbour solicitation first costs 1 to 2 s
 ANSWER_MEDIAN_S = 0.6
 _ANSWER_P99_S = 3.0
-_ANSWER_SIGMA = math.log(_ANSWER_P99_S / ANSWER_MEDIAN_S) / 2.326  # 99 % quantile of the normal
+_ANSWER_SIGMA = math.log(_ANSWER_P99_S / ANSWER_MEDIAN_S) / 2.326  # 99 % quantile of N(0, 1)
 _ANSWER_MAX_S = 20.0  # the response timer of the application interface: a later one is a fault
 HISTORY_FACTOR = 2  # 208 bytes take longer than 18
 
@@ -34,27 +34,16 @@ NOTICE_DELAY_S = (5.0, 240.0)  # after :00 and :30; 5 minutes are allowed
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """The delays of one simulation.
+    """The delays of one simulation."""
 
-    Attributes:
-        latency: factor on everything between a command and its answer; 0 is at once.
-        join: factor on joining and renewing, and up to 1 on their failing.
-        scan_s: how long any scan takes; None is by the formula.
-        late_s: range of the answers of the fault `late`.
-        limit_s: how long the fault `limit` lasts.
-        unplugged_s: how long the fault `unplug` lasts.
-        repeat_s: after how long the meter says again what was not confirmed.
-        speed: how much faster than real time the meter's clock goes.
-    """
-
-    latency: float = 1.0
-    join: float = 1.0
-    scan_s: float | None = None
-    late_s: tuple[float, float] = (60.0, 120.0)
-    limit_s: float = 60.0
-    unplugged_s: float = 10.0
-    repeat_s: float = 20.0
-    speed: float = 1.0
+    latency: float = 1.0  # factor on everything between a command and its answer; 0 is at once
+    join: float = 1.0  # factor on joining and renewing, and up to 1 on their failing
+    scan_s: float | None = None  # of any scan; None is by the formula
+    late_s: tuple[float, float] = (60.0, 120.0)  # range of the answers of the fault `late`
+    limit_s: float = 60.0  # how long the fault `limit` lasts
+    unplugged_s: float = 10.0  # how long the fault `unplug` lasts
+    repeat_s: float = 20.0  # until the meter repeats an INFC that was not confirmed
+    speed: float = 1.0  # how much faster than real time the meter's clock goes
 
     @classmethod
     def of(
@@ -66,8 +55,8 @@ class Timing:
     ) -> "Timing":
         """Return the delays for `--latency`, `--scan-time`, `--join-time` and `--speed`.
 
-        A given latency also shortens the faults, so that tests need not wait for minutes: late
-        answers come just after the 20 s that a client has to wait at least.
+        A given latency also shortens the faults, so that tests need not wait for minutes; answers
+        of the fault `late` then come just after the 20 s that a client has to wait at least.
         """
         timing = cls(scan_s=scan_s, speed=speed)
         if latency_s is not None:
@@ -89,15 +78,15 @@ class Timing:
             return self.scan_s
         return SCAN_UNIT_S * ((1 << duration) + 1) * channels
 
-    def join_failure(self, chance: random.Random) -> float:
+    def join_failure(self, rng: random.Random) -> float:
         """Return when a join that nobody answers is given up."""
-        return max(JOIN_S * self.join, chance.uniform(*JOIN_FAILURE_S) * min(1.0, self.join))
+        return max(JOIN_S * self.join, rng.uniform(*JOIN_FAILURE_S) * min(1.0, self.join))
 
-    def answer(self, chance: random.Random, *, history: bool) -> float:
+    def answer(self, rng: random.Random, *, history: bool) -> float:
         """Return how long after the request the meter's answer comes.
 
         Lognormal: half of them within 0.6 s, all but 1 % within 3 s.
         """
-        seconds = chance.lognormvariate(math.log(ANSWER_MEDIAN_S), _ANSWER_SIGMA)
+        seconds = rng.lognormvariate(math.log(ANSWER_MEDIAN_S), _ANSWER_SIGMA)
         factor = HISTORY_FACTOR if history else 1
         return min(seconds * factor, _ANSWER_MAX_S) * self.latency

@@ -1,11 +1,12 @@
-"""The lines that the dongle writes, byte by byte, in the dialect of its model."""
+"""The lines that the dongle writes, in the dialect of its model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
 from kei.simulator.dongle.models import DongleModel
 
 CRLF = b"\r\n"
+METER_MAC = 0x001D129012345678
 MULTICAST = "FF02:0000:0000:0000:0000:0000:0000:0001"
 CHANNELS = range(33, 61)  # S02 = 0x21..0x3C; bit 0 of a scan mask is channel 33
 
@@ -55,7 +56,7 @@ class Sent(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A UDP datagram as the dongle gets it from the air."""
+    """A UDP datagram that the dongle receives."""
 
     source: str
     destination: str
@@ -65,21 +66,32 @@ class Received:
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Beacon:
-    """A network that a scan finds."""
-
-    channel: int
-    pan_id: int
-    mac: int
-    lqi: int
-    pairing_id: str
-
-
 def link_local(mac: int) -> str:
     """Return the IPv6 link-local address of a 64-bit MAC address, in full and upper case."""
     text = f"FE80000000000000{mac ^ 0x0200000000000000:016X}"
     return ":".join(text[at : at + 4] for at in range(0, len(text), 4))
+
+
+@dataclass(frozen=True, slots=True)
+class MeterRadio:
+    """What finding and joining the meter takes; `channel` as in S02, `pan_id` as in S03."""
+
+    broute_id: str = field(repr=False)
+    broute_pwd: str = field(repr=False)
+    channel: int = 0x21
+    pan_id: int = 0x8888
+    mac: int = METER_MAC
+    lqi: int = 0xE1
+
+    @property
+    def address(self) -> str:
+        """Its IPv6 address."""
+        return link_local(self.mac)
+
+    @property
+    def pairing_id(self) -> str:
+        """The end of the Route-B ID, for which a scan asks."""
+        return self.broute_id[-8:]
 
 
 def ok(*lines: str) -> bytes:
@@ -93,11 +105,7 @@ def fail(code: Fail) -> bytes:
 
 
 class Wire:
-    """Writes the asynchronous lines of one model.
-
-    Attributes:
-        model: whose dialect.
-    """
+    """Formats the asynchronous lines of one model."""
 
     def __init__(self, model: DongleModel) -> None:
         self.model = model
@@ -128,20 +136,20 @@ class Wire:
             return head.encode("latin-1") + datagram.payload + CRLF
         return f"{head}{datagram.payload.hex().upper()}\r\n".encode("latin-1")
 
-    def beacon(self, own: str, beacon: Beacon, *, with_pairing_id: bool) -> bytes:
-        """Return the EVENT 20 of a beacon and its EPANDESC block."""
+    def beacon(self, own: str, meter: MeterRadio, *, with_pairing_id: bool) -> bytes:
+        """Return the EVENT 20 and EPANDESC block of the meter's beacon."""
         rows = [
             "EPANDESC",
-            f"  Channel:{beacon.channel:02X}",
+            f"  Channel:{meter.channel:02X}",
             "  Channel Page:09",
-            f"  Pan ID:{beacon.pan_id:04X}",
-            f"  Addr:{beacon.mac:016X}",
-            f"  LQI:{beacon.lqi:02X}",
+            f"  Pan ID:{meter.pan_id:04X}",
+            f"  Addr:{meter.mac:016X}",
+            f"  LQI:{meter.lqi:02X}",
         ]
         if self.model.dual:
             rows.append("  Side:0")
         if with_pairing_id:
-            rows.append(f"  PairID:{beacon.pairing_id}")
+            rows.append(f"  PairID:{meter.pairing_id}")
         block = "".join(f"{row}\r\n" for row in rows).encode("latin-1")
         return self.event(Event.BEACON, own) + block
 

@@ -1,23 +1,23 @@
-"""Power by hand: what the household draws while somebody says so, and the energy to match."""
+"""Households changed from outside: with a power set by hand, or a meter installed later."""
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from operator import attrgetter
 
 from kei.simulator.household.household import Load
 from kei.simulator.household.profile import Energy
 
-MAX_WATT = 100_000  # far more than a home's main fuse lets through
-_MAX_SWITCHES = 10_000  # before that the oldest are forgotten, and history before them is off
+_MAX_SWITCHES = 10_000  # then the oldest are dropped, and history before them is off
 
 
 @dataclass(frozen=True, slots=True)
 class _Switch:
-    """A second from which on things are different.
+    """A change of the power.
 
     Attributes:
-        second: which one, local.
-        watt: the power from then on, W; None is the household's own.
-        correction: what to add to the household's energy up to then.
+        second: from when on, local.
+        watt: the power, W; None is the household's own.
+        correction: to be added to the household's energy up to then.
     """
 
     second: int
@@ -25,26 +25,22 @@ class _Switch:
     correction: Energy
 
 
-class AdjustableLoad:
-    """A household whose power can be set; energy follows without a jump, history included.
-
-    Args:
-        household: what it is while nothing is set.
-    """
+class AdjustableLoad(Load):
+    """A household whose power can be set; energy follows without a jump, history included."""
 
     def __init__(self, household: Load) -> None:
         self._household = household
+        self.share_of_r = household.share_of_r
         self._switches: list[_Switch] = []
 
     def set_power(self, watt: int | None, second: int) -> None:
-        """Draw this much from a local second on; a second that has passed already rewrites history.
+        """Set the power from a local second on; a second that has passed rewrites history.
 
         Args:
-            watt: W, negative to sell, at most `MAX_WATT` either way; None is the household's own
-                power again.
+            watt: W, negative to sell; None is the household's own power again.
             second: local, since 1970-01-01 00:00.
         """
-        del self._switches[bisect_right(self._switches, second - 1, key=_second) :]
+        del self._switches[bisect_right(self._switches, second - 1, key=attrgetter("second")) :]
         self._switches.append(_Switch(second, watt, self._correction(second)))
         del self._switches[:-_MAX_SWITCHES]
 
@@ -66,12 +62,11 @@ class AdjustableLoad:
         if switch is None or switch.watt is None:
             return on_r, on_t
         total = round(switch.watt / 10)
-        share_of_r = on_r / (on_r + on_t) if on_r + on_t else 0.5
-        own_r = round(total * min(max(share_of_r, 0.0), 1.0))  # with panels, signs may differ
+        own_r = round(total * (on_r / (on_r + on_t) if on_r + on_t else 0.5))
         return own_r, total - own_r
 
     def _at(self, second: int) -> _Switch | None:
-        index = bisect_right(self._switches, second, key=_second)
+        index = bisect_right(self._switches, second, key=attrgetter("second"))
         return self._switches[index - 1] if index else None
 
     def _correction(self, second: int) -> Energy:
@@ -86,5 +81,23 @@ class AdjustableLoad:
         return switch.correction + drawn - instead_of
 
 
-def _second(switch: _Switch) -> int:
-    return switch.second
+class InstalledLoad(Load):
+    """A household whose energy is counted from `since_s` on, when its meter was installed."""
+
+    def __init__(self, household: Load, since_s: int) -> None:
+        self._household = household
+        self.share_of_r = household.share_of_r
+        self._since_s = since_s
+        self._before: Energy | None = None
+
+    def watt(self, second: int) -> int:
+        """Return the power, W; negative when more is sold than used."""
+        return self._household.watt(second)
+
+    def energy(self, second: int) -> Energy:
+        """Return the energy since the installation; negative before it."""
+        if second < self._since_s:
+            return Energy(-1, -1)
+        if self._before is None:
+            self._before = self._household.energy(self._since_s)
+        return self._household.energy(second) - self._before

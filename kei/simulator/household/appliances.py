@@ -1,4 +1,4 @@
-"""What draws power in a Japanese home through a day: steps of power, each at its own second."""
+"""What draws power in a Japanese home through a day, as changes of power by second."""
 
 import math
 import random
@@ -28,16 +28,16 @@ _Whole = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Something that is switched on now and then.
+    """An appliance that is switched on now and then; all but the probabilities are ranges.
 
     Attributes:
-        watts: range of its power.
-        seconds: range of how long it is used at a time.
-        hours: from when to when that may start.
-        times: range of how often in that span, each day that it is used.
+        watts: its power.
+        seconds: how long it is used at a time.
+        hours: when that may start.
+        times: how often in that span.
         weekdays: probability of a day with it, Monday to Friday.
         weekend: the same for Saturday and Sunday.
-        pulse_s: range of how long its thermostat keeps it on, and off; (0, 0) is without one.
+        pulse_s: how long its thermostat keeps it on, and off; (0, 0) is without one.
     """
 
     watts: _Whole
@@ -77,7 +77,7 @@ _WARM_SEATS_S = ((40, 120), (60, 240))  # on, off
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """What stays the same in a home.
+    """The constants of a home.
 
     Attributes:
         standby_w: what is always on.
@@ -104,25 +104,25 @@ class Home:
     habit_s: int
 
     @classmethod
-    def of(cls, chance: random.Random, *, solar: bool) -> "Home":
-        """Return a home by chance."""
+    def of(cls, rng: random.Random, *, solar: bool) -> "Home":
+        """Return a random home."""
         home = cls(
-            standby_w=chance.randint(235, 320),
-            lasting_w=tuple(chance.choice((0, 0, 40, 90, 240)) for _ in range(_MONTHS)),
-            evening_w=chance.randint(100, 220),
-            fridge_w=chance.randint(80, 130),
-            fridge_on_s=chance.randint(840, 1500),
-            fridge_cycle_s=chance.randint(2500, 3600),
-            cooler_w=chance.randint(70, 110),
-            solar_peak_w=chance.randint(2800, 4600),
-            share_of_r=chance.uniform(0.5, 0.72),
-            habit_s=chance.randint(-900, 900),
+            standby_w=rng.randint(235, 320),
+            lasting_w=tuple(rng.choice((0, 0, 40, 90, 240)) for _ in range(_MONTHS)),
+            evening_w=rng.randint(100, 220),
+            fridge_w=rng.randint(80, 130),
+            fridge_on_s=rng.randint(840, 1500),
+            fridge_cycle_s=rng.randint(2500, 3600),
+            cooler_w=rng.randint(70, 110),
+            solar_peak_w=rng.randint(2800, 4600),
+            share_of_r=rng.uniform(0.5, 0.72),
+            habit_s=rng.randint(-900, 900),
         )
         return home if solar else replace(home, solar_peak_w=0)
 
 
 class _Steps:
-    """Adds up what is switched on and off; what runs past midnight is cut off there."""
+    """Adds up what is switched on and off, cut off at midnight."""
 
     def __init__(self, watt: int) -> None:
         self.edges = {0: watt}  # by how much power changes at which second
@@ -140,62 +140,62 @@ class _Steps:
         self.edges[second] = self.edges.get(second, 0) + watt
 
 
-def day(home: Home, position: int, chance: random.Random) -> dict[int, int]:
-    """Return by how much the power changes at which seconds of a day, W; at 0 it starts from none.
+def day(home: Home, position: int, rng: random.Random) -> dict[int, int]:
+    """Return the changes of the power by second of a day, W; that of 0 is the power at midnight.
 
     Args:
-        home: whose.
+        home: the home.
         position: day of the period, 0 is the 1st of January and a Monday.
-        chance: of that day.
+        rng: the random source of that day.
     """
-    always = home.standby_w + home.lasting_w[position // _DAYS_PER_MONTH] + chance.randint(-25, 25)
+    always = home.standby_w + home.lasting_w[position // _DAYS_PER_MONTH] + rng.randint(-25, 25)
     steps = _Steps(max(_LEAST_LOAD_W, always))
     weekend = position % 7 >= 5
-    _people(home, steps, chance)
-    _fridge(home, steps, chance)
+    _people(home, steps, rng)
+    _fridge(home, steps, rng)
     for use in _USES:
-        _use(home, steps, use, chance, weekend=weekend)
-    mean = _mean_celsius(position) + chance.gauss(0.0, _WEATHER_CELSIUS)
-    late_s = chance.uniform(-_MOST_LATE_S, _MOST_LATE_S)
+        _use(home, steps, use, rng, weekend=weekend)
+    mean = _mean_celsius(position) + rng.gauss(0.0, _WEATHER_CELSIUS)
+    late_s = rng.uniform(-_MOST_LATE_S, _MOST_LATE_S)
     for hour in range(24):
         angle = 2 * math.pi * (hour - _WARMEST_HOUR) / 24
         celsius = mean + _DAY_CELSIUS * math.cos(angle)
-        _climate(home, steps, hour, late_s, celsius, chance)
+        _climate(home, steps, hour, late_s, celsius, rng)
     if home.solar_peak_w:
-        _sun(home, position, steps, chance)
+        _sun(home, position, steps, rng)
     return steps.edges
 
 
-def _people(home: Home, steps: _Steps, chance: random.Random) -> None:
+def _people(home: Home, steps: _Steps, rng: random.Random) -> None:
     """Lights, computers and fans: in the morning a little, in the evening more."""
-    wake = 5.2 * _HOUR_S + home.habit_s + chance.gauss(0, 600)
-    leave = wake + chance.uniform(1.6, 2.6) * _HOUR_S
-    home_again = 17 * _HOUR_S + home.habit_s + chance.gauss(0, 1800)
-    asleep = 23 * _HOUR_S + chance.gauss(0, 2400)
-    late = chance.uniform(0.5, 3.5) * _HOUR_S
-    steps.add(0, late, home.evening_w * chance.uniform(0.6, 1.0))
+    wake = 5.2 * _HOUR_S + home.habit_s + rng.gauss(0, 600)
+    leave = wake + rng.uniform(1.6, 2.6) * _HOUR_S
+    home_again = 17 * _HOUR_S + home.habit_s + rng.gauss(0, 1800)
+    asleep = 23 * _HOUR_S + rng.gauss(0, 2400)
+    late = rng.uniform(0.5, 3.5) * _HOUR_S
+    steps.add(0, late, home.evening_w * rng.uniform(0.6, 1.0))
     steps.add(wake, leave - wake, home.evening_w * 0.7)
-    steps.add(leave, home_again - leave, home.evening_w * chance.uniform(0.1, 0.6))
-    steps.add(home_again, asleep - home_again, home.evening_w * chance.uniform(0.9, 1.3))
+    steps.add(leave, home_again - leave, home.evening_w * rng.uniform(0.1, 0.6))
+    steps.add(home_again, asleep - home_again, home.evening_w * rng.uniform(0.9, 1.3))
 
 
-def _fridge(home: Home, steps: _Steps, chance: random.Random) -> None:
-    start = -chance.random() * home.fridge_cycle_s
+def _fridge(home: Home, steps: _Steps, rng: random.Random) -> None:
+    start = -rng.random() * home.fridge_cycle_s
     while start < SECONDS_PER_DAY:
         steps.add(start, home.fridge_on_s, home.fridge_w)
-        start += home.fridge_cycle_s * (0.9 + 0.2 * chance.random())
+        start += home.fridge_cycle_s * (0.9 + 0.2 * rng.random())
 
 
-def _use(home: Home, steps: _Steps, use: Use, chance: random.Random, *, weekend: bool) -> None:
-    if chance.random() >= (use.weekend if weekend else use.weekdays):
+def _use(home: Home, steps: _Steps, use: Use, rng: random.Random, *, weekend: bool) -> None:
+    if rng.random() >= (use.weekend if weekend else use.weekdays):
         return
-    for _ in range(_between(chance, use.times)):
-        start = _within(chance, use.hours) * _HOUR_S + home.habit_s
-        seconds, watts = _between(chance, use.seconds), _between(chance, use.watts)
+    for _ in range(_between(rng, use.times)):
+        start = _within(rng, use.hours) * _HOUR_S + home.habit_s
+        seconds, watts = _between(rng, use.seconds), _between(rng, use.watts)
         if use.pulse_s == (0, 0):
             steps.add(start, seconds, watts)
             continue
-        _pulses(steps, (start, start + seconds), watts, (use.pulse_s, use.pulse_s), chance)
+        _pulses(steps, (start, start + seconds), watts, (use.pulse_s, use.pulse_s), rng)
 
 
 def _mean_celsius(position: int) -> float:
@@ -204,57 +204,57 @@ def _mean_celsius(position: int) -> float:
 
 
 def _climate(
-    home: Home, steps: _Steps, hour: int, late_s: float, celsius: float, chance: random.Random
+    home: Home, steps: _Steps, hour: int, late_s: float, celsius: float, rng: random.Random
 ) -> None:
     """Cool in an hour when it is hot, heat in a cold one while people are up."""
     awake = hour in _AWAKE_HOURS
     start = hour * _HOUR_S + late_s
     end = start + _HOUR_S
-    if celsius < _WARM_SEAT_BELOW_CELSIUS and chance.random() < (0.9 if awake else 0.5):
-        _pulses(steps, (start, end), _between(chance, _WARM_SEATS_W), _WARM_SEATS_S, chance)
+    if celsius < _WARM_SEAT_BELOW_CELSIUS and rng.random() < (0.9 if awake else 0.5):
+        _pulses(steps, (start, end), _between(rng, _WARM_SEATS_W), _WARM_SEATS_S, rng)
     cooling = celsius - _COOL_ABOVE_CELSIUS
     heating = _HEAT_BELOW_CELSIUS - celsius if awake else 0.0
     effort = max(cooling, heating, 0.0)
-    if effort > 0 and chance.random() < 0.9:
-        _air_conditioner(steps, start, end, 120 + home.cooler_w * effort, chance)
+    if effort > 0 and rng.random() < 0.9:
+        _air_conditioner(steps, start, end, 120 + home.cooler_w * effort, rng)
 
 
 def _pulses(
-    steps: _Steps, span: _Range, watts: int, on_off_s: tuple[_Whole, _Whole], chance: random.Random
+    steps: _Steps, span: _Range, watts: int, on_off_s: tuple[_Whole, _Whole], rng: random.Random
 ) -> None:
     """Let a thermostat switch on and off, from the start of a span to its end."""
     start, end = span
     on_s, off_s = on_off_s
     while start < end:
-        seconds = _between(chance, on_s)
+        seconds = _between(rng, on_s)
         steps.add(start, seconds, watts)
-        start += seconds + _between(chance, off_s)
+        start += seconds + _between(rng, off_s)
 
 
 def _air_conditioner(
-    steps: _Steps, start: float, end: float, watts: float, chance: random.Random
+    steps: _Steps, start: float, end: float, watts: float, rng: random.Random
 ) -> None:
     """Run an inverter for an hour: it slows down, and when little is needed, it pauses."""
     while start < end:
-        seconds = min(chance.uniform(180, 600), end - start)
-        watt = min(max(watts, _FULL_TILT_W * 0.7) * chance.uniform(0.9, 1.1), _MOST_COOLER_W)
-        if watts >= _FULL_TILT_W or chance.random() < watts / _FULL_TILT_W:
+        seconds = min(rng.uniform(180, 600), end - start)
+        watt = min(max(watts, _FULL_TILT_W * 0.7) * rng.uniform(0.9, 1.1), _MOST_COOLER_W)
+        if watts >= _FULL_TILT_W or rng.random() < watts / _FULL_TILT_W:
             steps.add(start, seconds, watt)
         start += seconds
 
 
-def _sun(home: Home, position: int, steps: _Steps, chance: random.Random) -> None:
+def _sun(home: Home, position: int, steps: _Steps, rng: random.Random) -> None:
     """Subtract what the panels yield; the day's length follows the season, clouds come and go."""
     season = -math.cos(2 * math.pi * (position - 9) / DAYS_PER_YEAR)  # shortest day in December
     half_day = (6.0 + 1.2 * season) * _HOUR_S
     noon = 11.75 * _HOUR_S
-    clear = chance.choice((1.0, 1.0, 0.8, 0.5, 0.25))
+    clear = rng.choice((1.0, 1.0, 0.8, 0.5, 0.25))
     peak_w = home.solar_peak_w * (0.85 + 0.15 * season)
     sky, before = clear, 0
     dawn, dusk = int(noon - half_day), int(noon + half_day)
     for second in range(dawn, dusk, _SUN_SLOT_S):
         if clear < 1.0:
-            sky = min(1.0, 0.7 * sky + 0.3 * clear * (0.2 + 1.6 * chance.random()))
+            sky = min(1.0, 0.7 * sky + 0.3 * clear * (0.2 + 1.6 * rng.random()))
         height = math.sin(math.pi * (second - dawn) / (dusk - dawn))
         yielded = int(peak_w * sky * height**1.3)
         steps.change(second, before - yielded)
@@ -262,12 +262,12 @@ def _sun(home: Home, position: int, steps: _Steps, chance: random.Random) -> Non
     steps.change(dusk, before)
 
 
-def _between(chance: random.Random, span: _Whole) -> int:
+def _between(rng: random.Random, span: _Whole) -> int:
     """Return a whole number of a span; several times as fast as `randint`, and there are many."""
     low, high = span
-    return low + int(chance.random() * (high - low + 1))
+    return low + int(rng.random() * (high - low + 1))
 
 
-def _within(chance: random.Random, span: _Range) -> float:
+def _within(rng: random.Random, span: _Range) -> float:
     low, high = span
-    return low + chance.random() * (high - low)
+    return low + rng.random() * (high - low)

@@ -1,8 +1,7 @@
-"""One day of power and energy, second by second, and at once at any of them.
+"""Power and energy of one day, at any second.
 
-Power is a staircase, of a few hundred steps at any second, and a murmur upon it that is another
-every second. The sums of both up to any second are at hand, so that the energy between any two of
-them is told exactly, in whole Ws, without adding up.
+Power is a few hundred steps, and noise that changes every second. The sums of both up to each step
+are stored, so that the energy between any two seconds is exact, in whole Ws, without adding up.
 """
 
 import random
@@ -14,7 +13,7 @@ from itertools import accumulate
 from operator import add, mul, sub
 
 SECONDS_PER_DAY = 86_400
-_MURMUR_S = 10_007  # then it comes again; a prime, so that it falls on other seconds of minutes
+_NOISE_S = 10_007  # length of its cycle; a prime, so that it drifts against the minutes
 _FAST_W, _SLOW_W, _MOST_SLOW_W = 5, 20.0, 75
 _SLOW_S = (15, 75)  # how long the slow part stays as it is
 _SLOW_MEMORY = 0.8
@@ -43,17 +42,14 @@ class Energy:
         return Energy(self.normal * count, self.reverse * count)
 
 
-class Murmur:
-    """What cannot be told apart in the power of a home: something every second.
-
-    Args:
-        cycle: the power of each second, W; it comes again for longer than a day.
+class Noise:
+    """Noise on the power of a home: a cycle of the power at each second, W, that repeats.
 
     Attributes:
-        cycle_s: after how many seconds it comes again.
-        watts: the power at each second.
-        sums: the energy up to each second, Ws.
-        peak_w: the power is never further from 0 than this.
+        cycle_s: its length.
+        watts: the power at each second of a day and one cycle more.
+        sums: the energy up to each of them, Ws.
+        peak_w: the largest absolute power.
     """
 
     def __init__(self, cycle: list[int]) -> None:
@@ -65,44 +61,43 @@ class Murmur:
         self.peak_w = max(map(abs, cycle))
 
     @classmethod
-    def of(cls, chance: random.Random) -> "Murmur":
-        """Return a murmur by chance."""
+    def of(cls, rng: random.Random) -> "Noise":
+        """Return random noise."""
         cycle: list[int] = []
         slow = 0.0
-        while len(cycle) < _MURMUR_S:
-            slow = _SLOW_MEMORY * slow + chance.gauss(0.0, _SLOW_W)
+        while len(cycle) < _NOISE_S:
+            slow = _SLOW_MEMORY * slow + rng.gauss(0.0, _SLOW_W)
             middle = min(max(round(slow), -_MOST_SLOW_W), _MOST_SLOW_W)
-            seconds = range(chance.randint(*_SLOW_S))
-            cycle += [middle + chance.randint(-_FAST_W, _FAST_W) for _ in seconds]
-        return cls(cycle[:_MURMUR_S])
+            seconds = range(rng.randint(*_SLOW_S))
+            cycle += [middle + rng.randint(-_FAST_W, _FAST_W) for _ in seconds]
+        return cls(cycle[:_NOISE_S])
 
 
-SILENCE = Murmur([0])
+NO_NOISE = Noise([0])
 
 
 class DayProfile:
     """One day.
 
     Args:
-        edges: by how much the power changes at which seconds of the day, W; 0 is among them, and
-            tells the power at midnight.
-        murmur: what is added to that.
-        offset: where in the murmur the day begins, s, less than its `cycle_s`.
+        edges: changes of the power by second of the day, W; that of 0 is the power at midnight.
+        noise: added to that.
+        offset: where in the noise the day begins, s, less than its `cycle_s`.
     """
 
-    def __init__(self, edges: Mapping[int, int], murmur: Murmur = SILENCE, offset: int = 0) -> None:
-        self._murmur = murmur
+    def __init__(self, edges: Mapping[int, int], noise: Noise = NO_NOISE, offset: int = 0) -> None:
+        self._noise = noise
         self._offset = offset
         starts = sorted(edges)
         levels = list(accumulate(map(edges.__getitem__, starts)))
         self._starts = array("i", starts)
         self._levels = array("i", levels)
         ends = [*starts[1:], SECONDS_PER_DAY]
-        sums = [murmur.sums[second + offset] for second in (*starts, SECONDS_PER_DAY)]
-        murmured = map(sub, sums[1:], sums)
-        nets = list(map(add, map(mul, levels, map(sub, ends, starts)), murmured))
+        sums = [noise.sums[second + offset] for second in (*starts, SECONDS_PER_DAY)]
+        noise_sums = map(sub, sums[1:], sums)
+        nets = list(map(add, map(mul, levels, map(sub, ends, starts)), noise_sums))
         bought = [
-            net if level >= murmur.peak_w else self._bought(level, net, start, end)
+            net if level >= noise.peak_w else self._bought(level, net, start, end)
             for level, net, start, end in zip(levels, nets, starts, ends, strict=True)
         ]
         # Up to the start of each step, and to the end of the day.
@@ -112,14 +107,14 @@ class DayProfile:
     def watt(self, second: int) -> int:
         """Return the power at a second of the day, W; negative when more is sold than used."""
         level = self._levels[bisect_right(self._starts, second) - 1]
-        return level + self._murmur.watts[second + self._offset]
+        return level + self._noise.watts[second + self._offset]
 
     def energy(self, second: int) -> Energy:
-        """Return the energy from midnight to a second of the day; its end is one, too."""
+        """Return the energy from midnight to a second of the day, 86,400 included."""
         step = bisect_right(self._starts, second) - 1
-        level, start, sums = self._levels[step], self._starts[step], self._murmur.sums
-        murmured = sums[second + self._offset] - sums[start + self._offset]
-        net = level * (second - start) + murmured
+        level, start, sums = self._levels[step], self._starts[step], self._noise.sums
+        noise_sums = sums[second + self._offset] - sums[start + self._offset]
+        net = level * (second - start) + noise_sums
         bought = self._bought(level, net, start, second)
         return Energy(self._normal[step] + bought, self._reverse[step] + bought - net)
 
@@ -129,18 +124,18 @@ class DayProfile:
         return Energy(self._normal[-1], self._reverse[-1])
 
     def _bought(self, level: int, net: int, start: int, end: int) -> int:
-        """Return what is bought between two seconds of a step, Ws: near 0 W it changes sides.
+        """Return what is bought from `start` to `end` within a step, Ws; near 0 W signs alternate.
 
         Args:
             level: the power of the step, W.
-            net: what is bought less what is sold between them, Ws.
-            start: the first of them.
+            net: what is bought less what is sold, Ws.
+            start: the first second.
             end: the one after the last.
         """
-        murmur = self._murmur
-        if level >= murmur.peak_w:
+        noise = self._noise
+        if level >= noise.peak_w:
             return net
-        if level <= -murmur.peak_w:
+        if level <= -noise.peak_w:
             return 0
-        watts = murmur.watts[start + self._offset : end + self._offset]
+        watts = noise.watts[start + self._offset : end + self._offset]
         return sum([level + watt for watt in watts if level + watt > 0])

@@ -1,4 +1,4 @@
-"""A recorded day instead of a made-up home: it is played again every day."""
+"""A home that repeats a recorded day, read from a CSV file."""
 
 import csv
 from collections.abc import Iterable
@@ -6,35 +6,34 @@ from datetime import date, datetime
 from pathlib import Path
 
 from kei.core.errors import ConfigError
-from kei.simulator.household.household import INSTALLED_S
+from kei.simulator.household.household import INSTALLED_S, MAX_WATT, Load
 from kei.simulator.household.profile import SECONDS_PER_DAY, DayProfile, Energy
 
 _TIME, _WATT = "measured_at", "instant_watt"
-_MAX_WATT = 100_000  # far more than a home's main fuse lets through
 _MAX_LINES = 1_000_000  # one a second is 86,400
-_SHARE_OF_R = 0.6
 
 
-class RecordedHousehold:
-    """A home that does every day what it did on the recorded one.
+class RecordedHousehold(Load):
+    """A home whose days are all the recorded one.
 
-    Power goes on as it was until the next row, over gaps in the recording and over midnight: what
-    was last in the day goes on until the first row of the next. Of rows with the same time, the
-    first counts.
+    The power of a row holds until the next one, over gaps and over midnight. Of rows with the same
+    time, the first counts.
 
     Args:
         path: a CSV file with the columns `measured_at` (ISO 8601; the time of day is what counts,
             whatever its offset from UTC) and `instant_watt`; rows without power are passed over.
 
     Raises:
-        ConfigError: the file cannot be read, or a row of it means nothing.
+        ConfigError: the file cannot be read, or a row of it is wrong.
     """
+
+    share_of_r = 0.6
 
     def __init__(self, path: Path) -> None:
         if path.exists() and not path.is_file():
             raise ConfigError([f"household {path}: it is no file; give the CSV file of a day"])
         try:
-            # What is no UTF-8 can only be a mistake in a column that counts, and is told there.
+            # Only in a column that is used is a byte that is not UTF-8 a mistake, found there.
             with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
                 self._day = DayProfile(_edges(_watts(path, file)))
         except OSError as error:
@@ -49,15 +48,9 @@ class RecordedHousehold:
         days, in_day = divmod(second - INSTALLED_S, SECONDS_PER_DAY)
         return self._day.total.times(days) + self._day.energy(in_day)
 
-    def current_tenths(self, second: int) -> tuple[int, int]:
-        """Return the current of the R and the T phase, 0.1 A, at 100 V each."""
-        total = round(self.watt(second) / 10)
-        on_r = round(total * _SHARE_OF_R)
-        return on_r, total - on_r
-
 
 def _edges(watts: dict[int, int]) -> dict[int, int]:
-    """Return by how much the power changes at which seconds, from the power since them."""
+    """Return the changes of the power by second, from the power since each second."""
     latest = 0
     edges = {}
     for second, watt in sorted({0: watts[max(watts)], **watts}.items()):
@@ -67,7 +60,7 @@ def _edges(watts: dict[int, int]) -> dict[int, int]:
 
 
 def _watts(path: Path, lines: Iterable[str]) -> dict[int, int]:
-    """Return the power by the seconds of the day that have a row."""
+    """Return the power of the rows by second of the day."""
     rows = csv.DictReader(lines)
     try:
         watts = _by_second(rows)
@@ -79,7 +72,7 @@ def _watts(path: Path, lines: Iterable[str]) -> dict[int, int]:
 
 
 def _by_second(rows: "csv.DictReader[str]") -> dict[int, int]:
-    """As `_watts`; a ValueError tells what is wrong with the row that was read last."""
+    """As `_watts`; raises ValueError about the row that was read last."""
     if not {_TIME, _WATT} <= set(rows.fieldnames or ()):
         raise ValueError(f"the columns {_TIME} and {_WATT} are needed")
     watts: dict[int, int] = {}
@@ -109,6 +102,6 @@ def _power(text: str) -> int:
         watt = float(text)
     except ValueError:
         watt = float("nan")
-    if not abs(watt) <= _MAX_WATT:  # not-a-number fails here, too
+    if not abs(watt) <= MAX_WATT:  # not-a-number fails here, too
         raise ValueError(f"'{text}' is no power of a home in W")
     return round(watt)

@@ -1,7 +1,7 @@
-"""The virtual meter: ECHONET Lite requests in, answers out. No I/O and no delays.
+"""The simulated meter: ECHONET Lite requests in, answers out. No I/O and no delays.
 
-It answers as class 0x0288 with every property that real meters of its release were seen to have,
-and as the node profile.
+It answers as class 0x0288, with every property that real meters of its release have, and as the
+node profile.
 """
 
 from collections.abc import Callable
@@ -18,23 +18,26 @@ from kei.echonet.frame import (
     decode,
     encode_property_map,
 )
-from kei.simulator.household.adjustable import AdjustableLoad
+from kei.simulator.household.adjustable import AdjustableLoad, InstalledLoad
 from kei.simulator.household.household import Load
-from kei.simulator.meter.counters import (
+from kei.simulator.meter.meter_type import MeterType
+from kei.simulator.meter.registers import (
     HALF_HOUR_S,
+    HALF_HOURS_MAX,
+    MINUTES_MAX,
     EnergyCounter,
+    History,
+    Segments,
     date_bytes,
     last_half_hour,
     signed,
     stamped,
     time_bytes,
 )
-from kei.simulator.meter.history import HALF_HOURS_MAX, MINUTES_MAX, History, Segments
-from kei.simulator.meter.meter_type import InstalledLoad, MeterType
 
 _MAKER = b"\x00\x00\x16"
 _NOT_MEASURED = b"\x7f\xfe"
-MINUTE_S = 60
+_MINUTE_S = 60
 _INSTALLATION_SIZES = frozenset({1, 17})
 _ANNOUNCED = frozenset({0x80, 0x81, 0x88})
 _INSTANCE_LIST = b"\x01" + METER.to_bytes(3, "big")
@@ -42,16 +45,16 @@ _INSTANCE_LIST = b"\x01" + METER.to_bytes(3, "big")
 Getter = Callable[[int], bytes]
 """The data of a property at a local second."""
 Setter = Callable[[bytes], bool]
-"""Takes the data of a property; says whether it accepts them."""
+"""Sets the data of a property; returns whether they are accepted."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Object:
-    """What can be asked of one object, by EPC."""
+    """The properties of an ECHONET object, by EPC."""
 
     get: dict[int, Getter]
     set: dict[int, Setter]
-    announce: dict[int, Getter]  # by INF_REQ only
+    announce: dict[int, Getter]  # for INF_REQ only
 
 
 _NOTHING = _Object({}, {}, {})
@@ -63,7 +66,7 @@ class Meter:
     Args:
         household: what it measures.
         now: its clock, local seconds since 1970-01-01 00:00.
-        kind: what kind of meter it is; None is the most usual one.
+        kind: None is the most usual one.
     """
 
     def __init__(
@@ -78,24 +81,21 @@ class Meter:
         self._counter = EnergyCounter(self._household, self.kind.counting, has_reverse=has_reverse)
         self._history = History(self._counter)
         self._half_hours = Segments(self._counter, HALF_HOUR_S, HALF_HOURS_MAX)
-        self._minutes = Segments(self._counter, MINUTE_S, MINUTES_MAX)
+        self._minutes = Segments(self._counter, _MINUTE_S, MINUTES_MAX)
         self._location = b"\x61"  # outdoors, as a meter is
         self._tid = 0
         self._objects = {METER: self._meter_object(), NODE_PROFILE: self._node_profile()}
 
     def set_power(self, watt: int | None) -> None:
-        """Measure this power from now on, W; None is the household's own again."""
+        """Set the household's power from now on, W; None is its own power again."""
         self._household.set_power(watt, int(self.now()))
 
     def respond(self, payload: bytes, *, refuse: bool = False) -> bytes | None:
-        """Answer a datagram.
+        """Return the answer to a datagram; None if it needs none, or is no request.
 
         Args:
             payload: any bytes.
-            refuse: answer that no property can be had, whatever is asked.
-
-        Returns:
-            the answer's bytes; None to what asks for none, and to what is no request.
+            refuse: refuse every property.
         """
         try:
             request = decode(payload)
@@ -139,10 +139,12 @@ class Meter:
 
     def instance_list(self) -> bytes:
         """Return the announcement of its objects, INF D5."""
-        return self._own(NODE_PROFILE, NODE_PROFILE, Esv.INF, Property(0xD5, _INSTANCE_LIST))
+        return self._notification(
+            NODE_PROFILE, NODE_PROFILE, Esv.INF, Property(0xD5, _INSTANCE_LIST)
+        )
 
     def half_hour_values(self, *, confirmed: bool) -> bytes | None:
-        """Return the notification of :00 and :30, INF EA EB; INFC if it is to be confirmed.
+        """Return the notification of :00 and :30, INF or INFC of EA and EB.
 
         None if the meter has neither of the two.
         """
@@ -152,10 +154,10 @@ class Meter:
         values = tuple(
             Property(epc, getters[epc](second)) for epc in (0xEA, 0xEB) if epc in getters
         )
-        return self._own(METER, CONTROLLER, service, *values) if values else None
+        return self._notification(METER, CONTROLLER, service, *values) if values else None
 
-    def _own(self, seoj: int, deoj: int, esv: Esv, *properties: Property) -> bytes:
-        """Build a frame with the meter's own transaction number."""
+    def _notification(self, seoj: int, deoj: int, esv: Esv, *properties: Property) -> bytes:
+        """Return a frame with a transaction number of the meter."""
         self._tid = self._tid + 1 & 0xFFFF
         return Frame(self._tid, seoj, deoj, esv, properties).encode()
 
@@ -221,7 +223,7 @@ class Meter:
         return signed(on_r, 2) + signed(on_t, 2)
 
     def _last_minute(self, second: int) -> bytes:
-        minute = second // MINUTE_S * MINUTE_S
+        minute = second // _MINUTE_S * _MINUTE_S
         return stamped(minute, lambda at: self._counter.normal(at) + self._counter.reverse(at))
 
     def _node_profile(self) -> _Object:
@@ -248,7 +250,7 @@ class Meter:
 def _write(
     given: tuple[Property, ...], setters: dict[int, Setter]
 ) -> tuple[bool, tuple[Property, ...]]:
-    """Set what can be set; return whether all could, and what the answer says of each."""
+    """Set properties; return whether all were accepted, and the answer's entry for each."""
     taken = [item.epc in setters and setters[item.epc](item.edt) for item in given]
     answers = tuple(
         Property(item.epc) if accepted else item
@@ -260,13 +262,13 @@ def _write(
 def _with_maps(
     get: dict[int, Getter], set_: dict[int, Setter], announce: dict[int, Getter] | None = None
 ) -> _Object:
-    """Add the property maps, made from the tables themselves."""
-    told = announce or {}
-    announced = (_ANNOUNCED & get.keys()) | told.keys()
+    """Return an object with its property maps, made from the tables themselves."""
+    on_request = announce or {}
+    announced = (_ANNOUNCED & get.keys()) | on_request.keys()
     maps = {
         0x9D: encode_property_map(frozenset(announced)),
         0x9E: encode_property_map(frozenset(set_)),
         0x9F: encode_property_map(frozenset({*get, 0x9D, 0x9E, 0x9F})),
     }
     getters = get | {epc: lambda _, edt=edt: edt for epc, edt in maps.items()}
-    return _Object(getters, set_, told)
+    return _Object(getters, set_, on_request)

@@ -1,4 +1,4 @@
-"""The simulator as a running thing: serves one client after another on a pseudo terminal."""
+"""Serves a simulated device to one client after another on a pseudo terminal."""
 
 import contextlib
 import selectors
@@ -14,22 +14,21 @@ from kei.core.clock import Clock, SystemClock
 from kei.simulator.build import build
 from kei.simulator.control import Console
 from kei.simulator.options import SimulatorOptions
-from kei.simulator.port.link_path import PrivateFolder, claim_link
-from kei.simulator.port.terminal import Terminal
+from kei.simulator.port.terminal import PrivateFolder, Terminal, lock_link
 from kei.simulator.port.transcript import Direction, Transcript
 
 log = structlog.stdlib.get_logger("kei.simulator")
 
 _LONGEST_WAIT_S = 60.0
-_LOOK_FOR_CLIENT_S = 0.02  # Linux does not wake anybody when a client opens a pseudo terminal
-_MAX_UNSENT_BYTES = 65_536  # a client that does not read loses the rest, as with a real UART
+_LOOK_FOR_CLIENT_S = 0.02  # Linux has no event for a client that opens a pseudo terminal
+_MAX_UNSENT_BYTES = 65_536  # a client that does not read loses the rest, as on a real UART
 
 
 class Device(Protocol):
-    """What speaks on the port; times are monotonic seconds.
+    """The device on the port; times are monotonic seconds.
 
     Attributes:
-        unplugged: set when the port is to be taken away.
+        unplugged: set when the port is to be closed for a while.
     """
 
     unplugged: bool
@@ -44,19 +43,19 @@ class Device(Protocol):
         """Do what is due and return what is written to the host since the last call."""
 
     def power_on(self) -> None:
-        """Start anew: the port is there again."""
+        """Restart: the port is open again."""
 
 
 class Simulator:
-    """A virtual dongle on a pseudo terminal.
+    """A simulated device on a pseudo terminal.
 
     Args:
-        options: what to simulate, and the transcript.
+        options: of the simulation; of other devices than dongles, those of the port count.
         clock: wall and monotonic time.
         link: symbolic link to be made; None makes one in a folder of its own.
         on_ready: called in the serving thread as soon as clients can open the port.
-        device: what speaks on the port; None builds the dongle that the options describe.
-        console: where lines for the device come from, if anywhere.
+        device: None builds the dongle that the options describe.
+        console: commands to the device.
 
     Attributes:
         port: what clients open; valid from the start, before `run`, and while unplugged.
@@ -84,39 +83,33 @@ class Simulator:
         self._unsent = bytearray()
         self._client = False
         self._interest = 0
-        self._back_at: float | None = None
+        self._reconnect_at: float | None = None
         self._lock = threading.RLock()  # re-entrant: a signal handler may stop what is starting
         self._serving = False
         self._stopping = threading.Event()
         with contextlib.ExitStack() as opened:
-            self._transcript = self._open_transcript(options.transcript, opened)
+            self._transcript: Transcript | None = None
+            if options.transcript is not None:
+                self._transcript = Transcript(options.transcript, self._clock)
+                opened.callback(self._transcript.close)
             if link is None:
                 folder = PrivateFolder()
                 opened.callback(folder.close)
                 link = folder.path / "dongle"
             else:
-                opened.enter_context(claim_link(link))
+                opened.enter_context(lock_link(link))
             self._link = link
             self.port = str(link)
             self._terminal: Terminal | None = Terminal(link)
-            opened.callback(self._hang_up)
-            self._waker, self._woken = socket.socketpair()
+            opened.callback(self._disconnect)
+            self._waker, self._wake_end = socket.socketpair()
             opened.enter_context(self._waker)
-            opened.enter_context(self._woken)
+            opened.enter_context(self._wake_end)
             self._selector = opened.enter_context(selectors.DefaultSelector())
-            self._selector.register(self._woken, selectors.EVENT_READ)
+            self._selector.register(self._wake_end, selectors.EVENT_READ)
             if console is not None and console.can_be_waited_on:
                 self._selector.register(console, selectors.EVENT_READ)
             self._opened = opened.pop_all()
-
-    def _open_transcript(
-        self, path: Path | None, opened: contextlib.ExitStack
-    ) -> Transcript | None:
-        if path is None:
-            return None
-        transcript = Transcript(path, self._clock)
-        opened.callback(transcript.close)
-        return transcript
 
     def run(self) -> None:
         """Serve until `stop`; then close the port and remove the link.
@@ -132,26 +125,26 @@ class Simulator:
                 return
             self._serving = True
         try:
-            if self._terminal is None and self._back_at is None:
+            if self._terminal is None and self._reconnect_at is None:
                 self._terminal = Terminal(self._link)
             if self._on_ready is not None:
                 self._on_ready()
             if self._console is not None and self._console.is_file:
                 while self._console.serve(self._clock.monotonic()):
-                    pass  # a file is there as a whole
+                    pass  # a file is read as a whole
                 self._console = None
             while not self._stopping.is_set():
-                self._turn()
+                self._serve_once()
         finally:
             with self._lock:
                 # In this order: a signal handler that comes in between must not close it, too.
-                self._hang_up()
+                self._disconnect()
                 self._serving = False
                 if self._stopping.is_set():
                     self._opened.close()
 
     def stop(self) -> None:
-        """Have `run` return; may be called from any thread, from a signal handler, and twice."""
+        """Have `run` return; may be called by any thread or signal handler, and more than once."""
         with self._lock:
             self._stopping.set()
             if self._serving:
@@ -159,26 +152,26 @@ class Simulator:
             else:
                 self._opened.close()
 
-    def _turn(self) -> None:
+    def _serve_once(self) -> None:
         now = self._clock.monotonic()
-        if self._back_at is not None and now >= self._back_at:
-            self._plug_in()
-        self._say(self._device.poll(now))
-        if self._device.unplugged and self._back_at is None:
+        if self._reconnect_at is not None and now >= self._reconnect_at:
+            self._reconnect()
+        self._send(self._device.poll(now))
+        if self._device.unplugged and self._reconnect_at is None:
             log.info("unplugged", port=self.port)
-            self._hang_up()
-            self._back_at = now + self._timing.unplugged_s
+            self._disconnect()
+            self._reconnect_at = now + self._timing.unplugged_s
         self._look_for_client()
-        for key, events in self._selector.select(self._patience(now)):
-            if key.fileobj is self._woken:
-                self._woken.recv(64)
+        for key, events in self._selector.select(self._wait_s(now)):
+            if key.fileobj is self._wake_end:
+                self._wake_end.recv(64)
             elif key.fileobj is self._console:
                 self._serve_console(self._console)
             else:
-                self._serve(events)
+                self._serve_client(events)
 
-    def _patience(self, now: float) -> float:
-        """Return how long nothing needs doing, in the machine's own seconds."""
+    def _wait_s(self, now: float) -> float:
+        """Return how long to wait for the next event, in seconds of the machine."""
         due = self._device.next_due()
         wait = _LONGEST_WAIT_S if due is None else self._clock.wait_s(due - now)
         return wait if self._client else min(wait, _LOOK_FOR_CLIENT_S)
@@ -187,10 +180,10 @@ class Simulator:
         if self._terminal is not None and not self._client and self._terminal.client_present():
             log.debug("client_came", port=self.port)
             self._client = True
-            self._listen_for(selectors.EVENT_READ)
+            self._wait_for_events(selectors.EVENT_READ)
 
-    def _serve(self, events: int) -> None:
-        assert self._terminal is not None, "nothing else is being listened to"
+    def _serve_client(self, events: int) -> None:
+        assert self._terminal is not None, "it has been waited for"
         if events & selectors.EVENT_READ:
             data = self._terminal.read()
             if data is None:
@@ -212,11 +205,11 @@ class Simulator:
         log.debug("client_left", port=self.port)
         self._client = False
         self._unsent.clear()
-        self._listen_for(0)
+        self._wait_for_events(0)
         self._terminal.discard()
 
-    def _say(self, data: bytes) -> None:
-        """Write to the client; what nobody is there to read, or does not read, is lost."""
+    def _send(self, data: bytes) -> None:
+        """Write to the client; without one that reads, it is lost."""
         if not data or not self._client:
             return
         self._note(Direction.DONGLE, data)
@@ -226,10 +219,10 @@ class Simulator:
     def _flush(self) -> None:
         assert self._terminal is not None, "there is a client"
         del self._unsent[: self._terminal.write(bytes(self._unsent))]
-        self._listen_for(selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0))
+        self._wait_for_events(selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0))
 
-    def _listen_for(self, interest: int) -> None:
-        """Tell the selector what the terminal is waited for; 0 is nothing at all."""
+    def _wait_for_events(self, interest: int) -> None:
+        """Have the selector wait for events of the terminal; 0 is none."""
         terminal, before = self._terminal, self._interest
         if terminal is None or interest == before:
             return
@@ -241,19 +234,19 @@ class Simulator:
         else:
             self._selector.register(terminal, interest)
 
-    def _hang_up(self) -> None:
-        """Take the port away, whoever has it open."""
+    def _disconnect(self) -> None:
+        """Close the port, also for a client that has it open."""
         if self._terminal is None:
             return
-        self._listen_for(0)
+        self._wait_for_events(0)
         self._client = False
         self._unsent.clear()
         terminal, self._terminal = self._terminal, None
         terminal.close()
 
-    def _plug_in(self) -> None:
+    def _reconnect(self) -> None:
         self._terminal = Terminal(self._link)
-        self._back_at = None
+        self._reconnect_at = None
         self._device.power_on()
         log.info("plugged_in", port=self.port)
 

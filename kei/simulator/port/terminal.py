@@ -1,24 +1,34 @@
-"""A pseudo terminal that stands for a serial port: opening, its link, its client's presence."""
+"""A pseudo terminal in place of a serial port, and the symbolic link to it.
+
+The link is at a path that is locked for one simulator, or in a folder of its own.
+"""
 
 import contextlib
 import errno
+import fcntl
 import os
 import select
+import socket
+import stat
+import tempfile
 import termios
 import tty
 from pathlib import Path
 
+from kei.core import single_instance
 from kei.core.errors import ConfigError
 
 _PTS = "/dev/pts/"
 _READ_BYTES = 4096
+PREFIX = "kei-sim-"
+_TRIES = 10  # another process may remove a new folder before it is locked
 
 
 def check_link(link: Path) -> None:
-    """See whether a link may be made there.
+    """Check that a link may be made there.
 
     Raises:
-        ConfigError: there is no such folder, or something that is not a stale link of ours.
+        ConfigError: there is no such folder, or something but a stale link is in the way.
     """
     if not link.parent.is_dir():
         raise ConfigError([f"link {link}: there is no folder {link.parent}"])
@@ -30,10 +40,7 @@ def check_link(link: Path) -> None:
 
 
 class Terminal:
-    """One pseudo terminal with a symbolic link to the end that clients open.
-
-    Args:
-        link: where clients find it; see `check_link`.
+    """A pseudo terminal, with a symbolic link to the end that clients open.
 
     Raises:
         ConfigError: the link cannot be made.
@@ -52,7 +59,7 @@ class Terminal:
             os.close(self._master)
             raise
         finally:
-            # From here on only clients have it open, so that their coming and going shows.
+            # From here on only clients have it open, so that `client_present` can tell.
             os.close(slave)
         self._link = link
         self._poll = select.poll()
@@ -74,7 +81,7 @@ class Terminal:
         except BlockingIOError:
             return b""
         except OSError as error:
-            if error.errno == errno.EIO:  # how Linux says that nobody has the other end open
+            if error.errno == errno.EIO:  # on Linux: nobody has the other end open
                 return None
             raise
 
@@ -86,8 +93,8 @@ class Terminal:
             return 0
 
     def discard(self) -> None:
-        """Forget what the last client did not read, as closing a serial port does."""
-        with contextlib.suppress(OSError):  # a client with exclusive access came in between
+        """Drop what the last client did not read, as closing a serial port does."""
+        with contextlib.suppress(OSError):  # another client has opened it exclusively
             end = os.open(self._client_end, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
             try:
                 termios.tcflush(end, termios.TCIFLUSH)
@@ -97,14 +104,14 @@ class Terminal:
                 os.close(end)
 
     def close(self) -> None:
-        """Hang up on the client and remove the link if it is still ours."""
-        with contextlib.suppress(OSError):  # somebody else's link or none: nothing to remove
+        """Close it for all clients, and remove the link if it still leads here."""
+        with contextlib.suppress(OSError):  # no link any more
             if os.fspath(self._link.readlink()) == self._client_end:
                 self._link.unlink()
         os.close(self._master)
 
     def _put_link(self, link: Path) -> None:
-        """Make the link in one step, so that a client never finds half a change."""
+        """Make or replace the link atomically."""
         fresh = link.with_name(f".{link.name}.{os.getpid()}")
         try:
             fresh.unlink(missing_ok=True)
@@ -112,3 +119,83 @@ class Terminal:
             fresh.replace(link)
         except OSError as error:
             raise ConfigError([f"link {link}: {error.strerror}"]) from error
+
+
+def lock_link(link: Path) -> socket.socket:
+    """Lock a link for this process, until the socket is closed or the process ends.
+
+    Simulators in other containers do not see the lock.
+
+    Raises:
+        ConfigError: another simulator that runs has it.
+    """
+    name = single_instance.name_of("link", os.fspath(link.parent.resolve() / link.name))
+    try:
+        return single_instance.take(name)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise ConfigError([f"link {link}: cannot be claimed ({error.strerror})"]) from None
+        holder = single_instance.holder(name)
+        raise ConfigError(
+            [f"link {link}: in use by another {holder}; stop it first, or give another path"]
+        ) from None
+
+
+class PrivateFolder:
+    """A new folder for one link, locked as long as its process runs.
+
+    Those of processes that were killed (kill -9) are removed by the next one.
+
+    Raises:
+        OSError: no folder can be made.
+    """
+
+    def __init__(self) -> None:
+        _sweep(Path(tempfile.gettempdir()))
+        for _ in range(_TRIES):
+            self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
+            locked = _lock(self.path)
+            if locked is not None:
+                self._locked = locked
+                return
+            _remove(self.path)
+        raise OSError(errno.ENOLCK, "a folder cannot be locked", tempfile.gettempdir())
+
+    def close(self) -> None:
+        """Remove it."""
+        _remove(self.path)
+        os.close(self._locked)
+
+
+def _sweep(parent: Path) -> None:
+    """Remove the folders that nobody has locked."""
+    for folder in parent.glob(f"{PREFIX}*"):
+        locked = _lock(folder)
+        if locked is not None:
+            _remove(folder)
+            os.close(locked)
+
+
+def _lock(folder: Path) -> int | None:
+    """Return a descriptor that holds the lock; None if another process has it, or another user."""
+    try:
+        found = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    with contextlib.suppress(OSError):
+        fcntl.flock(found, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        held, there = os.fstat(found), folder.lstat()
+        if os.path.samestat(held, there) and held.st_uid == os.geteuid():
+            return found
+    os.close(found)
+    return None
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder that contains nothing but links."""
+    with contextlib.suppress(OSError):
+        entries = list(folder.iterdir())
+        if all(stat.S_ISLNK(entry.lstat().st_mode) for entry in entries):
+            for entry in entries:
+                entry.unlink()
+            folder.rmdir()

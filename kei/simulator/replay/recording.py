@@ -1,9 +1,9 @@
-r"""Transcripts of a port, read back: who said what, and how long after what came before.
+r"""Reads the transcript of a port as the steps of a replay.
 
-Two kinds are understood, and told apart by their content. `kei simulate --transcript` writes
-portions of bytes with their line ends, `> SKVER\r\n`. A running kei writes one line for each
-command and reply, without line ends, the data of datagrams as hexadecimal digits, and `***` for
-secrets (`[log] transcript`); what it has left out is made up where it has to be.
+There are two kinds, told apart by their content. `kei simulate --transcript` writes portions of
+bytes with their line ends, `> SKVER\r\n`. A running kei (`[log] transcript`) writes one line for
+each command and reply, without line ends, the data of datagrams as hexadecimal digits, and `***`
+for secrets; what it has left out is filled in.
 """
 
 import re
@@ -36,14 +36,7 @@ _ADDRESS_ROW = re.compile(rb"( *Addr:)(.*)")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of a transcript.
-
-    Attributes:
-        line: its number in the file, from 1.
-        at: when, seconds since 1970.
-        direction: who said it.
-        data: what.
-    """
+    """A line of a transcript: its number, its time (seconds since 1970) and its bytes."""
 
     line: int
     at: float
@@ -52,27 +45,22 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """The host says something.
-
-    Attributes:
-        line: where it begins in the file.
-        command: what; may hold `MASK`.
-    """
+class FromHost:
+    """A command of the host, which may contain `MASK`; `line` is where it begins in the file."""
 
     line: int
     command: Command
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """The dongle says something.
+class FromDongle:
+    """Output of the dongle.
 
     Attributes:
-        line: where it stands in the file.
+        line: its number in the file.
         pause_s: how long after the step before it.
-        data: what; may hold `MASK`.
-        echo: that before `data` stands the last command as the host has said it.
+        data: may contain `MASK`.
+        echo: whether the echo of the host's last command comes before `data`.
     """
 
     line: int
@@ -81,14 +69,14 @@ class Heard:
     echo: bool = False
 
 
-Step = Said | Heard
+Step = FromHost | FromDongle
 
 
 def read_recording(path: Path) -> tuple[Step, ...]:
-    """Return what a transcript of either kind says, in order.
+    """Return the steps of a transcript of either kind.
 
     Raises:
-        ConfigError: it cannot be read, a line of it means nothing, or no host says anything in it.
+        ConfigError: it cannot be read, a line of it is wrong, or it has no command of a host.
     """
     try:
         with path.open("rb") as file:
@@ -99,13 +87,13 @@ def read_recording(path: Path) -> tuple[Step, ...]:
         addresses = _Addresses.of(entries)
         entries = [found for each in entries if (found := _with_line_end(path, each, addresses))]
     steps = tuple(_steps(entries))
-    if not any(isinstance(step, Said) for step in steps):
+    if not any(isinstance(step, FromHost) for step in steps):
         raise ConfigError([f"replay {path}: nothing in it was said by a host"])
     return steps
 
 
 def unescaped(text: str) -> bytes:
-    r"""Return the bytes that a transcript's text stands for.
+    r"""Return the bytes of a transcript's text.
 
     Raises:
         ValueError: neither printable ASCII nor one of `\\ \r \n \t \xNN`.
@@ -143,10 +131,10 @@ def _mistake(path: Path, line: int, what: str) -> ConfigError:
 class _Addresses:
     """Addresses of a recording, for rows in which parts of them are masked like secrets.
 
-    A run of digits may stand in an address by chance that stands in the B-route ID, too.
+    That happens to digits that are also in the B-route ID.
 
     Attributes:
-        meters: MAC addresses of what the host joined.
+        meters: MAC addresses that the host joined.
         own: IPv6 and MAC addresses of the dongle.
     """
 
@@ -155,7 +143,7 @@ class _Addresses:
 
     @classmethod
     def of(cls, entries: Iterable[Entry]) -> "_Addresses":
-        """Return those that the lines tell which are never masked."""
+        """Return the addresses of the lines that are never masked."""
         meters, own = [], []
         for entry in entries:
             if joined := _JOIN.fullmatch(entry.data):
@@ -165,18 +153,18 @@ class _Addresses:
         return cls(tuple(dict.fromkeys(meters)), tuple(dict.fromkeys(own)))
 
     def filled_in(self, line: bytes) -> bytes:
-        """Return a line of the dongle with its addresses in full, as far as they are known."""
+        """Return a line of the dongle with its masked addresses filled in, as far as known."""
         if MASK not in line:
             return line
         if row := _ADDRESS_ROW.fullmatch(line):
-            return row[1] + _first_that_fits(row[2], self.meters)
+            return row[1] + _first_match(row[2], self.meters)
         if line.startswith(b"EINFO "):
-            return b" ".join(_first_that_fits(word, self.own) for word in line.split(b" "))
+            return b" ".join(_first_match(word, self.own) for word in line.split(b" "))
         return line
 
 
-def _first_that_fits(word: bytes, known: tuple[bytes, ...]) -> bytes:
-    return next((each for each in known if fits(word, each)), word)
+def _first_match(word: bytes, known: tuple[bytes, ...]) -> bytes:
+    return next((each for each in known if matches(word, each)), word)
 
 
 def _mac(address: bytes) -> bytes:
@@ -186,7 +174,7 @@ def _mac(address: bytes) -> bytes:
 
 
 def _with_line_end(path: Path, entry: Entry, addresses: _Addresses) -> Entry | None:
-    """Return the bytes that a line of a running kei's transcript stands for; None for line ends."""
+    """Return the bytes of a line of a running kei's transcript; None for line ends."""
     data = entry.data
     if entry.direction is Direction.DONGLE:
         return replace(entry, data=addresses.filled_in(_dongle_line(data)) + CRLF)
@@ -218,30 +206,30 @@ def _steps(entries: Iterable[Entry]) -> Iterator[Step]:
         pause = 0.0 if before is None else max(0.0, entry.at - before)
         before = entry.at
         if entry.direction is Direction.DONGLE:
-            yield _heard(entry, pause, latest)
+            yield _output(entry, pause, latest)
             latest = None
             continue
         begun = begun or entry.line
         reader.feed(entry.data)
         while (command := reader.next()) is not None:
-            yield Said(begun, command)
+            yield FromHost(begun, command)
             latest, begun = command, entry.line
         if reader.is_empty:
             begun = None
 
 
-def _heard(entry: Entry, pause_s: float, latest: Command | None) -> Heard:
-    """Return what the dongle says, and whether that begins by repeating the latest command."""
+def _output(entry: Entry, pause_s: float, latest: Command | None) -> FromDongle:
+    """Return the step of a dongle's line, which may begin with the echo of the latest command."""
     match latest:
         case Line(text) | Datagram(header=text):
             first, end, rest = entry.data.partition(b"\r")
-            if fits(first, text):
-                return Heard(entry.line, pause_s, end + rest, echo=True)
-    return Heard(entry.line, pause_s, entry.data)
+            if matches(first, text):
+                return FromDongle(entry.line, pause_s, end + rest, echo=True)
+    return FromDongle(entry.line, pause_s, entry.data)
 
 
-def fits(masked: bytes, text: bytes) -> bool:
-    """Return whether a text is what was recorded; masked parts of the recording fit anything."""
+def matches(masked: bytes, text: bytes) -> bool:
+    """Return whether a text is the recorded one, whose masked parts match anything."""
     if MASK not in masked:
         return masked == text
     pattern = b".*".join(re.escape(part) for part in masked.split(MASK))

@@ -1,9 +1,8 @@
-"""Plays the dongle's side of a recording, and compares what the client says with it. No I/O.
+"""Plays the dongle's side of a recording, and compares the client's side with it. No I/O.
 
-Before the dongle says something it pauses as long as it did when it was recorded, counted from
-what came before: the client's command, or another line of the dongle. That holds for lines that it
-said of itself, too; if the client goes on before such a line was due, it is said at once, so that
-all keep their order. Those before the first command are said with it.
+Before each line the dongle pauses as long as in the recording, counted from the step before: the
+client's command, or another line. If the client goes on before an unsolicited line is due, it is
+written at once, so that the order stays. Lines before the first command are written with it.
 """
 
 import re
@@ -19,9 +18,9 @@ from kei.simulator.dongle.command_reader import (
     Line,
     Overrun,
 )
-from kei.simulator.replay.recording import MASK, Heard, Said, Step, fits
+from kei.simulator.replay.recording import MASK, FromDongle, FromHost, Step, matches
 
-_LAST_WORD_S = 1.0  # for the client to read it before the port goes away
+_LINGER_S = 1.0  # for the client to read the last line before the port is closed
 _CREDENTIALS = (b"SKSETPWD", b"SKSETRBID", b"SKSETPSK")
 _ECHONET = b"\x10\x81"
 _PAIRING_ID_CHARS = 8
@@ -36,31 +35,20 @@ _ESV_AT = 10  # in an ECHONET Lite frame
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast a recording is played.
-
-    Attributes:
-        speed: how much faster than it was recorded.
-        longest_s: no pause is longer; None leaves them as they are.
-    """
+    """How fast a recording is played: `speed` divides its pauses, `longest_s` limits them."""
 
     speed: float = 1.0
     longest_s: float | None = None
 
     def pause(self, recorded_s: float) -> float:
-        """Return how long to pause for so long a pause in the recording, seconds."""
+        """Return the length of a recorded pause when played, seconds."""
         pause = recorded_s / self.speed
         return pause if self.longest_s is None else min(pause, self.longest_s)
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Where the client leaves the recording.
-
-    Attributes:
-        line: of the file.
-        expected: what was recorded, for people, without credentials.
-        got: what came, likewise.
-    """
+    """Where the client differs from a line of the recording; printable, without credentials."""
 
     line: int
     expected: str
@@ -68,16 +56,13 @@ class Difference:
 
 
 class Replay:
-    """A device that says what another one has said.
+    """A device that plays a recording.
 
     Args:
-        steps: the recording; something is said by the host in it.
+        steps: the recording, with a command of the host at least.
         pace: how fast.
         on_over: called once, in `receive` or `poll`: with the first difference, or with None when
             everything has been played.
-
-    Attributes:
-        unplugged: False; recordings do not tell of that.
     """
 
     def __init__(
@@ -86,7 +71,7 @@ class Replay:
         pace: Pace,
         on_over: Callable[[Difference | None], None],
     ) -> None:
-        self.unplugged = False
+        self.unplugged = False  # recordings know no power cuts
         self._steps = steps
         self._pace = pace
         self._on_over = on_over
@@ -101,13 +86,15 @@ class Replay:
         self._pairing_ids: tuple[bytes, bytes] | None = None  # recorded, the client's
 
     @property
-    def expected(self) -> Said | None:
-        """What the client should say next; None when nothing is left for it to say."""
-        return next((step for step in self._steps[self._next :] if isinstance(step, Said)), None)
+    def expected(self) -> FromHost | None:
+        """The next command of the client; None when there are no more."""
+        return next(
+            (step for step in self._steps[self._next :] if isinstance(step, FromHost)), None
+        )
 
     @property
     def is_played(self) -> bool:
-        """Whether everything has been said."""
+        """Whether all steps have been played."""
         return self._next == len(self._steps)
 
     def receive(self, data: bytes, now: float) -> None:
@@ -122,12 +109,16 @@ class Replay:
         if self._over or self._latest_at is None:
             return None
         if self.is_played:
-            return self._latest_at + _LAST_WORD_S
+            return self._latest_at + _LINGER_S
         step = self._steps[self._next]
-        return self._latest_at + self._pace.pause(step.pause_s) if isinstance(step, Heard) else None
+        return (
+            self._latest_at + self._pace.pause(step.pause_s)
+            if isinstance(step, FromDongle)
+            else None
+        )
 
     def poll(self, now: float) -> bytes:
-        """Say what is due, and return everything said since the last call."""
+        """Return what was written since the last call, including what is due."""
         self._work(now)
         out = bytes(self._out)
         self._out.clear()
@@ -141,20 +132,20 @@ class Replay:
             if self.is_played:
                 self._end(None)
             else:
-                self._say_next(due)
+                self._write_next(due)
 
     def _compare(self, command: Command, now: float) -> None:
         expected = self.expected
         if self._latest_at is None:
             self._latest_at = now
         while self._next < len(self._steps) and self._steps[self._next] is not expected:
-            self._say_next(now)
-        if expected is None:  # what comes after the recording is nobody's business
+            self._write_next(now)
+        if expected is None:  # after the recording anything may come
             return
         if not _same(expected.command, command):
-            self._end(Difference(expected.line, shown(expected.command), shown(command)))
+            self._end(Difference(expected.line, printable(expected.command), printable(command)))
             return
-        self._carry_over(expected.command, command)
+        self._note_replacements(expected.command, command)
         self._next += 1
         self._latest_at = now
 
@@ -162,8 +153,8 @@ class Replay:
         self._over = True
         self._on_over(difference)
 
-    def _carry_over(self, recorded: Command, came: Command) -> None:
-        """Keep what the recorded answers have to be changed by."""
+    def _note_replacements(self, recorded: Command, came: Command) -> None:
+        """Note the values of the client that replace recorded ones in the answers."""
         match recorded, came:
             case Datagram(payload=old), Datagram(header=header, payload=new):
                 self._echo = header
@@ -174,9 +165,9 @@ class Replay:
                 if new.startswith(b"SKSETRBID"):
                     self._pairing_ids = (old[-_PAIRING_ID_CHARS:], new[-_PAIRING_ID_CHARS:])
 
-    def _say_next(self, at: float) -> None:
+    def _write_next(self, at: float) -> None:
         step = self._steps[self._next]
-        assert isinstance(step, Heard), "the client says the others"
+        assert isinstance(step, FromDongle), "the client says the others"
         self._next += 1
         self._latest_at = at
         data = _ANSWER.sub(self._with_own_tid, step.data)
@@ -196,7 +187,7 @@ class Replay:
         return whole[:start] + (own.hex().upper().encode() if is_hex else own) + whole[end:]
 
     def _client_tid(self, recorded: bytes, service: int) -> bytes | None:
-        """Return what a recorded number is to be changed to; None if it is the meter's own."""
+        """Return the client's TID for a recorded one; None if it is the meter's own."""
         own, asked = self._tids.get(recorded, (None, None))
         if service == Esv.INFC or (service == Esv.INF and asked != Esv.INF_REQ):
             return None
@@ -211,8 +202,8 @@ class Replay:
         return row[1] + own if row[2] in {recorded, MASK} else row.group()
 
 
-def shown(command: Command) -> str:
-    """Return a command for people: one line, payloads as hexadecimal digits, no credentials."""
+def printable(command: Command) -> str:
+    """Return a command as a printable line, payloads as hexadecimal digits, without credentials."""
     match command:
         case Line(text):
             verb = _verb(text)
@@ -226,10 +217,10 @@ def shown(command: Command) -> str:
 
 
 def _same(recorded: Command, came: Command) -> bool:
-    """Return whether a command is the recorded one: credentials and TIDs may be others."""
+    """Return whether a command is the recorded one; credentials and TIDs may differ."""
     match recorded, came:
         case Line(old), Line(new):
-            return fits(old, new) or _verb(old) == _verb(new) in _CREDENTIALS
+            return matches(old, new) or _verb(old) == _verb(new) in _CREDENTIALS
         case Datagram(payload=old), Datagram(payload=new) if old.startswith(_ECHONET):
             same_head = recorded.header == came.header
             return same_head and old[:2] == new[:2] and old[4:] == new[4:]

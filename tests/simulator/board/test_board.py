@@ -20,7 +20,8 @@ from kei.sensors.silence import Silence
 from kei.sensors.stream import Stream
 from kei.settings.serial import LineEnd, PortSettings, SensorSettings
 from kei.simulator.board.board import SENSOR_NAMES, Board
-from kei.simulator.board.options import TABLE, BoardOptions, parse_sensor_port
+from kei.simulator.board.options import OPTIONS, BoardOptions, parse_sensor_port
+from kei.simulator.option_parser import COMMON_OPTIONS
 
 
 def sent(options: str, seconds: int = 3000) -> list[bytes]:
@@ -132,7 +133,8 @@ def test_every_mistake_in_a_port_is_told() -> None:
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from([*TABLE.settings, *TABLE.flags]) | st.text(max_size=5),
+            st.sampled_from([option.name[2:] for option in (*COMMON_OPTIONS, *OPTIONS)])
+            | st.text(max_size=5),
             st.none() | st.text(max_size=8) | st.integers(0, 200).map(str),
         ),
         max_size=4,

@@ -5,8 +5,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kei.simulator.household.adjustable import MAX_WATT, AdjustableLoad
-from kei.simulator.household.household import Household
+from kei.simulator.household.adjustable import AdjustableLoad
+from kei.simulator.household.household import MAX_WATT, Household
 from kei.simulator.household.profile import Energy
 
 NOON_S = 19_737 * 86_400 + 43_200  # 2024-01-15 12:00

@@ -10,8 +10,14 @@ from hypothesis import strategies as st
 from kei.simulator.household import appliances
 from kei.simulator.household.household import INSTALLED_S, PERIOD_DAYS, Household
 from kei.simulator.household.profile import SECONDS_PER_DAY
-from kei.simulator.meter.counters import NO_DATA, CounterSetup, EnergyCounter
-from kei.simulator.meter.history import DAYS_KEPT, History, Segments
+from kei.simulator.meter.registers import (
+    DAYS_KEPT,
+    NO_DATA,
+    CounterSetup,
+    EnergyCounter,
+    History,
+    Segments,
+)
 
 NEW_YEAR_2024_S = 19_723 * SECONDS_PER_DAY
 YEARS_S = 6 * 365 * SECONDS_PER_DAY

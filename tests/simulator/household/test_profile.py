@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kei.simulator.household import appliances
-from kei.simulator.household.profile import SECONDS_PER_DAY, DayProfile, Energy, Murmur
+from kei.simulator.household.profile import SECONDS_PER_DAY, DayProfile, Energy, Noise
 
-MURMUR = Murmur.of(random.Random(0))
+NOISE = Noise.of(random.Random(0))
 IN_DAY = st.integers(0, SECONDS_PER_DAY - 1)
 
 
@@ -17,7 +17,7 @@ def profiles(draw: st.DrawFn) -> DayProfile:
     """Return a day of any steps, many of them about 0 W, where power changes sides."""
     levels = st.integers(-200, 200)
     edges = {0: draw(levels), **draw(st.dictionaries(IN_DAY, levels, max_size=30))}
-    return DayProfile(edges, MURMUR, draw(st.integers(0, MURMUR.cycle_s - 1)))
+    return DayProfile(edges, NOISE, draw(st.integers(0, NOISE.cycle_s - 1)))
 
 
 def integral(profile: DayProfile, start: int, end: int) -> Energy:
@@ -40,13 +40,13 @@ def test_energy_is_the_integral_of_power_at_any_second(
 def test_a_whole_day_of_a_home_adds_up(*, seed: int, position: int, solar: bool) -> None:
     chance = random.Random(seed)
     edges = appliances.day(appliances.Home.of(chance, solar=solar), position, chance)
-    profile = DayProfile(edges, MURMUR, seed % MURMUR.cycle_s)
+    profile = DayProfile(edges, NOISE, seed % NOISE.cycle_s)
     assert profile.total == integral(profile, 0, SECONDS_PER_DAY)
     assert profile.total == profile.energy(SECONDS_PER_DAY)
 
 
 def test_a_day_begins_with_no_energy() -> None:
-    assert DayProfile({0: 500}, MURMUR, 77).energy(0) == Energy(0, 0)
+    assert DayProfile({0: 500}, NOISE, 77).energy(0) == Energy(0, 0)
 
 
 def test_without_a_murmur_power_is_what_the_steps_say() -> None:
@@ -56,13 +56,13 @@ def test_without_a_murmur_power_is_what_the_steps_say() -> None:
     ]
 
 
-@pytest.mark.parametrize("offset", [0, MURMUR.cycle_s - 1])
+@pytest.mark.parametrize("offset", [0, NOISE.cycle_s - 1])
 def test_the_murmur_lasts_for_a_day_wherever_that_begins(offset: int) -> None:
-    profile = DayProfile({0: 500}, MURMUR, offset)
-    assert abs(profile.watt(SECONDS_PER_DAY - 1) - 500) <= MURMUR.peak_w
+    profile = DayProfile({0: 500}, NOISE, offset)
+    assert abs(profile.watt(SECONDS_PER_DAY - 1) - 500) <= NOISE.peak_w
 
 
 def test_the_murmur_is_small_and_about_nothing() -> None:
-    cycle = MURMUR.watts[: MURMUR.cycle_s]
-    assert MURMUR.peak_w <= 80
+    cycle = NOISE.watts[: NOISE.cycle_s]
+    assert NOISE.peak_w <= 80
     assert abs(sum(cycle) / len(cycle)) < 5

@@ -9,9 +9,9 @@ from simulator_bench import SteadyHousehold
 from kei.echonet.frame import CONTROLLER, METER, NODE_PROFILE, Esv, Frame, Property, decode
 from kei.simulator.household.household import INSTALLED_S, Household
 from kei.simulator.household.profile import Energy
-from kei.simulator.meter.counters import CounterSetup
 from kei.simulator.meter.meter import Meter
 from kei.simulator.meter.meter_type import MeterType
+from kei.simulator.meter.registers import CounterSetup
 
 NO_DATA = b"\xff\xff\xff\xfe"
 HALF_HOUR_S, DAY_S = 1800, 86_400
@@ -288,7 +288,8 @@ def test_the_register_shows_the_energy_within_one_unit(
     unit: int, coefficient: int, digits: int, now: int
 ) -> None:
     setup = CounterSetup(unit, coefficient, digits)
-    meter = Meter(HOMES[1], lambda: now, MeterType(counters=setup))
+    kind = MeterType(unit=unit, coefficient=coefficient, digits=digits)
+    meter = Meter(HOMES[1], lambda: now, kind)
     shown = int.from_bytes(value(meter, 0xE0), "big")
     energy = HOMES[1].energy(now).normal
     assert shown < 10**digits

@@ -14,11 +14,12 @@ from kei.echonet.frame import CONTROLLER, METER, Esv, Frame, Property, decode, p
 from kei.echonet.meter_class import Scale
 from kei.echonet.meter_class import decode as decode_value
 from kei.simulator.build import build
+from kei.simulator.household.adjustable import InstalledLoad
 from kei.simulator.household.household import Household
 from kei.simulator.household.profile import Energy
-from kei.simulator.meter.counters import CounterSetup
 from kei.simulator.meter.meter import Meter
-from kei.simulator.meter.meter_type import InstalledLoad, MeterType
+from kei.simulator.meter.meter_type import MeterType
+from kei.simulator.meter.registers import CounterSetup
 from kei.simulator.options import SimulatorOptions, parse_sim_port
 
 NOW = int(datetime(2024, 1, 15, 12, 34, 50, tzinfo=UTC).timestamp())

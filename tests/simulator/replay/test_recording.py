@@ -14,7 +14,7 @@ from kei.core.errors import ConfigError
 from kei.core.secret import Secret
 from kei.simulator.dongle.command_reader import Datagram, Line
 from kei.simulator.port.transcript import Direction, Transcript
-from kei.simulator.replay.recording import Heard, Said, Step, read_recording, unescaped
+from kei.simulator.replay.recording import FromDongle, FromHost, Step, read_recording, unescaped
 from kei.wisun.skstack import Parser, send_to
 from kei.wisun.transcript import Transcript as KeiTranscript
 
@@ -50,11 +50,11 @@ def lines_of_kei(sent: bytes, *received: bytes) -> tuple[Step, ...]:
 
 
 def heard(steps: tuple[Step, ...]) -> list[bytes]:
-    return [step.data for step in steps if isinstance(step, Heard)]
+    return [step.data for step in steps if isinstance(step, FromDongle)]
 
 
 def said(steps: tuple[Step, ...]) -> list[object]:
-    return [step.command for step in steps if isinstance(step, Said)]
+    return [step.command for step in steps if isinstance(step, FromHost)]
 
 
 @given(st.lists(PORTIONS, max_size=5))
@@ -146,14 +146,14 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 def test_pauses_are_those_between_the_lines() -> None:
     steps = portions((Direction.HOST, b"SKVER\r\n"), (Direction.DONGLE, b"OK\r\n"), pause_s=1.25)
-    assert [step.pause_s for step in steps if isinstance(step, Heard)] == [1.25]
+    assert [step.pause_s for step in steps if isinstance(step, FromDongle)] == [1.25]
 
 
 def test_a_command_has_the_line_where_it_begins() -> None:
     steps = portions(
         (Direction.HOST, b"SKVER\r\nSK"), (Direction.HOST, b"IN"), (Direction.HOST, b"FO\r\nSKT")
     )
-    assert [(step.line, step.command) for step in steps if isinstance(step, Said)] == [
+    assert [(step.line, step.command) for step in steps if isinstance(step, FromHost)] == [
         (1, Line(b"SKVER")),
         (1, Line(b"SKINFO")),
     ]
@@ -161,7 +161,7 @@ def test_a_command_has_the_line_where_it_begins() -> None:
 
 def test_an_echo_is_known_as_such_also_where_it_is_masked() -> None:
     steps = lines_of_kei(b"SKSETPWD C 0123456789AB\r\n", b"SKSETPWD C 0123456789AB\r\nOK\r\n")
-    assert [step.echo for step in steps if isinstance(step, Heard)] == [True, False]
+    assert [step.echo for step in steps if isinstance(step, FromDongle)] == [True, False]
 
 
 def test_line_ends_alone_are_passed_over() -> None:

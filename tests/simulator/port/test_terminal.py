@@ -7,7 +7,7 @@ import pytest
 from programs import running, simulator, wait_until, write_jobs
 
 from kei.core.errors import ConfigError
-from kei.simulator.port.link_path import PREFIX, PrivateFolder, claim_link
+from kei.simulator.port.terminal import PREFIX, PrivateFolder, lock_link
 
 DEADLINE_S = 10.0
 
@@ -44,13 +44,13 @@ def test_the_link_of_one_that_was_killed_is_replaced(tmp_path: Path) -> None:
 
 def test_a_link_is_the_same_however_its_folder_is_spelled(tmp_path: Path) -> None:
     (tmp_path / "other").symlink_to(tmp_path)
-    with claim_link(tmp_path / "dongle"), pytest.raises(ConfigError, match="in use"):
-        claim_link(tmp_path / "other" / "dongle")
+    with lock_link(tmp_path / "dongle"), pytest.raises(ConfigError, match="in use"):
+        lock_link(tmp_path / "other" / "dongle")
 
 
 def test_a_link_can_be_had_again_when_it_was_given_back(tmp_path: Path) -> None:
-    claim_link(tmp_path / "dongle").close()
-    claim_link(tmp_path / "dongle").close()
+    lock_link(tmp_path / "dongle").close()
+    lock_link(tmp_path / "dongle").close()
 
 
 def test_a_folder_whose_owner_is_dead_is_removed(temporary: Path) -> None:
