@@ -17,13 +17,11 @@ import time
 import tty
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-VENV = ROOT / ".venv"
-if Path(sys.prefix).resolve() != VENV.resolve() and (VENV / "bin" / "python").exists():
-    os.execv(VENV / "bin" / "python", [str(VENV / "bin" / "python"), *sys.argv])  # noqa: S606
-sys.path.insert(0, str(ROOT))
+from _project import ROOT, use_project
 
-from kei.simulator.dongle.models import DEFAULT_MODEL, MODELS, DongleModel  # noqa: E402
+use_project()
+
+from kei.simulator.dongle.models import DEFAULT_MODEL, MODELS, DongleModel
 
 BROUTE_ID, BROUTE_PWD = "00112233445566778899AABBCCDDEEFF", "0123456789AB"
 METER = "FE80:0000:0000:0000:021D:1290:1234:5678"

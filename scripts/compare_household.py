@@ -11,7 +11,6 @@ lie within the range of the real ones, widened by its tolerance on either side:
 
 import argparse
 import csv
-import os
 import statistics
 import sys
 from collections.abc import Callable, Sequence
@@ -19,11 +18,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-VENV = ROOT / ".venv"
-if Path(sys.prefix).resolve() != VENV.resolve() and (VENV / "bin" / "python").exists():
-    os.execv(VENV / "bin" / "python", [str(VENV / "bin" / "python"), *sys.argv])  # noqa: S606
-sys.path.insert(0, str(ROOT))
+from _project import use_project
+
+use_project()
 
 from kei.simulator.household.household import Household
 
