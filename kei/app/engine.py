@@ -17,7 +17,6 @@ from kei.app.retiming import Retiming, newest_reading_ms
 from kei.app.sensor_lines import SensorLines
 from kei.app.status_document import (
     ClockState,
-    SessionState,
     Snapshot,
     clipped,
     encode,
@@ -43,9 +42,7 @@ from kei.store.timing import Timing, boot_id
 from kei.store.write_queue import OutletStatus, RecorderStatus
 from kei.timekeeping.linux import Machine, adjtimex_of_libc
 from kei.timekeeping.monitor import ClockMonitor
-from kei.wisun.interfaces import State
-from kei.wisun.interfaces import Status as SessionStatus
-from kei.wisun.skstack import rssi_dbm
+from kei.wisun.interfaces import SessionStatus
 
 log = structlog.stdlib.get_logger("kei.engine")
 
@@ -200,7 +197,7 @@ class Engine:
             pid=os.getpid(),
             up_s=round(self._clock.monotonic() - self._begun, 1),
             clock=ClockState(clock.synchronised, clock.likely_wrong),
-            session=_session_state(meter.session.status()) if meter else None,
+            session=_clipped(meter.session.status()) if meter else None,
             recorder=RecorderStatus(_public(recorder.text), _public(recorder.database)),
             sensors=tuple(_public(port) for port in self._sensors.status()),
             uploads=tuple(
@@ -234,26 +231,8 @@ class Engine:
         return self._workers.stuck() + hanging
 
 
-def _session_state(status: SessionStatus) -> SessionState:
-    network, dongle = status.network, status.dongle
-    lqi = status.lqi
-    if lqi is None and network is not None:
-        lqi = network.lqi  # of its beacon
-    return SessionState(
-        state=status.state.value,
-        joined=status.state is State.JOINED,
-        since_s=round(status.since_s, 1),
-        dongle=dongle.dialect.name if dongle else None,
-        firmware=clipped(dongle.firmware) if dongle else None,
-        channel=network.channel if network else None,
-        pan_id=f"{network.pan_id:04X}" if network else None,
-        lqi=lqi,
-        rssi_dbm=None if lqi is None else rssi_dbm(lqi),
-        answered=status.answered,
-        missed=status.missed,
-        held_back=status.held_back,
-        ignored_frames=status.ignored_frames,
-    )
+def _clipped(status: SessionStatus) -> SessionStatus:
+    return replace(status, firmware=clipped(status.firmware))
 
 
 _Fallible = TypeVar("_Fallible", OutletStatus, ReaderStatus)

@@ -12,7 +12,7 @@ from kei.core.logs import LogLine
 from kei.sensors.status import ReaderStatus
 from kei.store.write_queue import RecorderStatus
 from kei.upload.traffic import UploadStatus
-from kei.wisun.interfaces import State
+from kei.wisun.interfaces import SessionStatus, State
 
 TEXT_MAX_CHARS = 300  # of each free text, so that the document has a bound
 _LARGEST = 1 << 53  # a float has every integer up to here
@@ -40,41 +40,6 @@ class ClockState:
 
 
 @dataclass(frozen=True, slots=True)
-class SessionState:
-    """The session with the meter.
-
-    Attributes:
-        state: as `kei.wisun.interfaces.State` names it.
-        joined: whether the meter has been joined.
-        since_s: for how many seconds that has been so.
-        dongle: its kind; None until it has been recognised.
-        firmware: what it says of its version; None as above.
-        channel: of the meter's network, 33..60; None until it is known.
-        pan_id: of the network, 4 hex digits; None as above.
-        lqi: link quality of the last frame, 0..255; None as above.
-        rssi_dbm: the same as received power.
-        answered: requests since the start.
-        missed: requests since the start that got no answer.
-        held_back: requests since the start that could not be sent.
-        ignored_frames: late, double, foreign and damaged ones since the start.
-    """
-
-    state: str
-    joined: bool
-    since_s: float
-    dongle: str | None
-    firmware: str | None
-    channel: int | None
-    pan_id: str | None
-    lqi: int | None
-    rssi_dbm: float | None
-    answered: int
-    missed: int
-    held_back: int
-    ignored_frames: int
-
-
-@dataclass(frozen=True, slots=True)
 class Snapshot:
     """A running kei at one moment.
 
@@ -94,7 +59,7 @@ class Snapshot:
     pid: int
     up_s: float
     clock: ClockState
-    session: SessionState | None
+    session: SessionStatus | None
     recorder: RecorderStatus
     sensors: tuple[ReaderStatus, ...]
     uploads: tuple[UploadStatus, ...]

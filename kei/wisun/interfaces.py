@@ -110,32 +110,38 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
-    """A snapshot of the session.
+class SessionStatus:
+    """A snapshot of the session, flat as other programs read it.
 
     Attributes:
-        state: how far it has come.
+        state: a name of `State`.
+        joined: whether the meter has been joined.
         since_s: seconds since the meter was joined, or since the session was lost (or the start).
-        network: the meter's, the last one that was tried; None until one was found.
-        dongle: None until it has been recognised.
-        lqi: link quality of the meter's last frame, 0..255; None if no frame told it.
+        dongle: its kind; None until it has been recognised.
+        firmware: what it says of its version; None as above.
+        channel: of the last network that was tried, 33..60; None until one was found.
+        pan_id: of that network, 4 hex digits; None as above.
+        lqi: link quality of the meter's last frame, or else of its beacon, 0..255; None as above.
+        rssi_dbm: the same as received power.
         answered: requests since the start that the meter answered.
         missed: requests since the start that it did not answer.
         held_back: requests since the start that could not be sent.
         ignored_frames: late, duplicate, foreign and damaged ones since the start.
-        noise_lines: lines of the dongle since the start that mean nothing.
     """
 
-    state: State
+    state: str
+    joined: bool
     since_s: float
-    network: Network | None
-    dongle: Dongle | None
+    dongle: str | None
+    firmware: str | None
+    channel: int | None
+    pan_id: str | None
     lqi: int | None
+    rssi_dbm: float | None
     answered: int
     missed: int
     held_back: int
     ignored_frames: int
-    noise_lines: int
 
 
 class Memory(Protocol):

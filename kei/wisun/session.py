@@ -13,13 +13,25 @@ from kei.core.clock import Clock
 from kei.core.errors import NotReady, PortLost, RejoinNeeded, RetryLater, Stopping
 from kei.wisun.commands import SkCommands
 from kei.wisun.connect_steps import ConnectSteps
-from kei.wisun.interfaces import Answer, Listener, Memory, OpenPort, Settings, State, Status, Tap
+from kei.wisun.interfaces import (
+    Answer,
+    Dongle,
+    Listener,
+    Memory,
+    Network,
+    OpenPort,
+    SessionStatus,
+    Settings,
+    State,
+    Tap,
+)
 from kei.wisun.joined_monitor import JoinedMonitor
 from kei.wisun.known_networks import KnownNetworks
 from kei.wisun.link import Link
 from kei.wisun.machine import Machine, Outcome
 from kei.wisun.messages import Datagram, Event, Inbound, Message
 from kei.wisun.requests import Request, Requests
+from kei.wisun.skstack import rssi_dbm
 
 log = structlog.stdlib.get_logger("kei.session")
 
@@ -71,20 +83,36 @@ class Session:
         """How far the session has come; any thread."""
         return self._machine.state
 
-    def status(self) -> Status:
+    @property
+    def dongle(self) -> Dongle | None:
+        """What is on the port; None until it has been recognised. Any thread."""
+        return self._commands.dongle
+
+    @property
+    def network(self) -> Network | None:
+        """The last network that was tried; None until one was found. Any thread."""
+        return self._requests.network
+
+    def status(self) -> SessionStatus:
         """Return a snapshot; any thread."""
-        machine, requests = self._machine, self._requests
-        return Status(
-            state=machine.state,
-            since_s=self._clock.monotonic() - machine.changed_at,
-            network=requests.network,
-            dongle=self._commands.dongle,
-            lqi=requests.lqi,
+        machine, dongle, network = self._machine, self.dongle, self.network
+        lqi = self._requests.lqi
+        if lqi is None and network is not None:
+            lqi = network.lqi  # of its beacon
+        return SessionStatus(
+            state=machine.state.value,
+            joined=machine.state is State.JOINED,
+            since_s=round(self._clock.monotonic() - machine.changed_at, 1),
+            dongle=dongle.dialect.name if dongle else None,
+            firmware=dongle.firmware if dongle else None,
+            channel=network.channel if network else None,
+            pan_id=f"{network.pan_id:04X}" if network else None,
+            lqi=lqi,
+            rssi_dbm=None if lqi is None else rssi_dbm(lqi),
             answered=machine.counters.answered,
             missed=machine.counters.missed,
             held_back=machine.counters.held_back,
-            ignored_frames=requests.ignored,
-            noise_lines=self._link.noise_lines,
+            ignored_frames=self._requests.ignored,
         )
 
     def get(self, epcs: tuple[int, ...], budget_s: float) -> Answer:

@@ -7,15 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from status_facts import SNAPSHOT
 
-from kei.app.status_document import SessionState, Snapshot, decode, encode
+from kei.app.status_document import Snapshot, decode, encode
 from kei.core.errors import Malformed
 from kei.core.logs import LogLine
 from kei.sensors.status import ReaderStatus
 from kei.store.write_queue import OutletStatus, RecorderStatus
 from kei.upload.traffic import UploadStatus
+from kei.wisun.interfaces import SessionStatus
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
-state = st.builds(SessionState, since_s=finite, rssi_dbm=st.none() | finite)
+state = st.builds(SessionStatus, since_s=finite, rssi_dbm=st.none() | finite)
 outlet = st.builds(OutletStatus)
 ports = st.builds(ReaderStatus, since_s=finite, heard_s=st.none() | finite)
 snapshots = st.builds(

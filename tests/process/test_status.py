@@ -13,10 +13,10 @@ from typing import cast
 import pytest
 from programs import BROUTE_ID, BROUTE_PWD, ROOT, SIMULATED, running, simulator, write_jobs
 
-from kei.app.status_document import SessionState
 from kei.app.status_server import address
 from kei.commands.status import StatusReport, status
 from kei.core.clock import SystemClock
+from kei.wisun.interfaces import SessionStatus
 
 NO_PORT = "/dev/there-is-no-such-dongle"
 EVERY_SECOND = """
@@ -138,7 +138,7 @@ def test_a_kei_without_its_dongle_is_seen_waiting(tmp_path: Path) -> None:
 
 
 def test_a_session_that_is_lost_is_away_since_then(tmp_path: Path) -> None:
-    def session() -> SessionState:
+    def session() -> SessionStatus:
         snapshot = look(jobs).facts.snapshot
         assert snapshot is not None
         assert snapshot.session is not None

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from fakes import TOKYO
 
-from kei.app.status_document import ClockState, SessionState, Snapshot
+from kei.app.status_document import ClockState, Snapshot
 from kei.commands.status.facts import Facts, Upload
 from kei.core.logs import LogLine
 from kei.core.reading import Reading
@@ -13,11 +13,12 @@ from kei.sensors.status import ReaderStatus
 from kei.store.reading_back import Waiting
 from kei.store.write_queue import OutletStatus, RecorderStatus
 from kei.upload.traffic import Sent, UploadStatus
+from kei.wisun.interfaces import SessionStatus
 
 NOW_MS = 1_795_395_600_000  # 2026-11-23 10:00 in Japan
 HOUR_S = 3600.0
 
-SESSION = SessionState(
+SESSION = SessionStatus(
     state="joined",
     joined=True,
     since_s=3 * HOUR_S,

@@ -107,7 +107,7 @@ def test_the_transmission_limit_is_no_reason_to_join_again(start: Start) -> None
     joined.set()
     assert [bool(try_to_get(bench, 2)) for _ in range(5)] == [True] * 5
     assert "transmission time" in try_to_get(bench)
-    assert bench.session.status().state is State.JOINED
+    assert bench.session.state is State.JOINED
     assert bench.sent.count(b"SKJOIN") == 1
     assert NETWORK_KEY in bench.memory
 
@@ -279,7 +279,7 @@ def test_a_silent_session_is_ended_even_if_kei_is_stopped_before_it_is_joined_ag
     bench.wait_for_join()
     for _ in range(3):
         try_to_get(bench, 2)
-    wait_until(lambda: bench.session.status().state is State.JOIN, 10, "the silence")
+    wait_until(lambda: bench.session.state is State.JOIN, 10, "the silence")
     bench.session.stop()
     bench.session_thread.join(10)
     assert b"SKTERM" in bench.sent[bench.sent.index(b"SKJOIN") :]

@@ -25,7 +25,7 @@ from kei.core.errors import ConfigError, NotReady, Stopping
 from kei.core.signals import STOP_SIGNALS, SignalBox
 from kei.echonet.frame import Property
 from kei.settings.broute import Broute
-from kei.wisun.interfaces import Answer, Status
+from kei.wisun.interfaces import Answer
 from kei.wisun.session import Session
 
 JOIN_LIMIT_S = 300.0  # four scans of growing length take 70 s, a join that fails 40 s
@@ -83,13 +83,13 @@ def join_and_ask(
             is_joined = listener.ready_once.is_set
             _wait(signals, lambda: is_joined() or clock.monotonic() >= deadline)
             if not is_joined():
-                raise NotReady(_how_far(session.status(), broute.port, limit_s))
+                raise NotReady(_how_far(session, broute.port, limit_s))
             asking = pool.submit(ask_everything, session, clock, stop)
             _wait(signals, asking.done)
-            status = session.status()
-            assert status.dongle is not None, "it was identified before the join"
-            assert status.network is not None, "it was found before the join"
-            return ProbeResult.of(status.dongle, status.network, status.lqi, asking.result())
+            dongle, network, lqi = session.dongle, session.network, session.status().lqi
+            assert dongle is not None, "it was identified before the join"
+            assert network is not None, "it was found before the join"
+            return ProbeResult.of(dongle, network, lqi, asking.result())
     except Stopping:
         return None
 
@@ -149,14 +149,14 @@ def _wait(signals: SignalBox, is_over: Callable[[], bool]) -> None:
             raise Stopping("a signal ends the probe")
 
 
-def _how_far(status: Status, port: str, limit_s: float) -> str:
+def _how_far(session: Session, port: str, limit_s: float) -> str:
     """Return in one line what a probe that gives up could not get past."""
-    if status.dongle is None:
+    if session.dongle is None:
         stuck = (
             f"no dongle answers on {port}; is it plugged in, is it the right port, "
             "and does no other program use it?"
         )
-    elif status.network is None:
+    elif session.network is None:
         stuck = "the meter was not found; check the B-route ID, and move the dongle closer to it"
     else:
         stuck = (

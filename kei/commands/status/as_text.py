@@ -3,14 +3,13 @@
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
-from kei.app.status_document import SessionState
 from kei.commands.status.facts import Facts, Upload
 from kei.commands.status.rules import Problem, span
 from kei.core.clock import local
 from kei.core.reading import plain
 from kei.sensors.status import ReaderStatus
 from kei.store.write_queue import OutletStatus
-from kei.wisun.interfaces import State
+from kei.wisun.interfaces import SessionStatus, State
 
 Block: TypeAlias = dict[str, list[str]]
 """What stands together between two empty lines: lines by label."""
@@ -75,7 +74,7 @@ def _head(facts: Facts, problems: Sequence[Problem]) -> Block:
     return head
 
 
-def _session(session: SessionState) -> Block:
+def _session(session: SessionStatus) -> Block:
     state = (
         "joined" if session.joined else f"not joined ({DOING.get(session.state, session.state)})"
     )
