@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from kei import __version__
 from kei.core.errors import ConfigError, KeiError
-from kei.core.signals import SignalBox
+from kei.core.signals import SignalQueue
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 
@@ -114,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         the exit code: 0 ended as asked, 2 usage or configuration error, 1 anything else.
     """
-    signals = SignalBox()
+    signals = SignalQueue()
     words = sys.argv[1:] if argv is None else argv
     args = build_parser(simulate="simulate" in words).parse_args(words)
     try:
@@ -135,7 +135,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_FAILED
 
 
-def _carry_out(args: argparse.Namespace, signals: SignalBox) -> int:
+def _carry_out(args: argparse.Namespace, signals: SignalQueue) -> int:
     match args.command:
         case "simulate":
             return _simulate(args)
@@ -163,7 +163,7 @@ def _complain(*lines: str) -> None:
 # Each command imports what it needs when it runs: a Raspberry Pi takes seconds to load it all.
 
 
-def _run(path: Path, signals: SignalBox) -> int:
+def _run(path: Path, signals: SignalQueue) -> int:
     from kei.app.runner import Runner  # noqa: PLC0415
     from kei.core.clock import SystemClock  # noqa: PLC0415
 
@@ -184,7 +184,7 @@ def _check(path: Path, *, probe_ports: bool) -> int:
     return EXIT_OK if are_good else EXIT_FAILED
 
 
-def _probe(path: Path, signals: SignalBox, *, as_json: bool) -> int:
+def _probe(path: Path, signals: SignalQueue, *, as_json: bool) -> int:
     from kei.commands.probe import probe  # noqa: PLC0415
     from kei.core.clock import SystemClock  # noqa: PLC0415
 

@@ -78,7 +78,7 @@ class Watch:
 
     def _prove_progress(self) -> None:
         """Beat, once it has been seen that nobody hangs while it is his turn to talk."""
-        if self._troubles.heartbeat.still_s >= HEARTBEAT_S:
+        if self._troubles.heartbeat.silent_s >= HEARTBEAT_S:
             with self._turns:
                 self._troubles.heartbeat.beat()
 

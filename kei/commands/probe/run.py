@@ -16,7 +16,7 @@ from kei.config.errors import fault_line
 from kei.core import logs
 from kei.core.clock import Clock
 from kei.core.errors import ConfigError, NotReady, Stopping
-from kei.core.signals import STOP_SIGNALS, SignalBox
+from kei.core.signals import STOP_SIGNALS, SignalQueue
 from kei.echonet.frame import Property
 from kei.settings.broute import Broute
 from kei.wisun.interfaces import Status
@@ -28,7 +28,7 @@ LOOK_AROUND_S = 0.1  # a signal ends a look at once
 
 
 def probe(
-    path: Path, *, environ: Mapping[str, str], clock: Clock, signals: SignalBox
+    path: Path, *, environ: Mapping[str, str], clock: Clock, signals: SignalQueue
 ) -> Found | None:
     """Find out what dongle and meter are; faults on the way are told on stderr at once.
 
@@ -58,7 +58,7 @@ def probe(
 
 
 def find_out(
-    broute: Broute, *, clock: Clock, signals: SignalBox, limit_s: float = JOIN_LIMIT_S
+    broute: Broute, *, clock: Clock, signals: SignalQueue, limit_s: float = JOIN_LIMIT_S
 ) -> Found | None:
     """Join the meter, ask it everything, and leave; see `probe`.
 
@@ -134,7 +134,7 @@ def _running(line: Line, stop: threading.Event) -> Iterator[None]:
                 threads[name].join(limit_s)
 
 
-def _wait(signals: SignalBox, is_over: Callable[[], bool]) -> None:
+def _wait(signals: SignalQueue, is_over: Callable[[], bool]) -> None:
     """Wait until something is over.
 
     Raises:

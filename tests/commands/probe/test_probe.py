@@ -19,7 +19,7 @@ from kei.commands.probe.questions import LOOK_AGAIN_S, Got, Missing, ask_everyth
 from kei.commands.probe.run import find_out
 from kei.core.clock import SystemClock
 from kei.core.errors import NotReady, RetryLater, Stopping
-from kei.core.signals import SignalBox
+from kei.core.signals import SignalQueue
 from kei.echonet.frame import encode_property_map
 from kei.echonet.meter_class import PROPERTIES, Scale
 from kei.echonet.superclass import SUPER_PROPERTIES
@@ -296,5 +296,5 @@ def test_a_probe_that_gives_up_says_what_to_check(
     broute: Callable[[str], Broute], port: str, limit_s: float, stuck: str
 ) -> None:
     with pytest.raises(NotReady, match=stuck):
-        find_out(broute(port), clock=SystemClock(), signals=SignalBox(), limit_s=limit_s)
+        find_out(broute(port), clock=SystemClock(), signals=SignalQueue(), limit_s=limit_s)
     assert not [t for t in threading.enumerate() if t.name in ("wisun-keeper", "simulator")]
