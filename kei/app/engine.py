@@ -30,8 +30,8 @@ from kei.store.intake_queue import IntakeQueue
 from kei.store.recorder import Recorder
 from kei.store.text import DailyFile
 from kei.store.timing import Timing, boot_id
-from kei.store.write_queue import OutletStatus, RecorderStatus
-from kei.timekeeping.linux import Machine, adjtimex_of_libc
+from kei.store.write_queue import RecorderStatus, SinkStatus
+from kei.timekeeping.linux import LinuxClock, adjtimex_of_libc
 from kei.timekeeping.monitor import ClockMonitor
 from kei.wisun.interfaces import Status as SessionStatus
 from kei.wisun.skstack import rssi_dbm
@@ -71,7 +71,7 @@ class Engine:
         self._text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
         self._sums = DailyFile(recorder.directory, recorder.fname_base, "sum", clock.zone)
         newest_ms = newest_reading_ms(recorder, clock)
-        self._monitor = ClockMonitor(clock, Machine(adjtimex_of_libc()), newest_ms=newest_ms)
+        self._monitor = ClockMonitor(clock, LinuxClock(adjtimex_of_libc()), newest_ms=newest_ms)
         self._recorder = Recorder(
             self._database,
             self._text,
@@ -80,8 +80,8 @@ class Engine:
             sync_s=recorder.sync_s,
         )
         self._scheduler = Scheduler(clock, len(config.upload))
-        self._monitor.listen(Retiming(self._recorder, self._monitor))
-        self._monitor.listen(self._scheduler)
+        self._monitor.add_listener(Retiming(self._recorder, self._monitor))
+        self._monitor.add_listener(self._scheduler)
         self._job_set = JobSet(
             self._scheduler,
             self._database,
@@ -257,7 +257,7 @@ def _session_state(status: SessionStatus) -> SessionState:
     )
 
 
-def _masked(outlet: OutletStatus) -> OutletStatus:
+def _masked(outlet: SinkStatus) -> SinkStatus:
     return replace(outlet, fault=_hidden(outlet.fault))
 
 

@@ -17,7 +17,7 @@ from kei.settings.broute import Broute
 from kei.settings.serial import SensorSettings
 from kei.settings.upload import UploadTarget
 from kei.store.database import Database
-from kei.store.dead_letters import RetryQueue
+from kei.store.dead_letters import DeadLetters
 from kei.store.queue import UploadQueue
 from kei.upload.formats.registry import format_of
 from kei.upload.http import Http
@@ -188,7 +188,7 @@ def build_sender(
     )
     return Sender(
         wanted,
-        [RetryQueue(database), queue],
+        [DeadLetters(database), queue],
         format_of(wanted, socket.gethostname(), clock.zone),
         Http(clock),
         clock=clock,

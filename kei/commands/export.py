@@ -15,7 +15,7 @@ from kei.core.clock import Clock, epoch_ms, local
 from kei.core.errors import ConfigError
 from kei.core.reading import Reading, Summary, plain
 from kei.store import extract
-from kei.store.extract import Wanted
+from kei.store.extract import Query
 from kei.store.text import DailyFile
 
 READING_COLUMNS = ("time", "unit", "sensor", "value", "id")
@@ -65,7 +65,7 @@ def export(
         ConfigError: the file does not validate, or a day or time is none.
         StoreError: there is no database, or it cannot be read.
     """
-    wanted = Wanted(
+    wanted = Query(
         _instant("--from", selection.begin, clock.zone, days=0),
         _instant("--to", selection.end, clock.zone, days=1),
         selection.unit,

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from kei.store.queue import Row
+from kei.store.rows import Row
 from kei.upload.verdict import Verdict
 
 IDEMPOTENCY_KEY_CHARS = 32  # 128 bits: no two batches of a lifetime share one

@@ -7,7 +7,7 @@ from structlog.stdlib import BoundLogger
 
 from kei.core.clock import Clock
 from kei.core.incidents import Incidents
-from kei.store.queue import Row
+from kei.store.rows import Row
 
 ASIDE_EVERY_S = 3600.0  # a server that refuses everything gets a line an hour, not one a row
 

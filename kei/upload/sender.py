@@ -24,7 +24,7 @@ from structlog.stdlib import BoundLogger
 from kei.core.clock import Clock
 from kei.core.errors import Stopping, StoreError
 from kei.settings.upload import What
-from kei.store.queue import Row
+from kei.store.rows import Row
 from kei.upload.batch import Batch, Format
 from kei.upload.http import Answer, Http, PostFailed, excerpt
 from kei.upload.report import Report, joined
@@ -41,25 +41,25 @@ ROWS_MAX = 2_000  # a batch of 64 KiB has fewer; bounds memory when max_bytes is
 class Queue(Protocol):
     """What a sender needs of the upload queue in the database."""
 
-    def pending(self, target: str, kind: What, limit: int) -> list[Row]:
+    def pending(self, target: str, what: What, limit: int) -> list[Row]:
         """Return the rows behind the cursor, in the order of their ids."""
 
-    def backlog(self, target: str, kind: What) -> int:
+    def backlog(self, target: str, what: What) -> int:
         """Return how many rows are behind the cursor."""
 
-    def in_flight(self, target: str, kind: What) -> int | None:
+    def in_flight(self, target: str, what: What) -> int | None:
         """Return the last row of a batch that was sent, and of which no answer is known."""
 
-    def sending(self, target: str, kind: What, last_id: int) -> None:
+    def sending(self, target: str, what: What, last_id: int) -> None:
         """Remember, for good, that a batch from the cursor to this row is about to be sent."""
 
-    def shorten(self, target: str, kind: What) -> int:
+    def shorten(self, target: str, what: What) -> int:
         """Give up the oldest rows if too many wait; return how many."""
 
-    def advance(self, target: str, kind: What, last_id: int) -> None:
+    def advance(self, target: str, what: What, last_id: int) -> None:
         """Move the cursor, for good, so that this row is delivered."""
 
-    def set_aside(self, target: str, kind: What, rows: Sequence[Row], reason: str) -> None:
+    def set_aside(self, target: str, what: What, rows: Sequence[Row], reason: str) -> None:
         """Note rows from the front as undeliverable and move the cursor past them, in one step."""
 
 

@@ -7,7 +7,7 @@ of a batch that was refused, some row is to blame: it is found by halving.
 
 from collections.abc import Sequence
 
-from kei.store.queue import Row
+from kei.store.rows import Row
 
 
 class Window:

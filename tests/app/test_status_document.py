@@ -11,11 +11,11 @@ from kei.app.status_document import SessionState, Snapshot, UploadState, decode,
 from kei.core.errors import Malformed
 from kei.core.logs import LogLine
 from kei.sensors.status import ReaderStatus
-from kei.store.write_queue import OutletStatus, RecorderStatus
+from kei.store.write_queue import RecorderStatus, SinkStatus
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 state = st.builds(SessionState, since_s=finite, rssi_dbm=st.none() | finite)
-outlet = st.builds(OutletStatus)
+outlet = st.builds(SinkStatus)
 ports = st.builds(ReaderStatus, since_s=finite, heard_s=st.none() | finite)
 snapshots = st.builds(
     Snapshot,

@@ -10,7 +10,8 @@ from stored import add_readings, add_summaries
 from kei.core.reading import Reading, Summary
 from kei.settings.upload import What
 from kei.store.database import Database
-from kei.store.queue import Row, UploadQueue
+from kei.store.queue import UploadQueue
+from kei.store.rows import Row
 
 T0 = 1_790_000_000_000
 

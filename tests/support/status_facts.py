@@ -10,8 +10,8 @@ from kei.core.logs import LogLine
 from kei.core.reading import Reading
 from kei.meter.expected import Expected
 from kei.sensors.status import ReaderStatus
-from kei.store.reading_back import Waiting
-from kei.store.write_queue import OutletStatus, RecorderStatus
+from kei.store.read_only import Waiting
+from kei.store.write_queue import RecorderStatus, SinkStatus
 from kei.upload.traffic import Sent
 
 NOW_MS = 1_795_395_600_000  # 2026-11-23 10:00 in Japan
@@ -32,7 +32,7 @@ SESSION = SessionState(
     held_back=4,
     ignored_frames=1,
 )
-OUTLET = OutletStatus(written=1102, waiting=0, dropped=0, fault=None)
+OUTLET = SinkStatus(written=1102, waiting=0, dropped=0, fault=None)
 LIVE = UploadState(
     "server",
     last_success_ms=NOW_MS - 12_000,

@@ -19,7 +19,7 @@ from structlog.testing import LogCapture
 
 from kei.core.reading import Reading, Summary
 from kei.settings.upload import What
-from kei.store.queue import Row
+from kei.store.rows import Row
 from kei.upload.sender import Sender
 
 LIMIT_S = 10.0  # no test waits longer for anything

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from upload_support import reading_row
 
-from kei.store.queue import Row
+from kei.store.rows import Row
 from kei.upload.window import Window
 
 ROWS = [reading_row(number) for number in range(1, 9)]

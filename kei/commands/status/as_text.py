@@ -9,7 +9,7 @@ from kei.commands.status.rules import Problem, span
 from kei.core.clock import local
 from kei.core.reading import plain
 from kei.sensors.status import ReaderStatus
-from kei.store.write_queue import OutletStatus
+from kei.store.write_queue import SinkStatus
 from kei.upload.traffic import Sent
 
 _LABEL_WIDTH = 11
@@ -126,7 +126,7 @@ def _recorder(snapshot: Snapshot) -> Iterator[str]:
     yield from _labelled("recorder", [f"{name:8}  {_outlet(outlet)}" for name, outlet in outlets])
 
 
-def _outlet(outlet: OutletStatus) -> str:
+def _outlet(outlet: SinkStatus) -> str:
     counts = f"{outlet.written} written, {outlet.waiting} waiting, {outlet.dropped} dropped"
     return f"{counts}, FAULT {outlet.fault}" if outlet.fault else counts
 

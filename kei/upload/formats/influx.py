@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from kei.core.reading import Reading, Summary, plain
-from kei.store.queue import Row
+from kei.store.rows import Row
 from kei.upload.batch import Batch, fitting, idempotency_key
 from kei.upload.verdict import Verdict, by_status
 

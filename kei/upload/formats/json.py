@@ -6,7 +6,7 @@ from datetime import tzinfo
 
 from kei.core.clock import local
 from kei.core.reading import Reading, Summary, plain
-from kei.store.queue import Row
+from kei.store.rows import Row
 from kei.upload.batch import Batch, fitting, idempotency_key
 from kei.upload.verdict import Verdict, by_status
 

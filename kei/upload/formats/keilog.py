@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from kei.core.clock import local
 from kei.core.reading import Reading
 from kei.store.lines import reading_file_name, reading_line, summary_file_name, summary_line
-from kei.store.queue import Row
+from kei.store.rows import Row
 from kei.upload.batch import Batch, fitting
 from kei.upload.verdict import Verdict, by_status
 

@@ -12,7 +12,7 @@ from kei.app.status_document import ClockState
 from kei.commands.status import Found
 from kei.commands.status.facts import Facts, Upload
 from kei.commands.status.rules import judge
-from kei.store.reading_back import Waiting
+from kei.store.read_only import Waiting
 
 
 def text_of(facts: Facts) -> str:

@@ -8,7 +8,7 @@ from status_facts import FACTS, LIVE, NOW_MS, OUTLET, PORT, SESSION, SNAPSHOT, r
 from kei.app.status_document import UploadState
 from kei.commands.status.facts import Facts, Upload
 from kei.commands.status.rules import Rule, judge, span
-from kei.store.reading_back import Waiting
+from kei.store.read_only import Waiting
 from kei.store.write_queue import RecorderStatus
 
 

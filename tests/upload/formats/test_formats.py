@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from upload_support import many_rows, reading_row
 
 from kei.settings.upload import What
-from kei.store.queue import Row
+from kei.store.rows import Row
 from kei.upload.batch import Format, fitting, idempotency_key
 from kei.upload.formats.influx import InfluxFormat
 from kei.upload.formats.json import JsonFormat

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from upload_support import many_rows, reading_row
 
 from kei.core.reading import Reading, Summary, plain
-from kei.store.queue import Row
+from kei.store.rows import Row
 from kei.upload.formats.influx import InfluxFormat, tag_text
 
 FORM = InfluxFormat("server", None, "raspi")

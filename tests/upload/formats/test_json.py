@@ -10,7 +10,7 @@ from upload_support import many_rows, reading_row
 
 from kei.core.clock import epoch_ms
 from kei.core.reading import Reading, Summary, plain
-from kei.store.queue import Row
+from kei.store.rows import Row
 from kei.upload.formats.json import JsonFormat
 
 FORM = JsonFormat("server", "key", 'a "host"', TOKYO)

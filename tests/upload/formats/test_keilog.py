@@ -11,7 +11,7 @@ from upload_support import many_rows, reading_row, summary_row
 
 from kei.core.clock import local
 from kei.core.reading import Reading, Summary
-from kei.store.queue import Row
+from kei.store.rows import Row
 from kei.upload.formats.keilog import KeilogFormat
 from kei.upload.verdict import Verdict
 
