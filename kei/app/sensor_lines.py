@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from kei.app.wiring import SensorLine, build_sensor
 from kei.app.workers import Workers
 from kei.core.clock import Clock
+from kei.sensors.counters import ReaderStatus
 from kei.sensors.reader import Put
-from kei.sensors.status import ReaderStatus
 from kei.settings.serial import SensorSettings
 
 

@@ -1,4 +1,4 @@
-"""Serial ports from outside: how to open them, who has them open, and which there are."""
+"""Which serial ports there are, and which processes have them open."""
 
 import difflib
 import os
@@ -16,7 +16,7 @@ class Holder:
 
     Attributes:
         name: of its program.
-        pid: its number.
+        pid: its process ID.
     """
 
     name: str
@@ -27,19 +27,16 @@ class Holder:
 
 
 def holders(port: str) -> tuple[Holder, ...]:
-    """Return the other processes that have a port open.
-
-    Without root only those of the same user can be seen.
+    """Return the other processes that have a port open; without root, those of the same user.
 
     Args:
         port: path of the device, or of a link to it.
     """
-    device = os.path.realpath(port)
-    return tuple(_found(device))
+    return tuple(_holders(os.path.realpath(port)))
 
 
-def busy(port: str) -> str:
-    """Return the words for who uses a port that is busy."""
+def describe_use(port: str) -> str:
+    """Return the text of an error message that says who uses a port that is busy."""
     found = holders(port)
     if found:
         return f"in use by {', '.join(map(str, found))}; stop it first"
@@ -48,24 +45,19 @@ def busy(port: str) -> str:
     return f"in use by another program; 'sudo fuser -v {port}' tells by which"
 
 
-def known() -> tuple[str, ...]:
-    """Return the ports that have a name which stays the same wherever they are plugged in."""
+def describe_present(port: str) -> str:
+    """Return the text of an error message that lists the ports, those like the given one first."""
     try:
-        return tuple(sorted(str(path) for path in _BY_ID.iterdir()))
+        present = sorted(str(path) for path in _BY_ID.iterdir())
     except OSError:
-        return ()
-
-
-def those_there(port: str) -> str:
-    """Return the words for the ports that there are, those first whose names are like a port's."""
-    there = known()
-    if not there:
+        present = []
+    if not present:
         return f"under {_BY_ID} there is none"
-    near = difflib.get_close_matches(port, there, n=len(there), cutoff=0.0)
+    near = difflib.get_close_matches(port, present, n=len(present), cutoff=0.0)
     return f"there is: {', '.join(near)}"
 
 
-def _found(device: str) -> Iterator[Holder]:
+def _holders(device: str) -> Iterator[Holder]:
     for process in sorted(_PROCESSES.glob("[0-9]*"), key=lambda path: int(path.name)):
         if process.name != str(os.getpid()) and _has_open(process, device):
             yield Holder(_name(process), int(process.name))
@@ -74,7 +66,7 @@ def _found(device: str) -> Iterator[Holder]:
 def _has_open(process: Path, device: str) -> bool:
     try:
         open_files = list((process / "fd").iterdir())
-    except OSError:  # of another user, or gone meanwhile
+    except OSError:  # the process is another user's, or has ended
         return False
     return any(_leads_to(file, device) for file in open_files)
 
@@ -82,7 +74,7 @@ def _has_open(process: Path, device: str) -> bool:
 def _leads_to(link: Path, path: str) -> bool:
     try:
         return str(link.readlink()) == path
-    except OSError:  # closed meanwhile, as files of other threads are all the time
+    except OSError:  # another thread has closed the file
         return False
 
 

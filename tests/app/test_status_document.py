@@ -10,7 +10,7 @@ from status_facts import SNAPSHOT
 from kei.app.status_document import SessionState, Snapshot, UploadState, decode, encode
 from kei.core.errors import Malformed
 from kei.core.logs import LogLine
-from kei.sensors.status import ReaderStatus
+from kei.sensors.counters import ReaderStatus
 from kei.store.write_queue import RecorderStatus, SinkStatus
 
 finite = st.floats(allow_nan=False, allow_infinity=False)

@@ -9,7 +9,7 @@ from kei.commands.status.facts import Facts, Upload
 from kei.core.logs import LogLine
 from kei.core.reading import Reading
 from kei.meter.expected import Expected
-from kei.sensors.status import ReaderStatus
+from kei.sensors.counters import ReaderStatus
 from kei.store.read_only import Waiting
 from kei.store.write_queue import RecorderStatus, SinkStatus
 from kei.upload.traffic import Sent

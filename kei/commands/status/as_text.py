@@ -8,7 +8,7 @@ from kei.commands.status.quantities import quantity
 from kei.commands.status.rules import Problem, span
 from kei.core.clock import local
 from kei.core.reading import plain
-from kei.sensors.status import ReaderStatus
+from kei.sensors.counters import ReaderStatus
 from kei.store.write_queue import SinkStatus
 from kei.upload.traffic import Sent
 
