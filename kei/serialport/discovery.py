@@ -2,7 +2,6 @@
 
 import difflib
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +31,13 @@ def holders(port: str) -> tuple[Holder, ...]:
     Args:
         port: path of the device, or of a link to it.
     """
-    return tuple(_holders(os.path.realpath(port)))
+    device, own = os.path.realpath(port), str(os.getpid())
+    processes = sorted(_PROCESSES.glob("[0-9]*"), key=lambda path: int(path.name))
+    return tuple(
+        Holder(_name(process), int(process.name))
+        for process in processes
+        if process.name != own and _has_open(process, device)
+    )
 
 
 def describe_use(port: str) -> str:
@@ -55,12 +60,6 @@ def describe_present(port: str) -> str:
         return f"under {_BY_ID} there is none"
     near = difflib.get_close_matches(port, present, n=len(present), cutoff=0.0)
     return f"there is: {', '.join(near)}"
-
-
-def _holders(device: str) -> Iterator[Holder]:
-    for process in sorted(_PROCESSES.glob("[0-9]*"), key=lambda path: int(path.name)):
-        if process.name != str(os.getpid()) and _has_open(process, device):
-            yield Holder(_name(process), int(process.name))
 
 
 def _has_open(process: Path, device: str) -> bool:

@@ -63,7 +63,7 @@ class SerialPort:
             PortLost: the port is gone.
         """
         ready = self._poll.poll(None if timeout_s is None else max(0.0, timeout_s) * 1000)
-        if all(fd != self._fd for fd, _ in ready):
+        if self._fd not in dict(ready):
             return b""
         try:
             data = os.read(self._fd, READ_CHUNK_BYTES)

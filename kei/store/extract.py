@@ -77,10 +77,10 @@ def readings(path: Path, text: DailyFile, query: Query) -> Iterator[Reading]:
         StoreError: there is no database, or something cannot be read.
     """
     with _read_only(path) as connection:
-        tail = only_in_text(connection, text)
-        recent = [reading for reading in tail.readings if _matches(reading, query)]
+        newest_id, recent = only_in_text(connection, text)
+        recent = [reading for reading in recent if _matches(reading, query)]
         recent.sort(key=_TIME)  # stable: those of the same time stay in their order
-        yield from merge(_stored(connection, query, tail.newest_id), recent, key=_TIME)
+        yield from merge(_stored(connection, query, newest_id), recent, key=_TIME)
 
 
 def summaries(path: Path, query: Query) -> Iterator[Summary]:

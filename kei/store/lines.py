@@ -67,11 +67,7 @@ def reading_file_name(fname_base: str, day: date) -> str:
 
 
 def summary_file_name(fname_base: str, day: date) -> str:
-    """Return the name of the file that holds the windows that began on a day.
-
-    Raises:
-        ValueError: `fname_base` would lead into another folder.
-    """
+    """Return the name of the file that holds the windows that began on a day; as above."""
     return SUMMARY_PREFIX + reading_file_name(fname_base, day)
 
 

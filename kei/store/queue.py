@@ -10,10 +10,6 @@ from kei.store.rows import TABLES, Row, rows_of
 ROWS_MAX = 2_500_000  # of one target: 100 MB of lines of about 40 bytes
 
 
-def _nothing() -> None:
-    """Commit nothing, because nothing waits."""
-
-
 class UploadQueue:
     """The upload queues of a database. Thread-safe.
 
@@ -26,7 +22,7 @@ class UploadQueue:
             still has in memory.
     """
 
-    def __init__(self, database: Database, commit: Callable[[], None] = _nothing) -> None:
+    def __init__(self, database: Database, commit: Callable[[], None] = lambda: None) -> None:
         self._database = database
         self._commit = commit
 

@@ -119,7 +119,8 @@ def _connected(path: Path, options: str) -> sqlite3.Connection:
 def _last(connection: sqlite3.Connection, text: DailyFile) -> tuple[Reading, ...]:
     rows: list[ReadingRow] = connection.execute(_LAST).fetchall()
     newest: dict[tuple[str, str], Reading] = {}
-    for reading in (*map(reading_of, rows), *only_in_text(connection, text).readings):
+    _, recent = only_in_text(connection, text)
+    for reading in (*map(reading_of, rows), *recent):
         # A series that has changed its number of decimals has several rows: the last one counts.
         newest[reading.unit, reading.sensor] = reading
     return tuple(newest.values())

@@ -169,7 +169,7 @@ class Recorder:
             try:
                 self._file.close()
             except TextError as error:
-                self._failed(self._text, error)
+                self._failed(error)
 
     def run(self) -> None:
         """Do what is due without a new reading, until `stop`."""
@@ -251,7 +251,7 @@ class Recorder:
         try:
             self._timing.correct(self._store)
         except StoreError as error:
-            self._failed(self._database, error)
+            self._failed(error)
 
     def _recover(self, now: float) -> None:
         if now < self._recover_at:
@@ -259,10 +259,8 @@ class Recorder:
         self._recover_at = now + RETRY_S  # it may have to read a lot
         try:
             checkpoint = recover(self._store, self._file)
-        except TextError as error:
-            self._failed(self._text, error)
         except StoreError as error:
-            self._failed(self._database, error)
+            self._failed(error)
         else:
             self._generation = self._store.generation
             self._checkpoint, self._ends = checkpoint, dict(checkpoint.ends)
@@ -282,7 +280,7 @@ class Recorder:
                 self._append(items)
                 limit = _LINES_AT_ONCE
         except TextError as error:
-            self._failed(self._text, error)
+            self._failed(error)
         else:
             if self._text.fault is not None and self._checkpoint is not None:
                 self._text.works()
@@ -324,11 +322,8 @@ class Recorder:
                     self._timing.note(connection, first_id, items)
                     mark_dirty(connection, [reading.time_ms for reading in readings])
                 checkpoint = self._save_checkpoint(connection)
-        except TextError as error:
-            self._failed(self._text, error)
-            return
         except StoreError as error:
-            self._failed(self._database, error)
+            self._failed(error)
             return
         self._checkpoint = checkpoint
         self._database.written += len(items)
@@ -384,20 +379,22 @@ class Recorder:
                 sync()
             except StoreError as error:
                 sink.is_sync_failing = True
-                self._failed(sink, error)
+                self._failed(error)
                 self._write_back.touched()  # tried again
             else:
                 sink.is_sync_failing = False
 
-    def _failed(self, sink: Sink, error: StoreError) -> None:
-        other = self._database if sink is self._text else self._text
-        sink.failed(str(error), alone=other.fault is None)
+    def _failed(self, error: StoreError) -> None:
+        if isinstance(error, TextError):
+            self._text.failed(str(error), alone=self._database.fault is None)
+        else:
+            self._database.failed(str(error), alone=self._text.fault is None)
 
     def _is_stored(self, reading: Reading) -> bool:
         try:
             return self._table.has(reading.unit, reading.sensor, reading.time_ms)
         except StoreError as error:
-            self._failed(self._database, error)
+            self._failed(error)
             return False
 
 

@@ -9,7 +9,6 @@ whose lines could not be appended, or not all of them.
 import sqlite3
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
 import structlog
@@ -61,25 +60,16 @@ def recover(database: Database, text: DailyFile) -> Checkpoint:
     return now
 
 
-@dataclass(frozen=True, slots=True)
-class Tail:
-    """What is recorded but not in the database.
-
-    Attributes:
-        newest_id: of the database at that moment; rows added later are among the readings, too.
-        readings: those that only the text has, in the order of its lines.
-    """
-
-    newest_id: int
-    readings: tuple[Reading, ...]
-
-
-def only_in_text(connection: sqlite3.Connection, text: DailyFile) -> Tail:
+def only_in_text(connection: sqlite3.Connection, text: DailyFile) -> tuple[int, list[Reading]]:
     """Return what the text has and the database does not have yet. Changes nothing.
 
     Args:
         connection: a read-only one.
         text: the daily files; nothing is written to them.
+
+    Returns:
+        the newest ID of the database, as rows that are added later are among the readings, too;
+        and the readings in the order of their lines.
 
     Raises:
         TextError: a daily file cannot be read.
@@ -88,7 +78,7 @@ def only_in_text(connection: sqlite3.Connection, text: DailyFile) -> Tail:
     try:
         checkpoint, newest = checkpoints.load(connection), newest_id(connection)
         if checkpoint is None:
-            return Tail(newest, ())
+            return newest, []
         rows = rows_after(connection, checkpoint.last_id, ROWS_AT_ONCE)
     finally:
         connection.execute("COMMIT")
@@ -101,7 +91,7 @@ def only_in_text(connection: sqlite3.Connection, text: DailyFile) -> Tail:
                 with_row[line] -= 1
             else:
                 extra.append((day, line))
-    return Tail(newest, tuple(_parsed(text, extra)))
+    return newest, _parsed(text, extra)
 
 
 def initial_checkpoint(clock: Clock, text: DailyFile, newest: int) -> Checkpoint:

@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from itertools import groupby
@@ -10,12 +11,13 @@ import structlog
 
 from kei.core.clock import Clock, epoch_ms, local
 from kei.core.errors import StoreError
+from kei.core.reading import Completeness
 from kei.store import dirty_windows
 from kei.store.database import Database
 from kei.store.dirty_windows import DONE_UNTIL_KEY, done_until_ms
 from kei.store.lines import summary_line
 from kei.store.reading_table import ReadingTable
-from kei.store.summary_table import Expected, SummaryTable, recovered
+from kei.store.summary_table import Expected, SummaryTable
 from kei.store.text import DailyFile
 
 log = structlog.stdlib.get_logger("kei.store")
@@ -145,7 +147,7 @@ class Summariser:
                 done_ms = current_ms  # windows without readings are done, too
                 break
             start_ms, end_ms = self._window(reading_ms)
-            if not self._table.is_known(start_ms):
+            if self._table.next_ms(start_ms) != start_ms:
                 summaries = self._table.compute(start_ms, end_ms)
                 self._table.add(summaries, (DONE_UNTIL_KEY, str(end_ms)))
                 stored_ms = end_ms
@@ -159,8 +161,11 @@ class Summariser:
             start_ms, end_ms = self._window(dirty.from_ms)
             done_ms = done_until_ms(self._database)
             while start_ms < min(dirty.to_ms, done_ms):
-                summaries = [recovered(each) for each in self._table.compute(start_ms, end_ms)]
-                if summaries or self._table.is_known(start_ms):
+                summaries = [
+                    replace(each, state=Completeness.RECOVERED)
+                    for each in self._table.compute(start_ms, end_ms)
+                ]
+                if summaries or self._table.next_ms(start_ms) == start_ms:
                     self._table.replace(start_ms, summaries)
                 next_ms = self._readings.next_ms(end_ms)
                 known_ms = self._table.next_ms(end_ms)

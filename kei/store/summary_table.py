@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from fractions import Fraction
 from itertools import pairwise
@@ -43,10 +43,6 @@ class _Sum:
         self.times.append(time_ms)
 
 
-def _unknown(_unit: str, _sensor: str) -> float | None:
-    return None
-
-
 class SummaryTable:
     """Summaries of a database. A method that raises `StoreError` has changed nothing.
 
@@ -55,7 +51,9 @@ class SummaryTable:
         expected: returns the expected seconds between readings of a series.
     """
 
-    def __init__(self, database: Database, expected: Expected = _unknown) -> None:
+    def __init__(
+        self, database: Database, expected: Expected = lambda _unit, _sensor: None
+    ) -> None:
         self._database = database
         self._expected = expected
 
@@ -83,19 +81,10 @@ class SummaryTable:
                     sums[unit, sensor] = _Sum(number, number, number, places, [time_ms])
                 else:
                     known.add(number, places, time_ms)
-            order = _order(connection)
-        return [
-            self._summary(start_ms, end_ms, name, sums[name])
-            for name in sorted(sums, key=lambda name: order[name])
-        ]
-
-    def is_known(self, start_ms: int) -> bool:
-        """Return whether there are summaries of the window that begins at an instant."""
-        with self._database.access() as connection:
-            row = connection.execute(
-                "SELECT 1 FROM summaries WHERE start_ms = ? LIMIT 1", (start_ms,)
-            ).fetchone()
-        return row is not None
+            names: list[tuple[str, str]] = connection.execute(
+                "SELECT unit, sensor FROM series GROUP BY unit, sensor ORDER BY min(id)"
+            ).fetchall()
+        return [self._summary(start_ms, end_ms, name, sums[name]) for name in names if name in sums]
 
     def next_ms(self, from_ms: int) -> int | None:
         """Return the start of the first window at or after an instant that has summaries."""
@@ -234,11 +223,6 @@ def _lines_until(connection: sqlite3.Connection) -> int:
     return load_number(connection, LINES_UNTIL_KEY, if_damaged=newest)
 
 
-def recovered(summary: Summary) -> Summary:
-    """Return a summary with the state RECOVERED."""
-    return replace(summary, state=Completeness.RECOVERED)
-
-
 def completeness(
     start_ms: int, end_ms: int, times_ms: Sequence[int], cycle_s: float | None
 ) -> Completeness:
@@ -264,10 +248,3 @@ def completeness(
     longest_ms = max(later - earlier for earlier, later in pairwise([start_ms, *times, end_ms]))
     has_gap = 0 < GAP_CYCLES * cycle_ms < longest_ms
     return Completeness.PARTIAL if has_gap else Completeness.COMPLETE
-
-
-def _order(connection: sqlite3.Connection) -> dict[tuple[str, str], int]:
-    rows: list[tuple[str, str, int]] = connection.execute(
-        "SELECT unit, sensor, min(id) FROM series GROUP BY unit, sensor"
-    ).fetchall()
-    return {(unit, sensor): id_ for unit, sensor, id_ in rows}

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -88,16 +89,16 @@ class Timing:
         keep theirs: the clock of a machine that was asleep is set when it wakes up, too.
         """
         if self._was_wrong:
-            self._retime(queue)
+            queue.change(partial(_retimed, self._offset_ms()))
             self.corrections.append(self._retiming())
         else:
-            self._trust(queue)
+            queue.change(_trusted)
             self.corrections.append(unsynchronised_spans.clear)
 
     def synchronised(self, queue: WriteQueue) -> None:
         """Handle that the wall clock is synchronised from now on."""
-        self._retime(queue)
-        self._trust(queue)
+        queue.change(partial(_retimed, self._offset_ms()))
+        queue.change(_trusted)
         self.corrections += [self._retiming(), unsynchronised_spans.clear]
         self.hold_until = None
 
@@ -134,19 +135,15 @@ class Timing:
 
         return retime
 
-    def _retime(self, queue: WriteQueue) -> None:
-        offset_ms = self._offset_ms()
-        queue.replace([_retimed(item, offset_ms) for item in queue.all()])
-
-    @staticmethod
-    def _trust(queue: WriteQueue) -> None:
-        queue.replace([replace(item, offset_ms=None) for item in queue.all()])
-
     def _offset_ms(self) -> int:
         return self._clock.now_ms() - round(self._clock.monotonic() * 1000)
 
 
-def _retimed(item: Item, offset_ms: int) -> Item:
+def _trusted(item: Item) -> Item:
+    return replace(item, offset_ms=None)
+
+
+def _retimed(offset_ms: int, item: Item) -> Item:
     by_ms = 0 if item.offset_ms is None else offset_ms - item.offset_ms
     if abs(by_ms) < SAME_SETTING_MS:
         return item

@@ -1,7 +1,7 @@
 """The write queue: readings on their way to text and database, and the state of these two sinks."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -183,13 +183,9 @@ class WriteQueue:
         self._remove(excess)
         return Overflow(lost, max(0, only_text), max(0, -only_text))
 
-    def replace(self, items: Sequence[Item]) -> None:
-        """Replace all items by as many others."""
-        self._items = deque(items)
-
-    def all(self) -> list[Item]:
-        """Return all items."""
-        return list(self._items)
+    def change(self, function: Callable[[Item], Item]) -> None:
+        """Replace each item by what a function returns for it."""
+        self._items = deque(map(function, self._items))
 
     def _remove(self, count: int) -> None:
         for _ in range(count):
