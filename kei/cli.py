@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from kei import __version__
-from kei.core.clock import SystemClock
+from kei.core import clock
 from kei.core.errors import ConfigError, KeiError
 from kei.core.signals import SignalQueue
 
@@ -162,14 +162,14 @@ def _dispatch(args: argparse.Namespace, signals: SignalQueue) -> int:
 def _run(path: Path, signals: SignalQueue) -> int:
     from kei.app.runner import Runner  # noqa: PLC0415
 
-    Runner(path, environ=os.environ, clock=SystemClock(), signals=signals).run()
+    Runner(path, environ=os.environ, clock=clock.SystemClock(), signals=signals).run()
     return EXIT_OK
 
 
 def _check(path: Path, *, probe_ports: bool) -> int:
     from kei.commands.check import open_ports, report  # noqa: PLC0415
 
-    for line in report(path, environ=os.environ, clock=SystemClock()):
+    for line in report(path, environ=os.environ, clock=clock.SystemClock()):
         sys.stdout.write(line + "\n")
     are_good = True
     for opened in open_ports(path, environ=os.environ) if probe_ports else ():
@@ -183,7 +183,7 @@ def _probe(path: Path, signals: SignalQueue, *, as_json: bool) -> int:
 
     if sys.stderr.isatty():
         _to_stderr("looking for the meter: one to two minutes, five at most; Ctrl-C ends it")
-    found = probe(path, environ=os.environ, clock=SystemClock(), signals=signals)
+    found = probe(path, environ=os.environ, clock=clock.SystemClock(), signals=signals)
     if found is not None:  # None: ended by a signal
         sys.stdout.write(found.to_json() if as_json else found.to_text())
     return EXIT_OK
@@ -193,7 +193,7 @@ def _dead_letters(args: argparse.Namespace) -> int:
     from kei.commands.dead_letters import Action, Request, carry_out  # noqa: PLC0415
 
     request = Request(Action(args.action), args.target, args.id, as_json=args.json)
-    for line in carry_out(args.jobs, request, environ=os.environ, clock=SystemClock()):
+    for line in carry_out(args.jobs, request, environ=os.environ, clock=clock.SystemClock()):
         sys.stdout.write(line)
     return EXIT_OK
 
@@ -201,7 +201,7 @@ def _dead_letters(args: argparse.Namespace) -> int:
 def _status(path: Path, *, as_json: bool) -> int:
     from kei.commands.status import status  # noqa: PLC0415
 
-    found = status(path, environ=os.environ, clock=SystemClock())
+    found = status(path, environ=os.environ, clock=clock.SystemClock())
     sys.stdout.write(found.to_json() if as_json else found.to_text())
     return EXIT_OK if found.is_well else EXIT_FAILED
 
@@ -211,7 +211,9 @@ def _export(args: argparse.Namespace) -> int:
 
     form = Form(args.format)
     selection = Selection(args.begin, args.end, args.unit, args.sensor, args.summary, form)
-    sys.stdout.writelines(export(args.jobs, selection, environ=os.environ, clock=SystemClock()))
+    sys.stdout.writelines(
+        export(args.jobs, selection, environ=os.environ, clock=clock.SystemClock())
+    )
     sys.stdout.flush()
     return EXIT_OK
 

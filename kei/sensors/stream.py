@@ -21,7 +21,7 @@ class Stream:
         silence: is told which series are heard.
 
     Attributes:
-        splitter: to be told when the port has been opened (`begin`).
+        splitter: its `begin` has to be called when the port has been opened.
     """
 
     def __init__(

@@ -179,7 +179,7 @@ class DailyFile:
             self._sync_all()
 
     def close(self) -> None:
-        """Sync and close the files; the next `append` opens them anew.
+        """Sync and close the files; the next `append` opens them again.
 
         Raises:
             TextError: syncing failed; the files are closed all the same.
