@@ -22,7 +22,7 @@ class RetryLater(KeiError):
 
 
 class NotReady(RetryLater):
-    """There is no session with the meter at present; it is being established."""
+    """There is no session with the meter at present; the session thread is reconnecting."""
 
 
 class RejoinNeeded(KeiError):
