@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import NoReturn
 
 from kei import __version__
+from kei.core import clock
 from kei.core.errors import ConfigError, KeiError
-from kei.core.signals import SignalBox
+from kei.core.signals import SignalQueue
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 
 
 class _Parser(argparse.ArgumentParser):
-    """Tells a usage error in one line."""
+    """Prints a usage error in one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(EXIT_USAGE, f"{self.prog}: {message}; try {self.prog} --help\n")
@@ -25,8 +26,8 @@ def build_parser(*, simulate: bool) -> argparse.ArgumentParser:
     """Return the parser of `kei` and its commands.
 
     Args:
-        simulate: with the options of `kei simulate`, which need the whole simulator; it is no
-            part of the main job on a small machine.
+        simulate: whether with the options of `kei simulate`; they load the whole simulator, which
+            takes long on a small machine.
     """
     parser = _Parser(
         prog="kei",
@@ -114,31 +115,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         the exit code: 0 ended as asked, 2 usage or configuration error, 1 anything else.
     """
-    signals = SignalBox()
+    signals = SignalQueue()
     words = sys.argv[1:] if argv is None else argv
     args = build_parser(simulate="simulate" in words).parse_args(words)
     try:
-        return _carry_out(args, signals)
+        return _dispatch(args, signals)
     except ConfigError as error:
-        _complain(*error.faults)
+        _to_stderr(*error.faults)
         return EXIT_USAGE
     except KeyboardInterrupt:
         return EXIT_OK
     except BrokenPipeError:
-        # Whoever read our output has gone: not an error, but Python must not flush to it again.
+        # The reader of our output has gone: not an error, but Python must not flush to it again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
     except (KeiError, OSError) as error:
         if "DEBUG" in os.environ:
             raise
-        _complain(f"kei: {error}")
+        _to_stderr(f"kei: {error}")
         return EXIT_FAILED
 
 
-def _carry_out(args: argparse.Namespace, signals: SignalBox) -> int:
+def _dispatch(args: argparse.Namespace, signals: SignalQueue) -> int:
+    # Each command imports what it needs: a Raspberry Pi takes seconds to load everything.
     match args.command:
         case "simulate":
-            return _simulate(args)
+            from kei.commands.simulate import main as simulate  # noqa: PLC0415
+
+            return simulate(args)
         case "check":
             return _check(args.jobs, probe_ports=args.probe_ports)
         case "probe":
@@ -155,27 +159,17 @@ def _carry_out(args: argparse.Namespace, signals: SignalBox) -> int:
             return _run(args.jobs, signals)
 
 
-def _complain(*lines: str) -> None:
-    for line in lines:
-        sys.stderr.write(line + "\n")
-
-
-# Each command imports what it needs when it runs: a Raspberry Pi takes seconds to load it all.
-
-
-def _run(path: Path, signals: SignalBox) -> int:
+def _run(path: Path, signals: SignalQueue) -> int:
     from kei.app.runner import Runner  # noqa: PLC0415
-    from kei.core.clock import SystemClock  # noqa: PLC0415
 
-    Runner(path, environ=os.environ, clock=SystemClock(), signals=signals).run()
+    Runner(path, environ=os.environ, clock=clock.SystemClock(), signals=signals).run()
     return EXIT_OK
 
 
 def _check(path: Path, *, probe_ports: bool) -> int:
     from kei.commands.check import open_ports, report  # noqa: PLC0415
-    from kei.core.clock import SystemClock  # noqa: PLC0415
 
-    for line in report(path, environ=os.environ, clock=SystemClock()):
+    for line in report(path, environ=os.environ, clock=clock.SystemClock()):
         sys.stdout.write(line + "\n")
     are_good = True
     for opened in open_ports(path, environ=os.environ) if probe_ports else ():
@@ -184,13 +178,12 @@ def _check(path: Path, *, probe_ports: bool) -> int:
     return EXIT_OK if are_good else EXIT_FAILED
 
 
-def _probe(path: Path, signals: SignalBox, *, as_json: bool) -> int:
+def _probe(path: Path, signals: SignalQueue, *, as_json: bool) -> int:
     from kei.commands.probe import probe  # noqa: PLC0415
-    from kei.core.clock import SystemClock  # noqa: PLC0415
 
     if sys.stderr.isatty():
-        _complain("looking for the meter: one to two minutes, five at most; Ctrl-C ends it")
-    found = probe(path, environ=os.environ, clock=SystemClock(), signals=signals)
+        _to_stderr("looking for the meter: one to two minutes, five at most; Ctrl-C ends it")
+    found = probe(path, environ=os.environ, clock=clock.SystemClock(), signals=signals)
     if found is not None:  # None: ended by a signal
         sys.stdout.write(found.to_json() if as_json else found.to_text())
     return EXIT_OK
@@ -198,35 +191,33 @@ def _probe(path: Path, signals: SignalBox, *, as_json: bool) -> int:
 
 def _dead_letters(args: argparse.Namespace) -> int:
     from kei.commands.dead_letters import Action, Request, carry_out  # noqa: PLC0415
-    from kei.core.clock import SystemClock  # noqa: PLC0415
 
     request = Request(Action(args.action), args.target, args.id, as_json=args.json)
-    for line in carry_out(args.jobs, request, environ=os.environ, clock=SystemClock()):
+    for line in carry_out(args.jobs, request, environ=os.environ, clock=clock.SystemClock()):
         sys.stdout.write(line)
     return EXIT_OK
 
 
 def _status(path: Path, *, as_json: bool) -> int:
     from kei.commands.status import status  # noqa: PLC0415
-    from kei.core.clock import SystemClock  # noqa: PLC0415
 
-    found = status(path, environ=os.environ, clock=SystemClock())
+    found = status(path, environ=os.environ, clock=clock.SystemClock())
     sys.stdout.write(found.to_json() if as_json else found.to_text())
     return EXIT_OK if found.is_well else EXIT_FAILED
 
 
 def _export(args: argparse.Namespace) -> int:
     from kei.commands.export import Form, Selection, export  # noqa: PLC0415
-    from kei.core.clock import SystemClock  # noqa: PLC0415
 
     form = Form(args.format)
     selection = Selection(args.begin, args.end, args.unit, args.sensor, args.summary, form)
-    sys.stdout.writelines(export(args.jobs, selection, environ=os.environ, clock=SystemClock()))
+    sys.stdout.writelines(
+        export(args.jobs, selection, environ=os.environ, clock=clock.SystemClock())
+    )
     sys.stdout.flush()
     return EXIT_OK
 
 
-def _simulate(args: argparse.Namespace) -> int:
-    from kei.commands.simulate import main as simulate  # noqa: PLC0415
-
-    return simulate(args)
+def _to_stderr(*lines: str) -> None:
+    for line in lines:
+        sys.stderr.write(line + "\n")

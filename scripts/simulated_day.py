@@ -27,7 +27,7 @@ import apscheduler.schedulers.base
 
 from kei.app.runner import Runner
 from kei.core.clock import SystemClock, epoch_ms, local, local_zone
-from kei.core.signals import SignalBox
+from kei.core.signals import SignalQueue
 
 LEAD_S, TRAIL_S = 90, 30  # before the first and after the last minute that is wanted
 HOURS = 24
@@ -125,7 +125,7 @@ def main() -> int:
     length_s = LEAD_S + options.hours * 3600 + TRAIL_S
     timer = threading.Timer(clock.wait_s(length_s), os.kill, (os.getpid(), signal.SIGTERM))
     timer.daemon = True
-    signals = SignalBox()
+    signals = SignalQueue()
     signals.install()
     timer.start()
     Runner(jobs, environ=os.environ, clock=clock, signals=signals).run()

@@ -32,15 +32,15 @@ from kei.core.single_instance import InstanceLock
 from kei.jobs.advice import advice
 from kei.jobs.kinds import Event, JobContext
 from kei.jobs.scheduler import Scheduler
-from kei.sensors.status import ReaderStatus
+from kei.sensors.counters import ReaderStatus
 from kei.settings.config import Config
 from kei.store.database import Database
 from kei.store.intake_queue import IntakeQueue
 from kei.store.recorder import Recorder
 from kei.store.text import DailyFile
 from kei.store.timing import Timing, boot_id
-from kei.store.write_queue import OutletStatus, RecorderStatus
-from kei.timekeeping.linux import Machine, adjtimex_of_libc
+from kei.store.write_queue import RecorderStatus, SinkStatus
+from kei.timekeeping.linux import LinuxClock, adjtimex_of_libc
 from kei.timekeeping.monitor import ClockMonitor
 from kei.wisun.interfaces import SessionStatus
 
@@ -77,7 +77,7 @@ class Engine:
         text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
         self._sums = DailyFile(recorder.directory, recorder.fname_base, "sum", clock.zone)
         newest_ms = newest_reading_ms(recorder, clock)
-        self._monitor = ClockMonitor(clock, Machine(adjtimex_of_libc()), newest_ms=newest_ms)
+        self._monitor = ClockMonitor(clock, LinuxClock(adjtimex_of_libc()), newest_ms=newest_ms)
         self._recorder = Recorder(
             self._database,
             text,
@@ -87,8 +87,8 @@ class Engine:
         )
         self._intake = IntakeQueue(self._recorder)
         self._scheduler = Scheduler(clock, len(config.upload))
-        self._monitor.listen(Retiming(self._recorder, self._monitor))
-        self._monitor.listen(self._scheduler)
+        self._monitor.add_listener(Retiming(self._recorder, self._monitor))
+        self._monitor.add_listener(self._scheduler)
         context = JobContext(
             database=self._database,
             record=self._intake.record,
@@ -235,7 +235,7 @@ def _clipped(status: SessionStatus) -> SessionStatus:
     return replace(status, firmware=clipped(status.firmware))
 
 
-_Fallible = TypeVar("_Fallible", OutletStatus, ReaderStatus)
+_Fallible = TypeVar("_Fallible", SinkStatus, ReaderStatus)
 
 
 def _public(status: _Fallible) -> _Fallible:

@@ -5,7 +5,7 @@ import structlog
 from kei.core.clock import Clock
 from kei.core.errors import StoreError
 from kei.settings.recorder import RecorderSettings
-from kei.store.reading_back import look_into
+from kei.store.read_only import read_overview
 from kei.store.recorder import Recorder
 from kei.store.text import DailyFile
 from kei.timekeeping.monitor import ClockMonitor
@@ -41,7 +41,7 @@ def newest_reading_ms(recorder: RecorderSettings, clock: Clock) -> int | None:
     """Return the time of the newest reading; None if there is none, or it cannot be read."""
     text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
     try:
-        last = look_into(recorder.database, text, (), clock).last
+        last = read_overview(recorder.database, text, (), clock).last
     except StoreError as error:
         log.warning("newest_reading_unknown", reason=str(error))
         return None

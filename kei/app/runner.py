@@ -17,7 +17,7 @@ from kei.core import logs
 from kei.core.clock import Clock
 from kei.core.errors import ConfigError, KeiError
 from kei.core.secret import Secret
-from kei.core.signals import RELOAD_SIGNAL, STOP_SIGNALS, TOGGLE_SIGNAL, SignalBox
+from kei.core.signals import RELOAD_SIGNAL, STOP_SIGNALS, TOGGLE_SIGNAL, SignalQueue
 from kei.settings.config import Config
 
 log = structlog.stdlib.get_logger("kei.runner")
@@ -38,7 +38,7 @@ class Runner:
     """
 
     def __init__(
-        self, path: Path, *, environ: Mapping[str, str], clock: Clock, signals: SignalBox
+        self, path: Path, *, environ: Mapping[str, str], clock: Clock, signals: SignalQueue
     ) -> None:
         self._path = path
         self._environ = environ

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from kei.app.workers import Workers, WorkerTarget
 from kei.core.clock import Clock
+from kei.sensors.counters import ReaderStatus
 from kei.sensors.reader import Put, SensorReader
-from kei.sensors.status import ReaderStatus
 from kei.settings.serial import SensorSettings
 
 SIMULATED_SENSORS = "sim-sensor:"

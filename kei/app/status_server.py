@@ -20,7 +20,7 @@ import structlog
 from kei.core.clock import Clock
 from kei.core.errors import RetryLater
 from kei.core.incidents import Incidents
-from kei.core.single_instance import abstract_name
+from kei.core.single_instance import database_socket_name
 
 log = structlog.stdlib.get_logger("kei.control")
 
@@ -36,7 +36,7 @@ _RECEIVE_BYTES = 65_536
 
 def address(database: Path) -> str:
     """Return the name of the socket of a database, the same for each spelling of its path."""
-    return abstract_name("status", database)
+    return database_socket_name("status", database)
 
 
 class StatusServer:

@@ -1,4 +1,4 @@
-"""`kei check`: what a configuration would do, without doing it."""
+"""`kei check`: validates a configuration and reports what it would do."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -44,10 +44,10 @@ def report(path: Path, *, environ: Mapping[str, str], clock: Clock) -> Iterator[
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What became of an attempt to open a port.
+    """The result of opening a port.
 
     Attributes:
-        line: for a person.
+        line: of the report.
         is_good: whether it could be opened.
     """
 

@@ -1,4 +1,4 @@
-"""`kei dead-letters`: what servers refused for good; to be seen, sent once more, or forgotten."""
+"""`kei dead-letters`: lists rows that upload servers refused, resends or deletes them."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,12 +12,12 @@ from kei.core.clock import Clock, local
 from kei.core.errors import ConfigError
 from kei.core.reading import Reading, plain
 from kei.store import dead_letters
-from kei.store.dead_letters import Letter, Which
+from kei.store.dead_letters import DeadLetter, Filter
 from kei.store.lines import reading_line, summary_line
 
 
 class Action(StrEnum):
-    """What is done with the letters that are meant."""
+    """What to do with dead letters."""
 
     LIST = "list"
     RETRY = "retry"
@@ -26,12 +26,12 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked for.
+    """The arguments of the command.
 
     Attributes:
         action: what to do.
-        target: with those of this target; None for all.
-        ids: with these; empty for all.
+        target: with the dead letters of this target; None for all.
+        ids: with these dead letters; empty for all.
         as_json: list them as JSON, one object a line.
     """
 
@@ -48,7 +48,7 @@ def carry_out(
 
     Args:
         path: jobs.toml.
-        request: what is asked for.
+        request: the arguments.
         environ: the environment, for the secrets that the file refers to.
         clock: for the time zone.
 
@@ -61,42 +61,42 @@ def carry_out(
     if request.target is not None and request.target not in names:
         known = ", ".join(names) or "none"
         raise ConfigError([f"{path}: no [[upload]] is named '{request.target}'; there is: {known}"])
-    database, which = wanted.recorder.database, Which(request.target, tuple(request.ids))
+    database, selected = wanted.recorder.database, Filter(request.target, tuple(request.ids))
     match request.action:
         case Action.RETRY:
-            count = dead_letters.retry(database, which)
+            count = dead_letters.retry(database, selected)
             yield f"{count} to be sent once more, at the next flush of a running kei\n"
         case Action.DROP:
-            yield f"{dead_letters.drop(database, which)} forgotten; the recorded data stay\n"
+            yield f"{dead_letters.drop(database, selected)} forgotten; the recorded data stay\n"
         case Action.LIST:
             show = _as_json if request.as_json else _as_text
-            for letter in dead_letters.letters(database, which):
+            for letter in dead_letters.find(database, selected):
                 yield show(letter, clock.zone) + "\n"
 
 
-def _as_text(letter: Letter, zone: tzinfo) -> str:
+def _as_text(letter: DeadLetter, zone: tzinfo) -> str:
     when = f"{local(letter.time_ms, zone):%Y-%m-%d %H:%M:%S}"
     state = "to be sent once more" if letter.is_due else "refused"
     return f"{letter.id}  {when}  {letter.target}  {_line(letter, zone)}  {state}: {letter.reason}"
 
 
-def _line(letter: Letter, zone: tzinfo) -> str:
+def _line(letter: DeadLetter, zone: tzinfo) -> str:
     match letter.item:
         case None:
-            return f"({letter.kind.value} {letter.row_id}, no longer in the database)"
+            return f"({letter.what.value} {letter.row_id}, no longer in the database)"
         case Reading() as reading:
             return reading_line(reading, zone)
         case summary:
             return summary_line(summary, zone)
 
 
-def _as_json(letter: Letter, zone: tzinfo) -> str:
+def _as_json(letter: DeadLetter, zone: tzinfo) -> str:
     item = letter.item
     document: dict[str, object] = {
         "id": letter.id,
         "time": local(letter.time_ms, zone).isoformat(timespec="seconds"),
         "target": letter.target,
-        "what": letter.kind.value,
+        "what": letter.what.value,
         "reason": letter.reason,
         "retry": letter.is_due,
     }

@@ -1,4 +1,4 @@
-"""`kei export`: what was recorded, as lines for other programs."""
+"""`kei export`: the readings or summaries of a range of time, as CSV or JSON lines."""
 
 import csv
 import io
@@ -13,9 +13,10 @@ from pathlib import Path
 from kei import config
 from kei.core.clock import Clock, epoch_ms, local
 from kei.core.errors import ConfigError
-from kei.core.reading import Reading, Summary, plain
+from kei.core.reading import Reading, Summary
 from kei.store import extract
-from kei.store.extract import Wanted
+from kei.store.extract import Query
+from kei.store.lines import number
 from kei.store.text import DailyFile
 
 READING_COLUMNS = ("time", "unit", "sensor", "value", "id")
@@ -23,22 +24,22 @@ SUMMARY_COLUMNS = ("time", "unit", "sensor", "average", "min", "max", "count", "
 
 
 class Form(StrEnum):
-    """How lines are written."""
+    """The format of the lines."""
 
-    CSV = "csv"  # the columns' names first; local time as in the daily files
+    CSV = "csv"  # with the names of the columns first; local time as in the daily files
     JSONL = "jsonl"  # one object a line; RFC 3339 times
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What is asked for, as it was written.
+    """The arguments of the command.
 
     Attributes:
         begin: a day or a local time.
-        end: a day, which is meant as a whole, or the first local time that is too late.
+        end: a day, which is included, or a local time, which is not.
         unit: UnitID; None for all.
         sensor: SensorID; None for all.
-        summary: the windows' averages instead of the readings.
+        summary: whether to export summaries instead of readings.
         form: of the lines.
     """
 
@@ -53,32 +54,32 @@ class Selection:
 def export(
     path: Path, selection: Selection, *, environ: Mapping[str, str], clock: Clock
 ) -> Iterator[str]:
-    """Yield lines with their ends, the oldest first, however many there are.
+    """Yield lines with their ends, the oldest first.
 
     Args:
         path: jobs.toml; its database is read.
-        selection: what to look for.
+        selection: the arguments.
         environ: the environment, for the secrets that the file refers to.
         clock: for the local time zone.
 
     Raises:
-        ConfigError: the file does not validate, or a day or time is none.
+        ConfigError: the file does not validate, or a day or time is malformed.
         StoreError: there is no database, or it cannot be read.
     """
-    wanted = Wanted(
+    query = Query(
         _instant("--from", selection.begin, clock.zone, days=0),
         _instant("--to", selection.end, clock.zone, days=1),
         selection.unit,
         selection.sensor,
     )
-    if wanted.to_ms <= wanted.from_ms:
+    if query.to_ms <= query.from_ms:
         raise ConfigError([f"--to {selection.end}: lies before --from {selection.begin}"])
     recorder = config.load(path, environ=environ).recorder
     text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
     items: Iterator[Reading] | Iterator[Summary] = (
-        extract.summaries(recorder.database, wanted)
+        extract.summaries(recorder.database, query)
         if selection.summary
-        else extract.readings(recorder.database, text, wanted)
+        else extract.readings(recorder.database, text, query)
     )
     columns = SUMMARY_COLUMNS if selection.summary else READING_COLUMNS
     if selection.form is Form.JSONL:
@@ -91,7 +92,7 @@ def export(
 
 
 def _instant(option: str, text: str, zone: tzinfo, *, days: int) -> int:
-    """Return the instant of a local time, or of a day's beginning so many days later."""
+    """Return the instant of a local time, or the beginning of the day `days` after a day."""
     written = text.replace("/", "-")
     try:
         if len(written) <= len("YYYY-MM-DD"):
@@ -107,17 +108,10 @@ def _instant(option: str, text: str, zone: tzinfo, *, days: int) -> int:
 def _csv_fields(item: Reading | Summary, zone: tzinfo) -> tuple[str, ...]:
     if isinstance(item, Reading):
         moment = local(item.time_ms, zone).strftime("%Y/%m/%d %H:%M:%S")
-        return (moment, item.unit, item.sensor, _number(item.value), item.data_id)
-    moment = local(item.start_ms, zone).strftime("%Y/%m/%d %H:%M")
-    numbers = (item.average, item.minimum, item.maximum)
-    return (
-        moment,
-        item.unit,
-        item.sensor,
-        *map(_number, numbers),
-        str(item.count),
-        item.state.value,
-    )
+    else:
+        moment = local(item.start_ms, zone).strftime("%Y/%m/%d %H:%M")
+    values = (number(each) if isinstance(each, Decimal) else str(each) for each in _values(item))
+    return (moment, *values)
 
 
 def _csv_line(fields: tuple[str, ...]) -> str:
@@ -127,18 +121,17 @@ def _csv_line(fields: tuple[str, ...]) -> str:
 
 
 def _json_line(columns: tuple[str, ...], item: Reading | Summary, zone: tzinfo) -> str:
-    """Write the object by hand: json.dumps would take a Decimal through a float."""
+    """Return the object, put together by hand: json.dumps would convert a Decimal to a float."""
     time_ms = item.time_ms if isinstance(item, Reading) else item.start_ms
     texts = [json.dumps(local(time_ms, zone).isoformat(timespec="milliseconds"))]
-    texts += [json.dumps(item.unit), json.dumps(item.sensor)]
-    if isinstance(item, Reading):
-        texts += [_number(item.value), json.dumps(item.data_id)]
-    else:
-        texts += [*map(_number, (item.average, item.minimum, item.maximum)), str(item.count)]
-        texts += [json.dumps(item.state.value)]
+    texts += [number(v) if isinstance(v, Decimal) else json.dumps(v) for v in _values(item)]
     pairs = (f'"{name}": {text}' for name, text in zip(columns, texts, strict=True))
     return "{" + ", ".join(pairs) + "}\n"
 
 
-def _number(value: Decimal) -> str:
-    return plain(value or value.copy_abs())  # a zero has no sign in the files either
+def _values(item: Reading | Summary) -> tuple[str | int | Decimal, ...]:
+    """Return the values of the columns behind the time."""
+    if isinstance(item, Reading):
+        return item.unit, item.sensor, item.value, item.data_id
+    numbers = (item.average, item.minimum, item.maximum, item.count)
+    return item.unit, item.sensor, *numbers, item.state.value

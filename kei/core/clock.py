@@ -1,4 +1,4 @@
-"""Time: the only module that asks the machine for it; every other one gets a `Clock`."""
+"""Clocks: the only module that reads the machine's time; every other one is given a `Clock`."""
 
 import os
 import time
@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 
 class Clock(Protocol):
-    """What the rest of kei may know of time."""
+    """Wall-clock time, monotonic time and the local time zone."""
 
     def now_ms(self) -> int:
         """Return the wall clock, milliseconds since 1970 in UTC."""
@@ -18,7 +18,7 @@ class Clock(Protocol):
         """Return seconds that never go back; only differences mean something."""
 
     def wait_s(self, seconds: float) -> float:
-        """Return how long a thread has to sleep for so much time to pass on this clock, seconds."""
+        """Return for how many real seconds to wait until so many have passed on this clock."""
 
     @property
     def zone(self) -> tzinfo:
@@ -26,7 +26,11 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's own clock."""
+    """The machine's clock.
+
+    Args:
+        zone: the local time zone; the machine's if None.
+    """
 
     def __init__(self, zone: tzinfo | None = None) -> None:
         self._zone = zone or local_zone()
@@ -40,7 +44,7 @@ class SystemClock:
         return time.monotonic()
 
     def wait_s(self, seconds: float) -> float:
-        """Return the same, at least 0."""
+        """Return the seconds themselves, at least 0."""
         return max(0.0, seconds)
 
     @property

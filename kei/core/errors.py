@@ -1,12 +1,12 @@
-"""The error tree, sorted by what the one who catches it does next."""
+"""The errors that kei raises on purpose, one class for each remedy."""
 
 
 class KeiError(Exception):
-    """Base of every error that kei raises on purpose; the text is one line for a person."""
+    """Base of all of them; the text is one line for a person."""
 
 
 class ConfigError(KeiError):
-    """The configuration has to be mended by its owner: all faults, one line each.
+    """The configuration has mistakes that its owner has to correct.
 
     Attributes:
         faults: complete lines, each naming file, line, key and what to do.
@@ -18,7 +18,7 @@ class ConfigError(KeiError):
 
 
 class RetryLater(KeiError):
-    """Nothing is wrong for good: the same call may go through at its next time."""
+    """A temporary failure: the same call may succeed at its next scheduled time."""
 
 
 class NotReady(RetryLater):
@@ -30,15 +30,15 @@ class RejoinNeeded(KeiError):
 
 
 class PortLost(KeiError):
-    """The serial port failed or went away: open it again."""
+    """The serial port failed or was unplugged: open it again."""
 
 
 class Stopping(KeiError):
-    """The program is being stopped: unwind at once."""
+    """The program is being stopped: return at once."""
 
 
 class Malformed(KeiError):
-    """The other side sent something that cannot be understood: count it, put it aside, go on."""
+    """The other side sent something that cannot be parsed: count it, skip it, go on."""
 
 
 class StoreError(KeiError):
@@ -46,4 +46,4 @@ class StoreError(KeiError):
 
 
 class TextError(StoreError):
-    """The same, of a daily text file: the database may well work."""
+    """A daily text file failed; the database may still work."""

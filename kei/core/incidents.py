@@ -1,4 +1,4 @@
-"""Incidents that repeat: said once, counted while they last, and summed up when they end."""
+"""Incidents: a fault is logged once, counted while it lasts, and summed up when it ends."""
 
 import logging
 import threading
@@ -8,67 +8,66 @@ from structlog.stdlib import BoundLogger
 
 from kei.core.clock import Clock
 
+_NOT_REPEATED = frozenset({"hint", "reason"})  # fields that the line of the end leaves out
+
 
 @dataclass(slots=True)
-class _Fault:
+class _Incident:
     since: float
     count: int
     fields: dict[str, object]
 
 
 class Incidents:
-    """The faults of one part of kei that are going on at present. Thread-safe.
+    """The faults of one part of kei that last at present. Thread-safe.
 
     Args:
-        log: where they are told.
-        clock: for how long they lasted.
+        log: where they are logged.
+        clock: measures how long they last.
     """
 
     def __init__(self, log: BoundLogger, clock: Clock) -> None:
         self._log = log
         self._clock = clock
         self._lock = threading.Lock()
-        self._present: dict[tuple[str, object], _Fault] = {}
+        self._present: dict[tuple[str, object], _Incident] = {}
 
     def raised(
         self, fault: str, *, key: object = None, level: int = logging.WARNING, **fields: object
     ) -> None:
-        """Tell of a fault the first time, only count it after that.
+        """Log a fault when it begins; while it lasts, only count it.
 
         Args:
             fault: its name, which is the log event (`meter_not_found`).
-            key: what tells it from others of that name (a port, a target).
+            key: tells faults of the same name apart (a port, a target).
             level: of the log line.
-            fields: what a person needs to mend it.
+            fields: further fields of the log line.
         """
         with self._lock:
-            known = self._present.get((fault, key))
-            if known is not None:
-                known.count += 1
+            incident = self._present.get((fault, key))
+            if incident is not None:
+                incident.count += 1
                 return
-            self._present[fault, key] = _Fault(self._clock.monotonic(), 1, fields)
+            self._present[fault, key] = _Incident(self._clock.monotonic(), 1, fields)
         self._log.log(level, fault, **fields)
 
     def ended(self, fault: str, *, key: object = None) -> None:
-        """Tell that a fault is over, with its count and duration; nothing if it was not there."""
+        """Log the end of a fault with its count and duration; do nothing if there is none."""
         with self._lock:
-            known = self._present.pop((fault, key), None)
-        if known is None:
+            incident = self._present.pop((fault, key), None)
+        if incident is None:
             return
         self._log.info(
             "fault_ended",
             fault=fault,
-            count=known.count,
-            duration_s=round(self._clock.monotonic() - known.since, 1),
-            **{name: value for name, value in known.fields.items() if name not in _NOT_REPEATED},
+            count=incident.count,
+            duration_s=round(self._clock.monotonic() - incident.since, 1),
+            **{name: each for name, each in incident.fields.items() if name not in _NOT_REPEATED},
         )
 
     def all_ended(self) -> None:
-        """Tell that every fault is over."""
+        """Log the end of every fault that lasts."""
         with self._lock:
             present = list(self._present)
         for fault, key in present:
             self.ended(fault, key=key)
-
-
-_NOT_REPEATED = frozenset({"hint", "reason"})

@@ -1,8 +1,8 @@
 """Logging: structlog over the standard library, one JSON object a line, secrets masked.
 
-APScheduler, urllib3, requests and warnings log through the standard library and so come out in
-the same shape. Masking is done on the finished line, so that no field, traceback or library can
-get round it.
+APScheduler, urllib3, requests and warnings log through the standard library and so have the same
+format. Masking is applied to the finished line, so that it covers every field, traceback and
+library.
 """
 
 import json
@@ -20,9 +20,8 @@ from typing import TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from kei.core.secret import Secret
+from kei.core.secret import MASK, Secret
 
-MASK = "***"
 _QUIET_LIBRARIES = ("apscheduler", "urllib3", "requests")
 # sd-daemon(3): the priority of a line in angle brackets.
 _PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6}
@@ -32,14 +31,14 @@ RECENT_MAX_CHARS = 300  # of one line
 
 
 class Masker:
-    """Replaces secrets in text, also where they stand as hex digits or within JSON."""
+    """Replaces secrets in text, also in their hexadecimal and JSON forms."""
 
     def __init__(self) -> None:
         self._pattern: re.Pattern[str] | None = None
         self._variants: set[str] = set()
 
     def hide(self, secrets: list[Secret]) -> None:
-        """Mask these from now on, besides those that are masked already."""
+        """Mask these secrets, too, from now on."""
         for secret in secrets:
             text = secret.reveal()
             if text:
@@ -49,7 +48,7 @@ class Masker:
         self._pattern = re.compile(pattern, re.IGNORECASE) if pattern else None
 
     def mask(self, text: str) -> str:
-        """Return the text without any secret."""
+        """Return the text with every secret replaced by `***`."""
         return self._pattern.sub(MASK, text) if self._pattern else text
 
 
@@ -57,7 +56,7 @@ masker = Masker()
 
 
 class _Formatter(structlog.stdlib.ProcessorFormatter):
-    """Renders a record, masks it, and puts the journal's priority before it if need be."""
+    """Renders and masks a record; for the journal, with its priority in front."""
 
     def __init__(self, renderer: Processor, *, journal: bool) -> None:
         processors: list[Processor] = [
@@ -75,20 +74,20 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
         return f"<{_PRIORITIES.get(record.levelno, _DEBUG_PRIORITY)}>{line}"
 
 
-class _Patient(logging.Handler):
-    """A handler for which a reader that went away, or a full disk, is no matter."""
+class _IgnoringOsErrors(logging.Handler):
+    """A handler that drops a line when its reader has gone or the disk is full."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
-        """Give the line up; there is nobody to tell, and recording must go on."""
+        """Drop the line: it cannot be reported anywhere, and recording must go on."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handleError(record)
 
 
-class _StreamHandler(_Patient, logging.StreamHandler[TextIO]):
+class _StreamHandler(_IgnoringOsErrors, logging.StreamHandler[TextIO]):
     pass
 
 
-class _FileHandler(_Patient, WatchedFileHandler):
+class _FileHandler(_IgnoringOsErrors, WatchedFileHandler):
     pass
 
 
@@ -99,7 +98,7 @@ class LogLine:
     Attributes:
         time_ms: when it was logged, milliseconds since 1970 in UTC.
         level: `warning` to `critical`.
-        logger: which part of kei said it.
+        logger: the part of kei that logged it.
         text: the event and its fields in one line, masked, at most 300 characters.
     """
 
@@ -109,13 +108,13 @@ class LogLine:
     text: str
 
 
-class _Recent(logging.Handler):
-    """Remembers the last lines of level WARNING and above."""
+class _RecentLines(logging.Handler):
+    """Keeps the last lines of level WARNING and above."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.setFormatter(_Formatter(_brief, journal=False))
-        self._lines: deque[LogLine] = deque(maxlen=RECENT_LINES)
+        self.setFormatter(_Formatter(_one_line, journal=False))
+        self.lines: deque[LogLine] = deque(maxlen=RECENT_LINES)
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -124,14 +123,11 @@ class _Recent(logging.Handler):
             self.handleError(record)
             return
         level, time_ms = record.levelname.lower(), round(record.created * 1000)
-        self._lines.append(LogLine(time_ms, level, record.name, text[:RECENT_MAX_CHARS]))
-
-    def lines(self) -> tuple[LogLine, ...]:
-        return tuple(self._lines.copy())
+        self.lines.append(LogLine(time_ms, level, record.name, text[:RECENT_MAX_CHARS]))
 
 
-def _brief(_logger: WrappedLogger, _method: str, fields: EventDict) -> str:
-    """Render the event and its fields; of a traceback only the error itself."""
+def _one_line(_logger: WrappedLogger, _method: str, fields: EventDict) -> str:
+    """Render the event and its fields; of a traceback only the last line."""
     event = fields.pop("event", "")
     for beside in ("timestamp", "level", "logger", "stack"):
         fields.pop(beside, None)
@@ -152,21 +148,21 @@ def _shared_processors() -> list[Processor]:
     ]
 
 
-_recent = _Recent()
+_recent = _RecentLines()
 
 
 def recent_lines() -> tuple[LogLine, ...]:
     """Return the last 10 lines of level WARNING and above, the newest last."""
-    return _recent.lines()
+    return tuple(_recent.lines.copy())
 
 
 def configure(level: str, file: Path | None, environ: Mapping[str, str]) -> None:
-    """Set logging up, or anew with other settings.
+    """Configure logging; may be repeated with other settings.
 
     Args:
         level: `debug` to `critical`; `DEBUG` in the environment, whatever its value, overrides.
-        file: a path that JSON lines go to besides stdout, re-opened when it has been moved
-            away; None for none.
+        file: receives JSON lines besides stdout, and is opened again when it has been renamed;
+            None for no file.
         environ: the environment.
 
     Raises:
@@ -185,7 +181,7 @@ def configure(level: str, file: Path | None, environ: Mapping[str, str]) -> None
 
 
 def configure_stderr(environ: Mapping[str, str]) -> None:
-    """Set logging up for a command whose result is on stdout: readable, warnings and worse.
+    """Configure logging for a command that prints its result: on stderr, warnings and worse.
 
     Args:
         environ: the environment; with `DEBUG` in it, everything is written.
@@ -196,7 +192,7 @@ def configure_stderr(environ: Mapping[str, str]) -> None:
 
 
 def _install(handlers: list[logging.Handler], level: str) -> None:
-    """Put these in the place of all handlers before, and structlog in front of them."""
+    """Replace all handlers by these, and connect structlog to them."""
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)
@@ -220,7 +216,7 @@ def _install(handlers: list[logging.Handler], level: str) -> None:
 
 
 def _readable(stream: TextIO) -> Processor:
-    """Return a renderer for people, coloured where the stream is a terminal."""
+    """Return a renderer for people, coloured if the stream is a terminal."""
     return structlog.dev.ConsoleRenderer(
         colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
     )
@@ -231,12 +227,12 @@ def _json() -> Processor:
 
 
 def set_level(level: str) -> None:
-    """Let through lines of this level and above."""
+    """Log lines of this level and above."""
     logging.getLogger().setLevel(level.upper())
 
 
 def toggle_debug(usual: str) -> str:
-    """Switch between INFO and DEBUG (or back from DEBUG to the usual level); return the new one."""
+    """Switch to DEBUG, or from DEBUG to the usual level (INFO if that is DEBUG); return the new."""
     at_debug = logging.getLogger().level == logging.DEBUG
     back = "info" if usual == "debug" else usual
     level = back if at_debug else "debug"
@@ -245,7 +241,7 @@ def toggle_debug(usual: str) -> str:
 
 
 def _stdout_is_journal(environ: Mapping[str, str]) -> bool:
-    """Tell whether stdout is the journal's socket: JOURNAL_STREAM names its device and inode."""
+    """Return whether stdout is the journal's socket: JOURNAL_STREAM names its device and inode."""
     device, _, inode = environ.get("JOURNAL_STREAM", "").partition(":")
     if not (device.isdigit() and inode.isdigit()):
         return False

@@ -1,4 +1,4 @@
-"""The one thing that flows through kei: a reading of a series at a time."""
+"""Readings and summaries, the data of kei; and how their numbers are written."""
 
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -28,16 +28,16 @@ class Reading:
 
 
 class Completeness(StrEnum):
-    """How far a window can be relied on."""
+    """Whether the summary of a window covers all readings that it should have."""
 
     COMPLETE = "complete"
-    PARTIAL = "partial"  # fewer than 90 % of the readings that were to be expected, or a gap
-    RECOVERED = "recovered"  # computed again: readings came late, or their time was put right
+    PARTIAL = "partial"  # fewer than 90 % of the expected readings, or a gap
+    RECOVERED = "recovered"  # computed again: readings came late, or their time was corrected
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What one series did in one window.
+    """Average, minimum and maximum of one series in one window.
 
     Attributes:
         start_ms: start of the window, milliseconds since 1970 in UTC.
@@ -47,7 +47,7 @@ class Summary:
         minimum: the smallest of them.
         maximum: the largest of them.
         count: how many there were, at least 1.
-        state: whether that is all that was to be expected.
+        state: whether all expected readings were there.
     """
 
     start_ms: int

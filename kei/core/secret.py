@@ -1,10 +1,10 @@
-"""A text that must not be seen: it can be used, but not printed by accident."""
+"""Secrets: texts that are not printed by accident."""
 
 MASK = "***"
 
 
 class Secret:
-    """Holds a text and shows `***` wherever it is printed, formatted or logged.
+    """A text that shows as `***` wherever it is printed, formatted or logged.
 
     Two secrets with the same text are equal; a secret never equals a plain text.
     """
@@ -15,7 +15,7 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """Return the text itself, for the one place that sends it to where it belongs."""
+        """Return the text itself, for the code that has to send it."""
         return self._text
 
     def __repr__(self) -> str:
@@ -25,7 +25,7 @@ class Secret:
         return MASK
 
     def __format__(self, spec: str) -> str:
-        # The width of a format would tell the length apart from the mask's: it is ignored.
+        # Ignored: a width would show how long the secret is.
         return MASK
 
     def __eq__(self, other: object) -> bool:

@@ -1,4 +1,4 @@
-"""Signals as items of a queue, so that they are handled at one place in the main thread."""
+"""Unix signals as items of a queue, handled in one place of the main thread."""
 
 import os
 import signal
@@ -9,38 +9,38 @@ TOGGLE_SIGNAL = signal.SIGUSR1
 RELOAD_SIGNAL = signal.SIGUSR2
 
 
-class SignalBox:
-    """Catches kei's signals from `install` on. A second stop signal ends the process at once."""
+class SignalQueue:
+    """Queues kei's signals from `install` on. A second stop signal ends the process at once."""
 
     def __init__(self) -> None:
         self._queue: SimpleQueue[signal.Signals] = SimpleQueue()
         self._stop_asked = False
 
     def install(self) -> None:
-        """Take over the signals of this process; main thread only."""
+        """Install the signal handlers; main thread only."""
         for number in STOP_SIGNALS:
             signal.signal(number, self._on_stop)
         for number in (TOGGLE_SIGNAL, RELOAD_SIGNAL):
             signal.signal(number, self._on_other)
 
     def wait(self, timeout_s: float) -> signal.Signals | None:
-        """Return the next signal, or None when none comes within the time."""
+        """Return the next signal, None if none comes within the time."""
         try:
             return self._queue.get(timeout=timeout_s)
         except Empty:
             return None
 
     def ignore(self) -> None:
-        """Take no notice of signals any more: the process ends anyway, and as it was asked to.
+        """Ignore all signals from now on, because the process is ending.
 
-        Python gives up its handlers while it ends; a signal would then count as what ended it.
+        Python removes its handlers while it exits; a signal would then change the exit status.
         """
         for number in (*STOP_SIGNALS, TOGGLE_SIGNAL, RELOAD_SIGNAL):
             signal.signal(number, signal.SIG_IGN)
 
     def _on_stop(self, number: int, _frame: object) -> None:
         if self._stop_asked:
-            os._exit(0)  # whoever asks twice does not want to wait for the meter
+            os._exit(0)  # asked twice: do not wait for the meter
         self._stop_asked = True
         self._queue.put(signal.Signals(number))
 

@@ -1,4 +1,4 @@
-"""What came in on a port and what was left out: counted always, told now and then."""
+"""Counters and status of a port with sensors; rejected lines are logged at a limited rate."""
 
 import threading
 from collections import Counter
@@ -11,9 +11,9 @@ from kei.sensors.line_parser import Reason
 
 log = structlog.stdlib.get_logger("kei.sensors")
 
-TELL_EVERY_S = 600.0  # of a reason: a radio brings noise for years
+LOG_EVERY_S = 600.0  # for each reason: a radio receives noise for years
 
-_NOT_TOLD = frozenset({Reason.REPEAT})  # a network does that
+_NOT_LOGGED = frozenset({Reason.REPEAT})  # normal in a radio network
 _HINTS = {
     Reason.ENCODING: "noise, or another baudrate, parity or encoding than the board's",
     Reason.CHARACTERS: "noise, or another baudrate or parity than the board's",
@@ -26,14 +26,37 @@ _HINTS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class ReaderStatus:
+    """The state of a port with sensors.
+
+    Attributes:
+        port: as in jobs.toml.
+        fault: why it is not open; None if it is.
+        since_s: for how many seconds that has been so.
+        accepted: lines recorded since the start.
+        rejected: lines left out since the start, by `kei.sensors.line_parser.Reason`.
+        heard_s: seconds since bytes last arrived; None if none have since the start.
+        silent: series, `UnitID,SensorID`, that have been silent for too long.
+    """
+
+    port: str
+    fault: str | None
+    since_s: float
+    accepted: int
+    rejected: dict[str, int]
+    heard_s: float | None
+    silent: tuple[str, ...]
+
+
 @dataclass(slots=True)
-class _Untold:
+class _Unlogged:
     count: int
-    told_at: float | None
+    logged_at: float | None
 
 
-class Tally:
-    """Counts the lines of one port, and tells of rejected ones at a limited rate. Thread-safe.
+class LineCounters:
+    """Counts the lines of one port, and logs rejected ones at a limited rate. Thread-safe.
 
     Args:
         port: its name, for the log.
@@ -46,30 +69,30 @@ class Tally:
         self._lock = threading.Lock()
         self._accepted = 0
         self._rejected: Counter[str] = Counter()
-        self._untold: dict[Reason, _Untold] = {}
+        self._unlogged: dict[Reason, _Unlogged] = {}
 
-    def accepted(self, count: int) -> None:
+    def count_accepted(self, count: int) -> None:
         """Count lines that were recorded."""
         with self._lock:
             self._accepted += count
 
-    def rejected(self, reason: Reason, text: str) -> None:
-        """Count a line that was not, and tell of it unless one of that kind was told lately.
+    def count_rejected(self, reason: Reason, text: str) -> None:
+        """Count a line that was not recorded; log it unless one of that reason was lately.
 
         Args:
             reason: why.
-            text: the line, fit for a log.
+            text: the line, with everything unprintable escaped.
         """
         with self._lock:
             self._rejected[reason.value] += 1
-            if reason in _NOT_TOLD:
+            if reason in _NOT_LOGGED:
                 return
-            untold = self._untold.setdefault(reason, _Untold(0, None))
-            untold.count += 1
+            unlogged = self._unlogged.setdefault(reason, _Unlogged(0, None))
+            unlogged.count += 1
             now = self._clock.monotonic()
-            if untold.told_at is not None and now - untold.told_at < TELL_EVERY_S:
+            if unlogged.logged_at is not None and now - unlogged.logged_at < LOG_EVERY_S:
                 return
-            count, untold.count, untold.told_at = untold.count, 0, now
+            count, unlogged.count, unlogged.logged_at = unlogged.count, 0, now
         log.warning(
             "line_rejected",
             port=self._port,

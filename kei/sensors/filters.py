@@ -1,4 +1,4 @@
-"""What is left out although it is well-formed: radio repeats and outliers."""
+"""Filters for well-formed lines that are not recorded: radio repeats and outliers."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -12,20 +12,19 @@ JUMPS_BELIEVED = 3  # in a row: then it is a new level
 
 
 class Repeats:
-    """Knows the last lines of a port.
+    """Finds lines that a radio network delivers more than once, on several routes.
 
-    A radio network delivers a line more than once, by several ways. Lines without a DataID of
-    their own are never repeats: two equal values in a row are nothing special.
+    Lines without a DataID of their own are never repeats: two equal values in a row are normal.
     """
 
     def __init__(self) -> None:
         self._last: deque[bytes] = deque(maxlen=REPEATS_WITHIN)
 
     def is_repeat(self, line: Line, raw: bytes) -> bool:
-        """Tell whether a line came before, and remember it if it did not.
+        """Return whether a line is one of the last ten, and remember it if it is not.
 
         Args:
-            line: what it says.
+            line: the parsed line.
             raw: as it came, without its end.
         """
         if line.data_id is not None and raw in self._last:
@@ -35,34 +34,34 @@ class Repeats:
 
 
 class Outliers:
-    """Judges the values of series that have a check.
+    """Finds values that the checks of their series do not allow.
 
     Args:
         checks: at most one for a series.
     """
 
     def __init__(self, checks: Iterable[SeriesCheck]) -> None:
-        self._judges = {(check.unit, check.sensor): _Judge(check) for check in checks}
+        self._series = {(check.unit, check.sensor): _Series(check) for check in checks}
 
-    def judge(self, line: Line) -> Reason | None:
+    def check(self, line: Line) -> Reason | None:
         """Return why a value is not to be recorded; None if it is."""
-        judge = self._judges.get((line.unit, line.sensor))
-        return None if judge is None else judge.judge(line.value)
+        series = self._series.get((line.unit, line.sensor))
+        return None if series is None else series.check(line.value)
 
 
-class _Judge:
-    """Judges one series; remembers its last accepted value and the jumps away from it."""
+class _Series:
+    """Checks one series; remembers its last accepted value and the jumps away from it."""
 
-    def __init__(self, check: SeriesCheck) -> None:
-        self._check = check
+    def __init__(self, limits: SeriesCheck) -> None:
+        self._limits = limits
         self._accepted: Decimal | None = None
         self._jumps = 0
 
-    def judge(self, value: Decimal) -> Reason | None:
-        check = self._check
-        if check.minimum is not None and value < check.minimum:
+    def check(self, value: Decimal) -> Reason | None:
+        limits = self._limits
+        if limits.minimum is not None and value < limits.minimum:
             return Reason.OUT_OF_RANGE
-        if check.maximum is not None and value > check.maximum:
+        if limits.maximum is not None and value > limits.maximum:
             return Reason.OUT_OF_RANGE
         if self._is_jump(value):
             self._jumps += 1
@@ -73,6 +72,6 @@ class _Judge:
         return None
 
     def _is_jump(self, value: Decimal) -> bool:
-        if self._check.variation is None or self._accepted is None:
+        if self._limits.variation is None or self._accepted is None:
             return False
-        return abs(value - self._accepted) > self._check.variation
+        return abs(value - self._accepted) > self._limits.variation

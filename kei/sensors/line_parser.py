@@ -1,7 +1,6 @@
-"""Bytes of a port into lines, and lines into what they say. No I/O, no clock, no state but a line.
+"""The line parser: splits the bytes of a port into lines `UnitID,SensorID,Value[,DataID]`. No I/O.
 
-A line is `UnitID,SensorID,Value[,DataID]`. Whatever arrives, memory stays bounded, and damage costs
-the line it is in.
+Memory is bounded whatever arrives, and a damaged byte costs no more than its line.
 """
 
 import re
@@ -12,32 +11,32 @@ from enum import StrEnum
 from kei.settings.serial import LineEnd
 
 LINE_MAX_BYTES = 1024  # without its end; a longer one is skipped to its end
-VALUE_LIMIT = Decimal("1e18")  # below it every value has its 4 decimals in any part of kei
-SHOWN_BYTES = 80  # of a rejected line
+VALUE_LIMIT = Decimal("1e18")  # below it every part of kei keeps 4 decimals
+SHOWN_BYTES = 80  # of a rejected line, in the log
 
 _END = {LineEnd.LF: b"\n", LineEnd.CRLF: b"\r\n", LineEnd.CR: b"\r"}
 _ID = r"[A-Za-z0-9_-]+"
 _VALUE = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?"
-_GOOD = re.compile(rf"({_ID}),({_ID}),({_VALUE})(?:,({_ID}))?")
+_LINE = re.compile(rf"({_ID}),({_ID}),({_VALUE})(?:,({_ID}))?")
 
 
 class Reason(StrEnum):
     """Why a line was not recorded."""
 
-    ENCODING = "encoding"  # bytes that mean nothing in the encoding of the port
-    CHARACTERS = "characters"  # unprintable ones: noise
-    FIELDS = "fields"  # not three or four
-    ID = "id"  # other than ASCII letters, digits, - and _
-    VALUE = "value"  # no finite decimal number, or too large a one
+    ENCODING = "encoding"  # bytes that are invalid in the encoding of the port
+    CHARACTERS = "characters"  # unprintable characters: noise
+    FIELDS = "fields"  # not three or four fields
+    ID = "id"  # an ID with other characters than ASCII letters, digits, - and _
+    VALUE = "value"  # not a finite decimal number, or too large
     TOO_LONG = "too_long"  # more than 1024 bytes
-    OUT_OF_RANGE = "out_of_range"  # of `min` and `max` of the series
-    JUMP = "jump"  # by more than `variation` of the series
-    REPEAT = "repeat"  # heard twice over the radio
+    OUT_OF_RANGE = "out_of_range"  # below `min` or above `max` of the series
+    JUMP = "jump"  # a step of more than `variation` of the series
+    REPEAT = "repeat"  # received again over the radio
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What a line says.
+    """A parsed line.
 
     Attributes:
         unit: UnitID.
@@ -53,10 +52,10 @@ class Line:
 
 
 class Splitter:
-    """Cuts what arrives into lines.
+    """Splits what arrives into lines.
 
     Args:
-        line_end: what ends one.
+        line_end: what ends a line.
     """
 
     def __init__(self, line_end: LineEnd) -> None:
@@ -65,10 +64,10 @@ class Splitter:
         self._skipping = False
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Return the lines that have come to their end, without it; empty ones are left out.
+        """Return the lines that are complete now, without their end; empty ones are left out.
 
-        Of one that is too long the beginning comes at once, longer than `LINE_MAX_BYTES`, and
-        nothing of the rest.
+        Of a line that is too long only the beginning is returned, at once: one byte more than
+        `LINE_MAX_BYTES`.
         """
         lines = (self._rest + data).split(self._end)
         rest = lines.pop()
@@ -85,17 +84,16 @@ class Splitter:
         return [line for line in bare if line]
 
     def begin(self, *, within_a_line: bool) -> None:
-        """Start over: the port has been opened anew.
+        """Start over, as the port has been opened again.
 
         Args:
-            within_a_line: whether what comes first may be the end of a line without its beginning,
-                which is skipped.
+            within_a_line: whether the first bytes may be the rest of a line, which is skipped.
         """
         self._rest, self._skipping = b"", within_a_line
 
 
 def parse(raw: bytes, encoding: str = "ascii") -> Line | Reason:
-    """Return what a line says, or why it says nothing.
+    """Return the parsed line, or why it is none.
 
     Args:
         raw: a line without its end.
@@ -107,15 +105,15 @@ def parse(raw: bytes, encoding: str = "ascii") -> Line | Reason:
         text = raw.decode(encoding)
     except UnicodeDecodeError:
         return Reason.ENCODING
-    found = _GOOD.fullmatch(text)
+    found = _LINE.fullmatch(text)
     if found is None:
-        return _what_is_wrong(text)
+        return _reason(text)
     unit, sensor, number, data_id = found.groups()
     value = Decimal(number)
     return Line(unit, sensor, value, data_id) if abs(value) < VALUE_LIMIT else Reason.VALUE
 
 
-def _what_is_wrong(text: str) -> Reason:
+def _reason(text: str) -> Reason:
     fields = text.split(",")
     if not text.isprintable():
         return Reason.CHARACTERS
@@ -125,8 +123,8 @@ def _what_is_wrong(text: str) -> Reason:
     return Reason.VALUE if all(re.fullmatch(_ID, each) for each in ids) else Reason.ID
 
 
-def shown(raw: bytes, encoding: str = "ascii") -> str:
-    """Return the beginning of a line for the log: printable, everything else escaped."""
+def printable(raw: bytes, encoding: str = "ascii") -> str:
+    """Return the beginning of a line for the log, with everything unprintable escaped."""
     text = raw[:SHOWN_BYTES].decode(encoding, "backslashreplace")
     safe = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
     return safe + "..." if len(raw) > SHOWN_BYTES else safe

@@ -1,4 +1,4 @@
-"""One port with sensors, read for years whatever becomes of it."""
+"""The reader of one port with sensors: opens it again whenever it is lost."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -9,29 +9,28 @@ from kei.core.clock import Clock
 from kei.core.errors import PortLost
 from kei.core.incidents import Incidents
 from kei.core.reading import Reading
-from kei.sensors.counters import Tally
+from kei.sensors.counters import LineCounters, ReaderStatus
 from kei.sensors.silence import Silence
-from kei.sensors.status import ReaderStatus
 from kei.sensors.stream import Stream
 from kei.serialport.port import SerialPort
 from kei.settings.serial import SensorSettings
 
 log = structlog.stdlib.get_logger("kei.sensors")
 
-RETRY_S = 3.0  # a board that is plugged in again is to be back within 10 s
-# What comes this soon after opening may have begun before; an FTDI chip holds bytes for 16 ms.
+RETRY_S = 3.0  # a board that is plugged in again has to be back within 10 s
+# Bytes that come so soon after opening may be the rest of a line; an FTDI chip holds them 16 ms.
 IN_THE_MIDDLE_S = 0.02
-WELL_AFTER_S = 10.0  # a port that is lost sooner again, without a byte, was never back
+WELL_AFTER_S = 10.0  # open for so long, or with a byte received, a port counts as working again
 
 Put = Callable[[Sequence[Reading]], None]
 
 
 class SensorReader:
-    """Keeps a port open, and turns what arrives into readings. The body of a thread.
+    """Keeps a port open and turns what arrives into readings; `run` is for a thread of its own.
 
     Args:
         settings: of the port.
-        path: of the device itself.
+        path: of the device to open; another one than in the settings if the port is simulated.
         put: takes readings.
         clock: for the time of readings and for waits.
     """
@@ -41,17 +40,17 @@ class SensorReader:
         self._path = path
         self._put = put
         self._clock = clock
-        self._tally = Tally(settings.port, clock)
+        self._counters = LineCounters(settings.port, clock)
         series = [(check.unit, check.sensor) for check in settings.checks]
         self._silence = Silence(settings.port, settings.stale_after_s, series, clock)
-        self._stream = Stream(settings, clock, self._tally, self._silence)
+        self._stream = Stream(settings, clock, self._counters, self._silence)
         self._incidents = Incidents(log, clock)
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._port: SerialPort | None = None
         self._fault: str | None = "not opened yet"
-        self._turned = clock.monotonic()  # when it was opened or lost
-        self._heard: float | None = None
+        self._changed_at = clock.monotonic()  # when it was opened or lost
+        self._heard_at: float | None = None
 
     def run(self) -> None:
         """Read the port until `stop`; open it again whenever it is lost."""
@@ -62,7 +61,8 @@ class SensorReader:
                 self._lost(error)
             else:
                 self._use(port)
-            self._pause()
+            self._silence.check()
+            self._stopping.wait(self._clock.wait_s(RETRY_S))
 
     def stop(self) -> None:
         """Make `run` return soon; any thread."""
@@ -77,16 +77,16 @@ class SensorReader:
         return self._fault is None
 
     def status(self) -> ReaderStatus:
-        """Return how the port is doing; any thread."""
-        accepted, rejected = self._tally.counts()
-        heard = self._heard
+        """Return the state of the port; any thread."""
+        accepted, rejected = self._counters.counts()
+        heard_at = self._heard_at
         return ReaderStatus(
             port=self._settings.port,
             fault=self._fault,
-            since_s=round(self._clock.monotonic() - self._turned, 1),
+            since_s=round(self._clock.monotonic() - self._changed_at, 1),
             accepted=accepted,
             rejected=rejected,
-            heard_s=None if heard is None else round(self._clock.monotonic() - heard, 1),
+            heard_s=None if heard_at is None else round(self._clock.monotonic() - heard_at, 1),
             silent=tuple(",".join(series) for series in self._silence.silent()),
         )
 
@@ -94,7 +94,7 @@ class SensorReader:
         with self._lock:
             self._port = port
         try:
-            self._listen(port)
+            self._read(port)
         except PortLost as error:
             self._lost(error)
         finally:
@@ -102,31 +102,31 @@ class SensorReader:
                 self._port = None
             port.close()
 
-    def _listen(self, port: SerialPort) -> None:
+    def _read(self, port: SerialPort) -> None:
         begun = self._clock.monotonic()
         first = port.read(IN_THE_MIDDLE_S)
-        self._stream.begin(within_a_line=bool(first))
-        self._fault, self._turned = None, self._clock.monotonic()
+        self._stream.splitter.begin(within_a_line=bool(first))
+        self._fault, self._changed_at = None, self._clock.monotonic()
         log.info("sensor_port_opened", port=self._settings.port)
-        self._take(first)
+        self._feed(first)
         while not self._stopping.is_set():
-            self._take(port.read(self._look_in_s(begun)))
-            if self._heard is not None and self._heard > begun:
+            self._feed(port.read(self._check(begun)))
+            if self._heard_at is not None and self._heard_at > begun:
                 self._incidents.ended("sensor_port_lost")
 
-    def _look_in_s(self, begun: float) -> float | None:
-        """Do what is due without a new byte; return when it is due again."""
+    def _check(self, begun: float) -> float | None:
+        """Do what is due without a new byte; return in how many seconds to do it again."""
         well_in_s = begun + WELL_AFTER_S - self._clock.monotonic()
         if well_in_s <= 0:
             self._incidents.ended("sensor_port_lost")
         waits = [well_in_s] if well_in_s > 0 else []
-        if (silent_in_s := self._silence.look()) is not None:
+        if (silent_in_s := self._silence.check()) is not None:
             waits.append(silent_in_s)
         return self._clock.wait_s(min(waits)) if waits else None
 
-    def _take(self, data: bytes) -> None:
+    def _feed(self, data: bytes) -> None:
         if data:
-            self._heard = self._clock.monotonic()
+            self._heard_at = self._clock.monotonic()
             if readings := self._stream.feed(data):
                 self._put(readings)
 
@@ -134,10 +134,6 @@ class SensorReader:
         if self._stopping.is_set():
             return
         if self._fault is None:
-            self._turned = self._clock.monotonic()
+            self._changed_at = self._clock.monotonic()
         self._fault = str(error)
         self._incidents.raised("sensor_port_lost", port=self._settings.port, reason=str(error))
-
-    def _pause(self) -> None:
-        self._silence.look()
-        self._stopping.wait(self._clock.wait_s(RETRY_S))

@@ -1,1 +1,1 @@
-"""Serial ports: opening one, and finding out which there are and who uses them."""
+"""Serial ports: opening them, listing them, and finding out who uses them."""

@@ -1,8 +1,7 @@
-"""Serial ports from outside: how to open them, who has them open, and which there are."""
+"""Which serial ports there are, and which processes have them open."""
 
 import difflib
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,7 @@ class Holder:
 
     Attributes:
         name: of its program.
-        pid: its number.
+        pid: its process ID.
     """
 
     name: str
@@ -27,19 +26,22 @@ class Holder:
 
 
 def holders(port: str) -> tuple[Holder, ...]:
-    """Return the other processes that have a port open.
-
-    Without root only those of the same user can be seen.
+    """Return the other processes that have a port open; without root, those of the same user.
 
     Args:
         port: path of the device, or of a link to it.
     """
-    device = os.path.realpath(port)
-    return tuple(_found(device))
+    device, own = os.path.realpath(port), str(os.getpid())
+    processes = sorted(_PROCESSES.glob("[0-9]*"), key=lambda path: int(path.name))
+    return tuple(
+        Holder(_name(process), int(process.name))
+        for process in processes
+        if process.name != own and _has_open(process, device)
+    )
 
 
-def busy(port: str) -> str:
-    """Return the words for who uses a port that is busy."""
+def describe_use(port: str) -> str:
+    """Return the text of an error message that says who uses a port that is busy."""
     found = holders(port)
     if found:
         return f"in use by {', '.join(map(str, found))}; stop it first"
@@ -48,33 +50,22 @@ def busy(port: str) -> str:
     return f"in use by another program; 'sudo fuser -v {port}' tells by which"
 
 
-def known() -> tuple[str, ...]:
-    """Return the ports that have a name which stays the same wherever they are plugged in."""
+def describe_present(port: str) -> str:
+    """Return the text of an error message that lists the ports, those like the given one first."""
     try:
-        return tuple(sorted(str(path) for path in _BY_ID.iterdir()))
+        present = sorted(str(path) for path in _BY_ID.iterdir())
     except OSError:
-        return ()
-
-
-def those_there(port: str) -> str:
-    """Return the words for the ports that there are, those first whose names are like a port's."""
-    there = known()
-    if not there:
+        present = []
+    if not present:
         return f"under {_BY_ID} there is none"
-    near = difflib.get_close_matches(port, there, n=len(there), cutoff=0.0)
+    near = difflib.get_close_matches(port, present, n=len(present), cutoff=0.0)
     return f"there is: {', '.join(near)}"
-
-
-def _found(device: str) -> Iterator[Holder]:
-    for process in sorted(_PROCESSES.glob("[0-9]*"), key=lambda path: int(path.name)):
-        if process.name != str(os.getpid()) and _has_open(process, device):
-            yield Holder(_name(process), int(process.name))
 
 
 def _has_open(process: Path, device: str) -> bool:
     try:
         open_files = list((process / "fd").iterdir())
-    except OSError:  # of another user, or gone meanwhile
+    except OSError:  # the process is another user's, or has ended
         return False
     return any(_leads_to(file, device) for file in open_files)
 
@@ -82,7 +73,7 @@ def _has_open(process: Path, device: str) -> bool:
 def _leads_to(link: Path, path: str) -> bool:
     try:
         return str(link.readlink()) == path
-    except OSError:  # closed meanwhile, as files of other threads are all the time
+    except OSError:  # another thread has closed the file
         return False
 
 

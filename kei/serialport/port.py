@@ -1,4 +1,4 @@
-"""An open serial port: the only module that knows pyserial."""
+"""An open serial port; the only module that uses pyserial."""
 
 import contextlib
 import errno
@@ -17,10 +17,9 @@ from kei.core.errors import PortLost
 from kei.serialport import discovery
 from kei.settings.serial import PortSettings
 
-# Of a file, a folder, and what else is no terminal.
-_NO_SERIAL_PORT = (errno.ENOTTY, errno.EISDIR, errno.EINVAL)
-READ_CHUNK_BYTES = 4096  # the kernel's tty buffer: one read empties it
-WRITE_TIMEOUT_S = 2.0  # a line of 1.3 kB takes 0.12 s at 115200 baud; a healthy port never waits
+_NO_SERIAL_PORT = (errno.ENOTTY, errno.EISDIR, errno.EINVAL)  # a file, a folder, another device
+READ_CHUNK_BYTES = 4096  # the size of the kernel's tty buffer
+WRITE_TIMEOUT_S = 2.0  # a line of 1.3 kB takes 0.12 s at 115200 baud; a working port never waits
 _IFLAG, _CFLAG = 0, 2  # in what tcgetattr returns
 
 
@@ -55,16 +54,16 @@ class SerialPort:
         """Return what has arrived, as soon as something has.
 
         Args:
-            timeout_s: how long to wait for it at most; None for ever.
+            timeout_s: how long to wait at most; None for ever.
 
         Returns:
-            at least one byte; nothing after the time, or if `wake` was called.
+            at least one byte; none after the time-out, or if `wake` was called.
 
         Raises:
             PortLost: the port is gone.
         """
         ready = self._poll.poll(None if timeout_s is None else max(0.0, timeout_s) * 1000)
-        if all(fd != self._fd for fd, _ in ready):
+        if self._fd not in dict(ready):
             return b""
         try:
             data = os.read(self._fd, READ_CHUNK_BYTES)
@@ -72,7 +71,7 @@ class SerialPort:
             return b""
         except OSError as error:
             raise PortLost(_reason(self._port, error)) from None
-        if not data:  # a port that is there says so when it has nothing
+        if not data:  # end of file; a port that is there raises BlockingIOError
             raise PortLost(f"{self._port}: unplugged")
         return data
 
@@ -91,18 +90,18 @@ class SerialPort:
         try:
             self._serial.write(data)
         except (serial.SerialException, OSError, TypeError) as error:
-            # pyserial raises TypeError when another thread closed the port in the middle.
+            # pyserial raises TypeError when another thread closes the port meanwhile.
             raise PortLost(_reason(self._port, error)) from None
 
     def holders(self) -> tuple[str, ...]:
         """Return the other processes that have the port open, as `name (pid 123)`.
 
-        The lock keeps those out that ask for it; a terminal program does not.
+        There may be some, as not every terminal program respects the lock.
         """
         return tuple(map(str, discovery.holders(self._port)))
 
     def close(self) -> None:
-        """Give the port back. Not while `read` waits, and only once."""
+        """Close the port. Not while `read` waits, and only once."""
         with contextlib.suppress(serial.SerialException, OSError):
             self._serial.close()
         with self._lock:
@@ -126,18 +125,18 @@ def _opened(port: str, settings: PortSettings) -> serial.Serial:
     opened.rts = settings.rts
     opened.open()
     try:
-        _finish(opened.fileno(), settings)
+        _set_attributes(opened.fileno(), settings)
     except BaseException:
         opened.close()
         raise
     return opened
 
 
-def _finish(fd: int, settings: PortSettings) -> None:
-    """Set what pyserial has no setting for."""
+def _set_attributes(fd: int, settings: PortSettings) -> None:
+    """Set the terminal attributes that pyserial does not set."""
     attributes = termios.tcgetattr(fd)
     if settings.parity != "N":
-        attributes[_IFLAG] |= termios.INPCK  # a damaged character is read as NUL (termios(3))
+        attributes[_IFLAG] |= termios.INPCK  # read a damaged character as NUL, termios(3)
     match settings.drops_dtr:
         case True:
             attributes[_CFLAG] |= termios.HUPCL
@@ -148,26 +147,26 @@ def _finish(fd: int, settings: PortSettings) -> None:
 
 def _reason(port: str, error: Exception) -> str:
     """Return one line for a person: what is wrong with the port and what to do."""
-    number = _number(error)
+    number = _errno(error)
     if number == errno.ENOENT:
-        return f"{port}: no such device; is it plugged in? {discovery.those_there(port)}"
+        return f"{port}: no such device; is it plugged in? {discovery.describe_present(port)}"
     if number == errno.EACCES:
-        return f"{port}: permission denied; {_who_may(port)}"
+        return f"{port}: permission denied; {_permission_remedy(port)}"
     if number in (errno.EBUSY, errno.EAGAIN) or "exclusively lock" in str(error):
-        return f"{port}: {discovery.busy(port)}"
+        return f"{port}: {discovery.describe_use(port)}"
     if number in _NO_SERIAL_PORT:
-        return f"{port}: not a serial port; {discovery.those_there(port)}"
+        return f"{port}: not a serial port; {discovery.describe_present(port)}"
     if number in (errno.EIO, errno.ENXIO, errno.ENODEV):
         return f"{port}: unplugged"
     return f"{port}: {error}"
 
 
-def _who_may(port: str) -> str:
+def _permission_remedy(port: str) -> str:
     """Return what to do about a port that this user may not open."""
     try:
         group = grp.getgrgid(Path(port).stat().st_gid)
         user = pwd.getpwuid(os.geteuid()).pw_name
-    except (OSError, KeyError):  # neither has to have a name
+    except (OSError, KeyError):  # a user or group without a name
         return f"let kei's user open it; see 'ls -l {port}'"
     if group.gr_name == "root":
         return f"it belongs to root alone; see 'ls -l {port}'"
@@ -177,8 +176,8 @@ def _who_may(port: str) -> str:
     return f"'sudo usermod -aG {group.gr_name} {user}', then {again}"
 
 
-def _number(error: Exception) -> int | None:
-    """Return the system's error number; where pyserial has none, it stands in its text."""
+def _errno(error: Exception) -> int | None:
+    """Return the system's error number; pyserial has it in the text of some errors only."""
     if number := getattr(error, "errno", None):
         return int(number)
     found = re.search(r"\((\d+), ", str(error))

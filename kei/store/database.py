@@ -12,41 +12,45 @@ import structlog
 
 from kei.core.clock import Clock, local
 from kei.core.errors import StoreError
-from kei.store.opening import connect, is_damage, is_passing, set_aside, why
+from kei.store.opening import connect, describe, is_damage, is_temporary, set_aside
+from kei.store.state import load_state, save_state
 
 log = structlog.stdlib.get_logger("kei.store")
 
 
 class Database:
-    """The one writer of a database file. Thread-safe; other processes may read the file.
+    """The only writer of a database file. Thread-safe; other processes may read the file.
 
-    A damaged file is set aside under a name with the time and a new one begun: at once when the
-    damage shows at opening, and before the next call when it shows later.
+    A damaged file is renamed, with the time in its new name, and a new one begun: at once if the
+    damage is found at opening, before the next call if it is found later.
 
     Every method raises `StoreError`, with one line that names the file, when the disk or SQLite
-    fails; nothing of the call has happened then, and it may be repeated.
+    fails; the call has changed nothing then, and may be repeated.
+
+    Attributes:
+        clock: the clock it was opened with.
+        generation: how often a new file has been begun since the start, because of damage.
     """
 
     def __init__(self, path: Path, clock: Clock) -> None:
-        """Prepare for a file; `open` is the way in."""
+        """Prepare for a file; use `open` instead."""
         self._path = path
-        self._clock = clock
+        self.clock = clock
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._closed = False
         self._series: dict[tuple[str, str, int], int] = {}
-        self._generation = 0
+        self.generation = 0
 
     @classmethod
     def open(cls, path: Path, clock: Clock) -> Self:
-        """Open a database, making the file and its folder if need be.
+        """Open a database; make the file and its folder if there are none.
 
-        If it is only the disk that is full or read-only, that is told, and the first call for
-        which it works will open it.
+        If the disk is full or read-only, that is logged, and later calls try again to open it.
 
         Args:
             path: the file.
-            clock: for the name of a damaged file, and the time of what is put aside.
+            clock: for the new name of a damaged file, and the times of dead letters.
 
         Raises:
             StoreError: it cannot be opened, or a newer kei made it.
@@ -56,24 +60,14 @@ class Database:
             with database.access():
                 return database
         except StoreError as error:
-            if not is_passing(error, path):
+            if not is_temporary(error, path):
                 raise
             log.warning("database_not_opened", reason=str(error), hint="tried again until it is")
             return database
 
-    @property
-    def clock(self) -> Clock:
-        """The clock it was opened with."""
-        return self._clock
-
-    @property
-    def generation(self) -> int:
-        """How often the file has been begun anew since the start, because it was damaged."""
-        return self._generation
-
     @contextlib.contextmanager
     def access(self) -> Iterator[sqlite3.Connection]:
-        """Lend the connection to a module of this room, with errors turned into `StoreError`."""
+        """Lend the connection to a module of this room; its errors become `StoreError`."""
         with self._lock:
             try:
                 yield self._connected()
@@ -87,45 +81,38 @@ class Database:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Lend the connection for changes that happen together or not at all."""
+        """Lend the connection, within a transaction."""
         with self.access() as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
-                self._series.clear()  # a roll-back takes new ones away
-                # SQLite has already rolled back after some errors; the first error is the one told.
+                self._series.clear()  # a roll-back removes new ones
+                # SQLite has rolled back by itself after some errors.
                 with contextlib.suppress(sqlite3.Error):
                     if connection.in_transaction:
                         connection.execute("ROLLBACK")
                 raise
 
     def get_state(self, key: str) -> str | None:
-        """Return a value kept over restarts, None if there is none."""
+        """Return a value that outlives restarts, None if there is none."""
         with self.access() as connection:
-            row: tuple[str] | None = connection.execute(
-                "SELECT value FROM state WHERE key = ?", (key,)
-            ).fetchone()
-        return None if row is None else row[0]
+            return load_state(connection, key)
 
     def set_state(self, key: str, value: str) -> None:
-        """Keep a value over restarts."""
+        """Save a value that outlives restarts."""
         with self.transaction() as connection:
-            connection.execute(
-                "INSERT INTO state (key, value) VALUES (?, ?)"
-                " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                (key, value),
-            )
+            save_state(connection, key, value)
 
     def series_id(self, connection: sqlite3.Connection, unit: str, sensor: str, places: int) -> int:
-        """Return the id of a series, for a module of this room; begin the series if need be.
+        """Return the ID of a series, for a module of this room; add the series if it is new.
 
         Args:
             connection: of a transaction that the caller has begun.
             unit: UnitID.
             sensor: SensorID.
-            places: decimals of its numbers; a series that changes them has several ids.
+            places: decimals of its numbers; each number of decimals has an ID of its own.
         """
         key = (unit, sensor, places)
         known = self._series.get(key)
@@ -143,7 +130,7 @@ class Database:
     def sync(self) -> None:
         """Return when everything committed so far is on the disk."""
         with self.access():
-            # The log is enough. To move it into the file would write the same pages again.
+            # The write-ahead log is enough: a checkpoint would write the same pages again.
             fd = os.open(f"{self._path}-wal", os.O_RDONLY | os.O_CLOEXEC)
             try:
                 os.fsync(fd)
@@ -151,7 +138,7 @@ class Database:
                 os.close(fd)
 
     def close(self) -> None:
-        """Bring everything to the disk and close the file; every later call but this one fails."""
+        """Sync and close the file; every later call but this one fails."""
         with self._lock:
             if self._closed or self._connection is None:
                 self._closed = True
@@ -182,9 +169,9 @@ class Database:
             self._connection.close()
             self._connection = None
         self._series.clear()
-        stamp = local(self._clock.now_ms(), self._clock.zone).strftime("%Y%m%dT%H%M%S")
+        stamp = local(self.clock.now_ms(), self.clock.zone).strftime("%Y%m%dT%H%M%S")
         kept = set_aside(self._path, stamp)
-        self._generation += 1
+        self.generation += 1
         log.error(
             "database_damaged",
             file=str(self._path),
@@ -202,4 +189,4 @@ class Database:
             raise self._store_error(error) from error
 
     def _store_error(self, error: sqlite3.Error | OSError) -> StoreError:
-        return StoreError(f"{self._path}: {why(error, self._path)}")
+        return StoreError(f"{self._path}: {describe(error, self._path)}")

@@ -1,4 +1,4 @@
-"""Stretches of time that were summed up before all of their readings were there."""
+"""Dirty windows: those that were summed up before all of their readings were there."""
 
 import sqlite3
 from collections.abc import Iterable
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from kei.store.database import Database
 from kei.store.state import load_number
 
-DONE_UNTIL_KEY = "summary_done_until"  # ms since 1970: every window before it is finished with
+DONE_UNTIL_KEY = "summary_done_until"  # ms since 1970: every window before it has been computed
 
 
 @dataclass(frozen=True, slots=True)
-class Reopened:
-    """A stretch of time whose windows have to be computed again.
+class DirtyRange:
+    """A range of time whose windows have to be computed again.
 
     Attributes:
         from_ms: the first instant, milliseconds since 1970 in UTC.
@@ -23,12 +23,12 @@ class Reopened:
     to_ms: int
 
 
-def reopen(connection: sqlite3.Connection, times_ms: Iterable[int]) -> None:
-    """Have windows computed again that have been computed already.
+def mark_dirty(connection: sqlite3.Connection, times_ms: Iterable[int]) -> None:
+    """Have the windows of some instants computed again, as far as they have been already.
 
     Args:
         connection: of the transaction that changes the readings.
-        times_ms: the instants at which readings came or went.
+        times_ms: the instants of readings that were added, moved or removed.
     """
     done_ms = load_number(connection, DONE_UNTIL_KEY)
     late = [time_ms for time_ms in times_ms if time_ms < done_ms]
@@ -39,23 +39,23 @@ def reopen(connection: sqlite3.Connection, times_ms: Iterable[int]) -> None:
         )
 
 
-def reopened(database: Database) -> list[Reopened]:
+def dirty_ranges(database: Database) -> list[DirtyRange]:
     """Return what has to be computed again; StoreError if the database fails."""
     with database.access() as connection:
         rows: list[tuple[int, int]] = connection.execute(
             "SELECT from_ms, to_ms FROM reopened ORDER BY from_ms"
         ).fetchall()
-    return [Reopened(*row) for row in rows]
+    return [DirtyRange(*row) for row in rows]
 
 
 def done_until_ms(database: Database) -> int:
-    """Return until when every window is finished with; StoreError if the database fails."""
+    """Return until when every window has been computed; StoreError if the database fails."""
     with database.access() as connection:
         return load_number(connection, DONE_UNTIL_KEY)
 
 
-def close_again(database: Database, done: Reopened) -> None:
-    """Forget a stretch that has been computed again; StoreError if the database fails."""
+def clear(database: Database, done: DirtyRange) -> None:
+    """Remove a range that has been computed again; StoreError if the database fails."""
     with database.transaction() as connection:
         connection.execute(
             "DELETE FROM reopened WHERE from_ms = ? AND to_ms = ?", (done.from_ms, done.to_ms)

@@ -1,8 +1,7 @@
-"""Between those who read and the recorder: ports and meter are read on while the disk stalls.
+"""The intake queue between the sources and the recorder: sources go on while the disk stalls.
 
-An SD card may take seconds, and at times a minute, for what it has to bring to the disk. But the
-buffers of a serial driver are full within one second at 115,200 baud, and a request that waits for
-the disk would not be asked again meanwhile.
+An SD card may take seconds, at times a minute, to write. But the buffer of a serial driver is full
+within one second at 115,200 baud, and a request job that waited for the disk would miss its times.
 """
 
 import threading
@@ -17,13 +16,13 @@ BOUND = 10_000  # readings; some 50 s of four ports with 50 lines a second each
 
 
 class Record(Protocol):
-    """Where readings go."""
+    """A recorder, or a queue in front of it."""
 
     def record(self, readings: Sequence[Reading]) -> None:
-        """Write these."""
+        """Write these readings."""
 
     def record_once(self, readings: Sequence[Reading]) -> None:
-        """Write those that are not yet there, by series and time."""
+        """Write those whose series has no reading of that time yet."""
 
 
 class IntakeQueue:
@@ -31,47 +30,48 @@ class IntakeQueue:
 
     Args:
         recorder: takes them; may take its time.
-        bound: how many may wait. When there are more, who brings some waits for as long.
+        bound: how many may wait; beyond it, callers of `record` are blocked.
     """
 
     def __init__(self, recorder: Record, bound: int = BOUND) -> None:
-        self._take = {False: recorder.record, True: recorder.record_once}
+        self._methods = {False: recorder.record, True: recorder.record_once}
         self._bound = bound
-        self._waiting: list[tuple[bool, Reading]] = []  # whether only once, and what
+        self._waiting: list[tuple[bool, Reading]] = []  # whether only once; the reading
         self._changed = threading.Condition()
         self._stopping = False
 
-    def record(self, readings: Sequence[Reading]) -> None:
-        """Take readings; return when there is room for them. Any thread.
+    def record(self, readings: Sequence[Reading], *, once: bool = False) -> None:
+        """Queue readings; wait while the queue is full, but not after `stop`. Any thread.
 
-        After `stop` there is always room.
+        Args:
+            readings: in order.
+            once: whether they are for `record_once` of the recorder.
         """
-        self._put(readings, once=False)
-
-    def record_once(self, readings: Sequence[Reading]) -> None:
-        """Take readings that are to be written only if they are not there yet; as above."""
-        self._put(readings, once=True)
-
-    def _put(self, readings: Sequence[Reading], *, once: bool) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: len(self._waiting) < self._bound or self._stopping)
+            while len(self._waiting) >= self._bound and not self._stopping:
+                self._changed.wait()
             self._waiting += [(once, reading) for reading in readings]
             self._changed.notify_all()
 
+    def record_once(self, readings: Sequence[Reading]) -> None:
+        """Queue readings for `record_once` of the recorder; as `record`."""
+        self.record(readings, once=True)
+
     def run(self) -> None:
-        """Hand over what comes, until `stop`, and then what is left. May be called again then."""
+        """Hand over readings until `stop`, then what is left. May be called again after that."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._stopping)
+                while not (self._waiting or self._stopping):
+                    self._changed.wait()
                 waiting, self._waiting = self._waiting, []
                 self._changed.notify_all()
             if not waiting:
                 return
             for once, group in groupby(waiting, key=itemgetter(0)):
-                self._take[once]([reading for _, reading in group])
+                self._methods[once]([reading for _, reading in group])
 
     def stop(self) -> None:
-        """Make `run` return soon, with nothing left; any thread."""
+        """Make `run` return as soon as nothing waits; any thread."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()

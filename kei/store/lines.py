@@ -1,4 +1,4 @@
-"""Lines and names of the daily text files. Pure functions."""
+"""Lines and names of the daily text files. No I/O."""
 
 import re
 from datetime import date, datetime, tzinfo
@@ -20,19 +20,20 @@ _SHOWN_CHARS = 80
 def reading_line(reading: Reading, zone: tzinfo) -> str:
     """Return the line of a reading, without LF: `2026/11/23 07:02:30,BR,E7,512,x`."""
     moment = local(reading.time_ms, zone).strftime("%Y/%m/%d %H:%M:%S")
-    return f"{moment},{reading.unit},{reading.sensor},{_number(reading.value)},{reading.data_id}"
+    return f"{moment},{reading.unit},{reading.sensor},{number(reading.value)},{reading.data_id}"
 
 
 def reading_of_line(line: str, zone: tzinfo, not_before_ms: int = 0) -> Reading:
-    """Return the reading that a line tells of; what the line does not have of its time is 0.
+    """Return the reading of a line; its time is a whole second, as lines have no fractions.
 
     Args:
         line: without LF.
-        zone: in which its time is.
-        not_before_ms: time of the line before; of an hour that comes twice, it says which.
+        zone: the time zone of the line.
+        not_before_ms: time of the line before; when the clocks go back, it tells which of the two
+            equal hours is meant.
 
     Raises:
-        Malformed: that is not such a line.
+        Malformed: it is not a line of a reading.
     """
     match = _LINE.fullmatch(line)
     if match is None:
@@ -51,7 +52,7 @@ def reading_of_line(line: str, zone: tzinfo, not_before_ms: int = 0) -> Reading:
 def summary_line(summary: Summary, zone: tzinfo) -> str:
     """Return the line of a window, without LF: `2026/11/23 07:00,BR,E7,498.25`."""
     moment = local(summary.start_ms, zone).strftime("%Y/%m/%d %H:%M")
-    return f"{moment},{summary.unit},{summary.sensor},{_number(summary.average)}"
+    return f"{moment},{summary.unit},{summary.sensor},{number(summary.average)}"
 
 
 def reading_file_name(fname_base: str, day: date) -> str:
@@ -66,14 +67,10 @@ def reading_file_name(fname_base: str, day: date) -> str:
 
 
 def summary_file_name(fname_base: str, day: date) -> str:
-    """Return the name of the file that holds the windows that began on a day.
-
-    Raises:
-        ValueError: `fname_base` would lead into another folder.
-    """
+    """Return the name of the file that holds the windows that began on a day; as above."""
     return SUMMARY_PREFIX + reading_file_name(fname_base, day)
 
 
-def _number(value: Decimal) -> str:
-    # A zero has no sign in the database, and the file must say the same.
+def number(value: Decimal) -> str:
+    """Return a number as text; a zero has no sign, as it has none in the database."""
     return plain(value or value.copy_abs())

@@ -1,4 +1,4 @@
-"""How a decimal number stands in the database: whole ten-thousandths, so that sums are exact."""
+"""Decimal numbers in the database: as whole ten-thousandths, so that sums are exact."""
 
 from decimal import Decimal
 
@@ -24,30 +24,21 @@ def scaled(value: Decimal) -> int:
 
 
 def unscaled(number: int, places: int) -> Decimal:
-    """Return ten-thousandths as a number with this many decimals, which must be able to hold it."""
+    """Return ten-thousandths as a number with so many decimals, which have to suffice."""
     return Decimal(f"{number // 10 ** (MAX_PLACES - places)}E-{places}")
 
 
 def pack(value: Decimal) -> int | str:
-    """Return what is stored for a number: ten-thousandths, or decimal text where they are too big.
-
-    Args:
-        value: any finite number.
-    """
+    """Return what is stored for a finite number: ten-thousandths; decimal text if too large."""
     number = scaled(value)
     return number if _INT64_MIN <= number <= _INT64_MAX else plain(value)
 
 
 def unpack(stored: int | str, places: int) -> Decimal:
-    """Return the number that was stored.
-
-    Args:
-        stored: what `pack` made of it.
-        places: with how many decimals it was written.
-    """
+    """Return the number of a stored value (`pack`), with so many decimals."""
     return unscaled(stored, places) if isinstance(stored, int) else Decimal(stored)
 
 
 def packed_as_scaled(stored: int | str) -> int:
-    """Return the ten-thousandths of a stored number."""
+    """Return the ten-thousandths of a stored value."""
     return stored if isinstance(stored, int) else scaled(Decimal(stored))

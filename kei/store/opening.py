@@ -1,4 +1,4 @@
-"""Opening the database file: made if need be, checked, and brought to the present schema."""
+"""Opening the database file: creation, check for damage, migration; and what its errors mean."""
 
 import contextlib
 import errno
@@ -11,10 +11,10 @@ from kei.store.schema import migrate
 
 # How long a write waits for another process that holds the file; more would hold up readings.
 _BUSY_TIMEOUT_S = 5.0
-# Of a new database. A commit writes every page it touches, and most hold a few new rows only.
+# Of a new database. A commit writes whole pages, most of them with a few new rows only.
 _PAGE_BYTES = 1024
-# The log goes into the file when it has so many pages, about twice a day. Up to 990, the head of
-# its index is a single page, which is one less to be written at each commit.
+# The write-ahead log is moved into the file when it has so many pages, about twice a day. Up to
+# 990, the head of its index is a single page, which is one less to be written at each commit.
 _LOG_PAGES = 900
 _MODE = 0o644
 _MAY_NOT_WRITE = "let kei's user write to that folder, or name another one in [recorder]"
@@ -22,8 +22,8 @@ _MAY_NOT_WRITE = "let kei's user write to that folder, or name another one in [r
 # Zero. In a larger one damage is noticed when the damaged page is first used.
 _CHECKED_MAX_BYTES = 32 * 1024 * 1024
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-_PASSING_CODES = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
-_PASSING_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+_TEMPORARY_CODES = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
+_TEMPORARY_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 _FULL_BYTES = 64 * 1024  # SQLite needs half of this for the index of its log
 _PRIMARY_CODE = 0xFF  # the rest of an error code is detail, https://www.sqlite.org/rescode.html
 
@@ -33,31 +33,31 @@ class DamagedDatabase(sqlite3.DatabaseError):
 
 
 def is_damage(error: BaseException) -> bool:
-    """Tell whether an error means that the file itself is broken or no database at all."""
+    """Return whether an error means that the file is damaged or not a database."""
     code: int = getattr(error, "sqlite_errorcode", 0)
     return isinstance(error, DamagedDatabase) or code & _PRIMARY_CODE in _DAMAGE
 
 
-def is_passing(error: StoreError, path: Path) -> bool:
-    """Tell whether an error is one of a disk that may work again, without anybody's help to kei.
+def is_temporary(error: StoreError, path: Path) -> bool:
+    """Return whether an error is that of a full, read-only or failing disk: it may work again.
 
     Args:
-        error: of a call that wanted to open or write to the database.
+        error: of a call that opens or writes to the database.
         path: the database.
     """
     cause = error.__cause__
     if isinstance(cause, OSError):
-        return cause.errno in _PASSING_ERRNOS
+        return cause.errno in _TEMPORARY_ERRNOS
     code: int = getattr(cause, "sqlite_errorcode", 0)
-    if code & _PRIMARY_CODE in _PASSING_CODES:
+    if code & _PRIMARY_CODE in _TEMPORARY_CODES:
         return True
     with contextlib.suppress(OSError):
         return bool(os.statvfs(path.parent).f_flag & os.ST_RDONLY)
     return False
 
 
-def why(error: sqlite3.Error | OSError, path: Path) -> str:
-    """Return what is wrong with a database, for a person: SQLite calls much of it an I/O error."""
+def describe(error: sqlite3.Error | OSError, path: Path) -> str:
+    """Return what an error of a database means, for a person; SQLite's texts say too little."""
     if isinstance(error, OSError):
         text = error.strerror or str(error)
         is_denied = isinstance(error, PermissionError)
@@ -75,15 +75,15 @@ def why(error: sqlite3.Error | OSError, path: Path) -> str:
     return str(error)
 
 
-def why_unreadable(error: sqlite3.Error | OSError, path: Path) -> str:
-    """Return the same for whoever only looks into a database."""
+def describe_read_error(error: sqlite3.Error | OSError, path: Path) -> str:
+    """Return the same for a process that only reads the database."""
     if is_damage(error):
         return f"{error}; start kei, which sets it aside and begins a new one"
-    return why(error, path)
+    return describe(error, path)
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open a database for writing, in autocommit mode; make it and its folder if need be.
+    """Open a database for writing, in autocommit mode; make it and its folder if there are none.
 
     Raises:
         StoreError: a newer kei made it.
@@ -114,14 +114,14 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def set_aside(path: Path, stamp: str) -> Path:
-    """Give a damaged database and its write-ahead log another name, never one in use.
+    """Rename a damaged database and its write-ahead log.
 
     Args:
-        path: the database; nobody in this process may have it open.
+        path: the database; not open in this process.
         stamp: the time, as part of the new name.
 
     Returns:
-        the new name.
+        the new path, which no file had before.
 
     Raises:
         OSError: they cannot be renamed.

@@ -1,51 +1,36 @@
-"""The table of readings: what goes in, and how what was recorded at a time is found again."""
+"""The table of readings, and the ranges of IDs by which they are found by time (`spans`)."""
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from kei.core.reading import Reading
 from kei.store.database import Database
 from kei.store.numbers import pack, places_of
 from kei.store.rows import READING_COLUMNS, ReadingRow, Stored, reading_of
 
-# Length of a span of the table `spans`, with which ids are found by time. A database has its
-# spans for good, so this may never change.
+# Length of a span of the table `spans`. Never to be changed: databases have their spans saved.
 SPAN_MS = 600_000
 
-# With the ends of a span: only there is a row's time sure to be unique among spans.
+# Within the limits of a span, as its range of ids may include rows of other spans.
 IN_SPANS = (
     " FROM spans p CROSS JOIN readings r ON r.id BETWEEN p.first_id AND p.last_id"
     f" AND r.time_ms >= p.span * {SPAN_MS} AND r.time_ms < (p.span + 1) * {SPAN_MS}"
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Added:
-    """Readings that were added.
-
-    Attributes:
-        first_id: of the first of them; one more than any id before.
-        last_id: of the last; there is none between that was not added.
-    """
-
-    first_id: int
-    last_id: int
-
-
 def span_of(time_ms: int) -> int:
-    """Return the number of the span that an instant lies in."""
+    """Return the number of the span of an instant."""
     return time_ms // SPAN_MS
 
 
 def newest_id(connection: sqlite3.Connection) -> int:
-    """Return the id of the newest reading, 0 if there never was one."""
+    """Return the ID of the newest reading, 0 if there never was one."""
     row: tuple[int | None] = connection.execute("SELECT max(id) FROM readings").fetchone()
     return row[0] or 0
 
 
 def rows_after(connection: sqlite3.Connection, id_: int, limit: int) -> list[tuple[int, Reading]]:
-    """Return the readings behind an id, with their ids, in the order of recording."""
+    """Return the readings behind an ID, with their IDs, in the order of recording."""
     rows: list[ReadingRow] = connection.execute(
         f"SELECT {READING_COLUMNS} FROM readings r CROSS JOIN series s ON s.id = r.series_id"
         " WHERE r.id > ? ORDER BY r.id LIMIT ?",
@@ -55,11 +40,11 @@ def rows_after(connection: sqlite3.Connection, id_: int, limit: int) -> list[tup
 
 
 def mark_spans(connection: sqlite3.Connection, rows: Iterable[tuple[int, int]]) -> None:
-    """Let rows be found by their time.
+    """Save the spans of rows, so that they are found by their time.
 
     Args:
-        connection: in a transaction.
-        rows: id and time (ms) of each.
+        connection: of a transaction.
+        rows: ID and time (ms) of each.
     """
     ranges: dict[int, tuple[int, int]] = {}
     for id_, time_ms in rows:
@@ -74,7 +59,7 @@ def mark_spans(connection: sqlite3.Connection, rows: Iterable[tuple[int, int]]) 
 
 
 class ReadingTable:
-    """Every method raises `StoreError` when the database fails, and has done nothing then.
+    """Readings of a database. A method that raises `StoreError` has changed nothing.
 
     Args:
         database: where the table is.
@@ -83,12 +68,15 @@ class ReadingTable:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, connection: sqlite3.Connection, readings: Sequence[Reading]) -> Added:
-        """Add readings in their order.
+    def add(self, connection: sqlite3.Connection, readings: Sequence[Reading]) -> int:
+        """Add readings with consecutive IDs.
 
         Args:
             connection: of a transaction that the caller has begun.
-            readings: at least one.
+            readings: at least one, in order.
+
+        Returns:
+            the ID of the first one.
         """
         first_id = newest_id(connection) + 1
         newest: dict[int, int] = {}
@@ -108,10 +96,10 @@ class ReadingTable:
             [(id_, series_id) for series_id, id_ in newest.items()],
         )
         mark_spans(connection, ((row[0], row[2]) for row in rows))
-        return Added(first_id, rows[-1][0])
+        return first_id
 
     def has(self, unit: str, sensor: str, time_ms: int) -> bool:
-        """Tell whether a reading of this series and time is there."""
+        """Return whether there is a reading of this series and time."""
         with self._database.access() as connection:
             row = connection.execute(
                 f"SELECT 1{IN_SPANS} AND r.time_ms = ?"
@@ -138,16 +126,16 @@ class ReadingTable:
         return None
 
     def prune(self, before_ms: int, limit: int) -> int:
-        """Delete readings that are older than an instant, a whole span at a time.
+        """Delete readings of spans that end before an instant; never the newest reading.
 
-        The newest row always stays, so that ids never come again.
+        The newest one stays so that no ID is used twice.
 
         Args:
-            before_ms: what lies in spans that end before it goes.
-            limit: how many readings at most; a small step keeps nobody waiting.
+            before_ms: the instant.
+            limit: how many readings at most; other users of the database wait meanwhile.
 
         Returns:
-            how many readings went; 0 means that no more are left to go.
+            how many readings were deleted; 0 if none are left to be.
         """
         with self._database.transaction() as connection:
             old: list[tuple[int, int, int]] = connection.execute(

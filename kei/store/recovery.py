@@ -1,15 +1,14 @@
-"""Text and database serve as each other's log: what only one of them has is given to the other.
+"""Recovery: what only the text or only the database has is added to the other.
 
 Both are written by one process, each in the order of recording. So what the text alone has are
-lines behind the marks of the agreement, and what the database alone has are rows behind its id.
-After a crash there may be both: lines that were appended, but whose rows were not committed yet;
-or rows whose lines could not be appended, and some of whose lines were, after all.
+the lines behind the ends of the checkpoint, and what the database alone has are the rows behind
+its last ID. After a crash there may be both: lines whose rows had not been committed yet, and rows
+whose lines could not be appended, or not all of them.
 """
 
 import sqlite3
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
 import structlog
@@ -18,9 +17,9 @@ from kei.core.clock import Clock, epoch_ms, local
 from kei.core.errors import Malformed
 from kei.core.reading import Reading
 from kei.store import checkpoints
-from kei.store.checkpoints import Agreement
+from kei.store.checkpoints import Checkpoint
 from kei.store.database import Database
-from kei.store.dirty_windows import reopen
+from kei.store.dirty_windows import mark_dirty
 from kei.store.lines import reading_line, reading_of_line
 from kei.store.reading_table import ReadingTable, newest_id, rows_after, span_of
 from kei.store.text import DailyFile
@@ -29,138 +28,134 @@ log = structlog.stdlib.get_logger("kei.store")
 
 ROWS_AT_ONCE = 5000
 CHUNK_BYTES = 256 * 1024  # of a file, some 8,000 lines
-NEW_DATABASE_DAYS = 2  # of an old text file that a new database takes over: for the open windows
+NEW_DATABASE_DAYS = 2  # whose old lines a new database takes over: for the open windows
 
 
-def reconcile(database: Database, text: DailyFile) -> Agreement:
-    """Bring text and database to the same state. May be repeated after an error.
+def recover(database: Database, text: DailyFile) -> Checkpoint:
+    """Make text and database equal. May be repeated after an error.
 
     Returns:
-        how far they agree now: as far as both go.
+        the new checkpoint, at the end of both.
 
     Raises:
         TextError: a daily file cannot be read or written.
         StoreError: the database cannot be.
     """
     with database.access() as connection:
-        agreed, newest = checkpoints.load(connection), newest_id(connection)
-    if agreed is None:
-        agreed = first_agreement(database.clock, text, newest)
-    others = _others(text, agreed)
-    begins = _begins(text, agreed, others)
-    if newest > agreed.until:
-        rows, lines, now = _exchange(database, text, begins, agreed)
+        checkpoint, newest = checkpoints.load(connection), newest_id(connection)
+    if checkpoint is None:
+        checkpoint = initial_checkpoint(database.clock, text, newest)
+    replaced = _replaced(text, checkpoint)
+    begins = _begins(text, checkpoint, replaced)
+    if newest > checkpoint.last_id:
+        rows, lines, now = _recover_both(database, text, begins, checkpoint)
     else:
-        rows, now = _take_over(database, text, begins, agreed)
+        rows, now = _insert_new_lines(database, text, begins, checkpoint)
         lines = 0
-    if others:
-        more, now = _compare(database, text, others, now)
+    if replaced:
+        more, now = _insert_unknown_lines(database, text, replaced, now)
         rows += more
     if rows or lines:
         log.info("text_and_database_agree", rows_restored=rows, lines_restored=lines)
     return now
 
 
-@dataclass(frozen=True, slots=True)
-class Tail:
-    """What has to be added to the database to have everything that was recorded.
-
-    Attributes:
-        newest_id: of the database; what it gets behind that is among the readings, too.
-        readings: those that only the text has, in the order of its lines.
-    """
-
-    newest_id: int
-    readings: tuple[Reading, ...]
-
-
-def only_in_text(connection: sqlite3.Connection, text: DailyFile) -> Tail:
+def only_in_text(connection: sqlite3.Connection, text: DailyFile) -> tuple[int, list[Reading]]:
     """Return what the text has and the database does not have yet. Changes nothing.
 
     Args:
-        connection: of whoever looks into the database.
-        text: likewise; nothing is written to it.
+        connection: a read-only one.
+        text: the daily files; nothing is written to them.
+
+    Returns:
+        the newest ID of the database, as rows that are added later are among the readings, too;
+        and the readings in the order of their lines.
 
     Raises:
         TextError: a daily file cannot be read.
     """
-    connection.execute("BEGIN")  # one moment for all that is asked
+    connection.execute("BEGIN")  # for a consistent view
     try:
-        agreed, newest = checkpoints.load(connection), newest_id(connection)
-        if agreed is None:
-            return Tail(newest, ())
-        due = rows_after(connection, agreed.until, ROWS_AT_ONCE)
+        checkpoint, newest = checkpoints.load(connection), newest_id(connection)
+        if checkpoint is None:
+            return newest, []
+        rows = rows_after(connection, checkpoint.last_id, ROWS_AT_ONCE)
     finally:
         connection.execute("COMMIT")
-    with_row = Counter(reading_line(reading, text.zone) for _, reading in due)
+    with_row = Counter(reading_line(reading, text.zone) for _, reading in rows)
     extra: list[tuple[date, str]] = []
-    others = _others(text, agreed)  # what they have is known at the next start only
-    for day, mark in _marked(text.days(), agreed):
-        for line in text.peek(day, mark) if day not in others else ():
+    replaced = _replaced(text, checkpoint)  # only the next recovery knows what is new in them
+    for day, end in _known_ends(text.days(), checkpoint):
+        for line in text.peek(day, end) if day not in replaced else ():
             if with_row[line] > 0:
                 with_row[line] -= 1
             else:
                 extra.append((day, line))
-    return Tail(newest, tuple(_parsed(text, extra)))
+    return newest, _parsed(text, extra)
 
 
-def first_agreement(clock: Clock, text: DailyFile, newest: int) -> Agreement:
-    """Return where to begin with a database that does not know of the text.
+def initial_checkpoint(clock: Clock, text: DailyFile, newest: int) -> Checkpoint:
+    """Return the checkpoint to begin with in a database that has none.
 
     Args:
         clock: says which files are recent.
         text: the files.
-        newest: id of the newest reading in the database.
+        newest: ID of the newest reading in the database.
 
     Raises:
         TextError: a daily file cannot be read.
     """
     today = local(clock.now_ms(), text.zone).date()
     first = today - timedelta(days=NEW_DATABASE_DAYS - 1)
-    # A database that has rows is of a kei that wrote the line of a row before the row.
+    # A database with rows is of an older kei, which wrote the line of a row before the row.
     taken = [day for day in text.days() if not newest and first <= day <= today]
     ends = {day: 0 if day in taken else text.size(day) for day in text.days()}
-    return Agreement(newest, ends, text.numbers(ends))
+    return Checkpoint(newest, ends, text.fingerprints(ends))
 
 
-def _others(text: DailyFile, agreed: Agreement) -> set[date]:
-    """Return the days whose file is another one than when both agreed: moved, or put back."""
-    present = text.numbers(agreed.marks)
-    return {day for day, number in present.items() if agreed.files.get(day, number) != number}
+def _replaced(text: DailyFile, checkpoint: Checkpoint) -> set[date]:
+    """Return the days whose file is another one than at the checkpoint: moved, or restored."""
+    known = checkpoint.fingerprints
+    present = text.fingerprints(checkpoint.ends)
+    return {day for day, number in present.items() if known.get(day, number) != number}
 
 
-def _begins(text: DailyFile, agreed: Agreement, others: Container[date]) -> dict[date, int]:
-    """Return the files that may have lines which the database lacks, and from where on."""
+def _begins(text: DailyFile, checkpoint: Checkpoint, replaced: Container[date]) -> dict[date, int]:
+    """Return the files that may have lines without a row, and from where on."""
     begins: dict[date, int] = {}
-    for day, mark in _marked(text.days(), agreed):
+    for day, end in _known_ends(text.days(), checkpoint):
         size = text.size(day)
-        if day in others:
-            begins[day] = size  # looked at line by line later
+        if day in replaced:
+            begins[day] = size  # compared line by line later
             continue
-        if size < mark:
-            log.warning("text_file_shortened", file=str(text.path(day)), by_bytes=mark - size)
-        begins[day] = min(mark, size)
+        if size < end:
+            log.warning("text_file_shortened", file=str(text.path(day)), by_bytes=end - size)
+        begins[day] = min(end, size)
     return begins
 
 
-def _marked(days: Iterable[date], agreed: Agreement) -> Iterator[tuple[date, int]]:
-    """Yield the days whose file is known, or begun later than all that are; and their marks."""
-    newest_day = max(agreed.marks, default=date.min)
+def _known_ends(days: Iterable[date], checkpoint: Checkpoint) -> Iterator[tuple[date, int]]:
+    """Yield the days of the checkpoint with their end, and newer days with 0."""
+    newest_day = max(checkpoint.ends, default=date.min)
     for day in days:
-        mark = agreed.marks.get(day, 0 if day > newest_day else None)
-        if mark is not None:
-            yield day, mark
+        end = checkpoint.ends.get(day, 0 if day > newest_day else None)
+        if end is not None:
+            yield day, end
 
 
-def _exchange(
-    database: Database, text: DailyFile, begins: Mapping[date, int], agreed: Agreement
-) -> tuple[int, int, Agreement]:
-    """Reconcile where rows may lack their lines: line by line, as both may have some of them."""
+def _recover_both(
+    database: Database, text: DailyFile, begins: Mapping[date, int], checkpoint: Checkpoint
+) -> tuple[int, int, Checkpoint]:
+    """Compare line by line where rows may lack their lines, as both sides may have some of them.
+
+    Returns:
+        how many rows and lines were added, and the new checkpoint.
+    """
     counted = [(day, line) for day, begin in begins.items() for line in _lines(text, day, begin)]
-    ends = {**agreed.marks, **{day: text.size(day) for day in begins}}
+    ends = {**checkpoint.ends, **{day: text.size(day) for day in begins}}
     without_row = Counter(line for _, line in counted)
     appended = 0
-    for day, lines in _lines_due(database, text, agreed.until, without_row):
+    for day, lines in _missing_lines(database, text, checkpoint.last_id, without_row):
         ends = checkpoints.moved(ends, day, text.append(day, lines)[1])
         appended += len(lines)
     extra: list[tuple[date, str]] = []
@@ -172,13 +167,13 @@ def _exchange(
     return len(readings), appended, _insert(database, text, readings, ends)
 
 
-def _lines_due(
-    database: Database, text: DailyFile, until: int, without_row: Counter[str]
+def _missing_lines(
+    database: Database, text: DailyFile, last_id: int, without_row: Counter[str]
 ) -> Iterator[tuple[date, list[str]]]:
-    """Yield the lines of rows behind an id, some at once; but those that are there are counted."""
+    """Yield the lines, by day, of rows behind an ID; those in `without_row` are taken from it."""
     while True:
         with database.access() as connection:
-            rows = rows_after(connection, until, ROWS_AT_ONCE)
+            rows = rows_after(connection, last_id, ROWS_AT_ONCE)
         if not rows:
             return
         missing: dict[date, list[str]] = {}
@@ -189,34 +184,42 @@ def _lines_due(
             else:
                 missing.setdefault(text.day_of(reading.time_ms), []).append(line)
         yield from missing.items()
-        until = rows[-1][0]
+        last_id = rows[-1][0]
 
 
-def _take_over(
-    database: Database, text: DailyFile, begins: Mapping[date, int], agreed: Agreement
-) -> tuple[int, Agreement]:
-    """Reconcile where every row has its line: insert what follows, chunk by chunk."""
-    now = agreed
-    taken = 0
+def _insert_new_lines(
+    database: Database, text: DailyFile, begins: Mapping[date, int], checkpoint: Checkpoint
+) -> tuple[int, Checkpoint]:
+    """Insert, chunk by chunk, the lines that follow; every row has its line already.
+
+    Returns:
+        how many rows were added, and the new checkpoint.
+    """
+    now = checkpoint
+    added = 0
     for day, begin in begins.items():
         while True:
             lines, begin = text.lines_from(day, begin, CHUNK_BYTES)  # noqa: PLW2901 - goes on
-            if not lines and now.marks.get(day) == begin:
+            if not lines and now.ends.get(day) == begin:
                 break
             readings = _parsed(text, [(day, line) for line in lines])
-            now = _insert(database, text, readings, checkpoints.moved(now.marks, day, begin))
-            taken += len(readings)
-    if now is agreed:
-        now = _insert(database, text, [], agreed.marks)
-    return taken, now
+            now = _insert(database, text, readings, checkpoints.moved(now.ends, day, begin))
+            added += len(readings)
+    if now is checkpoint:
+        now = _insert(database, text, [], checkpoint.ends)
+    return added, now
 
 
-def _compare(
-    database: Database, text: DailyFile, days: Iterable[date], agreed: Agreement
-) -> tuple[int, Agreement]:
-    """Insert those lines of files that no row of their day says, however often."""
+def _insert_unknown_lines(
+    database: Database, text: DailyFile, days: Iterable[date], checkpoint: Checkpoint
+) -> tuple[int, Checkpoint]:
+    """Insert those lines of whole files that no row of their day has, however often they come.
+
+    Returns:
+        how many rows were added, and the new checkpoint.
+    """
     extra: list[tuple[date, str]] = []
-    ends = dict(agreed.marks)
+    ends = dict(checkpoint.ends)
     for day in sorted(days):
         with_row = _lines_of_rows(database, text, day)
         for line in _lines(text, day, 0):
@@ -230,7 +233,7 @@ def _compare(
 
 
 def _lines_of_rows(database: Database, text: DailyFile, day: date) -> Counter[str]:
-    """Return the lines of all rows of a day, with how often there are such."""
+    """Return how often each line occurs among the rows of a day."""
     start, end = (
         epoch_ms(datetime.combine(each, time.min, text.zone))
         for each in (day, day + timedelta(days=1))
@@ -261,32 +264,32 @@ def _lines(text: DailyFile, day: date, begin: int) -> Iterator[str]:
 
 
 def _parsed(text: DailyFile, lines: Iterable[tuple[date, str]]) -> list[Reading]:
-    """Return the readings of lines; what is none was written by somebody else, and is told of."""
+    """Return the readings of lines; log how many lines are none, as another program wrote them."""
     readings: list[Reading] = []
-    strange: Counter[date] = Counter()
+    malformed: Counter[date] = Counter()
     before_ms: dict[date, int] = {}
     for day, line in lines:
         try:
             reading = reading_of_line(line, text.zone, before_ms.get(day, 0))
         except Malformed:
-            strange[day] += 1
+            malformed[day] += 1
             continue
         before_ms[day] = reading.time_ms
         readings.append(reading)
-    for day, count in strange.items():
+    for day, count in malformed.items():
         log.warning("lines_not_understood", file=str(text.path(day)), count=count)
     return readings
 
 
 def _insert(
     database: Database, text: DailyFile, readings: Sequence[Reading], ends: Mapping[date, int]
-) -> Agreement:
-    """Insert readings, and agree that both places have everything up to these ends."""
+) -> Checkpoint:
+    """Insert readings and save the checkpoint of these ends, in one transaction."""
     with database.transaction() as connection:
         if readings:
             ReadingTable(database).add(connection, readings)
-            reopen(connection, [reading.time_ms for reading in readings])
+            mark_dirty(connection, [reading.time_ms for reading in readings])
         latest = checkpoints.latest(ends)
-        now = Agreement(newest_id(connection), latest, text.numbers(latest))
+        now = Checkpoint(newest_id(connection), latest, text.fingerprints(latest))
         checkpoints.save(connection, now)
     return now

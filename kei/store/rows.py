@@ -1,27 +1,32 @@
-"""Rows of the database as the objects that the rest of kei knows."""
+"""Rows of the tables `readings` and `summaries` as the objects that the rest of kei uses.
 
+In statements `r` is the row of one of the two tables, and `s` that of its series.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from kei.core.reading import MAX_PLACES, Completeness, Reading, Summary, trimmed
+from kei.settings.upload import What
 from kei.store.numbers import unpack
 
-Stored: TypeAlias = int | str
+Stored: TypeAlias = int | str  # a number, see `kei.store.numbers`
 READING_COLUMNS = "r.id, r.time_ms, s.unit, s.sensor, r.value, s.places, r.data_id"
 ReadingRow: TypeAlias = tuple[int, int, str, str, Stored, int, str]
 SUMMARY_COLUMNS = (
-    "m.id, m.start_ms, s.unit, s.sensor, m.average, m.minimum, m.maximum, s.places,"
-    " m.count, m.state"
+    "r.id, r.start_ms, s.unit, s.sensor, r.average, r.minimum, r.maximum, s.places,"
+    " r.count, r.state"
 )
 SummaryRow: TypeAlias = tuple[int, int, str, str, Stored, Stored, Stored, int, int, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A reading or summary and its place in the order.
+    """A reading or summary with its ID.
 
     Attributes:
-        id: grows in the order of recording; ids of readings and of summaries are separate.
+        id: grows in the order of recording; IDs of readings and of summaries are separate.
         item: the reading or summary.
     """
 
@@ -48,3 +53,31 @@ def summary_of(row: SummaryRow) -> Summary:
         count=count,
         state=Completeness(state),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One of the two tables.
+
+    Attributes:
+        name: of the table.
+        time: its column with the time, milliseconds since 1970.
+        columns: what to select for `item_of`.
+        item_of: returns the reading or summary of these columns.
+    """
+
+    name: str
+    time: str
+    columns: str
+    item_of: Callable[..., Reading | Summary]
+
+
+TABLES = {
+    What.READINGS: Table("readings", "time_ms", READING_COLUMNS, reading_of),
+    What.SUMMARY: Table("summaries", "start_ms", SUMMARY_COLUMNS, summary_of),
+}
+
+
+def rows_of(what: What, found: Iterable[Sequence[Any]]) -> list[Row]:
+    """Return the rows that a statement found which selects the columns of their table."""
+    return [Row(columns[0], TABLES[what].item_of(columns)) for columns in found]

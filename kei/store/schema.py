@@ -1,14 +1,14 @@
-"""The tables of the database, and how an older file becomes a present one."""
+"""The tables of the database, and the migration of older files."""
 
 import sqlite3
 
 from kei.core.errors import StoreError
 
-# Each entry brings a file one version on (`user_version` counts them). Entries are only ever added.
+# Each entry migrates a file by one version (`user_version`). Entries are only ever added.
 _MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
-        # A sensor that begins to write another number of decimals begins another row here, so
-        # that every reading comes back from the database exactly as it was written.
+        # A sensor that changes its number of decimals gets another row here, so that every
+        # reading can be returned exactly as it was recorded.
         """
         CREATE TABLE series (
             id INTEGER PRIMARY KEY,
@@ -18,7 +18,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             UNIQUE (unit, sensor, places)
         )
         """,
-        # `value` has no type: ten-thousandths, or decimal text where they do not fit 64 bits.
+        # `value` has no type: ten-thousandths, or decimal text if they do not fit 64 bits.
         """
         CREATE TABLE readings (
             id INTEGER PRIMARY KEY,
@@ -28,7 +28,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             data_id TEXT NOT NULL
         )
         """,
-        # The only index on the big table: windows, look-ups and pruning all go series by series.
+        # The only index of the large table; dropped in version 2.
         "CREATE INDEX readings_series_time ON readings (series_id, time_ms)",
         # `series_id` says with how many decimals minimum and maximum are written.
         """
@@ -66,9 +66,9 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
     ),
     (
-        # An index on the big table costs more writing than the table itself. In its place: which
-        # ids may have a time within each span of `kei.store.reading_table.SPAN_MS`, some rows
-        # for each commit. Ids within a range may have other times; the reader looks at them.
+        # An index of the large table costs more writing than the table itself. In its place: a
+        # range of ids for each span of time (`kei.store.reading_table.SPAN_MS`), some rows for
+        # each commit. A range may include ids of other times; the reader compares the times.
         """
         CREATE TABLE spans (
             span INTEGER NOT NULL,
@@ -90,10 +90,10 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "DROP INDEX summaries_unwritten",
         "ALTER TABLE summaries DROP COLUMN written",
-        # How far a window can be relied on: `kei.reading.Completeness`.
+        # `kei.core.reading.Completeness`.
         "ALTER TABLE summaries ADD COLUMN state TEXT NOT NULL DEFAULT 'complete'",
-        # Readings whose time was taken from a clock that nobody had set: those of one row by the
-        # same setting of it. `boot` is the boot in which its monotonic clock means something.
+        # Unsynchronised spans, see `kei.store.unsynchronised_spans`. `boot` is the boot to whose
+        # monotonic clock the offset belongs.
         """
         CREATE TABLE unsure (
             first_id INTEGER PRIMARY KEY,
@@ -102,7 +102,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             boot TEXT NOT NULL
         )
         """,
-        # Windows that were done with when a reading came or went: from here, to before there.
+        # Dirty ranges, see `kei.store.dirty_windows`.
         """
         CREATE TABLE reopened (
             from_ms INTEGER NOT NULL,
@@ -112,11 +112,11 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
     ),
     (
-        # The last row of a batch whose fate is unknown: a restart has to send the same one again.
+        # The last row of a batch without an answer: a restart has to send the same one again.
         "ALTER TABLE upload_cursors ADD COLUMN in_flight INTEGER",
         # How many rows were given up before they could be sent.
         "ALTER TABLE upload_cursors ADD COLUMN dropped INTEGER NOT NULL DEFAULT 0",
-        # Whether somebody wants it sent once more.
+        # Whether it is to be sent once more.
         "ALTER TABLE dead_letters ADD COLUMN retry INTEGER NOT NULL DEFAULT 0",
     ),
 )
@@ -125,7 +125,7 @@ VERSION = len(_MIGRATIONS)
 
 
 def migrate(connection: sqlite3.Connection, name: str) -> None:
-    """Bring a database to the present schema, each version in a transaction of its own.
+    """Migrate a database to the present schema, each version in a transaction of its own.
 
     Args:
         connection: in autocommit mode.

@@ -1,4 +1,4 @@
-"""Single values that outlive a restart, changed together with what they belong to."""
+"""Single values in the table `state`, changed in the same transaction as what they belong to."""
 
 import sqlite3
 
@@ -16,28 +16,22 @@ def load_state(connection: sqlite3.Connection, key: str) -> str | None:
 
 
 def load_number(connection: sqlite3.Connection, key: str, *, if_damaged: int = 0) -> int:
-    """Return a value that is a whole number, 0 if there is none.
-
-    Args:
-        connection: of whoever asks.
-        key: of the value.
-        if_damaged: what to go on with if a dying card has made something else of it.
-    """
+    """Return a whole number: 0 if there is no value, `if_damaged` if it is no number."""
     text = load_state(connection, key)
     try:
         return int(text or 0)
     except (ValueError, TypeError):
-        damaged(key)
+        log_damaged(key)
         return if_damaged
 
 
-def damaged(key: str) -> None:
-    """Tell of a value that is not what was saved."""
+def log_damaged(key: str) -> None:
+    """Log that a value is not what was saved."""
     log.warning("state_damaged", key=key, hint="kei goes on without it; is the card dying?")
 
 
 def save_state(connection: sqlite3.Connection, key: str, value: str) -> None:
-    """Keep a value; within the transaction of the caller, if there is one."""
+    """Save a value; within the transaction of the caller, if there is one."""
     connection.execute(
         "INSERT INTO state (key, value) VALUES (?, ?)"
         " ON CONFLICT (key) DO UPDATE SET value = excluded.value",

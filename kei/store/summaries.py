@@ -1,7 +1,8 @@
-"""Summaries: what each series did in each window, into the database and the `sum` files."""
+"""The summary job: computes windows that are over, for the database and the `sum` files."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from itertools import groupby
@@ -10,37 +11,41 @@ import structlog
 
 from kei.core.clock import Clock, epoch_ms, local
 from kei.core.errors import StoreError
+from kei.core.reading import Completeness
+from kei.store import dirty_windows
 from kei.store.database import Database
-from kei.store.dirty_windows import DONE_UNTIL_KEY, close_again, done_until_ms, reopened
+from kei.store.dirty_windows import DONE_UNTIL_KEY, done_until_ms
 from kei.store.lines import summary_line
 from kei.store.reading_table import ReadingTable
-from kei.store.summary_table import Expected, SummaryTable, recovered
+from kei.store.summary_table import Expected, SummaryTable
 from kei.store.text import DailyFile
 
 log = structlog.stdlib.get_logger("kei.store")
 
 DAY_S = 86_400
 MINUTE_S = 60
-# About a week of the default cycle; the rest of a longer backlog comes with the next run.
+# About a week of the default cycle; the rest of a longer backlog is left to the next run.
 _MAX_WINDOWS_A_RUN = 1000
 _WRITTEN_AT_ONCE = 1000  # lines
-_TAIL_BYTES = 65_536  # how far back the lines of a crash are looked for, besides their own length
+_TAIL_BYTES = 65_536  # searched for lines written before a crash, besides their own length
 
 
 @lru_cache(maxsize=4)
 def _boundaries(day: date, zone: tzinfo, cycle_s: int) -> tuple[int, ...]:
     """Return the instants (ms) at which windows begin on a local day and its neighbours.
 
-    They are the times of day that are multiples of the cycle. When a clock change repeats some of
-    them, each passing begins a window if the change is at least a cycle long; those that a change
-    leaves out are where the clock jumps.
+    They are the times of day that are multiples of the cycle. Times that a clock change repeats
+    begin a window twice if the change is at least a cycle long; times that it skips begin one at
+    the instant of the change.
     """
     begins: set[int] = set()
-    # The neighbours too: there are zones whose clock has been turned back over midnight.
+    # The neighbours, too: some zones have turned their clocks back over midnight.
     for offset in (-1, 0, 1):
         midnight = datetime.combine(day + timedelta(days=offset), time(), zone)
         for second in range(0, DAY_S, cycle_s):
-            moment = midnight + timedelta(seconds=second)  # wall clock: so aware times add up
+            moment = midnight + timedelta(
+                seconds=second
+            )  # in wall-clock time, as aware times add up
             first, again = epoch_ms(moment), epoch_ms(moment.replace(fold=1))
             begins.add(first)
             if again - first >= cycle_s * 1000:
@@ -49,10 +54,10 @@ def _boundaries(day: date, zone: tzinfo, cycle_s: int) -> tuple[int, ...]:
 
 
 def window_around(time_ms: int, zone: tzinfo, cycle_s: int) -> tuple[int, int]:
-    """Return start and end (ms) of the window that an instant lies in: start <= instant < end.
+    """Return start and end (ms) of the window of an instant: start <= instant < end.
 
-    Windows are aligned to local midnight. On a day with a clock change one of them may be longer
-    or shorter than the cycle; they never overlap and leave nothing out.
+    Windows are aligned to local midnight, without gaps or overlaps. At a clock change one of them
+    may be longer or shorter than the cycle.
 
     Args:
         time_ms: the instant.
@@ -67,17 +72,17 @@ def window_around(time_ms: int, zone: tzinfo, cycle_s: int) -> tuple[int, int]:
 class Summariser:
     """Computes windows that are over, each once and in order, also after a stop or a crash.
 
-    A window is first put into the database, then into the `sum` file, then marked as written.
-    Not thread-safe: one job runs it.
+    The summaries of a window are first added to the database, then to the `sum` file, then marked
+    as written. Not thread-safe.
 
     Args:
-        database: where the readings are and the summaries go.
-        summary_file: the `sum` files; nobody else writes to them.
-        clock: says which windows are over, and has the zone they are aligned in.
+        database: has the readings and the summaries.
+        summary_file: the `sum` files; written by this object only.
+        clock: says which windows are over, and has the zone to which they are aligned.
         cycle_s: length of a window in seconds, a divisor of a day.
-        expected: how often there should be a reading of a series.
-        commit: brings everything recorded so far into the database.
-        on_new: called when there are new windows, each of which has its line.
+        expected: returns the expected seconds between readings of a series.
+        commit: writes everything recorded so far to the database.
+        on_new: called when lines of new windows have been written.
 
     Raises:
         ValueError: the cycle does not divide a day.
@@ -105,15 +110,14 @@ class Summariser:
         self._clock = clock
         self._cycle_s = cycle_s
         self._failing = False
-        # True while the file may hold lines that the database does not know to be written.
-        self._in_doubt = True
+        # Whether the file may have lines that are not marked as written.
+        self._may_have_unmarked = True
 
     def run(self) -> None:
-        """Compute and write what is due. A failing disk is logged once, and made up for later.
+        """Compute and write what is due. If the disk fails, log that once; a later run makes up.
 
-        Readings that come in for a window after it was computed change what the database says of
-        it, not its line. So leave those of the last moment time to be recorded: run some seconds
-        after the end of a window.
+        Readings that are recorded after their window was computed change its summaries in the
+        database, but not its lines. So this should run some seconds after the end of a window.
         """
         try:
             self._commit()
@@ -122,24 +126,28 @@ class Summariser:
                 self._on_new()
             self._compute_again()
         except StoreError as error:
-            self._failed(error)
+            if not self._failing:
+                self._failing = True
+                log.error("summaries_failing", reason=str(error))  # noqa: TRY400 - says it all
         else:
-            self._well()
+            if self._failing:
+                self._failing = False
+                log.info("summaries_resumed")
 
     def _compute(self) -> None:
         now_ms = self._clock.now_ms()
         current_ms, _ = self._window(now_ms)
         stored_ms = done_until_ms(self._database)
-        # A clock that was ahead and went back must not stop summaries until it gets there again;
-        # windows that it had already filled are recognised by what is in the database.
+        # After a clock that was ahead has been set back, summaries go on at once; windows that have
+        # been computed already are recognised by their summaries.
         done_ms = min(stored_ms, current_ms)
         for _ in range(_MAX_WINDOWS_A_RUN):
             reading_ms = self._readings.next_ms(done_ms)
             if reading_ms is None or reading_ms >= current_ms:
-                done_ms = current_ms  # those without readings are finished with, too
+                done_ms = current_ms  # windows without readings are done, too
                 break
             start_ms, end_ms = self._window(reading_ms)
-            if not self._table.is_known(start_ms):
+            if self._table.next_ms(start_ms) != start_ms:
                 summaries = self._table.compute(start_ms, end_ms)
                 self._table.add(summaries, (DONE_UNTIL_KEY, str(end_ms)))
                 stored_ms = end_ms
@@ -148,13 +156,16 @@ class Summariser:
             self._database.set_state(DONE_UNTIL_KEY, str(done_ms))
 
     def _compute_again(self) -> None:
-        """Put those windows right to which readings were added, or that lost some."""
-        for again in reopened(self._database):
-            start_ms, end_ms = self._window(again.from_ms)
+        """Compute those windows again whose readings have changed since."""
+        for dirty in dirty_windows.dirty_ranges(self._database):
+            start_ms, end_ms = self._window(dirty.from_ms)
             done_ms = done_until_ms(self._database)
-            while start_ms < min(again.to_ms, done_ms):
-                summaries = [recovered(each) for each in self._table.compute(start_ms, end_ms)]
-                if summaries or self._table.is_known(start_ms):
+            while start_ms < min(dirty.to_ms, done_ms):
+                summaries = [
+                    replace(each, state=Completeness.RECOVERED)
+                    for each in self._table.compute(start_ms, end_ms)
+                ]
+                if summaries or self._table.next_ms(start_ms) == start_ms:
                     self._table.replace(start_ms, summaries)
                 next_ms = self._readings.next_ms(end_ms)
                 known_ms = self._table.next_ms(end_ms)
@@ -162,43 +173,43 @@ class Summariser:
                 if not following:
                     break
                 start_ms, end_ms = self._window(min(following))
-            close_again(self._database, again)
+            dirty_windows.clear(self._database, dirty)
 
     def _write(self) -> bool:
         """Write the lines that are due; return whether there were any."""
-        in_doubt, self._in_doubt = self._in_doubt, True
+        may_have_unmarked, self._may_have_unmarked = self._may_have_unmarked, True
         any_written = False
         while waiting := self._table.without_line(_WRITTEN_AT_ONCE):
             for day, group in groupby(waiting, lambda entry: self._file.day_of(entry[1].start_ms)):
                 entries = list(group)
                 lines = [summary_line(summary, self._file.zone) for _, summary in entries]
-                there = self._already_there(day, lines) if in_doubt else 0
+                there = self._already_there(day, lines) if may_have_unmarked else 0
                 _, end = self._file.append(day, lines[there:])
-                # The lines have to last before the database says so: think of a power cut.
+                # On the disk before they are marked as written: there may be a power cut.
                 self._file.sync()
                 self._table.lines_written(entries[-1][0], day, end)
                 any_written = True
-        self._in_doubt = False
+        self._may_have_unmarked = False
         return any_written
 
     def _already_there(self, day: date, lines: Sequence[str]) -> int:
-        """Return how many of the first lines the file has already: a crash came before the mark.
+        """Return how many of the first lines the file has already, because of a crash.
 
-        The averages are not compared: a power cut may have taken readings that the line has seen.
+        The averages are not compared: after a power cut readings of a line may be missing.
         """
         keys = [_key(line) for line in lines]
-        behind = self._behind_the_mark(day, sum(len(line) + 1 for line in lines) + _TAIL_BYTES)
+        behind = self._unmarked_lines(day, sum(len(line) + 1 for line in lines) + _TAIL_BYTES)
         if behind is not None and [_key(line) for line in behind] == keys[: len(behind)]:
             return len(behind)
-        # Somebody else has changed the file, or it was written before there were marks.
+        # Another program has changed the file, or an older kei wrote it, without marks.
         return self._at_the_end(day, lines)
 
-    def _behind_the_mark(self, day: date, max_bytes: int) -> list[str] | None:
-        """Return the lines that the database does not know of; None if that cannot be told."""
-        mark = self._table.lines_end()
-        if mark is None or day < mark[0]:
+    def _unmarked_lines(self, day: date, max_bytes: int) -> list[str] | None:
+        """Return the lines that are not marked as written; None if that is unknown."""
+        marked = self._table.lines_end()
+        if marked is None or day < marked[0]:
             return None
-        begin = mark[1] if day == mark[0] else 0
+        begin = marked[1] if day == marked[0] else 0
         size = self._file.size(day)
         if size < begin or size - begin > max_bytes:
             return None
@@ -207,26 +218,16 @@ class Summariser:
     def _at_the_end(self, day: date, lines: Sequence[str]) -> int:
         """Return how many of the first lines the file ends with.
 
-        Of windows that are shorter than a minute, nothing but the average tells them apart.
+        Windows that are shorter than a minute are distinguished by their average only.
         """
-        telling = _key if self._cycle_s >= MINUTE_S else str
-        keys = [telling(line) for line in lines]
+        key = _key if self._cycle_s >= MINUTE_S else str
+        keys = [key(line) for line in lines]
         length = sum(len(line) + 1 for line in lines)
-        ending = [telling(line) for line in self._file.tail(day, length + _TAIL_BYTES)]
+        ending = [key(line) for line in self._file.tail(day, length + _TAIL_BYTES)]
         for count in range(min(len(keys), len(ending)), 0, -1):
             if ending[-count:] == keys[:count]:
                 return count
         return 0
-
-    def _failed(self, error: StoreError) -> None:
-        if not self._failing:
-            self._failing = True
-            log.error("summaries_failing", reason=str(error))
-
-    def _well(self) -> None:
-        if self._failing:
-            self._failing = False
-            log.info("summaries_resumed")
 
     def _window(self, time_ms: int) -> tuple[int, int]:
         return window_around(time_ms, self._clock.zone, self._cycle_s)

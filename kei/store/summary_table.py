@@ -1,8 +1,8 @@
-"""The table of summaries: what each series did in each window, computed from the readings."""
+"""The table of summaries: average, minimum and maximum of each series in each window."""
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from fractions import Fraction
 from itertools import pairwise
@@ -15,19 +15,19 @@ from kei.store.reading_table import IN_SPANS, span_of
 from kei.store.rows import SUMMARY_COLUMNS, Stored, SummaryRow, summary_of
 from kei.store.state import load_number, load_state, save_state
 
-# Returns how often there should be a reading of a series, in seconds; None if nobody knows.
+# Returns the expected seconds between readings of a series; None if unknown.
 Expected = Callable[[str, str], float | None]
 
 ENOUGH = Fraction(9, 10)  # of the expected readings: fewer make a window partial
 GAP_CYCLES = 3  # without a reading for longer makes a window partial
-GAP_MIN_READINGS = 5  # so many must have come for a cycle to show that nobody knows
-LINES_UNTIL_KEY = "summary_lines_until"  # id of the last summary that is in the text file
-LINES_END_KEY = "summary_lines_end"  # where its line ends: `2026-11-23 1234`
+GAP_MIN_READINGS = 5  # so many are needed to derive an unknown cycle from them
+LINES_UNTIL_KEY = "summary_lines_until"  # ID of the last summary that is in the text file
+LINES_END_KEY = "summary_lines_end"  # day and end (bytes) of its line: `2026-11-23 1234`
 
 
 @dataclass(slots=True)
 class _Sum:
-    """What is summed up of one series; numbers in ten-thousandths."""
+    """Sum and extremes of one series; numbers in ten-thousandths."""
 
     total: int
     minimum: int
@@ -43,24 +43,22 @@ class _Sum:
         self.times.append(time_ms)
 
 
-def _nobody_knows(_unit: str, _sensor: str) -> float | None:
-    return None
-
-
 class SummaryTable:
-    """Every method raises `StoreError` when the database fails, and has done nothing then.
+    """Summaries of a database. A method that raises `StoreError` has changed nothing.
 
     Args:
         database: where the table is.
-        expected: how often there should be a reading of a series.
+        expected: returns the expected seconds between readings of a series.
     """
 
-    def __init__(self, database: Database, expected: Expected = _nobody_knows) -> None:
+    def __init__(
+        self, database: Database, expected: Expected = lambda _unit, _sensor: None
+    ) -> None:
         self._database = database
         self._expected = expected
 
     def compute(self, start_ms: int, end_ms: int) -> list[Summary]:
-        """Compute, exactly, what each series did in [start, end); nothing is stored.
+        """Compute the summaries of the window [start, end) exactly; nothing is stored.
 
         Returns:
             one for each series that has readings there, in the order in which the series began.
@@ -83,22 +81,13 @@ class SummaryTable:
                     sums[unit, sensor] = _Sum(number, number, number, places, [time_ms])
                 else:
                     known.add(number, places, time_ms)
-            order = _order(connection)
-        return [
-            self._summary(start_ms, end_ms, name, sums[name])
-            for name in sorted(sums, key=lambda name: order[name])
-        ]
-
-    def is_known(self, start_ms: int) -> bool:
-        """Tell whether the window that begins at an instant has been computed and was not empty."""
-        with self._database.access() as connection:
-            row = connection.execute(
-                "SELECT 1 FROM summaries WHERE start_ms = ? LIMIT 1", (start_ms,)
-            ).fetchone()
-        return row is not None
+            names: list[tuple[str, str]] = connection.execute(
+                "SELECT unit, sensor FROM series GROUP BY unit, sensor ORDER BY min(id)"
+            ).fetchall()
+        return [self._summary(start_ms, end_ms, name, sums[name]) for name in names if name in sums]
 
     def next_ms(self, from_ms: int) -> int | None:
-        """Return the start of the earliest window at or after an instant that is known."""
+        """Return the start of the first window at or after an instant that has summaries."""
         with self._database.access() as connection:
             row: tuple[int | None] = connection.execute(
                 "SELECT min(start_ms) FROM summaries WHERE start_ms >= ?", (from_ms,)
@@ -110,7 +99,7 @@ class SummaryTable:
 
         Args:
             summaries: of windows that have none yet.
-            done: a key and a value that are kept in the same step.
+            done: key and value of a state that is saved in the same transaction.
         """
         with self._database.transaction() as connection:
             self._insert(connection, summaries)
@@ -118,9 +107,9 @@ class SummaryTable:
                 save_state(connection, *done)
 
     def replace(self, start_ms: int, summaries: Sequence[Summary]) -> None:
-        """Put what has been computed anew in the place of a window's summaries.
+        """Replace the summaries of a window by those that were computed again.
 
-        Those of a series that has both keep their id, so that nobody is sent them again.
+        Those of a series that had one keep its ID, so that they are not uploaded again.
         """
         with self._database.transaction() as connection:
             known: dict[tuple[str, str], int] = {
@@ -144,40 +133,40 @@ class SummaryTable:
                 )
             connection.executemany(
                 "DELETE FROM summaries WHERE id = ?"
-                " AND id < (SELECT max(id) FROM summaries)",  # ids never come again
+                " AND id < (SELECT max(id) FROM summaries)",  # so that no ID is used twice
                 [(id_,) for id_ in known.values()],
             )
             self._insert(connection, fresh)
-            # They are in the database only: the line of a window is written once.
+            # New ones get no line: the lines of a window are written once.
             newest = connection.execute("SELECT max(id) FROM summaries").fetchone()[0] or 0
             if fresh and _lines_until(connection) == newest - len(fresh):
                 save_state(connection, LINES_UNTIL_KEY, str(newest))
 
     def without_line(self, limit: int) -> list[tuple[int, Summary]]:
-        """Return the oldest summaries that are not in the text file, with their ids, in order."""
+        """Return the oldest summaries that are not in the text file, with their IDs, in order."""
         with self._database.access() as connection:
             until = _lines_until(connection)
             rows: list[SummaryRow] = connection.execute(
-                f"SELECT {SUMMARY_COLUMNS} FROM summaries m"
-                " CROSS JOIN series s ON s.id = m.series_id WHERE m.id > ? ORDER BY m.id LIMIT ?",
+                f"SELECT {SUMMARY_COLUMNS} FROM summaries r"
+                " CROSS JOIN series s ON s.id = r.series_id WHERE r.id > ? ORDER BY r.id LIMIT ?",
                 (until, limit),
             ).fetchall()
         return [(row[0], summary_of(row)) for row in rows]
 
     def lines_written(self, until_id: int, day: date, end: int) -> None:
-        """Remember that the summaries up to an id are in the text file, and where that ends.
+        """Save that the summaries up to an ID are in the text file.
 
         Args:
             until_id: of the last of them.
             day: of the file that has its line.
-            end: bytes of that file, the line included.
+            end: of that line in the file, bytes.
         """
         with self._database.transaction() as connection:
             save_state(connection, LINES_UNTIL_KEY, str(until_id))
             save_state(connection, LINES_END_KEY, f"{day.isoformat()} {end}")
 
     def lines_end(self) -> tuple[date, int] | None:
-        """Return where the lines end that are known to be written: day, bytes of its file."""
+        """Return day and end (bytes) of the last line that is known to be written."""
         with self._database.access() as connection:
             day, _, end = (load_state(connection, LINES_END_KEY) or "").partition(" ")
         try:
@@ -186,10 +175,10 @@ class SummaryTable:
             return None
 
     def prune(self, before_ms: int, limit: int) -> int:
-        """Delete windows that began before an instant, so many rows at most; the newest stays.
+        """Delete summaries of windows that began before an instant, never the newest one.
 
         Returns:
-            how many rows went.
+            how many were deleted, at most `limit`.
         """
         with self._database.transaction() as connection:
             return connection.execute(
@@ -229,26 +218,21 @@ class SummaryTable:
 
 
 def _lines_until(connection: sqlite3.Connection) -> int:
-    """Return the id of the last summary that is in the text file; of all there are in doubt."""
+    """Return the ID of the last summary that is in the text file; the newest if that is damaged."""
     newest: int = connection.execute("SELECT max(id) FROM summaries").fetchone()[0] or 0
     return load_number(connection, LINES_UNTIL_KEY, if_damaged=newest)
-
-
-def recovered(summary: Summary) -> Summary:
-    """Return a summary as one whose window has been computed again."""
-    return replace(summary, state=Completeness.RECOVERED)
 
 
 def completeness(
     start_ms: int, end_ms: int, times_ms: Sequence[int], cycle_s: float | None
 ) -> Completeness:
-    """Tell whether a window has all the readings that it should have.
+    """Return whether a window has all the readings that it should have.
 
     Args:
         start_ms: of the window.
         end_ms: of the window.
         times_ms: of its readings, in any order, at least one.
-        cycle_s: how often there should be one; where nobody knows, it is seen from the readings.
+        cycle_s: expected seconds between readings; None to derive them from the readings.
     """
     times = sorted(times_ms)
     length_ms = end_ms - start_ms
@@ -258,16 +242,9 @@ def completeness(
         cycle_ms = Fraction(median(later - earlier for earlier, later in pairwise(times)))
     else:
         cycle_ms = Fraction(cycle_s) * 1000
-        # Of a series with a longer cycle, one reading is all there can be, if any.
+        # If the cycle is longer than the window, one reading is enough.
         if cycle_ms <= length_ms and len(times) < ENOUGH * length_ms / cycle_ms:
             return Completeness.PARTIAL
     longest_ms = max(later - earlier for earlier, later in pairwise([start_ms, *times, end_ms]))
     has_gap = 0 < GAP_CYCLES * cycle_ms < longest_ms
     return Completeness.PARTIAL if has_gap else Completeness.COMPLETE
-
-
-def _order(connection: sqlite3.Connection) -> dict[tuple[str, str], int]:
-    rows: list[tuple[str, str, int]] = connection.execute(
-        "SELECT unit, sensor, min(id) FROM series GROUP BY unit, sensor"
-    ).fetchall()
-    return {(unit, sensor): id_ for unit, sensor, id_ in rows}

@@ -21,9 +21,7 @@ _MODE = 0o644
 _MAX_OPEN = 2  # today, and the day that late lines belong to
 _CHUNK_BYTES = 4096  # a line is far shorter, so one step back nearly always finds its start
 _DATE_DIGITS = 8
-_MAX_LOGGED_CHARS = 500  # of a torn tail; a line has less than 100
-
-
+_MAX_LOGGED_CHARS = 500  # of a torn line; a line has less than 100
 _SOME_DAY = date(2000, 1, 1)
 _FIRST_LINE_BYTES = 4096  # a line of a sensor has up to 1 kB
 
@@ -33,42 +31,40 @@ class DailyFile:
 
     Args:
         directory: the folder, made when the first line is written.
-        fname_base: the part of the name that the user chose; no path parts.
-        prefix: what stands before the date, `""` for readings.
-        zone: where the dates are taken.
+        fname_base: the end of the names, from jobs.toml.
+        prefix: the beginning of the names: `""` for readings, `sum` for summaries.
+        zone: the time zone of the dates.
+
+    Attributes:
+        zone: the same.
 
     Raises:
         ValueError: `fname_base` would lead into another folder.
     """
 
     def __init__(self, directory: Path, fname_base: str, prefix: str, zone: tzinfo) -> None:
-        reading_file_name(fname_base, _SOME_DAY)  # refuse a bad name at once
+        reading_file_name(fname_base, _SOME_DAY)  # raises ValueError for a bad name
         self._directory = directory
         self._fname_base = fname_base
         self._prefix = prefix
-        self._zone = zone
+        self.zone = zone
         self._open: OrderedDict[date, int] = OrderedDict()  # descriptors, last used at the end
-        self._dirty: set[date] = set()  # a failed file is closed, but still wants its sync
+        self._dirty: set[date] = set()  # to be synced, even if closed after a fault
         self._lock = threading.Lock()
 
-    @property
-    def zone(self) -> tzinfo:
-        """The time zone of the files' dates."""
-        return self._zone
-
     def day_of(self, time_ms: int) -> date:
-        """Return the date of the file that an instant belongs to."""
-        return local(time_ms, self._zone).date()
+        """Return the date of the file of an instant, milliseconds since 1970."""
+        return local(time_ms, self.zone).date()
 
     def path(self, day: date) -> Path:
-        """Return where the lines of a date are."""
+        """Return the path of the file of a date."""
         return self._directory / (self._prefix + reading_file_name(self._fname_base, day))
 
     def append(self, day: date, lines: Sequence[str]) -> tuple[int, int]:
         """Append lines to the file of a date in one write: all of them, or none.
 
         Args:
-            day: the lines' own date.
+            day: the date.
             lines: without LF; at least one.
 
         Returns:
@@ -79,10 +75,17 @@ class DailyFile:
         """
         data = "".join(f"{line}\n" for line in lines).encode()
         with self._lock, self._errors(day):
-            return self._write(day, data)
+            fd = self._opened(day)
+            size = os.fstat(fd).st_size
+            self._dirty.add(day)
+            written = os.write(fd, data)
+            if written < len(data):
+                os.ftruncate(fd, size)
+                raise OSError(f"only {written} of {len(data)} bytes fitted: disk full")
+            return size, size + written
 
     def days(self) -> list[date]:
-        """Return the dates of which there are files, in order.
+        """Return the dates of the files, in order.
 
         Raises:
             TextError: the folder cannot be read.
@@ -105,11 +108,11 @@ class DailyFile:
                 return 0
             return os.fstat(self._opened(day)).st_size
 
-    def numbers(self, days: Iterable[date]) -> dict[date, int]:
-        """Return a number for each file of some dates, which another file hardly has.
+    def fingerprints(self, days: Iterable[date]) -> dict[date, int]:
+        """Return a number for each file of some dates by which a replaced file is recognised.
 
-        It is made of the first line: that stays as it is, and says the time. Files without a
-        complete line, and those that cannot be read, have none.
+        It is the CRC-32 of the first line, which never changes. Files without a complete line, and
+        those that cannot be read, are left out.
         """
         found: dict[date, int] = {}
         for day in days:
@@ -123,12 +126,12 @@ class DailyFile:
         """Return complete lines of the file of a date, without LF.
 
         Args:
-            day: which file; there has to be one.
-            begin: where in it, at the start of a line.
+            day: the date; the file has to exist.
+            begin: offset of the first line, bytes.
             max_bytes: how much to read at most; more than any line has.
 
         Returns:
-            the lines, and where those that follow begin.
+            the lines, and the offset of the next one.
 
         Raises:
             TextError: the file cannot be read.
@@ -139,7 +142,7 @@ class DailyFile:
         return data[:end].decode(errors="replace").split("\n")[:-1], begin + end
 
     def peek(self, day: date, begin: int) -> list[str]:
-        """Return all complete lines from a place on; for whoever must not write to the file.
+        """Return all complete lines from an offset on, without repairing the file.
 
         Raises:
             TextError: the file cannot be read.
@@ -153,8 +156,8 @@ class DailyFile:
         """Return the complete lines within the last bytes of the file of a date, without LF.
 
         Args:
-            day: which file; it is made if there is none.
-            max_bytes: how far back to look.
+            day: the date; the file is made if there is none.
+            max_bytes: how many bytes to read.
 
         Raises:
             TextError: the file cannot be read.
@@ -170,56 +173,46 @@ class DailyFile:
         """Return when everything appended so far is on the disk.
 
         Raises:
-            TextError: it could not be brought there.
+            TextError: syncing failed.
         """
         with self._lock:
             self._sync_all()
 
     def close(self) -> None:
-        """Bring everything to the disk and close the files; the next `append` opens them anew.
+        """Sync and close the files; the next `append` opens them again.
 
         Raises:
-            TextError: it could not be brought there; the files are closed all the same.
+            TextError: syncing failed; the files are closed all the same.
         """
         with self._lock:
             try:
                 self._sync_all()
             finally:
                 for day in list(self._open):
-                    self._forget(day)
+                    self._close(day)
 
     def _opened(self, day: date) -> int:
         fd = self._open.get(day)
         if fd is not None and os.fstat(fd).st_nlink == 0:
-            self._forget(day)  # someone removed it: what is written there would be lost
+            self._close(day)  # removed by another program: more lines would be lost
             fd = None
         if fd is None:
             while len(self._open) >= _MAX_OPEN:
-                self._forget(next(iter(self._open)))
+                self._close(next(iter(self._open)))
             fd = _open_repaired(self.path(day))
             self._open[day] = fd
         self._open.move_to_end(day)
         return fd
 
-    def _write(self, day: date, data: bytes) -> tuple[int, int]:
-        fd = self._opened(day)
-        size = os.fstat(fd).st_size
-        self._dirty.add(day)
-        written = os.write(fd, data)
-        if written < len(data):
-            os.ftruncate(fd, size)
-            raise OSError(f"only {written} of {len(data)} bytes fitted: disk full")
-        return size, size + written
-
     def _sync_all(self) -> None:
         for day in sorted(self._dirty):
             with self._errors(day):
-                # Not fdatasync: with the time of change left to be written, Linux goes on counting
-                # from the first append, and writes the page again a few seconds after this.
+                # Not fdatasync: it leaves the time of change to be written, and Linux would write
+                # the page again a few seconds later.
                 os.fsync(self._opened(day))
             self._dirty.discard(day)
 
-    def _forget(self, day: date) -> None:
+    def _close(self, day: date) -> None:
         fd = self._open.pop(day, None)
         if fd is not None:
             os.close(fd)
@@ -229,7 +222,7 @@ class DailyFile:
         if not (digits.isascii() and digits.isdigit()):
             return None
         try:
-            day = datetime.strptime(digits, "%Y%m%d").replace(tzinfo=self._zone).date()
+            day = datetime.strptime(digits, "%Y%m%d").replace(tzinfo=self.zone).date()
         except ValueError:
             return None
         return day if self.path(day).name == name else None
@@ -242,7 +235,7 @@ class DailyFile:
             path = self._directory
             if day is not None:
                 path = self.path(day)
-                self._forget(day)
+                self._close(day)
             raise TextError(f"{path}: {error.strerror or error}") from error
 
 
@@ -258,7 +251,7 @@ def _open_repaired(path: Path) -> int:
 
 
 def _cut_torn_tail(fd: int, path: Path) -> None:
-    """Remove what stands behind the last LF: a line that a crash left incomplete."""
+    """Remove what follows the last LF: a line that a crash left incomplete."""
     size = os.fstat(fd).st_size
     end = size
     while end > 0:

@@ -1,23 +1,23 @@
-"""Readings that were timed by a clock which nobody had set, and how their time is put right."""
+"""The rows that were timed by an unset wall clock, and the correction of their times."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from kei.store.dirty_windows import reopen
+from kei.store.dirty_windows import mark_dirty
 from kei.store.reading_table import mark_spans
 
-SAME_SETTING_MS = 1000  # slewing moves a clock by less between two looks; a step is 2 s or more
+SAME_SETTING_MS = 1000  # slewing moves a clock by less between two readings; a step is 2 s or more
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """Readings recorded one after the other, by one setting of the wall clock.
+class UnsynchronisedSpan:
+    """Rows with consecutive ids that were timed by the same setting of the wall clock.
 
     Attributes:
-        first_id: of the first reading.
+        first_id: of the first row.
         last_id: of the last one.
-        offset_ms: wall clock less monotonic clock.
+        offset_ms: wall clock minus monotonic clock.
     """
 
     first_id: int
@@ -25,62 +25,62 @@ class Stretch:
     offset_ms: int
 
 
-def stretches(first_id: int, offsets: Iterable[int | None]) -> Iterator[Stretch]:
-    """Yield the stretches among readings that were added one after the other.
+def find(first_id: int, offsets: Iterable[int | None]) -> Iterator[UnsynchronisedSpan]:
+    """Yield the spans among rows with consecutive ids.
 
     Args:
-        first_id: of the first one.
-        offsets: of each; None for one whose time needs no putting right.
+        first_id: of the first row.
+        offsets: of each row; None if its time needs no correction.
     """
-    open_: Stretch | None = None
+    open_: UnsynchronisedSpan | None = None
     for id_, offset in enumerate(offsets, start=first_id):
         if open_ is not None:
             if offset is not None and abs(offset - open_.offset_ms) < SAME_SETTING_MS:
-                open_ = Stretch(open_.first_id, id_, open_.offset_ms)
+                open_ = UnsynchronisedSpan(open_.first_id, id_, open_.offset_ms)
                 continue
             yield open_
-        open_ = None if offset is None else Stretch(id_, id_, offset)
+        open_ = None if offset is None else UnsynchronisedSpan(id_, id_, offset)
     if open_ is not None:
         yield open_
 
 
-def add(connection: sqlite3.Connection, found: Iterable[Stretch], boot: str) -> None:
-    """Remember stretches, in the transaction that adds the readings.
+def add(connection: sqlite3.Connection, spans: Iterable[UnsynchronisedSpan], boot: str) -> None:
+    """Save spans, in the transaction that adds their rows.
 
     Args:
         connection: of that transaction.
-        found: in order.
-        boot: names the boot in which the monotonic clock of their offsets runs.
+        spans: in the order of their ids.
+        boot: name of the present boot, to which the monotonic clock of the offsets belongs.
     """
-    for each in found:
-        joined = connection.execute(
+    for span in spans:
+        extended = connection.execute(
             "UPDATE unsure SET last_id = ? WHERE last_id = ? AND boot = ?"
             " AND abs(offset_ms - ?) < ?",
-            (each.last_id, each.first_id - 1, boot, each.offset_ms, SAME_SETTING_MS),
+            (span.last_id, span.first_id - 1, boot, span.offset_ms, SAME_SETTING_MS),
         )
-        if not joined.rowcount:
+        if not extended.rowcount:
             connection.execute(
                 "INSERT INTO unsure (first_id, last_id, offset_ms, boot) VALUES (?, ?, ?, ?)",
-                (each.first_id, each.last_id, each.offset_ms, boot),
+                (span.first_id, span.last_id, span.offset_ms, boot),
             )
 
 
-def put_right(connection: sqlite3.Connection, offset_ms: int, boot: str) -> int:
-    """Give the readings the time that they have by the present setting of the clock.
+def retime(connection: sqlite3.Connection, offset_ms: int, boot: str) -> int:
+    """Give the rows of all spans the time that they have by the present setting of the clock.
 
     Args:
         connection: of a transaction.
-        offset_ms: wall clock less monotonic clock, now.
-        boot: of the present boot; nothing can be known of the clock of another one.
+        offset_ms: wall clock minus monotonic clock, now.
+        boot: name of the present boot; spans of other boots cannot be corrected.
 
     Returns:
         how many readings changed their time.
     """
-    found: list[tuple[int, int, int]] = connection.execute(
+    spans: list[tuple[int, int, int]] = connection.execute(
         "SELECT first_id, last_id, offset_ms FROM unsure WHERE boot = ?", (boot,)
     ).fetchall()
     moved = 0
-    for first_id, last_id, old_offset_ms in found:
+    for first_id, last_id, old_offset_ms in spans:
         by_ms = offset_ms - old_offset_ms
         if abs(by_ms) >= SAME_SETTING_MS:
             moved += _move(connection, first_id, last_id, by_ms)
@@ -90,8 +90,8 @@ def put_right(connection: sqlite3.Connection, offset_ms: int, boot: str) -> int:
     return moved
 
 
-def forget(connection: sqlite3.Connection) -> None:
-    """Take the times of all readings for right from now on."""
+def clear(connection: sqlite3.Connection) -> None:
+    """Regard the times of all rows as right from now on."""
     connection.execute("DELETE FROM unsure")
 
 
@@ -101,11 +101,11 @@ def _move(connection: sqlite3.Connection, first_id: int, last_id: int, by_ms: in
         "SELECT id, time_ms FROM readings WHERE id BETWEEN ? AND ?", ids
     ).fetchall()
     moved = [(id_, time_ms + by_ms) for id_, time_ms in rows]
-    reopen(connection, [time_ms for _, time_ms in rows])
+    mark_dirty(connection, [time_ms for _, time_ms in rows])
     connection.execute(
         "UPDATE readings SET time_ms = time_ms + ? WHERE id BETWEEN ? AND ?", (by_ms, *ids)
     )
     connection.execute("DELETE FROM spans WHERE first_id >= ? AND last_id <= ?", ids)
     mark_spans(connection, moved)
-    reopen(connection, [time_ms for _, time_ms in moved])
+    mark_dirty(connection, [time_ms for _, time_ms in moved])
     return len(moved)

@@ -1,7 +1,7 @@
-"""Readings on their way to two places, in order; and how each of the two is doing."""
+"""The write queue: readings on their way to text and database, and the state of these two sinks."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -13,8 +13,8 @@ log = structlog.stdlib.get_logger("kei.store")
 
 
 @dataclass(frozen=True, slots=True)
-class OutletStatus:
-    """How one of the two places that readings go to is doing.
+class SinkStatus:
+    """The state of one of the two sinks, text or database.
 
     Attributes:
         written: readings written since the start.
@@ -31,33 +31,33 @@ class OutletStatus:
 
 @dataclass(frozen=True, slots=True)
 class RecorderStatus:
-    """How recording is going.
+    """The state of recording.
 
     Attributes:
         text: the daily text files.
         database: the database.
     """
 
-    text: OutletStatus
-    database: OutletStatus
+    text: SinkStatus
+    database: SinkStatus
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A reading on its way.
+    """A reading in the write queue.
 
     Attributes:
         reading: what is recorded.
-        offset_ms: wall clock less monotonic clock when it was taken, if the wall clock had not
-            been set by then and the time of the reading is the wall clock's; else None.
+        offset_ms: wall clock minus monotonic clock when it was taken, if its time is that of a
+            wall clock that was not synchronised; else None.
     """
 
     reading: Reading
     offset_ms: int | None = None
 
 
-class Outlet:
-    """How one of the two places is doing.
+class Sink:
+    """Counters and the present fault of text or database.
 
     Args:
         name: for the log.
@@ -72,62 +72,61 @@ class Outlet:
         self._dropped_before = 0  # until the present fault began
 
     def failed(self, reason: str, *, alone: bool) -> None:
-        """Take note of a fault; only the first of a row is told, and loudly unless both fail."""
+        """Set the fault; log the first of a row, as an error only if the other sink works."""
         if self.fault is None:
             self._dropped_before = self.dropped
             tell = log.error if alone else log.warning
             tell("recording_failing", to=self.name, reason=reason)
         self.fault = reason
 
-    def lost(self, count: int) -> bool:
-        """Take note of readings that were given up; return whether they are the first."""
+    def drop(self, count: int) -> bool:
+        """Count readings that were given up; return whether they are the first of this fault."""
         is_first = self.dropped == self._dropped_before
         self.dropped += count
         return is_first
 
     def works(self) -> None:
-        """Take note that writing works, and that nothing waits any more."""
+        """Clear the fault, as everything that waited has been written."""
         if self.fault is not None and not self.is_sync_failing:
             self.fault = None
             dropped = self.dropped - self._dropped_before
             self._dropped_before = self.dropped
             log.info("recording_resumed", to=self.name, dropped=dropped)
 
-    def status(self, waiting: int) -> OutletStatus:
-        """Return how it is doing."""
-        return OutletStatus(self.written, waiting if self.fault else 0, self.dropped, self.fault)
+    def status(self, waiting: int) -> SinkStatus:
+        """Return the present state."""
+        return SinkStatus(self.written, waiting if self.fault else 0, self.dropped, self.fault)
 
 
 @dataclass(frozen=True, slots=True)
-class Excess:
-    """What was given up of a spool.
+class Overflow:
+    """Numbers of readings that were removed from a full write queue.
 
     Attributes:
-        lost: readings that nobody has.
-        in_text: readings that the text has, and the database does not.
-        in_database: the other way round.
+        lost: they were in neither sink.
+        in_text: they were in the text only.
+        in_database: they were in the database only.
     """
 
     lost: int
     in_text: int
     in_database: int
 
-    def and_more(self, other: "Excess") -> "Excess":
-        """Return both together."""
-        return Excess(
+    def __add__(self, other: "Overflow") -> "Overflow":
+        return Overflow(
             self.lost + other.lost,
             self.in_text + other.in_text,
             self.in_database + other.in_database,
         )
 
 
-NOTHING_MORE = Excess(0, 0, 0)
+NO_OVERFLOW = Overflow(0, 0, 0)
 
 
-class Spool:
-    """Readings that are not in both places yet, the oldest first.
+class WriteQueue:
+    """Readings that are not in both sinks yet, the oldest first.
 
-    What one of the places has is the front of it: so two counts say it all.
+    Each sink takes them in order, so that one counter for each says which ones it has.
     """
 
     def __init__(self) -> None:
@@ -136,7 +135,7 @@ class Spool:
         self._in_database = 0
 
     def __len__(self) -> int:
-        """Return how many readings are not in both places."""
+        """Return how many readings are not in both sinks."""
         return len(self._items)
 
     @property
@@ -151,58 +150,45 @@ class Spool:
 
     @property
     def in_neither(self) -> int:
-        """How many are in neither of the two."""
+        """How many are in neither sink."""
         return len(self._items) - max(self._in_text, self._in_database)
 
     def add(self, items: Sequence[Item]) -> None:
-        """Add items at the end."""
+        """Append items."""
         self._items.extend(items)
 
     def next_lines(self, limit: int) -> list[Item]:
-        """Return the first of those that are not in the text."""
+        """Return the first items that are not in the text, at most so many."""
         return list(islice(self._items, self._in_text, self._in_text + limit))
 
     def rows(self) -> list[Item]:
-        """Return those that are not in the database."""
+        """Return the items that are not in the database."""
         return list(islice(self._items, self._in_database, None))
 
-    def lines_written(self, count: int) -> None:
-        """Take note that so many more are in the text."""
-        self._in_text += count
-        self._drop_done()
+    def written(self, *, lines: int = 0, rows: int = 0) -> None:
+        """Count items that have been written to the text or the database."""
+        self._in_text += lines
+        self._in_database += rows
+        self._remove(min(self._in_text, self._in_database))
 
-    def rows_written(self, count: int) -> None:
-        """Take note that so many more are in the database."""
-        self._in_database += count
-        self._drop_done()
+    def recovered(self) -> None:
+        """Regard what one sink has as being in both, as recovery has seen to that."""
+        self._remove(max(self._in_text, self._in_database))
 
-    def agreed(self) -> None:
-        """Take note that both places have what one of them has."""
-        self._in_text = self._in_database = max(self._in_text, self._in_database)
-        self._drop_done()
-
-    def shorten(self, bound: int) -> Excess:
-        """Give up the oldest, if there are more than so many."""
+    def shorten(self, bound: int) -> Overflow:
+        """Remove the oldest items if there are more than so many."""
         excess = max(0, len(self._items) - bound)
         lost = max(0, excess - max(self._in_text, self._in_database))
         only_text = min(excess, self._in_text) - min(excess, self._in_database)
-        for _ in range(excess):
+        self._remove(excess)
+        return Overflow(lost, max(0, only_text), max(0, -only_text))
+
+    def change(self, function: Callable[[Item], Item]) -> None:
+        """Replace each item by what a function returns for it."""
+        self._items = deque(map(function, self._items))
+
+    def _remove(self, count: int) -> None:
+        for _ in range(count):
             self._items.popleft()
-        self._in_text = max(0, self._in_text - excess)
-        self._in_database = max(0, self._in_database - excess)
-        return Excess(lost, max(0, only_text), max(0, -only_text))
-
-    def replace(self, items: Sequence[Item]) -> None:
-        """Put as many others in the place of all."""
-        self._items = deque(items)
-
-    def all(self) -> list[Item]:
-        """Return all of them."""
-        return list(self._items)
-
-    def _drop_done(self) -> None:
-        done = min(self._in_text, self._in_database)
-        for _ in range(done):
-            self._items.popleft()
-        self._in_text -= done
-        self._in_database -= done
+        self._in_text = max(0, self._in_text - count)
+        self._in_database = max(0, self._in_database - count)

@@ -1,1 +1,1 @@
-"""How far the machine's own clock is to be trusted, and what happens when it is set."""
+"""Whether the machine's clock can be trusted, and notification when it is set."""

@@ -1,43 +1,30 @@
-"""When a clock is likely to be wrong: a rule without I/O."""
+"""The rule for when a clock that no time service has set is likely to be wrong. No I/O."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, time
 
 from kei import RELEASED
 from kei.core.clock import epoch_ms
-from kei.timekeeping.linux import Hardware
+from kei.timekeeping.linux import ClockSources
 
 _RELEASED_MS = epoch_ms(datetime.combine(RELEASED, time(), UTC))
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What is known of a clock.
+def likely_wrong(
+    *, synchronised: bool, sources: ClockSources, now_ms: int, newest_ms: int | None
+) -> bool:
+    """Return whether it is better to wait for the clock to be set than to use its time.
 
-    Attributes:
-        synchronised: whether a time service has set it.
-        hardware: what the machine has to know the time by.
-        now_ms: what it shows, milliseconds since 1970.
+    It is better where the clock will be set, as on a Raspberry Pi without a battery clock, and
+    where it cannot be right, because it shows a time that has passed already.
+
+    Args:
+        synchronised: whether a time service has set the clock.
+        sources: from what the machine knows the time.
+        now_ms: what the clock shows, milliseconds since 1970.
         newest_ms: the time of the newest record when kei was started; None if there was none.
     """
-
-    synchronised: bool
-    hardware: Hardware
-    now_ms: int
-    newest_ms: int | None
-
-
-def likely_wrong(evidence: Evidence) -> bool:
-    """Return whether it is better to wait for the clock to be set than to believe it.
-
-    That is so only where it will be set, as on a Raspberry Pi without a battery clock, or where
-    it cannot be right, as it shows a time that has passed already.
-    """
-    if evidence.synchronised:
+    if synchronised:
         return False
-    hardware = evidence.hardware
-    if hardware.time_service and not hardware.battery_clock:
+    if sources.time_service and not sources.battery_clock:
         return True
-    if evidence.now_ms < _RELEASED_MS:
-        return True
-    return evidence.newest_ms is not None and evidence.now_ms < evidence.newest_ms
+    return now_ms < _RELEASED_MS or (newest_ms is not None and now_ms < newest_ms)

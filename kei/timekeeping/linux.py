@@ -1,4 +1,4 @@
-"""What a Linux machine tells of its own clock: no policy, and nothing is changed."""
+"""What Linux knows about the state of its clock. No policy; nothing is changed."""
 
 import contextlib
 import ctypes
@@ -8,19 +8,18 @@ from pathlib import Path
 
 _TIME_ERROR = 5  # <sys/timex.h>: the clock is not synchronised
 _STA_UNSYNC = 0x0040  # <sys/timex.h>: the same in `status`
-# NTP_PHASE_LIMIT of the kernel: what it says of a clock of which it knows nothing.
+# NTP_PHASE_LIMIT of the kernel: the error bound of a clock of which it knows nothing.
 _MAX_ERROR_US = 16_000_000
-_SPARE_BYTES = 512  # struct timex has some 200 bytes, and each C library its own idea of the rest
+_SPARE_BYTES = 512  # struct timex has some 200 bytes; its end differs between C libraries
 
-MARKER = "run/systemd/timesync/synchronized"
+TIMESYNC_MARKER = "run/systemd/timesync/synchronized"
 _RUNTIME_FOLDERS = ("run/systemd/timesync", "run/chrony", "run/openntpd")
-# As the kernel has them in /proc/PID/comm, of 15 characters at most. NTPsec's and OpenNTPD's are
-# called ntpd, too.
+# As in /proc/PID/comm, cut to 15 characters. NTPsec and OpenNTPD are called ntpd, too.
 _SERVICES = frozenset({"systemd-timesyn", "chronyd", "ntpd"})
 
 
 class Timex(ctypes.Structure):
-    """The beginning of struct timex, for any size of `long`; zero asks and sets nothing."""
+    """The beginning of struct timex, for any size of `long`; with `modes` 0 nothing is set."""
 
     modes: int
     maxerror: int
@@ -36,11 +35,11 @@ class Timex(ctypes.Structure):
     )
 
 
-AdjTimex = Callable[[Timex], int]  # returns the clock's state, or -1 when it may not be asked
+AdjTimex = Callable[[Timex], int]  # returns the clock's state, or -1 if that is not permitted
 
 
 def adjtimex_of_libc() -> AdjTimex | None:
-    """Return the C library's `adjtimex`; None where there is none."""
+    """Return the C library's `adjtimex`; None if it has none."""
     try:
         call = ctypes.CDLL(None).adjtimex
     except (OSError, AttributeError, TypeError):
@@ -54,24 +53,24 @@ def adjtimex_of_libc() -> AdjTimex | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Hardware:
-    """What a machine has to know the time by.
+class ClockSources:
+    """From what a machine knows the time.
 
     Attributes:
         battery_clock: whether there is a hardware clock (`/dev/rtc*`).
-        time_service: whether something is at work that sets the clock from the network.
+        time_service: whether a service runs that sets the clock from the network.
     """
 
     battery_clock: bool
     time_service: bool
 
 
-class Machine:
-    """The machine, as far as its clock goes. Thread-safe.
+class LinuxClock:
+    """Asks Linux about its clock. Thread-safe.
 
     Args:
-        adjtimex: the C library's; None where there is none.
-        root: where `/dev`, `/proc` and `/run` are.
+        adjtimex: the C library's; None if it has none.
+        root: the folder of `dev`, `proc` and `run`.
     """
 
     def __init__(self, adjtimex: AdjTimex | None, root: Path = Path("/")) -> None:
@@ -79,31 +78,31 @@ class Machine:
         self._root = root
 
     def kernel_synchronised(self) -> bool | None:
-        """Return whether the kernel takes its clock for synchronised; None if it does not tell.
+        """Return whether the kernel regards its clock as synchronised; None if it cannot be asked.
 
         Some time services (chronyd without `rtcsync`, systemd-timesyncd when the hardware clock
-        shows local time) leave the mark of an unsynchronised clock set, so that the kernel does
-        not touch the hardware clock. The error bound that they set tells the truth then.
+        shows local time) leave the flag of an unsynchronised clock set, so that the kernel does
+        not touch the hardware clock. Then the error bound that they set decides.
         """
         if self._adjtimex is None:
             return None
         timex = Timex()
         state = self._adjtimex(timex)
-        if state < 0:  # not allowed (a sandbox), or not there
+        if state < 0:  # not permitted (a sandbox), or not implemented
             return None
-        unmarked = state != _TIME_ERROR and not timex.status & _STA_UNSYNC
-        return unmarked or 0 <= timex.maxerror < _MAX_ERROR_US
+        unflagged = state != _TIME_ERROR and not timex.status & _STA_UNSYNC
+        return unflagged or 0 <= timex.maxerror < _MAX_ERROR_US
 
-    def marker(self) -> int | None:
-        """Return what changes whenever systemd-timesyncd sets the clock; None if it never has."""
+    def timesync_marker(self) -> int | None:
+        """Return a number that changes whenever systemd-timesyncd sets the clock; None if never."""
         try:
-            return (self._root / MARKER).stat().st_mtime_ns
+            return (self._root / TIMESYNC_MARKER).stat().st_mtime_ns
         except OSError:
             return None
 
-    def hardware(self) -> Hardware:
-        """Find out what the machine has; reads a small file of each process."""
-        return Hardware(self._has_battery_clock(), self._has_time_service())
+    def sources(self) -> ClockSources:
+        """Return from what the machine knows the time; reads a small file of each process."""
+        return ClockSources(self._has_battery_clock(), self._has_time_service())
 
     def _has_battery_clock(self) -> bool:
         with contextlib.suppress(OSError):
@@ -119,7 +118,7 @@ class Machine:
         with contextlib.suppress(OSError):  # no /proc
             for folder in (self._root / "proc").iterdir():
                 if folder.name.isdecimal():
-                    with contextlib.suppress(OSError):  # it has ended meanwhile
+                    with contextlib.suppress(OSError):  # the process has ended meanwhile
                         yield (folder / "comm").read_text(errors="replace").strip()
 
     def _exists(self, path: str) -> bool:

@@ -28,7 +28,7 @@ from kei.core.clock import Clock
 from kei.core.errors import Stopping, StoreError
 from kei.settings.upload import Compress, UploadTarget, What
 from kei.store.database import Database
-from kei.store.dead_letters import RetryQueue
+from kei.store.dead_letters import DeadLetters
 from kei.store.queue import UploadQueue
 from kei.store.rows import Row
 from kei.upload.batching import Batch, Origin, RowSelector
@@ -42,7 +42,7 @@ ROWS_MAX = 2_000  # a batch of 64 KiB has fewer; bounds memory when max_bytes is
 
 
 class _Queue(Protocol):
-    """What a sender uses of `UploadQueue` and `RetryQueue`, where it is described."""
+    """What a sender uses of `UploadQueue` and `DeadLetters`, where it is described."""
 
     def pending(self, target: str, what: What, limit: int) -> list[Row]: ...
     def in_flight(self, target: str, what: What) -> int | None: ...
@@ -328,7 +328,7 @@ def build_sender(
         log.warning("upload_not_registered", target=target.name, reason=str(error))
     return Sender(
         target,
-        [RetryQueue(database), queue],
+        [DeadLetters(database), queue],
         Origin(socket.gethostname(), fname_base, clock.zone),
         Http(clock),
         clock=clock,

@@ -82,7 +82,7 @@ class JoinedMonitor:
 
     def _beat(self) -> None:
         """Give a heartbeat, but only after the lock was free: its holder may have hung."""
-        if self._machine.heartbeat.still_s >= HEARTBEAT_S:
+        if self._machine.heartbeat.silent_s >= HEARTBEAT_S:
             with self._machine.lock:
                 self._machine.heartbeat.beat()
 

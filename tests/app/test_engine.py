@@ -21,7 +21,7 @@ from kei.core.reading import Reading
 from kei.settings.config import Config
 from kei.settings.recorder import SummarySettings
 from kei.store.database import Database
-from kei.timekeeping.linux import Machine
+from kei.timekeeping.linux import LinuxClock
 from kei.upload.sender import Sender
 
 UPLOADS = """
@@ -105,7 +105,7 @@ def test_a_clock_behind_the_newest_reading_is_likely_wrong(
     *,
     likely_wrong: bool,
 ) -> None:
-    monkeypatch.setattr(kei.app.engine, "Machine", partial(Machine, root=tmp_path))
+    monkeypatch.setattr(kei.app.engine, "LinuxClock", partial(LinuxClock, root=tmp_path))
     monkeypatch.setattr(kei.app.engine, "adjtimex_of_libc", lambda: None)
     clock = FakeClock(1_830_000_000_000)  # 2027
     database = Database.open(config.recorder.database, clock)

@@ -14,7 +14,7 @@ from kei.core.reading import Reading
 from kei.store.database import Database
 from kei.store.recorder import Recorder
 from kei.store.timing import Timing
-from kei.timekeeping.linux import Machine, Timex
+from kei.timekeeping.linux import LinuxClock, Timex
 from kei.timekeeping.monitor import ClockMonitor
 
 NOW_MS = 1_830_000_000_000  # 2027
@@ -30,10 +30,10 @@ class Bench:
         self.clock = FakeClock(NOW_MS, TOKYO)
         self.kernel_synchronised = False
         self.database = Database.open(folder / "kei.db", self.clock)
-        self.monitor = ClockMonitor(self.clock, Machine(self._adjtimex, folder), newest_ms=None)
+        self.monitor = ClockMonitor(self.clock, LinuxClock(self._adjtimex, folder), newest_ms=None)
         timing = Timing(self.clock, self.monitor, BOOT, wait_s)
         self.recorder = Recorder(self.database, daily(folder), timing, clock=self.clock)
-        self.monitor.listen(Retiming(self.recorder, self.monitor))
+        self.monitor.add_listener(Retiming(self.recorder, self.monitor))
         self.recorder.start()
 
     def _adjtimex(self, timex: Timex) -> int:
@@ -48,7 +48,7 @@ class Bench:
     def set_clock(self, by_ms: int, *, synchronised: bool) -> None:
         self.clock.wall_ms += by_ms
         self.kernel_synchronised = synchronised
-        self.monitor.look()
+        self.monitor.check()
 
     @property
     def times(self) -> list[int]:
@@ -95,7 +95,7 @@ def test_readings_between_a_step_and_its_notice_are_right_as_they_are(bench: Ben
     bench.clock.wall_ms += YEAR_MS
     bench.kernel_synchronised = True
     bench.record()
-    bench.monitor.look()
+    bench.monitor.check()
     assert bench.times == [10_000 + YEAR_MS, 20_000 + YEAR_MS]
 
 

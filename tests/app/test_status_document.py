@@ -10,14 +10,14 @@ from status_facts import SNAPSHOT
 from kei.app.status_document import Snapshot, decode, encode
 from kei.core.errors import Malformed
 from kei.core.logs import LogLine
-from kei.sensors.status import ReaderStatus
-from kei.store.write_queue import OutletStatus, RecorderStatus
+from kei.sensors.counters import ReaderStatus
+from kei.store.write_queue import RecorderStatus, SinkStatus
 from kei.upload.traffic import UploadStatus
 from kei.wisun.interfaces import SessionStatus
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 state = st.builds(SessionStatus, since_s=finite, rssi_dbm=st.none() | finite)
-outlet = st.builds(OutletStatus)
+outlet = st.builds(SinkStatus)
 ports = st.builds(ReaderStatus, since_s=finite, heard_s=st.none() | finite)
 snapshots = st.builds(
     Snapshot,

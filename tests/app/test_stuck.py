@@ -13,7 +13,7 @@ from programs import readings, wait_until
 from kei.app.engine import Engine
 from kei.app.workers import DEATHS, DEATHS_WITHIN_S, Workers
 from kei.core.clock import SystemClock
-from kei.core.heartbeat import HEARTBEAT_S, STILL_S, Heartbeat
+from kei.core.heartbeat import HEARTBEAT_S, SILENCE_LIMIT_S, Heartbeat
 from kei.jobs.scheduler import Scheduler
 
 SPEED = 100.0
@@ -64,7 +64,7 @@ def test_a_conversation_with_the_dongle_that_never_ends_is_found_out(engine: Eng
 
 def test_nothing_is_stuck_while_there_is_nothing_to_do(engine: Engine) -> None:
     clock = engine._clock
-    end = clock.monotonic() + 3 * STILL_S
+    end = clock.monotonic() + 3 * SILENCE_LIMIT_S
     while clock.monotonic() < end:
         assert by_threads(engine) == []
         threading.Event().wait(0.05)
@@ -74,7 +74,7 @@ def test_a_scheduler_that_runs_no_job_is_found_out() -> None:
     clock = FakeClock()
     scheduler = Scheduler(clock, 0)
     assert not scheduler.heartbeat.has_stopped
-    clock.advance(STILL_S + 1)
+    clock.advance(SILENCE_LIMIT_S + 1)
     assert scheduler.heartbeat.has_stopped
 
 
@@ -112,7 +112,7 @@ def test_a_thread_that_was_ended_is_not_missed() -> None:
     threads = Workers(clock)
     threads.start("ended", Dying(), Heartbeat(clock))
     threads.stop("ended", limit_s=5)
-    clock.advance(STILL_S + 1)
+    clock.advance(SILENCE_LIMIT_S + 1)
     assert threads.stuck() == []
 
 
@@ -120,7 +120,7 @@ def test_a_pulse_counts_from_the_last_beat() -> None:
     clock = FakeClock()
     heartbeat = Heartbeat(clock, 60.0)
     clock.advance(HEARTBEAT_S)
-    assert heartbeat.still_s == HEARTBEAT_S
+    assert heartbeat.silent_s == HEARTBEAT_S
     heartbeat.beat()
     clock.advance(60.0)
     assert not heartbeat.has_stopped

@@ -20,7 +20,7 @@ from kei.core.errors import ConfigError, StoreError
 from kei.core.reading import Reading, Summary
 from kei.store import extract
 from kei.store.database import Database
-from kei.store.extract import Wanted
+from kei.store.extract import Query
 
 MIDNIGHT = 1_795_359_600_000  # 2026-11-23 00:00 in Tokyo
 MINUTE = 60_000
@@ -150,7 +150,7 @@ def test_exactly_what_lies_in_the_span_comes_in_the_order_of_time(
     database = Database.open(path, FakeClock(zone=TOKYO))
     add_readings(database, recorded)
     database.close()
-    wanted = Wanted(MIDNIGHT + begin * MINUTE, MIDNIGHT + (begin + length) * MINUTE)
+    wanted = Query(MIDNIGHT + begin * MINUTE, MIDNIGHT + (begin + length) * MINUTE)
     inside = [r for r in recorded if wanted.from_ms <= r.time_ms < wanted.to_ms]
     assert list(extract.readings(path, daily(path.parent), wanted)) == sorted(
         inside, key=lambda r: r.time_ms
@@ -162,7 +162,7 @@ def test_memory_does_not_grow_with_what_is_read(tmp_path: Path, database: Databa
         add_readings(database, [reading(day * 1440 + minute) for minute in range(1440)])
     tracemalloc.start()
     try:
-        wanted = Wanted(MIDNIGHT, MIDNIGHT + 20 * 1440 * MINUTE)
+        wanted = Query(MIDNIGHT, MIDNIGHT + 20 * 1440 * MINUTE)
         count = sum(1 for _ in extract.readings(tmp_path / "kei.db", daily(tmp_path), wanted))
         _, peak = tracemalloc.get_traced_memory()
     finally:

@@ -22,7 +22,7 @@ def repeats(*lines: str) -> list[bool]:
 
 def judged(check: SeriesCheck, *values: str) -> list[str | None]:
     outliers = Outliers([check])
-    return [outliers.judge(line(f"A1,T1,{value}")) for value in values]
+    return [outliers.check(line(f"A1,T1,{value}")) for value in values]
 
 
 def check(
@@ -93,5 +93,5 @@ def test_a_value_out_of_range_neither_continues_nor_ends_a_row_of_jumps() -> Non
 
 def test_a_series_without_a_check_is_taken_as_it_is() -> None:
     outliers = Outliers([check("0", "1")])
-    assert outliers.judge(line("A1,T2,999")) is None
+    assert outliers.check(line("A1,T2,999")) is None
     assert judged(check(), "1", "1e9", "-1e9") == [None] * 3

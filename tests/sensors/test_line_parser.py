@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kei.sensors.line_parser import LINE_MAX_BYTES, Line, Reason, Splitter, parse, shown
+from kei.sensors.line_parser import LINE_MAX_BYTES, Line, Reason, Splitter, parse, printable
 from kei.settings.serial import LineEnd
 
 ids = st.text("ABCxyz019-_", min_size=1, max_size=8)
@@ -175,12 +175,12 @@ def test_no_encoding_makes_other_characters_good(text: str) -> None:
 @given(st.binary(max_size=300), st.sampled_from(["ascii", "utf-8", "shift_jis", "latin-1"]))
 def test_any_bytes_are_understood_or_refused_and_can_be_shown(raw: bytes, encoding: str) -> None:
     assert isinstance(parse(raw, encoding), Line | Reason)
-    text = shown(raw, encoding)
+    text = printable(raw, encoding)
     assert text.isprintable()
     assert len(text) <= 80 * 10 + 3
 
 
 def test_what_is_shown_is_escaped_and_cut() -> None:
-    assert shown(b"A1,T1,\x00\xff\r") == r"A1,T1,\x00\xff\r"
-    assert shown(b"x" * 200) == "x" * 80 + "..."
-    assert shown("温度".encode("shift_jis"), "shift_jis") == "温度"
+    assert printable(b"A1,T1,\x00\xff\r") == r"A1,T1,\x00\xff\r"
+    assert printable(b"x" * 200) == "x" * 80 + "..."
+    assert printable("温度".encode("shift_jis"), "shift_jis") == "温度"

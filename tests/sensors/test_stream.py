@@ -7,7 +7,7 @@ from fakes import FakeClock
 from structlog.testing import capture_logs
 
 from kei.core.reading import Reading
-from kei.sensors.counters import TELL_EVERY_S, Tally
+from kei.sensors.counters import LOG_EVERY_S, LineCounters
 from kei.sensors.silence import LINES_MIN, SERIES_MAX, Silence
 from kei.sensors.stream import Stream
 from kei.settings.serial import LineEnd, PortSettings, SensorSettings, SeriesCheck
@@ -19,13 +19,13 @@ CHECK = SeriesCheck("A1", "T1", Decimal(-40), Decimal(85), Decimal(10))
 class Rig:
     def __init__(self, stale_after_s: float | None = None) -> None:
         self.clock = FakeClock()
-        self.tally = Tally(PORT, self.clock)
+        self.counters = LineCounters(PORT, self.clock)
         self.silence = Silence(PORT, stale_after_s, [("A1", "T1")], self.clock)
         settings = SensorSettings(
             PORT, PortSettings(9600), "ascii", LineEnd.LF, stale_after_s, (CHECK,)
         )
-        self.stream = Stream(settings, self.clock, self.tally, self.silence)
-        self.stream.begin(within_a_line=False)
+        self.stream = Stream(settings, self.clock, self.counters, self.silence)
+        self.stream.splitter.begin(within_a_line=False)
 
     def feed(self, *lines: str) -> list[Reading]:
         return self.stream.feed("".join(f"{line}\n" for line in lines).encode())
@@ -51,7 +51,7 @@ def test_where_there_is_no_data_id_it_runs_from_0_to_100(rig: Rig) -> None:
 
 def test_lines_are_counted_by_what_became_of_them(rig: Rig) -> None:
     rig.feed("A1,T1,20,1", "A1,T1,20,1", "A1,T1,99,2", "A1,T1,50,3", "A1,T1,nan", "boot", "A1,H1,5")
-    accepted, rejected = rig.tally.counts()
+    accepted, rejected = rig.counters.counts()
     assert accepted == 2
     assert rejected == {"repeat": 1, "out_of_range": 1, "jump": 1, "value": 1, "fields": 1}
 
@@ -63,7 +63,7 @@ def test_a_repeat_of_an_outlier_does_not_make_it_credible(rig: Rig) -> None:
 def test_each_reason_is_told_once_in_a_while_with_its_count(rig: Rig) -> None:
     with capture_logs() as logs:
         rig.feed("boot 1", "boot 2", "A1,T1,x\x00")
-        rig.clock.advance(TELL_EVERY_S - 1)
+        rig.clock.advance(LOG_EVERY_S - 1)
         rig.feed("boot 3")
         rig.clock.advance(1)
         rig.feed("boot 4")
@@ -89,7 +89,7 @@ def test_a_sensor_that_falls_silent_is_told_once_and_when_it_is_back() -> None:
         for _ in range(30):
             rig.clock.advance(5)
             rig.feed("A1,H1,50")
-            rig.silence.look()
+            rig.silence.check()
         assert rig.silence.silent() == (("A1", "T1"),)
         rig.feed("A1,T1,20")
     assert rig.silence.silent() == ()
@@ -100,9 +100,9 @@ def test_a_sensor_that_falls_silent_is_told_once_and_when_it_is_back() -> None:
 
 def test_a_sensor_with_a_check_is_waited_for_from_the_start() -> None:
     rig = Rig(stale_after_s=60)
-    assert rig.silence.look() == 60
+    assert rig.silence.check() == 60
     rig.clock.advance(60)
-    assert rig.silence.look() is None
+    assert rig.silence.check() is None
     assert rig.silence.silent() == (("A1", "T1"),)
 
 
@@ -111,7 +111,7 @@ def test_a_sensor_whose_values_are_all_outliers_is_not_silent() -> None:
     for _ in range(20):
         rig.clock.advance(10)
         rig.feed("A1,T1,999")
-        rig.silence.look()
+        rig.silence.check()
     assert rig.silence.silent() == ()
 
 
@@ -123,7 +123,7 @@ def test_a_series_that_noise_has_made_up_is_not_waited_for() -> None:
     rig.clock.advance(59)
     rig.feed("A1,T1,20")
     rig.clock.advance(30)
-    rig.silence.look()
+    rig.silence.check()
     assert rig.silence.silent() == ()
 
 
@@ -134,7 +134,7 @@ def test_series_that_noise_makes_up_take_bounded_memory() -> None:
     rig.feed(*["A1,real,1"] * LINES_MIN)
     rig.clock.advance(61)
     with capture_logs():
-        rig.silence.look()
+        rig.silence.check()
     assert rig.silence.silent() == (("A1", "T1"), ("A1", "real"))
 
 
@@ -143,7 +143,7 @@ def test_any_number_of_series_takes_bounded_memory() -> None:
     rig.feed(*(f"A1,S{number // LINES_MIN},1" for number in range(3 * LINES_MIN * SERIES_MAX)))
     rig.clock.advance(61)
     with capture_logs() as logs:
-        rig.silence.look()
+        rig.silence.check()
     assert len(rig.silence.silent()) == len(logs) == SERIES_MAX
     rig.feed(*["A1,NEW,1"] * LINES_MIN)
     assert len(rig.silence.silent()) == SERIES_MAX - 1

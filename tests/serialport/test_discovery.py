@@ -31,7 +31,7 @@ def test_another_process_is_named_with_its_pid(terminal: str, tmp_path: Path) ->
             other.stdout.readline()
             (holder,) = discovery.holders(str(link))
             assert str(holder).endswith(f"(pid {other.pid})")
-            assert str(other.pid) in discovery.busy(str(link))
+            assert str(other.pid) in discovery.describe_use(str(link))
         finally:
             other.kill()
     wait_until(lambda: discovery.holders(str(link)) == (), 5, "the end of the other process")
@@ -43,11 +43,11 @@ def test_one_does_not_name_oneself(terminal: str) -> None:
 
 def test_where_nobody_can_be_seen_the_words_say_how_to_find_out(tmp_path: Path) -> None:
     port = tmp_path / "of another user"
-    assert f"sudo fuser -v {port}" in discovery.busy(str(port))
+    assert f"sudo fuser -v {port}" in discovery.describe_use(str(port))
 
 
 def test_a_port_that_kei_itself_has_open_is_told_so(terminal: str) -> None:
-    assert discovery.busy(terminal).startswith("in use by kei itself")
+    assert discovery.describe_use(terminal).startswith("in use by kei itself")
 
 
 def test_files_that_close_while_one_looks_hide_nothing(terminal: str, tmp_path: Path) -> None:

@@ -165,8 +165,8 @@ def test_unwritten_summaries_are_told_until_they_are_marked(database: Database) 
 
 def test_a_window_knows_whether_it_was_computed(database: Database) -> None:
     add_summaries(database, [Summary(T0, "BR", "E7", Decimal(1), Decimal(1), Decimal(1), 1)])
-    assert SummaryTable(database).is_known(T0)
-    assert not SummaryTable(database).is_known(T0 + 1)
+    assert SummaryTable(database).next_ms(T0) == T0
+    assert SummaryTable(database).next_ms(T0 + 1) != T0 + 1
 
 
 def test_the_next_reading_is_the_earliest_of_all_series(database: Database) -> None:

@@ -32,35 +32,35 @@ def reading(number: int) -> Reading:
     return Reading(1_700_000_000_000, "A1", "T1", Decimal(number), str(number))
 
 
-def started(inlet: IntakeQueue) -> threading.Thread:
-    thread = threading.Thread(target=inlet.run)
+def started(queue: IntakeQueue) -> threading.Thread:
+    thread = threading.Thread(target=queue.run)
     thread.start()
     return thread
 
 
 def test_all_are_handed_over_in_order_once_the_disk_is_back() -> None:
     recorder = SlowRecorder()
-    inlet = IntakeQueue(recorder)
-    thread = started(inlet)
-    inlet.record([reading(1), reading(2)])
-    inlet.record_once([reading(3)])
-    inlet.record([reading(4)])
+    queue = IntakeQueue(recorder)
+    thread = started(queue)
+    queue.record([reading(1), reading(2)])
+    queue.record_once([reading(3)])
+    queue.record([reading(4)])
     assert recorder.taken == []
     recorder.may.set()
-    inlet.stop()
+    queue.stop()
     thread.join(20)
     assert recorder.taken == [("each", 1), ("each", 2), ("once", 3), ("each", 4)]
 
 
 def test_who_brings_more_than_may_wait_waits_for_room() -> None:
     recorder = SlowRecorder()
-    inlet = IntakeQueue(recorder, bound=2)
-    thread = started(inlet)
+    queue = IntakeQueue(recorder, bound=2)
+    thread = started(queue)
     done = []
 
     def bring() -> None:
         for number in range(1, 6):
-            inlet.record([reading(number)])
+            queue.record([reading(number)])
             done.append(number)
 
     bringer = threading.Thread(target=bring)
@@ -69,7 +69,7 @@ def test_who_brings_more_than_may_wait_waits_for_room() -> None:
     assert len(done) < 5
     recorder.may.set()
     bringer.join(20)
-    inlet.stop()
+    queue.stop()
     thread.join(20)
     assert [number for _, number in recorder.taken] == [1, 2, 3, 4, 5]
 
@@ -77,9 +77,9 @@ def test_who_brings_more_than_may_wait_waits_for_room() -> None:
 def test_what_comes_after_the_end_is_handed_over_by_another_run() -> None:
     recorder = SlowRecorder()
     recorder.may.set()
-    inlet = IntakeQueue(recorder, bound=1)
-    inlet.stop()
-    inlet.record([reading(1), reading(2)])
-    inlet.record([reading(3)])
-    inlet.run()
+    queue = IntakeQueue(recorder, bound=1)
+    queue.stop()
+    queue.record([reading(1), reading(2)])
+    queue.record([reading(3)])
+    queue.run()
     assert [number for _, number in recorder.taken] == [1, 2, 3]

@@ -29,7 +29,7 @@ from kei.store.database import Database
 from kei.store.lines import reading_line, reading_of_line
 from kei.store.queue import UploadQueue
 from kei.store.reading_table import rows_after
-from kei.store.recovery import reconcile
+from kei.store.recovery import recover
 from kei.store.text import DailyFile
 
 DAY = date(2026, 11, 23)
@@ -110,7 +110,7 @@ class Lives(RuleBasedStateMachine):
         self.recorder.record([reading(number, hours) for number in numbers])
         lost = self.recorder.status().text.dropped - dropped
         if lost:  # the oldest of those that neither place has
-            nowhere = self.recorder._spool.in_neither
+            nowhere = self.recorder._queue.in_neither
             first = len(self.kept) - nowhere - lost
             del self.kept[first : first + lost]
 
@@ -142,7 +142,7 @@ class Lives(RuleBasedStateMachine):
 
     @rule()
     def killed(self) -> None:
-        nowhere = self.recorder._spool.in_neither
+        nowhere = self.recorder._queue.in_neither
         if nowhere:
             del self.kept[-nowhere:]
         connection = self.database._connection
@@ -196,20 +196,20 @@ def clock() -> FakeClock:
 def test_lines_behind_the_mark_become_rows(
     database: Database, text: DailyFile, folder: Path
 ) -> None:
-    reconcile(database, text)
+    recover(database, text)
     text.append(DAY, [reading_line(reading(n), TOKYO) for n in range(20_000)])
-    reconcile(database, text)
+    recover(database, text)
     assert sum(rows(database).values()) == 20_000
     assert rows(database) == lines(folder)
 
 
 def test_the_second_time_there_is_nothing_to_do(database: Database, text: DailyFile) -> None:
     text.append(DAY, [reading_line(reading(1), TOKYO)])
-    reconcile(database, text)
+    recover(database, text)
     text.append(DAY, [reading_line(reading(2), TOKYO)])
-    agreed = reconcile(database, text)
+    agreed = recover(database, text)
     with capture_logs() as logs:
-        assert reconcile(database, text) == agreed
+        assert recover(database, text) == agreed
     assert logs == []
 
 
@@ -219,7 +219,7 @@ def test_a_new_database_takes_the_readings_of_today_and_yesterday(
     database = Database.open(tmp_path / "new.db", FakeClock(NOON_MS, TOKYO))
     for day in (21, 22, 23, 24):
         text.append(date(2026, 11, day), [f"2026/11/{day} 10:00:00,BR,E7,{day},x"])
-    reconcile(database, text)
+    recover(database, text)
     assert [line.split(",")[3] for line in rows(database)] == ["22", "23"]
     database.close()
 
@@ -229,17 +229,17 @@ def test_a_database_of_an_older_kei_takes_nothing_that_it_has(
 ) -> None:
     add_readings(database, [reading(1)])
     text.append(DAY, [reading_line(reading(1), TOKYO)])
-    reconcile(database, text)
+    recover(database, text)
     assert sum(rows(database).values()) == 1
 
 
 def test_what_nobody_understands_is_left_in_the_text_and_told_of(
     database: Database, text: DailyFile, folder: Path
 ) -> None:
-    reconcile(database, text)
+    recover(database, text)
     (folder / NAME).write_text("# a note\n2026/11/23 12:00:01,BR,E7,1,x\n2026/13/45 1:2:3,,\n")
     with capture_logs() as logs:
-        reconcile(database, text)
+        recover(database, text)
     assert list(rows(database)) == ["2026/11/23 12:00:01,BR,E7,1,x"]
     (told,) = (entry for entry in logs if entry["event"] == "lines_not_understood")
     assert told["count"] == 2
@@ -249,11 +249,11 @@ def test_a_file_that_became_shorter_gives_nothing_twice(
     database: Database, text: DailyFile, folder: Path
 ) -> None:
     text.append(DAY, [reading_line(reading(n), TOKYO) for n in range(3)])
-    reconcile(database, text)
+    recover(database, text)
     text.close()
     (folder / NAME).write_text(reading_line(reading(0), TOKYO) + "\n")
     with capture_logs() as logs:
-        reconcile(database, text)
+        recover(database, text)
     assert sum(rows(database).values()) == 3
     assert "text_file_shortened" in [entry["event"] for entry in logs]
 

@@ -17,7 +17,7 @@ from kei.core.errors import StoreError
 from kei.core.reading import Completeness, Reading, Summary
 from kei.settings.upload import What
 from kei.store.database import Database
-from kei.store.dirty_windows import reopen
+from kei.store.dirty_windows import mark_dirty
 from kei.store.queue import UploadQueue
 from kei.store.summary_table import SummaryTable
 from kei.store.text import DailyFile
@@ -185,7 +185,7 @@ def test_a_window_that_lost_its_readings_is_forgotten(bench: Bench) -> None:
     bench.run_at(after(30))
     with bench.database.transaction() as connection:
         connection.execute("DELETE FROM readings WHERE id = 1")
-        reopen(connection, [epoch_ms(after(1))])
+        mark_dirty(connection, [epoch_ms(after(1))])
     bench.run_at(after(40))
     assert bench.known() == [(10, "E7", "2", 1, Completeness.PARTIAL)]
 

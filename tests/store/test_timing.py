@@ -16,6 +16,7 @@ from kei.core.reading import Reading
 from kei.settings.upload import What
 from kei.store.database import Database
 from kei.store.queue import UploadQueue
+from kei.timekeeping.monitor import ClockStatus
 
 THEN_MS = epoch_ms(datetime(2020, 1, 1, 9, tzinfo=TOKYO))  # what the clock says after a boot
 NOW_MS = epoch_ms(datetime(2026, 11, 23, 12, tzinfo=TOKYO))
@@ -24,18 +25,22 @@ WAIT_S = 120.0
 
 
 @dataclass
-class Keeping:
+class Monitor:
     synchronised: bool = False
     likely_wrong: bool = True
+
+    @property
+    def status(self) -> ClockStatus:
+        return ClockStatus(self.synchronised, self.likely_wrong, offset_ms=0)
 
 
 class Machine:
     """A machine that has been booted, and a kei on it."""
 
-    def __init__(self, folder: Path, keeping: Keeping | None = None) -> None:
+    def __init__(self, folder: Path, monitor: Monitor | None = None) -> None:
         self.folder = folder
         self.clock = FakeClock(THEN_MS, TOKYO)
-        self.keeping = keeping or Keeping()
+        self.monitor = monitor or Monitor()
         self.start()
 
     def start(self, boot: str = BOOT) -> None:
@@ -45,7 +50,7 @@ class Machine:
             self.database,
             self.text,
             clock=self.clock,
-            keeping=self.keeping,
+            monitor=self.monitor,
             boot=boot,
             wait_s=WAIT_S,
         )
@@ -71,7 +76,7 @@ class Machine:
         self.clock.wall_ms += round(by_s * 1000)
 
     def synchronise(self) -> None:
-        self.keeping.synchronised, self.keeping.likely_wrong = True, False
+        self.monitor.synchronised, self.monitor.likely_wrong = True, False
         self.recorder.clock_synchronised()
 
     def lines(self) -> list[str]:
@@ -182,7 +187,7 @@ def test_a_clock_that_was_set_while_kei_did_not_run_puts_its_readings_right(
     machine.pass_time(0.5)
     machine.killed()
     machine.set_clock()
-    machine.keeping.synchronised, machine.keeping.likely_wrong = True, False
+    machine.monitor.synchronised, machine.monitor.likely_wrong = True, False
     machine.start()
     assert machine.rows() == [(0, 1)]
     assert machine.lines() == ["2026/11/23", "12:00:00,BR,E7,1,x"]
@@ -193,7 +198,7 @@ def test_nothing_is_known_of_the_clock_of_another_boot(machine: Machine) -> None
     machine.pass_time(0.5)
     machine.killed()
     machine.set_clock()
-    machine.keeping.synchronised, machine.keeping.likely_wrong = True, False
+    machine.monitor.synchronised, machine.monitor.likely_wrong = True, False
     machine.start("another boot")
     assert machine.rows() == [(-round(STEP_S), 1)]
 
@@ -210,7 +215,7 @@ def test_a_step_of_a_wrong_clock_puts_right_what_came_before_it(machine: Machine
 
 
 def test_a_step_of_a_clock_that_seemed_right_moves_nothing(tmp_path: Path) -> None:
-    machine = Machine(tmp_path, Keeping(synchronised=False, likely_wrong=False))
+    machine = Machine(tmp_path, Monitor(synchronised=False, likely_wrong=False))
     machine.measure(1)
     machine.set_clock()
     machine.recorder.clock_stepped()
@@ -239,7 +244,7 @@ def test_closing_writes_the_lines_that_wait(machine: Machine) -> None:
 
 
 def test_a_machine_with_a_right_clock_waits_for_nothing(tmp_path: Path) -> None:
-    machine = Machine(tmp_path, Keeping(synchronised=True, likely_wrong=False))
+    machine = Machine(tmp_path, Monitor(synchronised=True, likely_wrong=False))
     machine.measure(1)
     assert len(machine.lines()) == 2
     machine.stop()

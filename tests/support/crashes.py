@@ -14,7 +14,7 @@ from fakes import TOKYO
 from programs import SIMULATED, Program, running, write_jobs
 
 from kei.store import extract
-from kei.store.extract import Wanted
+from kei.store.extract import Query
 from kei.store.lines import reading_line
 from kei.store.text import DailyFile
 
@@ -23,7 +23,7 @@ E7_ANSWER = r"r\x01\xe7"  # Get_Res of one property, as a transcript shows it
 ACKNOWLEDGED_S = 1.0  # what was received longer ago than this must not be lost
 RECORDING_SHARE = 0.7  # of the kills come while kei records, the others while it starts
 LONGEST_S = 1.5  # from the start, or from the first reading, to the kill
-FOREVER = Wanted(0, 2**52)
+FOREVER = Query(0, 2**52)
 
 
 @dataclass(frozen=True)

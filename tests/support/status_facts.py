@@ -9,9 +9,9 @@ from kei.commands.status.facts import Facts, Upload
 from kei.core.logs import LogLine
 from kei.core.reading import Reading
 from kei.meter.expected import Expected
-from kei.sensors.status import ReaderStatus
-from kei.store.reading_back import Waiting
-from kei.store.write_queue import OutletStatus, RecorderStatus
+from kei.sensors.counters import ReaderStatus
+from kei.store.read_only import Waiting
+from kei.store.write_queue import RecorderStatus, SinkStatus
 from kei.upload.traffic import Sent, UploadStatus
 from kei.wisun.interfaces import SessionStatus
 
@@ -33,7 +33,7 @@ SESSION = SessionStatus(
     held_back=4,
     ignored_frames=1,
 )
-OUTLET = OutletStatus(written=1102, waiting=0, dropped=0, fault=None)
+OUTLET = SinkStatus(written=1102, waiting=0, dropped=0, fault=None)
 LIVE = UploadStatus(
     "server",
     last_success_ms=NOW_MS - 12_000,

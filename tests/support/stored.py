@@ -1,6 +1,7 @@
 """Short ways to put things into a store and to look at them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from fakes import TOKYO, FakeClock
@@ -8,15 +9,24 @@ from fakes import TOKYO, FakeClock
 from kei.core.clock import Clock
 from kei.core.reading import Reading, Summary
 from kei.store.database import Database
-from kei.store.dirty_windows import reopen
+from kei.store.dirty_windows import mark_dirty
 from kei.store.reading_table import ReadingTable
 from kei.store.recorder import DEFAULT_BOUND, Recorder
 from kei.store.summaries import Summariser
 from kei.store.summary_table import SummaryTable
 from kei.store.text import DailyFile
-from kei.store.timing import Known, Timekeeping, Timing
+from kei.store.timing import Monitor, Timing
+from kei.timekeeping.monitor import ClockStatus
 
-RIGHT = Known(synchronised=True, likely_wrong=False)
+
+@dataclass(frozen=True)
+class ConstantMonitor:
+    """A clock monitor that never learns anything new."""
+
+    status: ClockStatus
+
+
+RIGHT = ConstantMonitor(ClockStatus(synchronised=True, likely_wrong=False, offset_ms=0))
 BOOT = "this boot"
 
 
@@ -24,7 +34,7 @@ def add_readings(database: Database, readings: Sequence[Reading]) -> None:
     with database.transaction() as connection:
         if readings:
             ReadingTable(database).add(connection, readings)
-            reopen(connection, [reading.time_ms for reading in readings])
+            mark_dirty(connection, [reading.time_ms for reading in readings])
 
 
 def add_summaries(database: Database, summaries: Sequence[Summary]) -> None:
@@ -40,14 +50,14 @@ def recorder_of(
     text: DailyFile,
     *,
     clock: Clock | None = None,
-    keeping: Timekeeping = RIGHT,
+    monitor: Monitor = RIGHT,
     boot: str = BOOT,
     wait_s: float = 0,
     bound: int = DEFAULT_BOUND,
 ) -> Recorder:
     """Return a recorder that has brought text and database to the same state."""
     clock = clock or FakeClock(zone=text.zone)
-    timing = Timing(clock, keeping, boot, wait_s)
+    timing = Timing(clock, monitor, boot, wait_s)
     recorder = Recorder(database, text, timing, clock=clock, bound=bound)
     recorder.start()
     return recorder

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from kei.timekeeping.linux import (
-    MARKER,
+    TIMESYNC_MARKER,
     AdjTimex,
-    Hardware,
-    Machine,
+    ClockSources,
+    LinuxClock,
     Timex,
     adjtimex_of_libc,
 )
@@ -44,14 +44,14 @@ def libc(state: int, status: int = 0, maxerror: int = NOTHING_KNOWN_US) -> AdjTi
 def test_the_kernel_is_asked_whether_its_clock_is_synchronised(
     adjtimex: AdjTimex | None, tmp_path: Path, *, synchronised: bool | None
 ) -> None:
-    assert Machine(adjtimex, tmp_path).kernel_synchronised() is synchronised
+    assert LinuxClock(adjtimex, tmp_path).kernel_synchronised() is synchronised
 
 
 def test_the_c_library_of_this_machine_can_be_asked_and_sets_nothing() -> None:
     adjtimex = adjtimex_of_libc()
     if adjtimex is None:
         pytest.skip("this C library has no adjtimex")
-    assert Machine(adjtimex).kernel_synchronised() in (True, False, None)
+    assert LinuxClock(adjtimex).kernel_synchronised() in (True, False, None)
 
 
 def test_the_structure_has_the_kernels_layout() -> None:
@@ -62,24 +62,26 @@ def test_the_structure_has_the_kernels_layout() -> None:
 
 
 def test_the_marker_of_timesyncd_is_found(tmp_path: Path) -> None:
-    machine = Machine(None, tmp_path)
-    assert machine.marker() is None
-    (tmp_path / MARKER).parent.mkdir(parents=True)
-    (tmp_path / MARKER).touch()
-    first = machine.marker()
+    machine = LinuxClock(None, tmp_path)
+    assert machine.timesync_marker() is None
+    (tmp_path / TIMESYNC_MARKER).parent.mkdir(parents=True)
+    (tmp_path / TIMESYNC_MARKER).touch()
+    first = machine.timesync_marker()
     assert first is not None
-    os.utime(tmp_path / MARKER, ns=(first + 1, first + 1))
-    assert machine.marker() == first + 1
+    os.utime(tmp_path / TIMESYNC_MARKER, ns=(first + 1, first + 1))
+    assert machine.timesync_marker() == first + 1
 
 
 def test_a_machine_without_anything_has_neither_clock_nor_service(tmp_path: Path) -> None:
-    assert Machine(None, tmp_path).hardware() == Hardware(battery_clock=False, time_service=False)
+    assert LinuxClock(None, tmp_path).sources() == ClockSources(
+        battery_clock=False, time_service=False
+    )
 
 
 def test_a_battery_clock_is_a_device(tmp_path: Path) -> None:
     (tmp_path / "dev").mkdir()
     (tmp_path / "dev/rtc0").touch()
-    assert Machine(None, tmp_path).hardware().battery_clock
+    assert LinuxClock(None, tmp_path).sources().battery_clock
 
 
 @pytest.mark.parametrize("name", ["systemd-timesyn", "chronyd", "ntpd"])
@@ -88,16 +90,16 @@ def test_a_time_service_is_found_among_the_processes(tmp_path: Path, name: str) 
         (tmp_path / "proc" / pid).mkdir(parents=True)
         (tmp_path / "proc" / pid / "comm").write_text(comm + "\n")
     (tmp_path / "proc/78").mkdir()  # ends while it is looked at
-    assert Machine(None, tmp_path).hardware().time_service
+    assert LinuxClock(None, tmp_path).sources().time_service
 
 
 def test_other_processes_are_no_time_service(tmp_path: Path) -> None:
     (tmp_path / "proc/9").mkdir(parents=True)
     (tmp_path / "proc/9/comm").write_bytes(b"ntpd-not\xff\n")
-    assert not Machine(None, tmp_path).hardware().time_service
+    assert not LinuxClock(None, tmp_path).sources().time_service
 
 
 @pytest.mark.parametrize("folder", ["systemd/timesync", "chrony"])
 def test_a_time_service_of_another_user_is_found_by_its_folder(tmp_path: Path, folder: str) -> None:
     (tmp_path / "run" / folder).mkdir(parents=True)
-    assert Machine(None, tmp_path).hardware().time_service
+    assert LinuxClock(None, tmp_path).sources().time_service

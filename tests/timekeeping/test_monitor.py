@@ -13,11 +13,11 @@ from programs import wait_until
 from structlog.testing import capture_logs
 
 from kei.core.clock import SystemClock
-from kei.timekeeping.linux import MARKER, Machine, Timex
+from kei.timekeeping.linux import TIMESYNC_MARKER, LinuxClock, Timex
 from kei.timekeeping.monitor import (
-    HARDWARE_AGAIN_S,
-    HARDWARE_LIMIT_S,
-    LOOK_S,
+    CHECK_S,
+    SOURCES_AGAIN_S,
+    SOURCES_LIMIT_S,
     STEP_MS,
     ClockMonitor,
 )
@@ -65,25 +65,25 @@ class Bench:
 
     def another(self, newest_ms: int | None = None) -> ClockMonitor:
         self.monitor = ClockMonitor(
-            self.clock, Machine(self.kernel, self.root), newest_ms=newest_ms
+            self.clock, LinuxClock(self.kernel, self.root), newest_ms=newest_ms
         )
-        self.monitor.listen(self.ear)
+        self.monitor.add_listener(self.ear)
         return self.monitor
 
     def mark(self) -> None:
         """Do what timesyncd does after it has set the clock."""
-        marker = self.root / MARKER
+        marker = self.root / TIMESYNC_MARKER
         marker.parent.mkdir(parents=True, exist_ok=True)
         marker.touch()
         self.marked += 1
         os.utime(marker, ns=(self.marked, self.marked))
 
-    def pass_and_look(self, seconds: float = LOOK_S, *, step_ms: int = 0) -> list[int | str]:
+    def pass_and_look(self, seconds: float = CHECK_S, *, step_ms: int = 0) -> list[int | str]:
         """What is heard at the next look."""
         self.clock.advance(seconds)
         self.clock.wall_ms += step_ms
         self.ear.heard.clear()
-        self.monitor.look()
+        self.monitor.check()
         return list(self.ear.heard)
 
 
@@ -174,7 +174,7 @@ def test_the_marker_will_do_where_the_kernel_may_not_be_asked(bench: Bench) -> N
 def test_a_marker_from_before_a_step_says_nothing_of_the_time_after_it(bench: Bench) -> None:
     bench.kernel.refuses = True
     bench.mark()
-    bench.monitor.look()
+    bench.monitor.check()
     assert bench.pass_and_look(step_ms=YEAR_MS) == [YEAR_MS]
     assert not bench.monitor.status.synchronised
     bench.mark()
@@ -184,7 +184,7 @@ def test_a_marker_from_before_a_step_says_nothing_of_the_time_after_it(bench: Be
 def test_a_step_of_the_time_service_itself_leaves_the_clock_trusted(bench: Bench) -> None:
     bench.kernel.refuses = True
     bench.mark()
-    bench.monitor.look()
+    bench.monitor.check()
     bench.mark()
     assert bench.pass_and_look(step_ms=YEAR_MS) == [YEAR_MS]
     assert bench.monitor.status.synchronised
@@ -192,14 +192,14 @@ def test_a_step_of_the_time_service_itself_leaves_the_clock_trusted(bench: Bench
 
 def test_a_step_takes_the_trust_away_before_it_is_looked_at(tmp_path: Path) -> None:
     bench = Bench(tmp_path, synchronised=True)
-    bench.monitor.look()
+    bench.monitor.check()
     bench.clock.wall_ms += YEAR_MS
     assert not bench.monitor.status.synchronised
 
 
 def test_a_network_that_is_away_for_long_does_not_take_the_trust_away(tmp_path: Path) -> None:
     bench = Bench(tmp_path, synchronised=True)
-    bench.monitor.look()
+    bench.monitor.check()
     bench.kernel.synchronised = False
     assert bench.pass_and_look(86_400) == []
     assert bench.monitor.status.synchronised
@@ -210,7 +210,7 @@ def test_a_clock_that_is_set_by_hand_is_no_longer_trusted_until_it_is_synchronis
 ) -> None:
     bench = Bench(tmp_path, synchronised=True)
     bench.mark()
-    bench.monitor.look()
+    bench.monitor.check()
     bench.kernel.synchronised = False
     assert bench.pass_and_look(step_ms=YEAR_MS) == [YEAR_MS]
     assert bench.pass_and_look() == []
@@ -227,9 +227,9 @@ def test_a_listener_that_fails_keeps_nobody_else_from_hearing(bench: Bench) -> N
         def synchronised(self) -> None:
             raise RuntimeError("boo")
 
-    monitor = ClockMonitor(bench.clock, Machine(bench.kernel, bench.root), newest_ms=None)
-    monitor.listen(Failing())
-    monitor.listen(bench.ear)
+    monitor = ClockMonitor(bench.clock, LinuxClock(bench.kernel, bench.root), newest_ms=None)
+    monitor.add_listener(Failing())
+    monitor.add_listener(bench.ear)
     bench.monitor = monitor
     bench.kernel.synchronised = True
     with capture_logs() as logs:
@@ -254,15 +254,15 @@ def test_a_clock_behind_the_newest_record_is_likely_wrong_until_it_is_set(bench:
 def test_a_time_service_that_starts_after_kei_is_noticed(bench: Bench) -> None:
     assert not bench.monitor.status.likely_wrong
     (bench.root / "run/chrony").mkdir(parents=True)
-    bench.pass_and_look(HARDWARE_AGAIN_S / 2)
+    bench.pass_and_look(SOURCES_AGAIN_S / 2)
     assert not bench.monitor.status.likely_wrong
-    bench.pass_and_look(HARDWARE_AGAIN_S / 2)
+    bench.pass_and_look(SOURCES_AGAIN_S / 2)
     assert bench.monitor.status.likely_wrong
 
 
 def test_after_a_while_a_new_time_service_is_no_reason_to_doubt(bench: Bench) -> None:
     (bench.root / "run/chrony").mkdir(parents=True)
-    bench.pass_and_look(HARDWARE_LIMIT_S)
+    bench.pass_and_look(SOURCES_LIMIT_S)
     assert not bench.monitor.status.likely_wrong
 
 
@@ -290,9 +290,9 @@ def test_its_thread_looks_again_and_again_and_ends_when_it_is_stopped(
 
 
 def test_the_machines_own_clock_does_not_step_by_being_looked_at() -> None:
-    monitor = ClockMonitor(SystemClock(), Machine(None, Path("/nowhere")), newest_ms=None)
+    monitor = ClockMonitor(SystemClock(), LinuxClock(None, Path("/nowhere")), newest_ms=None)
     ear = Ear()
-    monitor.listen(ear)
+    monitor.add_listener(ear)
     for _ in range(1000):
-        monitor.look()
+        monitor.check()
     assert ear.heard == []

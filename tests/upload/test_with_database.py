@@ -26,12 +26,12 @@ from kei.core.reading import Reading, Summary
 from kei.settings.upload import What
 from kei.store import dead_letters
 from kei.store.database import Database
-from kei.store.dead_letters import RetryQueue, Which
+from kei.store.dead_letters import DeadLetters, Filter
 from kei.store.queue import UploadQueue
 from kei.upload.http import Http
 from kei.upload.sender import Sender
 
-EVERY = Which(None, ())
+EVERY = Filter(None, ())
 Start = Callable[..., tuple[Database, Sender]]
 
 
@@ -51,7 +51,7 @@ def start(server: Server, tmp_path: Path, log: BoundLogger) -> Iterator[Start]:
         queue.register(name, what, since_ms)
         sender = Sender(
             target,
-            [RetryQueue(database), queue],
+            [DeadLetters(database), queue],
             ORIGIN,
             Http(RunningClock()),
             clock=clock,
@@ -172,19 +172,19 @@ def test_refused_rows_are_sent_once_more_on_request(
     add_readings(database, readings(1, 5))
     sender.flush()
     path = tmp_path / "kei.db"
-    found = list(dead_letters.letters(path, EVERY))
+    found = list(dead_letters.find(path, EVERY))
     assert [(letter.row_id, letter.item, letter.is_due) for letter in found] == [
         (2, readings(2, 2)[0], False),
         (4, readings(4, 4)[0], False),
     ]
-    assert dead_letters.retry(path, Which("server", (found[0].id,))) == 1
+    assert dead_letters.retry(path, Filter("server", (found[0].id,))) == 1
     server.always(answer(204))
     add_readings(database, readings(6, 6))
     sender.flush()
     assert [values(body) for body in server.bodies][-2:] == [[2], [6]]
-    assert [letter.row_id for letter in dead_letters.letters(path, EVERY)] == [4]
+    assert [letter.row_id for letter in dead_letters.find(path, EVERY)] == [4]
     assert dead_letters.drop(path, EVERY) == 1
-    assert list(dead_letters.letters(path, EVERY)) == []
+    assert list(dead_letters.find(path, EVERY)) == []
 
 
 @pytest.mark.parametrize("status", [400, 404])
@@ -200,7 +200,7 @@ def test_rows_that_are_refused_once_more_hold_nothing_up(
     add_readings(database, readings(4, 4))
     sender.flush()
     assert values(server.bodies[-1]) == [4]
-    (letter,) = dead_letters.letters(tmp_path / "kei.db", EVERY)
+    (letter,) = dead_letters.find(tmp_path / "kei.db", EVERY)
     assert (letter.row_id, letter.is_due) == (2, False)
     assert letter.reason.startswith(f"status {status}")
 
@@ -214,8 +214,8 @@ def test_a_refused_row_that_has_left_the_database_is_forgotten_when_it_is_to_be_
     sender.flush()
     with database.transaction() as connection:
         connection.execute("DELETE FROM readings WHERE id <= 2")
-    (letter,) = dead_letters.letters(tmp_path / "kei.db", EVERY)
+    (letter,) = dead_letters.find(tmp_path / "kei.db", EVERY)
     assert letter.item is None
     dead_letters.retry(tmp_path / "kei.db", EVERY)
     sender.flush()
-    assert list(dead_letters.letters(tmp_path / "kei.db", EVERY)) == []
+    assert list(dead_letters.find(tmp_path / "kei.db", EVERY)) == []

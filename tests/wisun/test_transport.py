@@ -57,10 +57,13 @@ def test_a_port_that_goes_away_is_told_once(port: tuple[int, str]) -> None:
     assert [str(error) for error in lost] == [f"{name}: unplugged"]
 
 
-def test_a_missing_port_is_told_with_those_that_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(discovery, "known", lambda: ("/dev/serial/by-id/usb-FTDI",))
+def test_a_missing_port_is_told_with_those_that_are_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "usb-FTDI").touch()
+    monkeypatch.setattr(discovery, "_BY_ID", tmp_path)
     assert reason("/dev/nowhere") == (
-        "/dev/nowhere: no such device; is it plugged in? there is: /dev/serial/by-id/usb-FTDI"
+        f"/dev/nowhere: no such device; is it plugged in? there is: {tmp_path}/usb-FTDI"
     )
 
 

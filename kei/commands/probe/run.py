@@ -22,7 +22,7 @@ from kei.config.errors import fault_line
 from kei.core import logs
 from kei.core.clock import Clock
 from kei.core.errors import ConfigError, NotReady, Stopping
-from kei.core.signals import STOP_SIGNALS, SignalBox
+from kei.core.signals import STOP_SIGNALS, SignalQueue
 from kei.echonet.frame import Property
 from kei.settings.broute import Broute
 from kei.wisun.interfaces import Answer
@@ -33,7 +33,7 @@ POLL_S = 0.1  # between two looks at what is waited for; a signal ends the wait 
 
 
 def probe(
-    path: Path, *, environ: Mapping[str, str], clock: Clock, signals: SignalBox
+    path: Path, *, environ: Mapping[str, str], clock: Clock, signals: SignalQueue
 ) -> ProbeResult | None:
     """Find out what dongle and meter are; faults on the way are logged to stderr at once.
 
@@ -63,7 +63,7 @@ def probe(
 
 
 def join_and_ask(
-    broute: Broute, *, clock: Clock, signals: SignalBox, limit_s: float = JOIN_LIMIT_S
+    broute: Broute, *, clock: Clock, signals: SignalQueue, limit_s: float = JOIN_LIMIT_S
 ) -> ProbeResult | None:
     """Join the meter, ask it everything, and leave; see `probe`.
 
@@ -138,7 +138,7 @@ def _running(
         workers.stop(SIMULATOR_THREAD, limit_s=SIMULATOR_LIMIT_S)
 
 
-def _wait(signals: SignalBox, is_over: Callable[[], bool]) -> None:
+def _wait(signals: SignalQueue, is_over: Callable[[], bool]) -> None:
     """Wait until something is over.
 
     Raises:

@@ -7,8 +7,8 @@ from kei.commands.status.facts import Facts, Upload
 from kei.commands.status.rules import Problem, span
 from kei.core.clock import local
 from kei.core.reading import plain
-from kei.sensors.status import ReaderStatus
-from kei.store.write_queue import OutletStatus
+from kei.sensors.counters import ReaderStatus
+from kei.store.write_queue import SinkStatus
 from kei.wisun.interfaces import SessionStatus, State
 
 Block: TypeAlias = dict[str, list[str]]
@@ -130,7 +130,7 @@ def _series(facts: Facts) -> list[str]:
     ]
 
 
-def _outlet(outlet: OutletStatus) -> str:
+def _outlet(outlet: SinkStatus) -> str:
     counts = f"{outlet.written} written, {outlet.waiting} waiting, {outlet.dropped} dropped"
     return f"{counts}, FAULT {outlet.fault}" if outlet.fault else counts
 

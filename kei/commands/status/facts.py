@@ -15,7 +15,7 @@ from kei.echonet.meter_class import UNIT_OF_SENSOR
 from kei.meter.expected import Expected, expected_of
 from kei.settings.config import Config
 from kei.settings.upload import What
-from kei.store.reading_back import Waiting, look_into
+from kei.store.read_only import Waiting, read_overview
 from kei.store.text import DailyFile
 from kei.upload.traffic import UploadStatus
 
@@ -96,7 +96,7 @@ def gather(path: Path, *, environ: Mapping[str, str], clock: Clock) -> Facts:
     database_fault = None
     try:
         text = DailyFile(wanted.recorder.directory, wanted.recorder.fname_base, "", clock.zone)
-        contents = look_into(wanted.recorder.database, text, targets, clock)
+        contents = read_overview(wanted.recorder.database, text, targets, clock)
         series, waiting = contents.last, contents.waiting
     except StoreError as error:
         database_fault = str(error)

@@ -129,13 +129,13 @@ def lock_link(link: Path) -> socket.socket:
     Raises:
         ConfigError: another simulator that runs has it.
     """
-    name = single_instance.name_of("link", os.fspath(link.parent.resolve() / link.name))
+    name = single_instance.socket_name("link", os.fspath(link.parent.resolve() / link.name))
     try:
-        return single_instance.take(name)
+        return single_instance.bind(name)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise ConfigError([f"link {link}: cannot be claimed ({error.strerror})"]) from None
-        holder = single_instance.holder(name)
+        holder = single_instance.owner(name)
         raise ConfigError(
             [f"link {link}: in use by another {holder}; stop it first, or give another path"]
         ) from None

@@ -18,7 +18,7 @@ from kei.commands.probe.result import Item, ProbeResult, scale_of
 from kei.commands.probe.run import join_and_ask
 from kei.core.clock import SystemClock
 from kei.core.errors import NotReady, RetryLater, Stopping
-from kei.core.signals import SignalBox
+from kei.core.signals import SignalQueue
 from kei.echonet.frame import encode_property_map
 from kei.echonet.meter_class import PROPERTIES, Scale
 from kei.echonet.superclass import SUPER_PROPERTIES
@@ -294,5 +294,5 @@ def test_a_probe_that_gives_up_says_what_to_check(
     broute: Callable[[str], Broute], port: str, limit_s: float, stuck: str
 ) -> None:
     with pytest.raises(NotReady, match=stuck):
-        join_and_ask(broute(port), clock=SystemClock(), signals=SignalBox(), limit_s=limit_s)
+        join_and_ask(broute(port), clock=SystemClock(), signals=SignalQueue(), limit_s=limit_s)
     assert not [t for t in threading.enumerate() if t.name in ("wisun-keeper", "simulator")]

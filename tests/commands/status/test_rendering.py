@@ -13,7 +13,7 @@ from kei.commands.status import StatusReport
 from kei.commands.status.as_text import DOING
 from kei.commands.status.facts import Facts, Upload
 from kei.commands.status.rules import problems_of
-from kei.store.reading_back import Waiting
+from kei.store.read_only import Waiting
 from kei.wisun.interfaces import State
 
 

@@ -14,7 +14,7 @@ from programs import running, wait_until
 
 from kei.core.errors import ConfigError
 from kei.core.reading import Reading
-from kei.sensors.counters import Tally
+from kei.sensors.counters import LineCounters
 from kei.sensors.line_parser import Reason
 from kei.sensors.silence import Silence
 from kei.sensors.stream import Stream
@@ -38,11 +38,11 @@ def sent(options: str, seconds: int = 3000) -> list[bytes]:
 def understood(pieces: Iterable[bytes]) -> tuple[list[Reading], dict[str, int]]:
     """What kei makes of it: readings, and what was left out by reason."""
     clock = FakeClock()
-    tally = Tally("sim", clock)
+    counters = LineCounters("sim", clock)
     settings = SensorSettings("sim", PortSettings(9600), "ascii", LineEnd.LF, None, ())
-    stream = Stream(settings, clock, tally, Silence("sim", None, (), clock))
+    stream = Stream(settings, clock, counters, Silence("sim", None, (), clock))
     readings = [reading for piece in pieces for reading in stream.feed(piece)]
-    return readings, tally.counts()[1]
+    return readings, counters.counts()[1]
 
 
 def test_a_board_sends_each_sensor_in_its_interval() -> None:

@@ -12,10 +12,10 @@ from stored import add_readings, add_summaries, daily, recorder_of
 from kei.core.errors import StoreError
 from kei.core.reading import Reading, Summary
 from kei.settings.upload import What
-from kei.store import reading_back
+from kei.store import read_only
 from kei.store.database import Database
 from kei.store.queue import UploadQueue
-from kei.store.reading_back import Contents, Waiting, look_into
+from kei.store.read_only import Overview, Waiting, read_overview
 
 T0 = 1_790_000_000_000
 NONE_WAITING = Waiting(0, None, 0)
@@ -37,12 +37,12 @@ def path(tmp_path: Path) -> Path:
 
 
 def last(path: Path) -> tuple[Reading, ...]:
-    return look_into(path, daily(path.parent), [], FakeClock()).last
+    return read_overview(path, daily(path.parent), [], FakeClock()).last
 
 
 def test_a_file_that_does_not_exist_yet_has_nothing_and_is_not_made(tmp_path: Path) -> None:
     missing = tmp_path / "nowhere" / "kei.db"
-    assert look_into(missing, daily(missing.parent), [READINGS], FakeClock()) == Contents(
+    assert read_overview(missing, daily(missing.parent), [READINGS], FakeClock()) == Overview(
         (), (NONE_WAITING,)
     )
     assert list(tmp_path.iterdir()) == []
@@ -50,7 +50,7 @@ def test_a_file_that_does_not_exist_yet_has_nothing_and_is_not_made(tmp_path: Pa
 
 def test_a_file_without_tables_has_nothing(path: Path) -> None:
     path.touch()
-    assert look_into(path, daily(path.parent), [READINGS], FakeClock()) == Contents(
+    assert read_overview(path, daily(path.parent), [READINGS], FakeClock()) == Overview(
         (), (NONE_WAITING,)
     )
 
@@ -80,7 +80,7 @@ def test_a_series_that_changes_its_decimals_is_one_series(
 def test_last_values_are_found_without_looking_through_all(database: Database, path: Path) -> None:
     add_readings(database, [e7(T0)])
     with sqlite3.connect(path) as connection:
-        steps = connection.execute(f"EXPLAIN QUERY PLAN {reading_back._LAST}").fetchall()
+        steps = connection.execute(f"EXPLAIN QUERY PLAN {read_only._LAST}").fetchall()
     connection.close()
     assert "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)" in [step[3] for step in steps]
 
@@ -110,7 +110,7 @@ def test_what_waits_is_counted_for_each_target(database: Database, path: Path) -
     add_readings(database, [e7(T0 + n) for n in (5, 4, 3)])
     add_summaries(database, [summary(T0)])
     queue.advance("other", What.READINGS, 2)
-    found = look_into(
+    found = read_overview(
         path, daily(path.parent), [READINGS, SUMMARIES, ("other", What.READINGS)], FakeClock()
     )
     assert found.waiting == (Waiting(3, T0 + 5, 0), Waiting(1, T0, 0), Waiting(2, T0 + 4, 0))
@@ -122,13 +122,17 @@ def test_what_was_set_aside_is_counted(database: Database, path: Path) -> None:
     queue.register("other", What.READINGS, None)
     add_readings(database, [e7(T0), e7(T0 + 1)])
     queue.set_aside(*READINGS, queue.pending(*READINGS, 1), "status 400")
-    found = look_into(path, daily(path.parent), [READINGS, ("other", What.READINGS)], FakeClock())
+    found = read_overview(
+        path, daily(path.parent), [READINGS, ("other", What.READINGS)], FakeClock()
+    )
     assert found.waiting == (Waiting(1, T0 + 1, 1), Waiting(2, T0, 0))
 
 
 def test_nothing_waits_for_a_target_that_no_kei_has_known(database: Database, path: Path) -> None:
     add_readings(database, [e7(T0)])
-    assert look_into(path, daily(path.parent), [READINGS], FakeClock()).waiting == (NONE_WAITING,)
+    assert read_overview(path, daily(path.parent), [READINGS], FakeClock()).waiting == (
+        NONE_WAITING,
+    )
 
 
 def test_looking_leaves_no_files_behind(database: Database, path: Path) -> None:
@@ -160,7 +164,7 @@ def test_a_writer_in_the_middle_of_a_change_is_not_waited_for(
 def test_a_writer_does_not_wait_for_whoever_looks(database: Database, path: Path) -> None:
     add_readings(database, [e7(T0)])
     database.sync()
-    reader = reading_back.connect_to_look(path)
+    reader = read_only.connect_read_only(path)
     rows = reader.execute("SELECT * FROM readings")
     add_readings(database, [e7(T0 + 1)])
     database.sync()
@@ -192,10 +196,10 @@ def test_a_folder_in_place_of_the_file_is_a_store_error(path: Path) -> None:
 def test_a_count_that_takes_too_long_is_given_up(database: Database, path: Path) -> None:
     class Racing(FakeClock):
         def monotonic(self) -> float:
-            self.advance(reading_back.LIMIT_S + 1)
+            self.advance(read_only.LIMIT_S + 1)
             return super().monotonic()
 
     UploadQueue(database).register(*READINGS, None)
     add_readings(database, [e7(T0 + n) for n in range(5000)])
     with pytest.raises(StoreError, match="interrupted"):
-        look_into(path, daily(path.parent), [READINGS], Racing())
+        read_overview(path, daily(path.parent), [READINGS], Racing())

@@ -1,4 +1,4 @@
-"""Looking into the database from outside: for other processes than the one that writes it.
+"""Read-only access to the database, for other processes than the one that writes to it.
 
 Nothing is written, not even a lock that a writer would have to wait for.
 """
@@ -13,29 +13,20 @@ from kei.core.clock import Clock
 from kei.core.errors import StoreError
 from kei.core.reading import Reading
 from kei.settings.upload import What
-from kei.store.opening import why_unreadable
+from kei.store.opening import describe_read_error
 from kei.store.recovery import only_in_text
-from kei.store.rows import READING_COLUMNS, ReadingRow, reading_of
+from kei.store.rows import READING_COLUMNS, TABLES, ReadingRow, reading_of
 from kei.store.schema import VERSION
 from kei.store.text import DailyFile
 
 BUSY_TIMEOUT_S = 1.0  # only while a writer repairs its log after a crash
-LIMIT_S = 10.0  # for everything together
+LIMIT_S = 10.0  # for a whole overview
 _NO_ROOM = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL})
-_STEPS = 10_000  # of SQLite's machine between two looks at the clock, below a millisecond
-
+_STEPS = 10_000  # of SQLite's virtual machine between checks of the limit: below a millisecond
 _LAST = (
     f"SELECT {READING_COLUMNS}"
     " FROM series s CROSS JOIN readings r ON r.id = s.last_id ORDER BY r.id"
 )
-_WAITING = {
-    What.READINGS: "SELECT count(*) FROM readings WHERE id > ?",
-    What.SUMMARY: "SELECT count(*) FROM summaries WHERE id > ?",
-}
-_OLDEST = {
-    What.READINGS: "SELECT time_ms FROM readings WHERE id > ? ORDER BY id LIMIT 1",
-    What.SUMMARY: "SELECT start_ms FROM summaries WHERE id > ? ORDER BY id LIMIT 1",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +36,7 @@ class Waiting:
     Attributes:
         rows: how many.
         oldest_ms: the time of the first of them (of a summary: the start of its window).
-        set_aside: how many rows the target refused for good, as long as that is remembered.
+        set_aside: dead letters of the target.
         dropped: how many rows were given up before they could be sent.
     """
 
@@ -56,8 +47,8 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
-    """What there is.
+class Overview:
+    """The newest readings, and what waits for upload.
 
     Attributes:
         last: the newest reading of each series, in the order of recording.
@@ -68,43 +59,43 @@ class Contents:
     waiting: tuple[Waiting, ...]
 
 
-def look_into(
+def read_overview(
     path: Path, text: DailyFile, targets: Sequence[tuple[str, What]], clock: Clock
-) -> Contents:
+) -> Overview:
     """Return the newest readings and what waits for upload.
 
     Args:
-        path: the database; there need not be one yet.
-        text: the daily files beside it, which have the last minutes.
+        path: the database; it need not exist yet.
+        text: the daily files, which have the readings of the last minutes.
         targets: names of targets and what each is sent.
         clock: for the time limit.
 
     Raises:
-        StoreError: it cannot be read, is damaged, or that takes too long.
+        StoreError: the database cannot be read, is damaged, or reading takes too long.
     """
-    nothing = Contents((), tuple(Waiting(0, None, 0) for _ in targets))
+    nothing = Overview((), tuple(Waiting(0, None, 0) for _ in targets))
     try:
         if not path.exists():
             return nothing
-        with closing(connect_to_look(path)) as connection:
+        with closing(connect_read_only(path)) as connection:
             end = clock.monotonic() + LIMIT_S
             connection.set_progress_handler(lambda: clock.monotonic() > end, _STEPS)
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version < VERSION:  # made a moment ago and still empty, or of an older kei
                 return nothing
-            return Contents(
+            return Overview(
                 last=_last(connection, text),
-                waiting=tuple(_waiting(connection, name, kind) for name, kind in targets),
+                waiting=tuple(_waiting(connection, name, what) for name, what in targets),
             )
     except sqlite3.Error as error:
-        raise StoreError(f"{path}: {why_unreadable(error, path)}") from error
+        raise StoreError(f"{path}: {describe_read_error(error, path)}") from error
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror or error}") from error
 
 
-def connect_to_look(path: Path) -> sqlite3.Connection:
+def connect_read_only(path: Path) -> sqlite3.Connection:
     """Open a database so that nothing is written; sqlite3.Error if that fails."""
-    # Without a log there is no writer. SQLite would make a log then, and leave it there.
+    # Without a write-ahead log there is no writer. SQLite would make a log then, and leave it.
     if path.with_name(f"{path.name}-wal").exists():
         connection = _connected(path, "mode=ro")
         try:
@@ -128,22 +119,27 @@ def _connected(path: Path, options: str) -> sqlite3.Connection:
 def _last(connection: sqlite3.Connection, text: DailyFile) -> tuple[Reading, ...]:
     rows: list[ReadingRow] = connection.execute(_LAST).fetchall()
     newest: dict[tuple[str, str], Reading] = {}
-    for reading in (*map(reading_of, rows), *only_in_text(connection, text).readings):
-        # A series that began to write other decimals has several rows: the last one counts.
+    _, recent = only_in_text(connection, text)
+    for reading in (*map(reading_of, rows), *recent):
+        # A series that has changed its number of decimals has several rows: the last one counts.
         newest[reading.unit, reading.sensor] = reading
     return tuple(newest.values())
 
 
-def _waiting(connection: sqlite3.Connection, target: str, kind: What) -> Waiting:
-    key = (target, kind.value)
-    place: tuple[int, int] | None = connection.execute(
+def _waiting(connection: sqlite3.Connection, target: str, what: What) -> Waiting:
+    key, table = (target, what.value), TABLES[what]
+    saved: tuple[int, int] | None = connection.execute(
         "SELECT last_id, dropped FROM upload_cursors WHERE target = ? AND kind = ?", key
     ).fetchone()
-    if place is None:  # no kei has run with this target yet
+    if saved is None:  # no kei has run with this target yet
         return Waiting(0, None, 0)
-    cursor, dropped = place[:1], place[1]
-    (rows,) = connection.execute(_WAITING[kind], cursor).fetchone()
-    oldest: tuple[int] | None = connection.execute(_OLDEST[kind], cursor).fetchone()
+    cursor, dropped = saved
+    (rows,) = connection.execute(
+        f"SELECT count(*) FROM {table.name} WHERE id > ?", (cursor,)
+    ).fetchone()
+    oldest: tuple[int] | None = connection.execute(
+        f"SELECT {table.time} FROM {table.name} WHERE id > ? ORDER BY id LIMIT 1", (cursor,)
+    ).fetchone()
     (set_aside,) = connection.execute(
         "SELECT count(*) FROM dead_letters WHERE target = ? AND kind = ?", key
     ).fetchone()
