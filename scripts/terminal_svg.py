@@ -8,12 +8,12 @@ It needs nothing but Python.
 
 import argparse
 import html
+import re
 import sys
 from collections.abc import Sequence
 
 CHARACTER, LINE, SIZE = 8.4, 19, 14  # of a monospaced font of 14 px; widths are forced
 MARGIN, HEAD = 18, 36
-NO_BREAK = "\N{NO-BREAK SPACE}"  # browsers make one of several plain spaces
 BACKGROUND, FRAME, TEXT, PROMPT = "#1b1f24", "#444c56", "#d6dde4", "#7ee787"
 BUTTONS = ("#ff5f57", "#febc2e", "#28c840")
 FONT = "ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono','Liberation Mono',monospace"
@@ -38,13 +38,15 @@ def draw(command: str, lines: Sequence[str]) -> str:
         for number, colour in enumerate(BUTTONS)
     ]
     for number, line in enumerate(shown):
-        if line:
-            ink = f' fill="{PROMPT}"' if number == 0 else ""
-            parts.append(
-                f'<text x="{MARGIN}" y="{HEAD + (number + 1) * LINE - 5}"{ink} '
-                f'textLength="{len(line) * CHARACTER:.1f}" lengthAdjust="spacingAndGlyphs">'
-                f"{html.escape(line.replace(' ', NO_BREAK), quote=False)}</text>"
-            )
+        ink = f' fill="{PROMPT}"' if number == 0 else ""
+        # Each column at a place of its own: programs that draw disagree about several spaces.
+        parts += [
+            f'<text x="{MARGIN + column.start() * CHARACTER:.1f}" '
+            f'y="{HEAD + (number + 1) * LINE - 5}"{ink} '
+            f'textLength="{len(column[0]) * CHARACTER:.1f}" lengthAdjust="spacingAndGlyphs">'
+            f"{html.escape(column[0], quote=False)}</text>"
+            for column in re.finditer(r"\S+(?: \S+)*", line)
+        ]
     return "\n".join([head, frame, *parts, "</svg>", ""])
 
 

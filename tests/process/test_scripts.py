@@ -157,8 +157,9 @@ def test_plot_day_says_when_there_is_nothing_to_draw(tmp_path: Path) -> None:
 def test_terminal_svg_shows_every_line_as_it_is() -> None:
     done = run_script("terminal_svg.py", "--command", "kei status", stdin="a  <b> & c\n\nd\n")
     assert done.returncode == 0, done.stderr
-    shown = [line.replace("\N{NO-BREAK SPACE}", " ") for line in texts(done.stdout)]
-    assert shown == ["$ kei status", "a  <b> & c", "d"]
+    assert texts(done.stdout) == ["$ kei status", "a", "<b> & c", "d"]
+    left = [float(x) for x in re.findall(r'<text x="([\d.]+)"', done.stdout)]
+    assert left[0] == left[1] == left[3] < left[2], "columns stand below one another"
     assert run_script("terminal_svg.py", "--command", "x").returncode == 1
 
 
