@@ -8,6 +8,7 @@ from zipfile import ZipFile
 
 import pytest
 from jobs_file import BROUTE, JobsFile
+from programs import unmeasured
 
 import kei.jobs
 from kei.jobs.kinds import AfterWindows, Every, Executor, duration, kinds, tables
@@ -98,7 +99,9 @@ def test_kinds_are_found_in_a_zip_archive(tmp_path: Path) -> None:
 
 
 def run(*command: str) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    return subprocess.run(
+        command, env=unmeasured(), check=True, capture_output=True, text=True, timeout=60
+    ).stdout
 
 
 @pytest.mark.parametrize(

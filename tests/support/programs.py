@@ -20,6 +20,11 @@ SIMULATED = "sim:latency=0,scan-time=0,join-time=0"  # a port
 LOOK_AGAIN_S = 0.02
 
 
+def unmeasured() -> dict[str, str]:
+    """The environment for a Python whose coverage is not measured: that loads modules, too."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+
+
 def wait_until(condition: Callable[[], object], deadline_s: float, what: str) -> None:
     """Wait for a condition to become true, or fail with what was waited for."""
     end = time.monotonic() + deadline_s

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from programs import unmeasured
 from upload_support import ORIGIN, TARGET, many_rows, reading_row
 
 import kei
@@ -91,7 +92,9 @@ def test_the_formats_of_a_zip_file_are_found_with_neither_requests_nor_sqlite(
     )
     # -I: neither the checkout's folder nor PYTHONPATH may stand in for the zip file.
     command = [sys.executable, "-I", "-c", code, str(archive)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, env=unmeasured(), capture_output=True, text=True, timeout=60, check=False
+    )
     assert (done.stdout.split(), done.stderr) == (list(FORMATS), "")
 
 
