@@ -132,14 +132,14 @@ class Recorder:
             self._settle(commit=True)
             self._sync()
 
-    def clock_stepped(self) -> None:
-        """Handle that the wall clock was set, but is not synchronised."""
+    def stepped(self, by_ms: int) -> None:  # noqa: ARG002 - the timing finds out by itself
+        """Correct times, as the wall clock was set; called by the clock monitor."""
         with self._lock:
             self._timing.stepped(self._queue)
             self._settle(commit=False)
 
-    def clock_synchronised(self) -> None:
-        """Handle that the wall clock is synchronised from now on."""
+    def synchronised(self) -> None:
+        """Correct times, as the wall clock is synchronised from now on; called by the monitor."""
         with self._lock:
             self._timing.synchronised(self._queue)
             self._settle(commit=False)

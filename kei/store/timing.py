@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import structlog
 
@@ -20,14 +19,6 @@ from kei.timekeeping.monitor import ClockStatus
 log = structlog.stdlib.get_logger("kei.store")
 
 _Correction = Callable[[sqlite3.Connection], None]
-
-
-class Monitor(Protocol):
-    """Knows whether the wall clock can be trusted."""
-
-    @property
-    def status(self) -> ClockStatus:
-        """Whether it can be trusted at present."""
 
 
 def boot_id(path: Path = Path("/proc/sys/kernel/random/boot_id")) -> str:
@@ -45,7 +36,7 @@ class Timing:
 
     Args:
         clock: wall and monotonic time.
-        monitor: knows whether the wall clock can be trusted.
+        clock_status: returns whether the wall clock can be trusted at present.
         boot: name of the present boot of the machine; the monotonic clock begins anew with each.
         wait_s: how long lines wait for a clock that is likely to be wrong, seconds.
 
@@ -54,12 +45,14 @@ class Timing:
         corrections: of times in the database, still to be made by `correct`.
     """
 
-    def __init__(self, clock: Clock, monitor: Monitor, boot: str, wait_s: float) -> None:
+    def __init__(
+        self, clock: Clock, clock_status: Callable[[], ClockStatus], boot: str, wait_s: float
+    ) -> None:
         self._clock = clock
-        self._monitor = monitor
+        self._clock_status = clock_status
         self._boot = boot
         self._wait_s = wait_s
-        status = monitor.status
+        status = clock_status()
         self._was_wrong = status.likely_wrong
         self.hold_until: float | None = None
         if wait_s > 0 and self._was_wrong:
@@ -70,7 +63,7 @@ class Timing:
 
     def items(self, readings: Sequence[Reading]) -> list[Item]:
         """Return readings that were timed by the wall clock as items of the write queue."""
-        status = self._monitor.status
+        status = self._clock_status()
         self._was_wrong = status.likely_wrong
         offset_ms = None if status.synchronised else self._offset_ms()
         return [Item(reading, offset_ms) for reading in readings]
@@ -83,12 +76,15 @@ class Timing:
             log.warning("clock_not_set", waited_s=self._wait_s, hint=hint)
 
     def stepped(self, queue: WriteQueue) -> None:
-        """Handle that the wall clock was set, but is not synchronised.
+        """Handle that the wall clock was set.
 
-        Readings of a clock that was likely to be wrong get their time by the new setting. Others
-        keep theirs: the clock of a machine that was asleep is set when it wakes up, too.
+        If it is not synchronised, readings of a clock that was likely to be wrong get their time by
+        the new setting. Others keep theirs: the clock of a machine that was asleep is set when it
+        wakes up, too.
         """
-        if self._was_wrong:
+        if self._clock_status().synchronised:
+            self.synchronised(queue)
+        elif self._was_wrong:
             queue.change(partial(_retimed, self._offset_ms()))
             self.corrections.append(self._retiming())
         else:
