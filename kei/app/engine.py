@@ -50,11 +50,6 @@ JOBS_LIMIT_S = 1.0  # after that a job that still runs is an upload, and loses n
 class Engine:
     """One configuration at work.
 
-    Args:
-        config: what to do.
-        clock: wall and monotonic time.
-        rng: for jitter.
-
     Raises:
         StoreError: another kei uses the database, or it cannot be opened.
     """

@@ -207,8 +207,7 @@ class Recorder:
 
     @property
     def _has_to_retry(self) -> bool:
-        fails = self._text.fault is not None or self._database.fault is not None
-        return fails or bool(self._timing.corrections)
+        return bool(self._text.fault or self._database.fault or self._timing.corrections)
 
     def _next_due(self) -> float | None:
         dues = [self._commit_at, self._write_back.due, self._timing.hold_until]

@@ -101,14 +101,6 @@ class ConnectSteps:
     """The steps, each returning one of the outcomes that the table has for its state.
 
     Each may raise what `Machine.run` makes an outcome of. Their state is the machine's.
-
-    Args:
-        settings: credentials and the first questions.
-        open_port: opens the port anew each time.
-        machine: of the session.
-        commands: of the dongle.
-        requests: to the meter.
-        networks: to join.
     """
 
     def __init__(

@@ -20,14 +20,7 @@ SILENCES_UNTIL_REOPEN = 2  # soon after one another
 
 
 class JoinedMonitor:
-    """Holds a session that has been joined, in the session thread. Its state is the machine's.
-
-    Args:
-        machine: of the session.
-        commands: of the dongle.
-        requests: to the meter.
-        listener: receives joins and notifications.
-    """
+    """Holds a session that has been joined, in the session thread. Its state is the machine's."""
 
     def __init__(
         self, machine: Machine, commands: SkCommands, requests: Requests, listener: Listener

@@ -88,11 +88,7 @@ class PriorityLock:
 
 
 class SendGate:
-    """Whether the dongle may send. `on_event` is for the reader's thread, the rest for any.
-
-    Args:
-        clock: for how long it has been closed.
-    """
+    """Whether the dongle may send. `on_event` is for the reader's thread, the rest for any."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

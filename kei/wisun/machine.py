@@ -130,11 +130,6 @@ class Machine:
     The failure latch: any thread reports what is wrong with `report`, which ends the conversation
     in progress; the session thread acts on it with its next transition.
 
-    Args:
-        link: to the dongle.
-        clock: wall and monotonic time.
-        rng: for the jitter of pauses.
-
     Attributes:
         gate: renewals of the PANA session and the dongle's transmission limit.
         lock: held by the thread that talks to the dongle.

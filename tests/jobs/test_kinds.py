@@ -10,8 +10,7 @@ import pytest
 from jobs_file import BROUTE, JobsFile
 
 import kei.jobs
-from kei.jobs.kinds import AfterWindows, Every, Executor, duration, kinds, tables
-from kei.jobs.plan import plan
+from kei.jobs.kinds import AfterWindows, Every, Executor, duration, kinds, plan, tables
 
 ALL = f"""{BROUTE}
 [[broute.requests]]
