@@ -190,11 +190,20 @@ def _probe(path: Path, signals: SignalQueue, *, as_json: bool) -> int:
 
 
 def _dead_letters(args: argparse.Namespace) -> int:
-    from kei.commands.dead_letters import Action, Request, carry_out  # noqa: PLC0415
+    from kei.commands.dead_letters import Action, carry_out  # noqa: PLC0415
+    from kei.store.dead_letters import Filter  # noqa: PLC0415
 
-    request = Request(Action(args.action), args.target, args.id, as_json=args.json)
-    for line in carry_out(args.jobs, request, environ=os.environ, clock=clock.SystemClock()):
-        sys.stdout.write(line)
+    action, selected = Action(args.action), Filter(args.target, tuple(args.id))
+    sys.stdout.writelines(
+        carry_out(
+            args.jobs,
+            action,
+            selected,
+            as_json=args.json,
+            environ=os.environ,
+            clock=clock.SystemClock(),
+        )
+    )
     return EXIT_OK
 
 

@@ -13,15 +13,8 @@ import structlog
 from kei import __version__
 from kei.app.job_set import JobSet
 from kei.app.meter_line import SESSION_LIMIT_S, SESSION_THREAD, MeterLine
-from kei.app.retiming import Retiming, newest_reading_ms
 from kei.app.sensor_lines import SensorLines
-from kei.app.status_document import (
-    ClockState,
-    Snapshot,
-    clipped,
-    encode,
-    status_summary,
-)
+from kei.app.status_document import Snapshot, clipped, encode, status_summary
 from kei.app.status_server import StatusServer
 from kei.app.workers import Workers
 from kei.core import logs
@@ -34,8 +27,10 @@ from kei.jobs.kinds import Event, JobContext
 from kei.jobs.scheduler import Scheduler
 from kei.sensors.counters import ReaderStatus
 from kei.settings.config import Config
+from kei.settings.recorder import RecorderSettings
 from kei.store.database import Database
 from kei.store.intake_queue import IntakeQueue
+from kei.store.read_only import read_overview
 from kei.store.recorder import Recorder
 from kei.store.text import DailyFile
 from kei.store.timing import Timing, boot_id
@@ -54,11 +49,6 @@ JOBS_LIMIT_S = 1.0  # after that a job that still runs is an upload, and loses n
 
 class Engine:
     """One configuration at work.
-
-    Args:
-        config: what to do.
-        clock: wall and monotonic time.
-        rng: for jitter.
 
     Raises:
         StoreError: another kei uses the database, or it cannot be opened.
@@ -81,13 +71,13 @@ class Engine:
         self._recorder = Recorder(
             self._database,
             text,
-            Timing(clock, self._monitor, boot_id(), recorder.wait_for_clock_s),
+            Timing(clock, self._monitor.status, boot_id(), recorder.wait_for_clock_s),
             clock=clock,
             sync_s=recorder.sync_s,
         )
         self._intake = IntakeQueue(self._recorder)
         self._scheduler = Scheduler(clock, len(config.upload))
-        self._monitor.add_listener(Retiming(self._recorder, self._monitor))
+        self._monitor.add_listener(self._recorder)
         self._monitor.add_listener(self._scheduler)
         context = JobContext(
             database=self._database,
@@ -191,12 +181,12 @@ class Engine:
 
     def snapshot(self) -> Snapshot:
         """Return what everything is doing now; any thread."""
-        recorder, clock, meter = self._recorder.status(), self._monitor.status, self._meter.meter
+        recorder, meter = self._recorder.status(), self._meter.meter
         return Snapshot(
             version=__version__,
             pid=os.getpid(),
             up_s=round(self._clock.monotonic() - self._begun, 1),
-            clock=ClockState(clock.synchronised, clock.likely_wrong),
+            clock=self._monitor.status(),
             session=_clipped(meter.session.status()) if meter else None,
             recorder=RecorderStatus(_public(recorder.text), _public(recorder.database)),
             sensors=tuple(_public(port) for port in self._sensors.status()),
@@ -229,6 +219,18 @@ class Engine:
         """Return the names of what hangs, so that only a new process helps."""
         hanging = ["scheduler"] if self._scheduler.heartbeat.has_stopped else []
         return self._workers.stuck() + hanging
+
+
+def newest_reading_ms(recorder: RecorderSettings, clock: Clock) -> int | None:
+    """Return the time of the newest reading; None if there is none, or it cannot be read."""
+    text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
+    try:
+        last = read_overview(recorder.database, text, (), clock).last
+    except StoreError as error:
+        clock_log = structlog.stdlib.get_logger("kei.clock")
+        clock_log.warning("newest_reading_unknown", reason=str(error))
+        return None
+    return max((reading.time_ms for reading in last), default=None)
 
 
 def _clipped(status: SessionStatus) -> SessionStatus:

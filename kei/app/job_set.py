@@ -4,8 +4,7 @@ from collections.abc import Container
 from dataclasses import dataclass, replace
 
 from kei.app.meter_line import Meter
-from kei.jobs.kinds import Event, Job, JobContext, Planned
-from kei.jobs.plan import plan
+from kei.jobs.kinds import Event, Job, JobContext, Planned, plan
 from kei.jobs.scheduler import Scheduler
 from kei.settings.config import Config
 from kei.upload.sender import Sender
@@ -76,12 +75,7 @@ class JobSet:
             self.run_after(Event.JOINED, besides=kept)
 
     def run_after(self, event: Event, besides: Container[str] = ()) -> None:
-        """Run the jobs that are to run after an event once, immediately. Any thread.
-
-        Args:
-            event: what has happened.
-            besides: names of jobs that are left out.
-        """
+        """Run the jobs that are to run after an event now, once, but for some names. Any thread."""
         self._scheduler.run_now(
             name
             for name, entry in self._entries.items()

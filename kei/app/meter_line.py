@@ -8,7 +8,7 @@ from pathlib import Path
 from kei.app.workers import Workers, WorkerTarget
 from kei.core.clock import Clock
 from kei.meter.decoder import FIRST_EPCS, MeterDecoder
-from kei.settings.broute import Broute
+from kei.settings.broute import SIMULATED_PORT, Broute
 from kei.settings.config import Config
 from kei.store.intake_queue import Record
 from kei.wisun.dialects import DIALECTS
@@ -17,7 +17,6 @@ from kei.wisun.session import Session
 from kei.wisun.transcript import Transcript
 from kei.wisun.transport import SerialTransport
 
-SIMULATED_PORT = "sim:"
 SESSION_THREAD, SIMULATOR_THREAD = "wisun-keeper", "simulator"
 SESSION_LIMIT_S = 7.0  # leaving the meter takes at most 6 s
 SIMULATOR_LIMIT_S = 1.0  # it only has to remove its pseudo terminal
@@ -50,6 +49,9 @@ class MeterLine:
         rng: for the jitter of pauses.
         workers: the threads.
         on_joined: called after each join, by any thread.
+
+    Attributes:
+        meter: the present one; None where jobs.toml has no `[broute]`.
     """
 
     def __init__(
@@ -68,18 +70,10 @@ class MeterLine:
         self._rng = rng
         self._workers = workers
         self._on_joined = on_joined
-        self._meter: Meter | None = None
-
-    @property
-    def meter(self) -> Meter | None:
-        """The meter at present; None where jobs.toml has no `[broute]`."""
-        return self._meter
+        self.meter: Meter | None = None
 
     def prepare(self, config: Config) -> Meter | None:
         """Return what `change_to` is to take up: the present meter if its settings are the same.
-
-        Args:
-            config: what is wanted.
 
         Raises:
             ConfigError: the options of a simulated port are wrong.
@@ -88,8 +82,8 @@ class MeterLine:
         if config.broute is None:
             return None
         broute, transcript = replace(config.broute, requests=()), config.log.transcript
-        if self._meter is not None and self._meter.origin == (broute, transcript):
-            return self._meter
+        if self.meter is not None and self.meter.origin == (broute, transcript):
+            return self.meter
         clock, memory = self._clock, self._memory
         decoder = MeterDecoder(
             broute.unit, self._record, memory, clock=clock, on_joined=self._on_joined
@@ -101,11 +95,11 @@ class MeterLine:
 
     def change_to(self, meter: Meter | None) -> None:
         """Leave the meter of before, unless it is the same, and join the one that was prepared."""
-        if meter is self._meter:
+        if meter is self.meter:
             return
         self._workers.stop(SESSION_THREAD, limit_s=SESSION_LIMIT_S)
         self._workers.stop(SIMULATOR_THREAD, limit_s=SIMULATOR_LIMIT_S)
-        self._meter = meter
+        self.meter = meter
         if meter is None:
             return
         if meter.simulator is not None:

@@ -7,9 +7,8 @@ from kei.app.workers import Workers, WorkerTarget
 from kei.core.clock import Clock
 from kei.sensors.counters import ReaderStatus
 from kei.sensors.reader import Put, SensorReader
-from kei.settings.serial import SensorSettings
+from kei.settings.serial import SIMULATED_SENSORS, SensorSettings
 
-SIMULATED_SENSORS = "sim-sensor:"
 STOP_LIMIT_S = 2.0  # closing a port waits for nothing
 
 
@@ -22,13 +21,7 @@ class _Line:
 
 
 class SensorLines:
-    """Reads every port in threads of its own, which are named by it.
-
-    Args:
-        put: takes the readings.
-        clock: wall and monotonic time.
-        workers: the threads.
-    """
+    """Reads every port in threads of its own, which are named by it."""
 
     def __init__(self, put: Put, clock: Clock, workers: Workers) -> None:
         self._clock = clock

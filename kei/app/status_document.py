@@ -11,6 +11,7 @@ from kei.core.errors import Malformed
 from kei.core.logs import LogLine
 from kei.sensors.counters import ReaderStatus
 from kei.store.write_queue import RecorderStatus
+from kei.timekeeping.monitor import ClockStatus
 from kei.upload.traffic import UploadStatus
 from kei.wisun.interfaces import SessionStatus, State
 
@@ -24,19 +25,6 @@ _MEANINGS = {
     State.JOIN: "joining the meter",
     State.JOINED: "meter joined",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class ClockState:
-    """The machine's clock.
-
-    Attributes:
-        synchronised: whether a time service has set it.
-        likely_wrong: whether it would be better to wait for that.
-    """
-
-    synchronised: bool
-    likely_wrong: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +46,7 @@ class Snapshot:
     version: str
     pid: int
     up_s: float
-    clock: ClockState
+    clock: ClockStatus
     session: SessionStatus | None
     recorder: RecorderStatus
     sensors: tuple[ReaderStatus, ...]

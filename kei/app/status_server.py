@@ -1,10 +1,8 @@
 """The status server of a running kei: a local socket that gives everybody the status document.
 
-It listens on an abstract unix socket, whose name comes from the path of the database: so it needs
-no file that a crash could leave behind, there is no limit to the length of a path, and two kei
-with different databases have different sockets. Abstract sockets exist on Linux only, separately
-in each network namespace (unix(7), network_namespaces(7)). They have no permissions, so the
-document must contain nothing that not everybody on the machine may know.
+It listens on an abstract unix socket named by the path of the database, like the locks of
+`kei.core.single_instance`. Such sockets have no permissions (unix(7)), so the document must contain
+nothing that not everybody on the machine may know.
 
 There are no requests: each connection gets one document and is closed. What a client sends is
 never read, and a client that does not read is disconnected after a second.

@@ -25,11 +25,7 @@ class WorkerTarget(Protocol):
 
 
 class Workers:
-    """Runs targets, each in a thread. Used by one thread.
-
-    Args:
-        clock: for time limits.
-    """
+    """Runs targets, each in a thread. Used by one thread."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

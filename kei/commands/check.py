@@ -5,17 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kei import config
-from kei.app.meter_line import SIMULATED_PORT
-from kei.app.sensor_lines import SIMULATED_SENSORS
 from kei.core.clock import Clock, local
 from kei.core.errors import PortLost
 from kei.core.single_instance import running_pid
 from kei.jobs.advice import AIR_TIME_LIMIT_S, advice, air_time_s
-from kei.jobs.plan import plan
+from kei.jobs.kinds import plan
 from kei.jobs.triggers import ScheduleTrigger
 from kei.serialport.discovery import holders
 from kei.serialport.port import SerialPort
-from kei.settings.serial import PortSettings, SensorSettings
+from kei.settings.broute import SIMULATED_PORT
+from kei.settings.serial import SIMULATED_SENSORS, PortSettings, SensorSettings
 
 
 def report(path: Path, *, environ: Mapping[str, str], clock: Clock) -> Iterator[str]:

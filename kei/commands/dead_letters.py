@@ -1,8 +1,7 @@
 """`kei dead-letters`: lists rows that upload servers refused, resends or deletes them."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from datetime import tzinfo
 from enum import StrEnum
 from pathlib import Path
@@ -24,31 +23,22 @@ class Action(StrEnum):
     DROP = "drop"
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """The arguments of the command.
-
-    Attributes:
-        action: what to do.
-        target: with the dead letters of this target; None for all.
-        ids: with these dead letters; empty for all.
-        as_json: list them as JSON, one object a line.
-    """
-
-    action: Action
-    target: str | None
-    ids: Sequence[int]
-    as_json: bool
-
-
 def carry_out(
-    path: Path, request: Request, *, environ: Mapping[str, str], clock: Clock
+    path: Path,
+    action: Action,
+    selected: Filter,
+    *,
+    as_json: bool,
+    environ: Mapping[str, str],
+    clock: Clock,
 ) -> Iterator[str]:
     """Yield lines for stdout, each with its end.
 
     Args:
         path: jobs.toml.
-        request: the arguments.
+        action: what to do.
+        selected: with which dead letters.
+        as_json: list them as JSON, one object a line.
         environ: the environment, for the secrets that the file refers to.
         clock: for the time zone.
 
@@ -58,18 +48,19 @@ def carry_out(
     """
     wanted = config.load(path, environ=environ)
     names = [target.name for target in wanted.upload]
-    if request.target is not None and request.target not in names:
+    if selected.target is not None and selected.target not in names:
         known = ", ".join(names) or "none"
-        raise ConfigError([f"{path}: no [[upload]] is named '{request.target}'; there is: {known}"])
-    database, selected = wanted.recorder.database, Filter(request.target, tuple(request.ids))
-    match request.action:
+        what = f"no [[upload]] is named '{selected.target}'"
+        raise ConfigError([f"{path}: {what}; there is: {known}"])
+    database = wanted.recorder.database
+    match action:
         case Action.RETRY:
             count = dead_letters.retry(database, selected)
             yield f"{count} to be sent once more, at the next flush of a running kei\n"
         case Action.DROP:
             yield f"{dead_letters.drop(database, selected)} forgotten; the recorded data stay\n"
         case Action.LIST:
-            show = _as_json if request.as_json else _as_text
+            show = _as_json if as_json else _as_text
             for letter in dead_letters.find(database, selected):
                 yield show(letter, clock.zone) + "\n"
 

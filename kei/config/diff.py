@@ -14,11 +14,7 @@ _SHOWN = (str, int, float, Decimal, Enum, Path, date, type(None))
 
 
 def differences(old: Config, new: Config) -> list[str]:
-    """Return what has changed, one line for each key or table.
-
-    Args:
-        old: what was in force.
-        new: what is to be.
+    """Return what the new one changes, one line for each key or table.
 
     Returns:
         lines such as `broute.requests E7: cycle 10s -> 5s`; without secrets. Empty if the two

@@ -8,15 +8,14 @@ from pathlib import Path
 
 from kei.core.errors import ConfigError
 from kei.echonet.meter_class import PROPERTIES, UNRECORDED
+from kei.settings.broute import SIMULATED_PORT
 from kei.settings.keys import Choice, Conflict
 from kei.settings.recorder import RecorderSettings
+from kei.settings.serial import SIMULATED_SENSORS
 from kei.settings.text_rules import Wrong, plain, shown
 from kei.settings.upload import Compress, UploadTarget
 from kei.upload.formats import FORMATS
 from kei.wisun.dialects import DIALECTS
-
-SIMULATOR = "sim:"
-SENSOR_SIMULATOR = "sim-sensor:"
 
 _EPC = re.compile(r"[0-9A-Fa-f]{2}")
 _WINDOWS_PORT = re.compile(r"COM[0-9]+:?", re.IGNORECASE)
@@ -85,19 +84,19 @@ def needs_of_format(target: UploadTarget, given: Collection[str]) -> Iterator[Co
 def port(text: str) -> str:
     """Take the path of a serial device, or `sim:` with or without options."""
     plain(text)
-    if text.startswith(SENSOR_SIMULATOR):
+    if text.startswith(SIMULATED_SENSORS):
         raise Wrong(
             "the simulated sensors are no smart meter",
-            f'use them as port of a [[serial]], or "{SIMULATOR}" here',
+            f'use them as port of a [[serial]], or "{SIMULATED_PORT}" here',
         )
-    if text == SIMULATOR.rstrip(":"):
-        raise Wrong(f"{shown(text)} lacks its colon", f'write "{SIMULATOR}" for the simulator')
+    if text == SIMULATED_PORT.rstrip(":"):
+        raise Wrong(f"{shown(text)} lacks its colon", f'write "{SIMULATED_PORT}" for the simulator')
     if _WINDOWS_PORT.fullmatch(text):
         raise Wrong(
             f"{shown(text)} is the name of a port under Windows",
             "write one of the names that `ls /dev/serial/by-id/*` shows",
         )
-    if text.startswith(SIMULATOR):
+    if text.startswith(SIMULATED_PORT):
         # No part of the main job on a small machine.
         from kei.simulator.options import parse_sim_port  # noqa: PLC0415
 
@@ -107,14 +106,14 @@ def port(text: str) -> str:
 
 def sensor_port(text: str) -> str:
     """Take the path of a serial device, or `sim-sensor:` with or without options."""
-    if text.startswith(SIMULATOR):
+    if text.startswith(SIMULATED_PORT):
         raise Wrong(
             "the simulator is a smart meter, not a sensor",
-            f'use it as port of [broute], or "{SENSOR_SIMULATOR}" here',
+            f'use it as port of [broute], or "{SIMULATED_SENSORS}" here',
         )
-    if text == SENSOR_SIMULATOR.rstrip(":"):
-        raise Wrong(f"{shown(text)} lacks its colon", f'write "{SENSOR_SIMULATOR}"')
-    if text.startswith(SENSOR_SIMULATOR):
+    if text == SIMULATED_SENSORS.rstrip(":"):
+        raise Wrong(f"{shown(text)} lacks its colon", f'write "{SIMULATED_SENSORS}"')
+    if text.startswith(SIMULATED_SENSORS):
         # No part of the main job on a small machine.
         from kei.simulator.board.options import parse_sensor_port  # noqa: PLC0415
 

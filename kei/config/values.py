@@ -16,7 +16,9 @@ from kei.config import rules
 from kei.config.errors import FaultList, KeyPath, dotted
 from kei.core.secret import Secret
 from kei.settings import keys, text_rules
+from kei.settings.broute import SIMULATED_PORT
 from kei.settings.keys import Kind
+from kei.settings.serial import SIMULATED_SENSORS
 from kei.settings.text_rules import Wrong, shown
 
 INT64 = range(-(2**63), 2**63)  # TOML 1.0: what an integer must be able to be
@@ -107,7 +109,7 @@ def _read_text(kind: Kind, written: str, at: KeyPath, source: Source) -> object:
             return source.folder / text_rules.file_path(written)
         case keys.Port(sensors):
             port = rules.sensor_port(written) if sensors else rules.port(written)
-            if not port.startswith((rules.SIMULATOR, rules.SENSOR_SIMULATOR)):
+            if not port.startswith((SIMULATED_PORT, SIMULATED_SENSORS)):
                 port = str(source.folder / port)
             source.ports.append((at, port))
             return port

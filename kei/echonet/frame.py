@@ -93,10 +93,7 @@ class Frame:
 
 
 def decode(data: bytes) -> Frame:
-    """Read a UDP datagram.
-
-    Args:
-        data: the datagram, any bytes.
+    """Read a UDP datagram of any bytes.
 
     Returns:
         the message; bytes behind its last property are ignored, as other nodes may pad.

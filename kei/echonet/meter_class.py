@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum, auto
+from enum import StrEnum
 
 from kei.core.errors import Malformed
 from kei.core.reading import plain
@@ -86,14 +86,6 @@ class Value:
     at: datetime | None = None
 
 
-class Quantity(StrEnum):
-    """What a number measures."""
-
-    POWER = auto()
-    CURRENT = auto()
-    ENERGY = auto()  # a register that only grows
-
-
 @dataclass(frozen=True, slots=True)
 class Number:
     """What the numbers of a property are, and how the meter encodes them.
@@ -101,27 +93,12 @@ class Number:
     Attributes:
         decode: the data of one number and the scale, to the number or why there is none.
         unit: of measure; None for a plain number.
-        quantity: what it measures; None for what is no measurement.
         needs_scale: whether it is meaningless before coefficient and unit (D3, E1) are known.
     """
 
     decode: Callable[[bytes, Scale], Decimal | Absent]
     unit: str | None = None
-    quantity: Quantity | None = None
     needs_scale: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """When the meter measures a property whose data begin with its own time stamp.
-
-    Attributes:
-        every_s: at each full half hour, for example.
-        is_notified: whether the meter then sends the property by itself.
-    """
-
-    every_s: float
-    is_notified: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +111,8 @@ class PropertySpec:
         size: length of its data in bytes.
         number: what each of its numbers is.
         sensors: SensorIDs of the numbers, in the order of the data.
-        schedule: when they are measured; None for what is measured when it is asked for.
+        measured_every_s: time between the measurements of what the meter measures by itself, and
+            sends with its own time stamp; None for what is measured when it is asked for.
     """
 
     epc: int
@@ -142,7 +120,7 @@ class PropertySpec:
     size: int
     number: Number
     sensors: tuple[str, ...]
-    schedule: Schedule | None = None
+    measured_every_s: float | None = None
 
 
 class Kind(StrEnum):
@@ -262,10 +240,10 @@ def _range(registers: Sequence[bytes], scale: Scale | None) -> str:
     return f"{text}, {plain(min(known))} to {plain(max(known))} kWh" if known else text
 
 
-_ENERGY = Number(_energy, "kWh", Quantity.ENERGY, needs_scale=True)
-_POWER = Number(_power, "W", Quantity.POWER)
-_CURRENT = Number(_current, "A", Quantity.CURRENT)
-_HALF_HOURLY = Schedule(1800.0, is_notified=True)
+_ENERGY = Number(_energy, "kWh", needs_scale=True)
+_POWER = Number(_power, "W")
+_CURRENT = Number(_current, "A")
+_HALF_HOUR_S = 1800.0
 
 PROPERTIES = {
     row.epc: row
@@ -277,8 +255,8 @@ PROPERTIES = {
         PropertySpec(0xE3, "cumulative energy, reverse direction", 4, _ENERGY, ("E3",)),
         PropertySpec(0xE7, "instantaneous power", 4, _POWER, ("E7",)),
         PropertySpec(0xE8, "instantaneous current, R and T phase", 4, _CURRENT, ("E8R", "E8T")),
-        PropertySpec(0xEA, "half-hour energy, normal", 11, _ENERGY, ("EA",), _HALF_HOURLY),
-        PropertySpec(0xEB, "half-hour energy, reverse", 11, _ENERGY, ("EB",), _HALF_HOURLY),
+        PropertySpec(0xEA, "half-hour energy, normal", 11, _ENERGY, ("EA",), _HALF_HOUR_S),
+        PropertySpec(0xEB, "half-hour energy, reverse", 11, _ENERGY, ("EB",), _HALF_HOUR_S),
     )
 }
 
@@ -327,7 +305,7 @@ def decode(epc: int, edt: bytes, scale: Scale | None) -> tuple[Value, ...]:
     if spec.number.needs_scale and scale is None:
         raise ValueError(f"EPC {epc:02X} cannot be read before the unit (E1) is known")
     at, start = None, 0
-    if spec.schedule is not None:
+    if spec.measured_every_s is not None:
         if edt.startswith(NO_TIME):
             return tuple(Value(sensor, Absent.NO_DATA) for sensor in spec.sensors)
         at, start = _date_time(edt[:TIME_STAMP_BYTES]), TIME_STAMP_BYTES

@@ -118,11 +118,7 @@ SUPER_PROPERTIES: dict[int, SuperProperty] = {
 
 
 def describe(epc: int, edt: bytes) -> str:
-    """Return the data of a property for people.
-
-    Args:
-        epc: a property of the table.
-        edt: its data as the device sent it, any bytes.
+    """Return the data of a property of the table for people; any bytes are safe.
 
     Returns:
         its meaning; hex digits where it has none, or the data do not fit.

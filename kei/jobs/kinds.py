@@ -1,16 +1,17 @@
-"""The kinds of jobs: each is one module of this package, and is found by being there.
+"""The kinds of jobs, and the plan of those that a configuration asks for.
 
-A module of `kei.jobs` that is not named in `_MACHINERY` is a kind of job, and defines `KIND`.
-Reading a configuration imports all of them, as a kind may have a table of jobs.toml of its own.
-So they import APScheduler, the uploader, the session and the store only in the function that
-builds the job, never at module level.
+A module of `kei.jobs` that is not named in `_MACHINERY` is a kind of job, and defines `KIND`: it
+is found by being there. Reading a configuration imports all of them, as a kind may have a table of
+jobs.toml of its own. So they import APScheduler, the uploader, the session and the store only in
+the function that builds the job, never at module level.
 """
 
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum, auto
 from importlib import import_module
 from pkgutil import iter_modules
@@ -21,6 +22,7 @@ from kei.core.clock import Clock
 from kei.core.incidents import Incidents
 from kei.core.reading import Reading
 from kei.settings.config import Config
+from kei.settings.text_rules import show_duration
 
 if TYPE_CHECKING:
     from kei.meter.decoder import MeterDecoder
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from kei.upload.sender import Sender
     from kei.wisun.session import Session
 
-_MACHINERY = frozenset({"advice", "kinds", "plan", "scheduler", "triggers"})
+_MACHINERY = frozenset({"advice", "kinds", "scheduler", "triggers"})
 
 
 class Executor(StrEnum):
@@ -182,9 +184,22 @@ def tables() -> Mapping[str, type]:
     return {name: settings for kind in kinds() for name, settings in kind.tables.items()}
 
 
+def plan(config: Config) -> list[Planned]:
+    """Return the jobs of all kinds, in the order in which a start adds them. Starts nothing.
+
+    Jobs of the same name are numbered: two groups may ask for the same properties.
+    """
+    jobs = [job for kind in kinds() for job in kind.plan(config)]
+    order = list(Executor)
+    seen: Counter[str] = Counter()
+    planned = []
+    for job in sorted(jobs, key=lambda job: order.index(job.executor)):
+        seen[job.id] += 1
+        number = seen[job.id]
+        planned.append(job if number == 1 else replace(job, id=f"{job.id}.{number}"))
+    return planned
+
+
 def duration(seconds: float) -> str:
-    """Return a duration as jobs.toml has it: `10s`, `5m`, `1h`, `1d`."""
-    for size, letter in ((86400, "d"), (3600, "h"), (60, "m")):
-        if seconds >= size and seconds % size == 0:
-            return f"{seconds / size:g}{letter}"
-    return f"{seconds:g}s"
+    """Return a duration as jobs.toml has it, parts of a second as decimals: `0.5s`, `10s`, `5m`."""
+    return show_duration(seconds) if seconds % 1 == 0 else f"{seconds:g}s"

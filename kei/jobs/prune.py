@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,6 +16,7 @@ from kei.settings.config import Config
 
 if TYPE_CHECKING:
     from kei.store.database import Database
+    from kei.timekeeping.monitor import ClockStatus
 
 log = structlog.stdlib.get_logger("kei.upkeep")
 
@@ -32,33 +33,29 @@ class _Table(Protocol):
     def prune(self, before_ms: int, limit: int) -> int: ...
 
 
-class Monitor(Protocol):
-    """What is known of the wall clock."""
-
-    @property
-    def synchronised(self) -> bool:
-        """Whether a time service keeps it right."""
-
-
 class Pruner:
     """Deletes rows that are older than the owner wants to keep in the database.
 
     Args:
         database: what they are deleted from.
-        monitor: says how far the clock can be relied on.
+        clock_status: returns how far the clock can be relied on.
         retention_s: how long readings and dead letters stay, seconds.
         clock: by which rows are too old.
     """
 
     def __init__(
-        self, database: Database, monitor: Monitor, retention_s: float, clock: Clock
+        self,
+        database: Database,
+        clock_status: Callable[[], ClockStatus],
+        retention_s: float,
+        clock: Clock,
     ) -> None:
         from kei.store.dead_letters import DeadLetters  # noqa: PLC0415
         from kei.store.reading_table import ReadingTable  # noqa: PLC0415
         from kei.store.summary_table import SummaryTable  # noqa: PLC0415
 
         self._clock = clock
-        self._monitor = monitor
+        self._clock_status = clock_status
         self._retention_ms = round(retention_s * 1000)
         self._readings = ReadingTable(database)
         self._tables: tuple[tuple[str, _Table, int], ...] = (
@@ -94,7 +91,7 @@ class Pruner:
             StoreError: the readings cannot be looked at.
         """
         now_ms = self._clock.now_ms()
-        if self._monitor.synchronised:
+        if self._clock_status().synchronised:
             return now_ms
         oldest_ms = self._readings.next_ms(_EVER_MS)
         if oldest_ms is None:
@@ -115,7 +112,8 @@ def _plan(config: Config) -> Iterator[Planned]:
 
 
 def _build(retention_s: float, context: JobContext) -> Job:
-    return Job(Pruner(context.database, context.monitor, retention_s, context.clock).run)
+    pruner = Pruner(context.database, context.monitor.status, retention_s, context.clock)
+    return Job(pruner.run)
 
 
 KIND = JobKind(_plan)

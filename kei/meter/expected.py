@@ -24,8 +24,7 @@ def expected_of(broute: Broute) -> tuple[Expected, ...]:
     cycles: dict[int, float] = {}
     for group in broute.requests:
         for epc in group.epcs:
-            schedule = PROPERTIES[epc].schedule
-            cycle_s = max(group.cycle_s, schedule.every_s) if schedule else group.cycle_s
+            cycle_s = max(group.cycle_s, PROPERTIES[epc].measured_every_s or 0.0)
             cycles[epc] = min(cycle_s, cycles.get(epc, cycle_s))
     return tuple(Expected(PROPERTIES[epc].sensors, cycle_s) for epc, cycle_s in cycles.items())
 

@@ -56,12 +56,7 @@ class _Unlogged:
 
 
 class LineCounters:
-    """Counts the lines of one port, and logs rejected ones at a limited rate. Thread-safe.
-
-    Args:
-        port: its name, for the log.
-        clock: for the rate.
-    """
+    """Counts the lines of one port, and logs rejected ones at a limited rate. Thread-safe."""
 
     def __init__(self, port: str, clock: Clock) -> None:
         self._port = port

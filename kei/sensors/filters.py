@@ -21,12 +21,7 @@ class Repeats:
         self._last: deque[bytes] = deque(maxlen=REPEATS_WITHIN)
 
     def is_repeat(self, line: Line, raw: bytes) -> bool:
-        """Return whether a line is one of the last ten, and remember it if it is not.
-
-        Args:
-            line: the parsed line.
-            raw: as it came, without its end.
-        """
+        """Return whether a line is one of the last ten, byte by byte; remember it if not."""
         if line.data_id is not None and raw in self._last:
             return True
         self._last.append(raw)
@@ -34,11 +29,7 @@ class Repeats:
 
 
 class Outliers:
-    """Finds values that the checks of their series do not allow.
-
-    Args:
-        checks: at most one for a series.
-    """
+    """Finds values that the checks of their series, one each at most, do not allow."""
 
     def __init__(self, checks: Iterable[SeriesCheck]) -> None:
         self._series = {(check.unit, check.sensor): _Series(check) for check in checks}

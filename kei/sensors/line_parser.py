@@ -52,11 +52,7 @@ class Line:
 
 
 class Splitter:
-    """Splits what arrives into lines.
-
-    Args:
-        line_end: what ends a line.
-    """
+    """Splits what arrives into lines."""
 
     def __init__(self, line_end: LineEnd) -> None:
         self._end = _END[line_end]
@@ -93,12 +89,7 @@ class Splitter:
 
 
 def parse(raw: bytes, encoding: str = "ascii") -> Line | Reason:
-    """Return the parsed line, or why it is none.
-
-    Args:
-        raw: a line without its end.
-        encoding: of the port.
-    """
+    """Return what a line without its end says, or why it is none."""
     if len(raw) > LINE_MAX_BYTES:
         return Reason.TOO_LONG
     try:

@@ -14,12 +14,6 @@ DATA_IDS = 101  # for lines without one: 0 to 100, then from 0 again
 class Stream:
     """Turns what arrives on one port into readings; used by one thread.
 
-    Args:
-        settings: of the port.
-        clock: for the time of readings.
-        counters: count the lines.
-        silence: is told which series are heard.
-
     Attributes:
         splitter: its `begin` has to be called when the port has been opened.
     """

@@ -16,6 +16,8 @@ from kei.settings.keys import (
     table,
 )
 
+SIMULATED_PORT = "sim:"  # begins the port of a simulated dongle; its options follow
+
 # The rates that POSIX and Linux have a name for (B300 and up, termios(3)).
 BAUDRATES = (
     300, 600, 1200, 2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200,

@@ -23,6 +23,7 @@ from kei.settings.keys import (
 )
 from kei.settings.text_rules import Wrong
 
+SIMULATED_SENSORS = "sim-sensor:"  # begins the port of a simulated board; its options follow
 BYTESIZES, STOPBITS = (5, 6, 7, 8), (1, 2)  # what termios(3) has
 STALE_MIN_S, STALE_MAX_S = 1, 30 * DAY_S  # what is less, noise on the line costs
 

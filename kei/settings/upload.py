@@ -86,11 +86,7 @@ class UploadTarget:
     )
 
     def since_ms(self, zone: tzinfo) -> int | None:
-        """Return `since` in milliseconds since 1970; None if it is not set.
-
-        Args:
-            zone: in whose midnight a date begins.
-        """
+        """Return `since` in ms since 1970, of a date its midnight; None if it is not set."""
         match self.since:
             case None:
                 return None

@@ -11,6 +11,7 @@ from pathlib import Path
 from kei.core.errors import ConfigError
 from kei.echonet.meter_class import COEFFICIENT_MAX, ENERGY_UNITS, EPC_COEFFICIENT
 from kei.echonet.superclass import EPC_ANNOUNCED, EPC_READABLE, EPC_SETTABLE
+from kei.settings.broute import SIMULATED_PORT
 from kei.simulator.dongle.models import DEFAULT_MODEL, MODELS
 from kei.simulator.dongle.timing import Timing
 from kei.simulator.faults import FaultKind, FaultSpec, parse_fault
@@ -25,7 +26,6 @@ from kei.simulator.option_parser import (
     whole,
 )
 
-SIM_PREFIX = "sim:"
 DEFAULT_BROUTE_ID = "00112233445566778899AABBCCDDEEFF"
 DEFAULT_BROUTE_PWD = "0123456789AB"  # noqa: S105 - a dummy
 _ID_CHARS, _PWD_CHARS = 32, 12
@@ -219,7 +219,7 @@ def parse_sim_port(
     """
     credentials = {"broute_id": true_id.upper(), "broute_pwd": true_pwd.upper()}
     return parse_port(
-        SIM_PREFIX,
+        SIMULATED_PORT,
         text,
         (*COMMON_OPTIONS, *OPTIONS),
         lambda **given: SimulatorOptions(**(credentials | given)),

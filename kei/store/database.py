@@ -70,14 +70,14 @@ class Database:
         """Lend the connection to a module of this room; its errors become `StoreError`."""
         with self._lock:
             try:
-                yield self._connected()
-            except sqlite3.Error as error:
-                if is_damage(error) and self._connection is not None:
-                    with self._os_errors():
+                try:
+                    yield self._connected()
+                except sqlite3.Error as error:
+                    if is_damage(error) and self._connection is not None:
                         self._set_aside(error)
-                raise self._store_error(error) from error
-            except OSError as error:
-                raise self._store_error(error) from error
+                    raise
+            except (sqlite3.Error, OSError) as error:
+                raise StoreError(f"{self._path}: {describe(error, self._path)}") from error
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -180,13 +180,3 @@ class Database:
             hint="readings of today and yesterday come back from the text, averages and uploads "
             "begin anew; 'sqlite3 FILE .recover' may read the rest; is the card dying?",
         )
-
-    @contextlib.contextmanager
-    def _os_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise self._store_error(error) from error
-
-    def _store_error(self, error: sqlite3.Error | OSError) -> StoreError:
-        return StoreError(f"{self._path}: {describe(error, self._path)}")

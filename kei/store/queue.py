@@ -64,15 +64,6 @@ class UploadQueue:
             )
             return rows_of(what, found)
 
-    def backlog(self, target: str, what: What) -> int:
-        """Return how many rows wait for a target."""
-        with self._database.access() as connection:
-            row: tuple[int] = connection.execute(
-                f"SELECT count(*) FROM {TABLES[what].name} WHERE id > ?",
-                (_cursor(connection, target, what),),
-            ).fetchone()
-        return row[0]
-
     def in_flight(self, target: str, what: What) -> int | None:
         """Return the ID of the last row of a batch that was sent and has no answer yet."""
         with self._database.access() as connection:
@@ -120,11 +111,7 @@ class UploadQueue:
     def set_aside(self, target: str, what: What, rows: Sequence[Row], reason: str) -> None:
         """Save rows that a target refuses as dead letters and advance past them, in one step.
 
-        Args:
-            target: its name.
-            what: what it is sent.
-            rows: in the order of their IDs.
-            reason: why, one line for a person.
+        They are in the order of their IDs; the reason is one line for a person.
         """
         if not rows:
             return

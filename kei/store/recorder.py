@@ -132,14 +132,14 @@ class Recorder:
             self._settle(commit=True)
             self._sync()
 
-    def clock_stepped(self) -> None:
-        """Handle that the wall clock was set, but is not synchronised."""
+    def stepped(self, by_ms: int) -> None:  # noqa: ARG002 - the timing finds out by itself
+        """Correct times, as the wall clock was set; called by the clock monitor."""
         with self._lock:
             self._timing.stepped(self._queue)
             self._settle(commit=False)
 
-    def clock_synchronised(self) -> None:
-        """Handle that the wall clock is synchronised from now on."""
+    def synchronised(self) -> None:
+        """Correct times, as the wall clock is synchronised from now on; called by the monitor."""
         with self._lock:
             self._timing.synchronised(self._queue)
             self._settle(commit=False)
@@ -207,8 +207,7 @@ class Recorder:
 
     @property
     def _has_to_retry(self) -> bool:
-        fails = self._text.fault is not None or self._database.fault is not None
-        return fails or bool(self._timing.corrections)
+        return bool(self._text.fault or self._database.fault or self._timing.corrections)
 
     def _next_due(self) -> float | None:
         dues = [self._commit_at, self._write_back.due, self._timing.hold_until]

@@ -61,11 +61,7 @@ def recover(database: Database, text: DailyFile) -> Checkpoint:
 
 
 def only_in_text(connection: sqlite3.Connection, text: DailyFile) -> tuple[int, list[Reading]]:
-    """Return what the text has and the database does not have yet. Changes nothing.
-
-    Args:
-        connection: a read-only one.
-        text: the daily files; nothing is written to them.
+    """Return what the text has and the database does not have yet. Changes neither.
 
     Returns:
         the newest ID of the database, as rows that are added later are among the readings, too;
@@ -95,12 +91,7 @@ def only_in_text(connection: sqlite3.Connection, text: DailyFile) -> tuple[int, 
 
 
 def initial_checkpoint(clock: Clock, text: DailyFile, newest: int) -> Checkpoint:
-    """Return the checkpoint to begin with in a database that has none.
-
-    Args:
-        clock: says which files are recent.
-        text: the files.
-        newest: ID of the newest reading in the database.
+    """Return the checkpoint of a database that has none, and whose newest reading has this ID.
 
     Raises:
         TextError: a daily file cannot be read.

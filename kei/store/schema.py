@@ -92,7 +92,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE summaries DROP COLUMN written",
         # `kei.core.reading.Completeness`.
         "ALTER TABLE summaries ADD COLUMN state TEXT NOT NULL DEFAULT 'complete'",
-        # Unsynchronised spans, see `kei.store.unsynchronised_spans`. `boot` is the boot to whose
+        # Unsynchronised spans, see `kei.store.timing`. `boot` is the boot to whose
         # monotonic clock the offset belongs.
         """
         CREATE TABLE unsure (

@@ -157,10 +157,10 @@ class Summariser:
 
     def _compute_again(self) -> None:
         """Compute those windows again whose readings have changed since."""
-        for dirty in dirty_windows.dirty_ranges(self._database):
-            start_ms, end_ms = self._window(dirty.from_ms)
+        for from_ms, to_ms in dirty_windows.dirty_ranges(self._database):
+            start_ms, end_ms = self._window(from_ms)
             done_ms = done_until_ms(self._database)
-            while start_ms < min(dirty.to_ms, done_ms):
+            while start_ms < min(to_ms, done_ms):
                 summaries = [
                     replace(each, state=Completeness.RECOVERED)
                     for each in self._table.compute(start_ms, end_ms)
@@ -173,7 +173,7 @@ class Summariser:
                 if not following:
                     break
                 start_ms, end_ms = self._window(min(following))
-            dirty_windows.clear(self._database, dirty)
+            dirty_windows.clear(self._database, from_ms, to_ms)
 
     def _write(self) -> bool:
         """Write the lines that are due; return whether there were any."""

@@ -10,9 +10,17 @@ from statistics import median
 
 from kei.core.reading import MAX_PLACES, Completeness, Summary, trimmed
 from kei.store.database import Database
-from kei.store.numbers import pack, packed_as_scaled, places_of, unscaled
 from kei.store.reading_table import IN_SPANS, span_of
-from kei.store.rows import SUMMARY_COLUMNS, Stored, SummaryRow, summary_of
+from kei.store.rows import (
+    SUMMARY_COLUMNS,
+    Stored,
+    SummaryRow,
+    pack,
+    packed_as_scaled,
+    places_of,
+    summary_of,
+    unscaled,
+)
 from kei.store.state import load_number, load_state, save_state
 
 # Returns the expected seconds between readings of a series; None if unknown.
@@ -154,13 +162,7 @@ class SummaryTable:
         return [(row[0], summary_of(row)) for row in rows]
 
     def lines_written(self, until_id: int, day: date, end: int) -> None:
-        """Save that the summaries up to an ID are in the text file.
-
-        Args:
-            until_id: of the last of them.
-            day: of the file that has its line.
-            end: of that line in the file, bytes.
-        """
+        """Save that the summaries up to an ID are in the text file of a day, up to an offset."""
         with self._database.transaction() as connection:
             save_state(connection, LINES_UNTIL_KEY, str(until_id))
             save_state(connection, LINES_END_KEY, f"{day.isoformat()} {end}")

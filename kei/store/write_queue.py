@@ -57,11 +57,7 @@ class Item:
 
 
 class Sink:
-    """Counters and the present fault of text or database.
-
-    Args:
-        name: for the log.
-    """
+    """Counters and the present fault of text or database."""
 
     def __init__(self, name: str) -> None:
         self.name = name

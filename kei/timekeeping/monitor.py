@@ -4,15 +4,16 @@ import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, time
 from functools import partial
 from typing import Protocol
 
 import structlog
 
-from kei.core.clock import Clock
+from kei import RELEASED
+from kei.core.clock import Clock, epoch_ms
 from kei.core.heartbeat import Heartbeat
-from kei.timekeeping.heuristics import likely_wrong
-from kei.timekeeping.linux import LinuxClock
+from kei.timekeeping.linux import ClockSources, LinuxClock
 
 log = structlog.stdlib.get_logger("kei.clock")
 
@@ -22,6 +23,7 @@ STEP_MS = 2000  # less disturbs no job and shifts no reading by much
 SOURCES_AGAIN_S, SOURCES_LIMIT_S = 10.0, 120.0
 _READ_LIMIT_S = 0.05  # in which both clocks have to be read
 _READ_TRIES = 5
+_RELEASED_MS = epoch_ms(datetime.combine(RELEASED, time(), UTC))
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +34,26 @@ class ClockStatus:
         synchronised: whether a time service has set it since kei or the machine was started, and
             nobody else has set it since.
         likely_wrong: whether it is better to wait until it is set than to use its time.
-        offset_ms: wall clock minus monotonic time, at present.
     """
 
     synchronised: bool
     likely_wrong: bool
-    offset_ms: int
+
+
+def likely_wrong(sources: ClockSources, now_ms: int, newest_ms: int | None) -> bool:
+    """Return whether it is better to wait for an unset clock to be set than to use its time.
+
+    It is better where the clock will be set, as on a Raspberry Pi without a battery clock, and
+    where it cannot be right, because it shows a time that has passed already.
+
+    Args:
+        sources: from what the machine knows the time.
+        now_ms: what the clock shows, milliseconds since 1970.
+        newest_ms: the time of the newest record when kei was started; None if there was none.
+    """
+    if sources.time_service and not sources.battery_clock:
+        return True
+    return now_ms < _RELEASED_MS or (newest_ms is not None and now_ms < newest_ms)
 
 
 class ClockListener(Protocol):
@@ -88,26 +104,15 @@ class ClockMonitor:
         """Call a listener from now on, after those that were added before; only before `run`."""
         self._listeners.append(listener)
 
-    @property
     def status(self) -> ClockStatus:
-        """Whether the clock can be trusted at present; any thread.
+        """Return whether the clock can be trusted at present; any thread.
 
         It is no longer synchronised after a step, even before `check` has noticed that.
         """
-        offset_ms = self._offset_ms()
-        synchronised = self._synchronised and abs(offset_ms - self._reported_ms) <= STEP_MS
-        wrong = likely_wrong(
-            synchronised=synchronised,
-            sources=self._sources,
-            now_ms=self._clock.now_ms(),
-            newest_ms=self._newest_ms,
-        )
-        return ClockStatus(synchronised, wrong, offset_ms)
-
-    @property
-    def synchronised(self) -> bool:
-        """The same of the status."""
-        return self.status.synchronised
+        if self._synchronised and abs(self._offset_ms() - self._reported_ms) <= STEP_MS:
+            return ClockStatus(synchronised=True, likely_wrong=False)
+        wrong = likely_wrong(self._sources, self._clock.now_ms(), self._newest_ms)
+        return ClockStatus(synchronised=False, likely_wrong=wrong)
 
     def run(self) -> None:
         """Check the clock until stopped."""

@@ -46,12 +46,7 @@ class Format(ABC):
         """
 
     def judge(self, status: int, body: bytes) -> Verdict:  # noqa: ARG002  free text for most
-        """Return what the server's answer means for the batch; by default its status decides.
-
-        Args:
-            status: of HTTP.
-            body: the beginning of the answer's body.
-        """
+        """Return what an answer means, by its status and the beginning of its body."""
         return by_status(status)
 
 
@@ -143,9 +138,6 @@ class RowSelector:
     server could not tell the repeat from new data. In one that was refused, the bad row is searched
     for by halving. For suspect row and probe row see `kei.upload.sender`.
 
-    Args:
-        max_bytes: bytes of data in one batch at most.
-
     Attributes:
         max_bytes: bytes of data in the next batch at most; fewer once a server has said so.
         suspect: the suspect row, while its probe row is to be sent; else None.
@@ -162,9 +154,6 @@ class RowSelector:
 
     def select(self, rows: Sequence[Row]) -> Sequence[Row]:
         """Return the rows from which the next batch is to be made.
-
-        Args:
-            rows: the front of the queue.
 
         Returns:
             some of them, without gaps; none if there are none, or no probe row yet.

@@ -59,14 +59,15 @@ class Http:
 
     Certificates are verified; proxies and `REQUESTS_CA_BUNDLE` come from the environment.
 
-    Args:
-        clock: for time limits and `Retry-After`.
+    Attributes:
+        sent_bytes: of the requests that were answered, headers included, TLS and below not. Right
+            within a few bytes: http.client adds the header `Host` by itself.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._stopping = threading.Event()
-        self._sent_bytes = 0
+        self.sent_bytes = 0
         self._session = _Session()
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         # Or else a .netrc would replace the target's own authorization.
@@ -75,14 +76,6 @@ class Http:
         self._session.headers = CaseInsensitiveDict(
             {"User-Agent": f"kei/{__version__}", "Accept-Encoding": "identity"}
         )
-
-    @property
-    def sent_bytes(self) -> int:
-        """Bytes of the requests that were answered, headers included, TLS and below not.
-
-        Right within a few bytes: http.client adds the header `Host` by itself.
-        """
-        return self._sent_bytes
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str], timeout_s: float) -> Answer:
         """Send a body; a 307 or 308 to the same host is followed.
@@ -131,7 +124,7 @@ class Http:
             stream=True,
             allow_redirects=False,
         ) as response:
-            self._sent_bytes += _size(response.request) + len(body)
+            self.sent_bytes += _size(response.request) + len(body)
             answer = Answer(
                 status=response.status_code,
                 body=self._read_body(response, timeout_s),

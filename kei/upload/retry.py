@@ -15,12 +15,7 @@ RETRY_AFTER_MAX_S = 21_600.0  # 6 h, the limit urllib3 has too: no server silenc
 
 
 def wait_s(backoff: Backoff, retry_after_s: float | None = None) -> float:
-    """Return for how many seconds to leave the server alone after a failure.
-
-    Args:
-        backoff: counts the failures.
-        retry_after_s: what the server asked for, honoured up to 6 h.
-    """
+    """Return how long to leave the server alone; what it asked for is honoured up to 6 h."""
     return max(backoff.after_failure(), min(retry_after_s or 0.0, RETRY_AFTER_MAX_S))
 
 
@@ -34,10 +29,6 @@ def retry_after_s(headers: Mapping[str, str], now_ms: int) -> float | None:
 
     A date is compared with the server's own `Date` where it sends one, because the clock of a
     small machine may be wrong by years.
-
-    Args:
-        headers: of the answer, looked up by their usual names.
-        now_ms: wall clock.
     """
     text = headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():

@@ -310,16 +310,7 @@ def build_sender(
     clock: Clock,
     rng: Random,
 ) -> Sender:
-    """Return the sender of a target, and register the target in the queue of the database.
-
-    Args:
-        target: as jobs.toml has it.
-        fname_base: of the text files.
-        database: the queue.
-        commit: brings everything recorded into it.
-        clock: wall and monotonic time.
-        rng: for the jitter of the waits.
-    """
+    """Return the sender of a target, and register the target in the queue of the database."""
     log = structlog.stdlib.get_logger("kei.upload")
     queue = UploadQueue(database, commit)
     try:

@@ -15,12 +15,7 @@ ASIDE_EVERY_S = 3600.0  # a server that refuses everything gets a line an hour, 
 
 
 class Report:
-    """Logs the outages of one target, once for each cause, and its undelivered rows, in sums.
-
-    Args:
-        log: bound to the target.
-        clock: for durations.
-    """
+    """Logs the outages of one target, once for each cause, and its undelivered rows, in sums."""
 
     def __init__(self, log: BoundLogger, clock: Clock) -> None:
         self._log = log
@@ -138,10 +133,6 @@ class Traffic:
     """Counts the bytes of requests by the local day, and logs each day once. Thread-safe.
 
     For connections that are paid for by the byte.
-
-    Args:
-        log: bound to the target.
-        clock: for the day.
     """
 
     def __init__(self, log: BoundLogger, clock: Clock) -> None:

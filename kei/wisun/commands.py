@@ -14,19 +14,21 @@ from kei.core.clock import Clock
 from kei.core.errors import KeiError
 from kei.core.secret import Secret
 from kei.wisun.dialects import Dialect, recognise
-from kei.wisun.interfaces import CHANNELS, Dongle, Network
-from kei.wisun.link import REPLY_TIMEOUT_S, CommandRefused, Link, NoReply
-from kei.wisun.messages import (
+from kei.wisun.interfaces import (
+    CHANNELS,
+    Dongle,
     Event,
     EventNumber,
     Inbound,
     Info,
+    Network,
     Ok,
     PanField,
     PanStart,
     Register,
     Version,
 )
+from kei.wisun.link import REPLY_TIMEOUT_S, CommandRefused, Link, NoReply
 from kei.wisun.skstack import MAX_PAYLOAD_BYTES, command, send_to
 
 log = structlog.stdlib.get_logger("kei.session")

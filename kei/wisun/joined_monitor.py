@@ -7,10 +7,9 @@ from kei.core.heartbeat import HEARTBEAT_S
 from kei.echonet.frame import METER, Esv
 from kei.wisun.commands import SkCommands
 from kei.wisun.connect_steps import CHECK_LIMIT_S, PROBE_EPCS
-from kei.wisun.interfaces import Answer, Listener, Network
+from kei.wisun.interfaces import Answer, EventNumber, Listener, Network, Received
 from kei.wisun.link import CommandRefused, NoReply
 from kei.wisun.machine import Machine, Outcome
-from kei.wisun.messages import EventNumber, Received
 from kei.wisun.requests import Requests
 
 log = structlog.stdlib.get_logger("kei.session")
@@ -21,14 +20,7 @@ SILENCES_UNTIL_REOPEN = 2  # soon after one another
 
 
 class JoinedMonitor:
-    """Holds a session that has been joined, in the session thread. Its state is the machine's.
-
-    Args:
-        machine: of the session.
-        commands: of the dongle.
-        requests: to the meter.
-        listener: receives joins and notifications.
-    """
+    """Holds a session that has been joined, in the session thread. Its state is the machine's."""
 
     def __init__(
         self, machine: Machine, commands: SkCommands, requests: Requests, listener: Listener

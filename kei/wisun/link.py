@@ -1,21 +1,136 @@
-"""The connection to the dongle: one conversation at a time of commands, replies and messages.
+"""The connection to the dongle: whose turn it is, whether it may send, and the conversation.
 
-The transport's reader thread calls `on_data`; the thread that holds the session's priority lock
-calls `send`, `receive` and what is built on them; the rest may be called from any thread.
+The thread that holds the `PriorityLock` of the session calls `Link.send`, `Link.receive` and what
+is built on them; the transport's reader thread calls `Link.on_data` and `SendGate.on_event`; the
+rest may be called from any thread.
 """
 
+import heapq
+import logging
+import threading
 from collections.abc import Callable, Iterator
+from itertools import count
 from queue import Empty, SimpleQueue
+from types import TracebackType
+
+import structlog
 
 from kei.core.clock import Clock
 from kei.core.errors import KeiError, PortLost, Stopping
-from kei.wisun.interfaces import Tap, Transport
-from kei.wisun.messages import Fail, Inbound, Message, Noise, Ok
+from kei.wisun.interfaces import EventNumber, Fail, Inbound, Message, Noise, Ok, Tap, Transport
 from kei.wisun.skstack import Parser
 
+log = structlog.stdlib.get_logger("kei.session")
+
+AT_ONCE = 0.0  # the urgency of the session thread: before every request
+RENEWAL_S = 75.0  # EVENT 29 to 25: median 2 s, longest seen 42 s
+LIMIT_S = 3660.0  # the limit is on the sum of an hour (ARIB STD-T108): EVENT 33 was missed
 _NOT_UNDERSTOOD = (4, 5, 6)  # FAIL codes: unknown command, number of arguments, their form
 STALE_S = 2.0  # a line of 2.6 kB takes a quarter of a second at 115200 baud
 REPLY_TIMEOUT_S = 5.0  # a plain command takes 5-15 ms, "may take seconds" (command reference)
+
+
+class PriorityLock:
+    """A lock without starvation: `threading.Lock` may be won by the same thread for ever.
+
+    As a context manager it has the highest urgency and waits without a time limit; those that
+    hold it have one.
+    """
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._held = False
+        self._arrivals = count()
+        self._waiting: list[tuple[float, int, threading.Event]] = []
+
+    def acquire(self, timeout_s: float | None = None, *, urgency: float = AT_ONCE) -> bool:
+        """Wait for the lock; return whether it was acquired.
+
+        Args:
+            timeout_s: longest wait, seconds; None for no limit.
+            urgency: the waiter with the lowest number is next. If it is the deadline (monotonic)
+                no waiter is passed over for ever, as later ones are less urgent.
+        """
+        with self._mutex:
+            if not self._held:
+                self._held = True
+                return True
+            turn = threading.Event()
+            waiting = (urgency, next(self._arrivals), turn)
+            heapq.heappush(self._waiting, waiting)
+        if turn.wait(timeout_s):
+            return True
+        with self._mutex:
+            if turn.is_set():  # handed over in the moment of giving up
+                return True
+            self._waiting.remove(waiting)
+            heapq.heapify(self._waiting)
+            return False
+
+    def release(self) -> None:
+        """Hand the lock to the most urgent waiter, if there is one."""
+        with self._mutex:
+            if self._waiting:
+                heapq.heappop(self._waiting)[-1].set()
+            else:
+                self._held = False
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+
+class SendGate:
+    """Whether the dongle may send. `on_event` is for the reader's thread, the rest for any."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._renewing_since: float | None = None
+        self._limited_since: float | None = None
+
+    def open(self) -> None:
+        """Let everything pass, as after a reset."""
+        self._renewing_since = self._limited_since = None
+
+    def end_renewal(self) -> None:
+        """Stop waiting for the end of a renewal, because a join replaces it."""
+        self._renewing_since = None
+
+    def on_event(self, number: int) -> None:
+        """Follow an event of the dongle."""
+        match number:
+            case EventNumber.LIFETIME_EXPIRED:
+                self._renewing_since = self._clock.monotonic()
+            case EventNumber.JOINED:
+                self._renewing_since = None
+            case EventNumber.LIMIT_ON | EventNumber.LIMIT_OFF:
+                limited = number == EventNumber.LIMIT_ON
+                self._limited_since = self._clock.monotonic() if limited else None
+                level = logging.WARNING if limited else logging.INFO
+                log.log(level, "transmission_limit", active=limited)
+
+    @property
+    def is_renewing(self) -> bool:
+        """Whether the dongle is authenticating anew: over within seconds, so worth waiting for."""
+        return self._renewing_since is not None
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether the transmission time of this hour is used up: not worth waiting for."""
+        since = self._limited_since
+        return since is not None and self._clock.monotonic() < since + LIMIT_S
+
+    def renewal_left_s(self) -> float | None:
+        """Return for how long a renewal may still go on, seconds; None if there is none."""
+        since = self._renewing_since
+        return None if since is None else since + RENEWAL_S - self._clock.monotonic()
 
 
 class CommandRefused(KeiError):

@@ -19,11 +19,8 @@ from kei.core.clock import Clock
 from kei.core.errors import KeiError, PortLost, RejoinNeeded, Stopping
 from kei.core.heartbeat import HEARTBEAT_S, Heartbeat
 from kei.core.incidents import Incidents
-from kei.wisun.interfaces import Answer, State
-from kei.wisun.link import CommandRefused, Link, NoReply
-from kei.wisun.messages import EventNumber
-from kei.wisun.priority_lock import PriorityLock
-from kei.wisun.send_gate import SendGate
+from kei.wisun.interfaces import Answer, EventNumber, State
+from kei.wisun.link import CommandRefused, Link, NoReply, PriorityLock, SendGate
 
 log = structlog.stdlib.get_logger("kei.session")
 
@@ -132,11 +129,6 @@ class Machine:
 
     The failure latch: any thread reports what is wrong with `report`, which ends the conversation
     in progress; the session thread acts on it with its next transition.
-
-    Args:
-        link: to the dongle.
-        clock: wall and monotonic time.
-        rng: for the jitter of pauses.
 
     Attributes:
         gate: renewals of the PANA session and the dongle's transmission limit.

@@ -10,10 +10,18 @@ from kei.core.clock import Clock
 from kei.core.errors import Malformed
 from kei.echonet.frame import METER, UDP_PORT, Esv, Frame, Property, decode, get_request
 from kei.wisun.commands import SkCommands
-from kei.wisun.interfaces import Answer, Network
-from kei.wisun.link import CommandRefused, Link
-from kei.wisun.messages import Datagram, Event, EventNumber, Fail, Ok, Received, SendResult
-from kei.wisun.send_gate import SendGate
+from kei.wisun.interfaces import (
+    Answer,
+    Datagram,
+    Event,
+    EventNumber,
+    Fail,
+    Network,
+    Ok,
+    Received,
+    SendResult,
+)
+from kei.wisun.link import CommandRefused, Link, SendGate
 
 log = structlog.stdlib.get_logger("kei.session")
 

@@ -12,12 +12,16 @@ import structlog
 from kei.core.clock import Clock
 from kei.core.errors import NotReady, PortLost, RejoinNeeded, RetryLater, Stopping
 from kei.wisun.commands import SkCommands
-from kei.wisun.connect_steps import ConnectSteps
+from kei.wisun.connect_steps import ConnectSteps, KnownNetworks
 from kei.wisun.interfaces import (
     Answer,
+    Datagram,
     Dongle,
+    Event,
+    Inbound,
     Listener,
     Memory,
+    Message,
     Network,
     OpenPort,
     SessionStatus,
@@ -26,10 +30,8 @@ from kei.wisun.interfaces import (
     Tap,
 )
 from kei.wisun.joined_monitor import JoinedMonitor
-from kei.wisun.known_networks import KnownNetworks
 from kei.wisun.link import Link
 from kei.wisun.machine import Machine, Outcome
-from kei.wisun.messages import Datagram, Event, Inbound, Message
 from kei.wisun.requests import Request, Requests
 from kei.wisun.skstack import rssi_dbm
 

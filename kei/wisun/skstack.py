@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 
 from kei.echonet.frame import UDP_PORT
-from kei.wisun.messages import (
+from kei.wisun.interfaces import (
     Datagram,
     Event,
     Fail,

@@ -12,7 +12,7 @@ from kei.core.clock import Clock, local
 from kei.core.incidents import Incidents
 from kei.core.secret import MASK, Secret
 from kei.echonet.frame import UDP_PORT
-from kei.wisun.messages import Datagram, Event, Fail, Message, Noise, Ok
+from kei.wisun.interfaces import Datagram, Event, Fail, Message, Noise, Ok
 
 log = structlog.stdlib.get_logger("kei.session")
 

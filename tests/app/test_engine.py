@@ -15,13 +15,13 @@ from stored import add_readings
 import kei.app.engine
 import kei.upload.sender
 from kei.app.engine import Engine
-from kei.app.status_document import ClockState
 from kei.core.clock import SystemClock
 from kei.core.reading import Reading
 from kei.settings.config import Config
 from kei.settings.recorder import SummarySettings
 from kei.store.database import Database
 from kei.timekeeping.linux import LinuxClock
+from kei.timekeeping.monitor import ClockStatus
 from kei.upload.sender import Sender
 
 UPLOADS = """
@@ -113,5 +113,5 @@ def test_a_clock_behind_the_newest_reading_is_likely_wrong(
     add_readings(database, [Reading(time_ms, "BR", "E7", Decimal(1), "x")])
     database.close()
     engine = Engine(config, clock=clock, rng=random.Random(1))
-    assert engine.snapshot().clock == ClockState(synchronised=False, likely_wrong=likely_wrong)
+    assert engine.snapshot().clock == ClockStatus(synchronised=False, likely_wrong=likely_wrong)
     engine.stop()

@@ -2,9 +2,9 @@
 
 import pytest
 from jobs_file import JobsFile
+from reference import described
 
 from kei.config.diff import differences
-from kei.config.reference import described
 from kei.jobs import kinds
 from kei.settings.keys import DAY_S, Duration, Epcs, Flag, SecretText, Whole, key, table
 from kei.settings.text_rules import upload_key

@@ -6,13 +6,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import reference
 from jobs_file import JobsFile
-
-from kei.config import reference
-from kei.config.reference import MADE, annotated, described
+from reference import MADE, annotated, described
 
 ROOT = Path(__file__).parents[2]
-RENEW = "python -m kei.config.reference"
+RENEW = "scripts/reference.py"
 
 
 def service_sample() -> str:
@@ -94,11 +93,12 @@ def test_a_sample_with_an_unknown_key_is_noticed(text: str) -> None:
 
 
 def test_renewing_writes_both_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reference, "CHECKOUT", tmp_path)
+    monkeypatch.setattr(reference, "ROOT", tmp_path)
     (tmp_path / "docs").mkdir()
     page = tmp_path / "docs" / "configuration.md"
     page.write_text(f"# Mine\n\n{MADE}\nold\n")
     (tmp_path / "jobs.toml").write_text('[log]\nlevel = "debug"\n')
+    monkeypatch.setattr("sys.argv", ["reference.py"])
     reference.main()
     assert page.read_text() == described(f"# Mine\n\n{MADE}")
     assert page.read_text().startswith("# Mine\n")

@@ -73,7 +73,7 @@ def test_every_property_stands_once_and_its_data_are_as_long_as_its_numbers() ->
     assert not set(PROPERTIES) & set(UNRECORDED)
     assert len(UNIT_OF_SENSOR) == sum(len(row.sensors) for row in PROPERTIES.values())
     for row in PROPERTIES.values():
-        stamp = TIME_STAMP_BYTES if row.schedule else 0
+        stamp = TIME_STAMP_BYTES if row.measured_every_s else 0
         assert (row.size - stamp) % len(row.sensors) == 0
 
 

@@ -11,8 +11,7 @@ from jobs_file import BROUTE, JobsFile
 from programs import unmeasured
 
 import kei.jobs
-from kei.jobs.kinds import AfterWindows, Every, Executor, duration, kinds, tables
-from kei.jobs.plan import plan
+from kei.jobs.kinds import AfterWindows, Every, Executor, duration, kinds, plan, tables
 
 ALL = f"""{BROUTE}
 [[broute.requests]]

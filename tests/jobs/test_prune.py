@@ -12,6 +12,7 @@ from kei.core.reading import Reading
 from kei.jobs.prune import Pruner
 from kei.store.database import Database
 from kei.store.reading_table import ReadingTable
+from kei.timekeeping.monitor import ClockStatus
 
 DAY_MS = 86_400_000
 RETENTION_S = 400 * 86_400.0
@@ -27,8 +28,11 @@ class Bench:
         self.database = database
         self.synchronised = False
         self.table = ReadingTable(database)
-        self.pruner = Pruner(database, self, RETENTION_S, self.clock)
+        self.pruner = Pruner(database, self.clock_status, RETENTION_S, self.clock)
         self.record(*range(days, 0, -1))
+
+    def clock_status(self) -> ClockStatus:
+        return ClockStatus(self.synchronised, likely_wrong=False)
 
     def record(self, *days_ago: int) -> None:
         now_ms = self.clock.now_ms()

@@ -29,9 +29,8 @@ class Monitor:
     synchronised: bool = False
     likely_wrong: bool = True
 
-    @property
     def status(self) -> ClockStatus:
-        return ClockStatus(self.synchronised, self.likely_wrong, offset_ms=0)
+        return ClockStatus(self.synchronised, self.likely_wrong)
 
 
 class Machine:
@@ -50,7 +49,7 @@ class Machine:
             self.database,
             self.text,
             clock=self.clock,
-            monitor=self.monitor,
+            clock_status=self.monitor.status,
             boot=boot,
             wait_s=WAIT_S,
         )
@@ -77,7 +76,7 @@ class Machine:
 
     def synchronise(self) -> None:
         self.monitor.synchronised, self.monitor.likely_wrong = True, False
-        self.recorder.clock_synchronised()
+        self.recorder.synchronised()
 
     def lines(self) -> list[str]:
         return [
@@ -207,7 +206,7 @@ def test_a_step_of_a_wrong_clock_puts_right_what_came_before_it(machine: Machine
     machine.measure(1)
     machine.pass_time(1)
     machine.set_clock(STEP_S - 3600)
-    machine.recorder.clock_stepped()
+    machine.recorder.stepped(0)
     machine.measure(2)
     machine.set_clock(3600)
     machine.synchronise()
@@ -218,7 +217,7 @@ def test_a_step_of_a_clock_that_seemed_right_moves_nothing(tmp_path: Path) -> No
     machine = Machine(tmp_path, Monitor(synchronised=False, likely_wrong=False))
     machine.measure(1)
     machine.set_clock()
-    machine.recorder.clock_stepped()
+    machine.recorder.stepped(0)
     machine.measure(2)
     machine.synchronise()
     assert machine.rows() == [(-round(STEP_S), 1), (0, 2)]

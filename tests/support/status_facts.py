@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from fakes import TOKYO
 
-from kei.app.status_document import ClockState, Snapshot
+from kei.app.status_document import Snapshot
 from kei.commands.status.facts import Facts, Upload
 from kei.core.logs import LogLine
 from kei.core.reading import Reading
@@ -12,6 +12,7 @@ from kei.meter.expected import Expected
 from kei.sensors.counters import ReaderStatus
 from kei.store.read_only import Waiting
 from kei.store.write_queue import RecorderStatus, SinkStatus
+from kei.timekeeping.monitor import ClockStatus
 from kei.upload.traffic import Sent, UploadStatus
 from kei.wisun.interfaces import SessionStatus
 
@@ -55,7 +56,7 @@ SNAPSHOT = Snapshot(
     version="1.2.3",
     pid=4711,
     up_s=3 * HOUR_S + 20,
-    clock=ClockState(synchronised=True, likely_wrong=False),
+    clock=ClockStatus(synchronised=True, likely_wrong=False),
     session=SESSION,
     recorder=RecorderStatus(OUTLET, OUTLET),
     sensors=(PORT,),

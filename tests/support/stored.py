@@ -1,7 +1,6 @@
 """Short ways to put things into a store and to look at them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from fakes import TOKYO, FakeClock
@@ -15,19 +14,15 @@ from kei.store.recorder import DEFAULT_BOUND, Recorder
 from kei.store.summaries import Summariser
 from kei.store.summary_table import SummaryTable
 from kei.store.text import DailyFile
-from kei.store.timing import Monitor, Timing
+from kei.store.timing import Timing
 from kei.timekeeping.monitor import ClockStatus
 
-
-@dataclass(frozen=True)
-class ConstantMonitor:
-    """A clock monitor that never learns anything new."""
-
-    status: ClockStatus
-
-
-RIGHT = ConstantMonitor(ClockStatus(synchronised=True, likely_wrong=False, offset_ms=0))
 BOOT = "this boot"
+
+
+def right() -> ClockStatus:
+    """The status of a clock that is right from the start."""
+    return ClockStatus(synchronised=True, likely_wrong=False)
 
 
 def add_readings(database: Database, readings: Sequence[Reading]) -> None:
@@ -50,14 +45,14 @@ def recorder_of(
     text: DailyFile,
     *,
     clock: Clock | None = None,
-    monitor: Monitor = RIGHT,
+    clock_status: Callable[[], ClockStatus] = right,
     boot: str = BOOT,
     wait_s: float = 0,
     bound: int = DEFAULT_BOUND,
 ) -> Recorder:
     """Return a recorder that has brought text and database to the same state."""
     clock = clock or FakeClock(zone=text.zone)
-    timing = Timing(clock, monitor, boot, wait_s)
+    timing = Timing(clock, clock_status, boot, wait_s)
     recorder = Recorder(database, text, timing, clock=clock, bound=bound)
     recorder.start()
     return recorder

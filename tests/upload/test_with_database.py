@@ -115,7 +115,7 @@ def test_a_poisoned_row_is_a_dead_letter(server: Server, start: Start) -> None:
     with database.access() as connection:
         letters = connection.execute("SELECT target, row_id, reason FROM dead_letters").fetchall()
     assert letters == [("server", 2, "status 400")]
-    assert UploadQueue(database).backlog("server", What.READINGS) == 0
+    assert len(UploadQueue(database).pending("server", What.READINGS, 1000)) == 0
 
 
 def test_summaries_have_a_queue_of_their_own(server: Server, start: Start) -> None:
@@ -137,7 +137,7 @@ def test_a_dead_target_does_not_hold_up_another(server: Server, start: Start) ->
     dead.flush()
     alive.flush()
     queue = UploadQueue(database)
-    backlogs = [queue.backlog(name, What.READINGS) for name in ("dead", "alive")]
+    backlogs = [len(queue.pending(name, What.READINGS, 1000)) for name in ("dead", "alive")]
     assert backlogs == [3, 0]
 
 

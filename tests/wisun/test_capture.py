@@ -15,7 +15,7 @@ import pytest
 from kei.echonet.frame import METER, Esv, Frame, decode
 from kei.echonet.meter_class import Scale, Value
 from kei.echonet.meter_class import decode as decode_property
-from kei.wisun.messages import Datagram, Event, Message, Noise, Ok, PanField
+from kei.wisun.interfaces import Datagram, Event, Message, Noise, Ok, PanField
 from kei.wisun.skstack import Parser
 
 CAPTURE = Path(__file__).parent.parent / "data" / "BP35A1_comm.log"

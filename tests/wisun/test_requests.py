@@ -9,11 +9,9 @@ from hypothesis import strategies as st
 
 from kei.echonet.frame import CONTROLLER, METER, UDP_PORT, Esv, Frame, Property
 from kei.wisun.commands import SkCommands
-from kei.wisun.interfaces import Network
-from kei.wisun.link import Link
-from kei.wisun.messages import Datagram
+from kei.wisun.interfaces import Datagram, Network
+from kei.wisun.link import Link, SendGate
 from kei.wisun.requests import Request, Requests
-from kei.wisun.send_gate import SendGate
 
 NETWORK = Network(33, 0x8888, "001D129012345678", 225)
 OWN = "FE80:0000:0000:0000:021D:1290:0003:C890"

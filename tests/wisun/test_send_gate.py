@@ -3,8 +3,8 @@
 import pytest
 from fakes import FakeClock
 
-from kei.wisun.messages import EventNumber
-from kei.wisun.send_gate import LIMIT_S, RENEWAL_S, SendGate
+from kei.wisun.interfaces import EventNumber
+from kei.wisun.link import LIMIT_S, RENEWAL_S, SendGate
 
 
 @pytest.fixture

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from kei.wisun.interfaces import Network
-from kei.wisun.messages import (
+from kei.wisun.interfaces import (
     Datagram,
     Event,
     Fail,
     Info,
     Message,
+    Network,
     Noise,
     Ok,
     PanField,

@@ -1,9 +1,10 @@
 """Asks the meter for its property map, then for everything that can be read, one by one."""
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from enum import StrEnum
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 from kei.core.clock import Clock
 from kei.core.errors import Malformed, NotReady, RetryLater, Stopping
@@ -30,23 +31,19 @@ class Missing(StrEnum):
 Got: TypeAlias = bytes | Missing
 """What became of the question for one property."""
 
-
-class Askable(Protocol):
-    """A session with the meter, as far as it is needed here."""
-
-    def get(self, epcs: tuple[int, ...], budget_s: float) -> Answer:
-        """Ask the meter for properties; see `kei.wisun.session.Session.get`."""
+Ask: TypeAlias = Callable[[tuple[int, ...], float], Answer]
+"""Asks the meter for properties, within so many seconds: `kei.wisun.session.Session.get`."""
 
 
 def ask_everything(
-    session: Askable, clock: Clock, stop: threading.Event, *, limit_s: float = LIMIT_S
+    ask: Ask, clock: Clock, stop: threading.Event, *, limit_s: float = LIMIT_S
 ) -> dict[int, Got]:
     """Ask the meter for every property that it says can be read.
 
     Where it does not tell, it is asked for those that kei knows.
 
     Args:
-        session: joined; it may lose the meter and join again meanwhile.
+        ask: of a session that is joined; it may lose the meter and join again meanwhile.
         clock: for deadlines.
         stop: set to end a wait.
         limit_s: how long all of it may take; what has not been asked by then has no answer.
@@ -58,12 +55,12 @@ def ask_everything(
         Stopping: `stop` was set, or the session is being stopped.
     """
     deadline = clock.monotonic() + limit_s
-    got: dict[int, Got] = {EPC_READABLE: _ask(session, EPC_READABLE, clock, stop, deadline)}
+    got: dict[int, Got] = {EPC_READABLE: _ask(ask, EPC_READABLE, clock, stop, deadline)}
     for epc in sorted(_readable(got[EPC_READABLE])):
         if epc in UNRECORDED and UNRECORDED[epc].kind is Kind.SECRET:
             got[epc] = Missing.SECRET
         elif epc not in got:
-            got[epc] = _ask(session, epc, clock, stop, deadline)
+            got[epc] = _ask(ask, epc, clock, stop, deadline)
     return got
 
 
@@ -74,13 +71,13 @@ def _readable(edt: Got) -> frozenset[int]:
     return frozenset(SUPER_PROPERTIES) | frozenset(PROPERTIES)
 
 
-def _ask(session: Askable, epc: int, clock: Clock, stop: threading.Event, deadline: float) -> Got:
+def _ask(ask: Ask, epc: int, clock: Clock, stop: threading.Event, deadline: float) -> Got:
     is_history = epc in UNRECORDED and UNRECORDED[epc].kind is Kind.HISTORY
     budget_s = HISTORY_BUDGET_S if is_history else BUDGET_S
     misses = 0
     while misses < TIMES_ASKED and (left_s := deadline - clock.monotonic()) > 0:
         try:
-            answer = session.get((epc,), min(budget_s, left_s))
+            answer = ask((epc,), min(budget_s, left_s))
         except NotReady:
             if stop.wait(LOOK_AGAIN_S):
                 raise Stopping("the probe is being stopped") from None

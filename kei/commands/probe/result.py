@@ -66,10 +66,7 @@ class Item:
     def of(epc: int, edt: Got, scale: Scale | None) -> "Item":
         """Decode what the meter said of one property; any bytes are safe.
 
-        Args:
-            epc: the property code.
-            edt: its data, or why there are none.
-            scale: of the meter's energy values; None where it is not known.
+        The scale is that of the meter's energy values; None where it is not known.
         """
         name = _name(epc)
         if isinstance(edt, Missing):
@@ -127,14 +124,7 @@ class ProbeResult:
     def of(
         dongle: Dongle, network: Network, lqi: int | None, got: Mapping[int, Got]
     ) -> "ProbeResult":
-        """Decode what the meter said.
-
-        Args:
-            dongle: what is on the port.
-            network: where the meter was found.
-            lqi: of the last frame, 0..255; None where the dongle does not tell.
-            got: what became of each property.
-        """
+        """Decode what the meter said; LQI is None where the dongle does not tell it of a frame."""
         scale = scale_of(got)
         items = {epc: Item.of(epc, got[epc], scale) for epc in sorted(got)}
         return ProbeResult(dongle, network, network.lqi if lqi is None else lqi, items)

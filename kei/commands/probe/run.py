@@ -39,12 +39,6 @@ def probe(
 
     Nothing is stored and nothing that was stored is used: the meter is found by a real scan.
 
-    Args:
-        path: jobs.toml.
-        environ: the environment.
-        clock: wall and monotonic time.
-        signals: already installed.
-
     Returns:
         the result; None when HUP, INT or TERM ended the probe.
 
@@ -65,14 +59,7 @@ def probe(
 def join_and_ask(
     broute: Broute, *, clock: Clock, signals: SignalQueue, limit_s: float = JOIN_LIMIT_S
 ) -> ProbeResult | None:
-    """Join the meter, ask it everything, and leave; see `probe`.
-
-    Args:
-        broute: the dongle and the meter behind it.
-        clock: wall and monotonic time.
-        signals: already installed.
-        limit_s: how long joining may take.
-    """
+    """Join the meter within so many seconds, ask it everything, and leave; see `probe`."""
     listener, stop = _JoinListener(), threading.Event()
     rng = random.Random()  # noqa: S311 - jitter
     session, simulator = build_session(broute, _NoMemory(), listener, clock=clock, rng=rng)
@@ -84,7 +71,7 @@ def join_and_ask(
             _wait(signals, lambda: is_joined() or clock.monotonic() >= deadline)
             if not is_joined():
                 raise NotReady(_how_far(session, broute.port, limit_s))
-            asking = pool.submit(ask_everything, session, clock, stop)
+            asking = pool.submit(ask_everything, session.get, clock, stop)
             _wait(signals, asking.done)
             dongle, network, lqi = session.dongle, session.network, session.status().lqi
             assert dongle is not None, "it was identified before the join"

@@ -4,9 +4,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from kei.settings.serial import SIMULATED_SENSORS
 from kei.simulator.option_parser import COMMON_OPTIONS, Option, number, parse_port
 
-PREFIX = "sim-sensor:"
 DEFAULT_BOARD = "A1"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _INTERVAL_S = (0.001, 3600.0)  # a thousand lines a second are more than any UART takes
@@ -63,4 +63,4 @@ def parse_sensor_port(text: str) -> BoardOptions:
     Raises:
         ConfigError: every mistake in it, one line each.
     """
-    return parse_port(PREFIX, text, (*COMMON_OPTIONS, *OPTIONS), BoardOptions)
+    return parse_port(SIMULATED_SENSORS, text, (*COMMON_OPTIONS, *OPTIONS), BoardOptions)

@@ -227,7 +227,7 @@ class CommandSet:
         def wait(sent: float) -> None:
             if core.in_range() and ip == core.meter.address:
                 delay = core.timing.answer(core.rng, history=False)
-                core.at(sent + delay, answer, Group.AIR)
+                core.timeline.at(sent + delay, answer, Group.AIR)
 
         return Reply(ok(), then=wait)
 

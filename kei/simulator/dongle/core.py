@@ -9,7 +9,7 @@ from enum import Enum, auto
 from kei.echonet.frame import UDP_PORT
 from kei.simulator.dongle.registers import Reg, Registers
 from kei.simulator.dongle.timing import Timing
-from kei.simulator.dongle.wire import Event, MeterRadio, Received, Wire, link_local
+from kei.simulator.dongle.wire import MeterRadio, Received, Wire, link_local
 from kei.simulator.faults import FaultPlan
 
 DONGLE_MAC = 0x001D12900003C890
@@ -153,21 +153,13 @@ class Core:
         self.ports = dict(DEFAULT_PORTS)
         self.timeline.cancel(*(set(Group) - {Group.METER, Group.FAULT}))
 
-    def at(self, due: float, action: Action, group: Group) -> None:
-        """Schedule an action at `due`, monotonic seconds."""
-        self.timeline.at(due, action, group)
-
     def emit(self, data: bytes) -> None:
         """Write to the host now."""
         self.out += data
 
     def emit_at(self, due: float, data: bytes, group: Group) -> None:
         """Write to the host at `due`, monotonic seconds."""
-        self.at(due, lambda _now: self.emit(data), group)
-
-    def event(self, number: Event, address: str, parameter: int | None = None) -> bytes:
-        """Return an EVENT line."""
-        return self.wire.event(number, address, parameter)
+        self.timeline.at(due, lambda _now: self.emit(data), group)
 
     def received(self, datagram: Received) -> bytes:
         """Return the ERXUDP line of a datagram, in the format of the registers and WOPT."""

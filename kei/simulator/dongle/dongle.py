@@ -84,7 +84,7 @@ class VirtualDongle:
         """Add a fault whose trigger counts from now on."""
         due = self._core.faults.add(spec, now)
         if due is not None:
-            self._core.at(due, partial(self._inject, spec.kind), Group.FAULT)
+            self._core.timeline.at(due, partial(self._inject, spec.kind), Group.FAULT)
 
     def clear_faults(self) -> None:
         """Drop the faults to come; those that have happened take their course."""
@@ -140,7 +140,7 @@ class VirtualDongle:
             if reply.then is not None:
                 reply.then(due)
 
-        core.at(now + delay, finish, Group.COMMAND)
+        core.timeline.at(now + delay, finish, Group.COMMAND)
 
     def _reply(self, command: HostCommand, now: float) -> Reply | None:
         core = self._core

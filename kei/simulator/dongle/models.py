@@ -1,6 +1,6 @@
 """What differs between the simulated dongles, as data: a new dongle is a new row of `MODELS`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,46 +28,30 @@ class DongleModel:
     tcp_remnants: bool = False
 
 
-# A 1.5.2 build refused a duration above 10; the manual of 1.2.10 documents 14.
-_LONGEST_SCAN_DUAL, _LONGEST_SCAN_SINGLE = 10, 14
-
 DEFAULT_MODEL = "RL7023-DSS"
+_DUAL = DongleModel(
+    DEFAULT_MODEL,
+    version="1.5.2",
+    app_version="rev15",
+    dual=True,
+    product_commands=False,
+    longest_scan=10,  # a 1.5.2 build refused a longer one
+)
+_SINGLE = DongleModel(
+    "RL7023-IPS",
+    version="1.2.10",
+    app_version="rev26e",
+    dual=False,
+    product_commands=False,
+    longest_scan=14,  # as the manual of 1.2.10 documents
+)
 
 MODELS: dict[str, DongleModel] = {
     model.name: model
     for model in (
-        DongleModel(
-            DEFAULT_MODEL,
-            version="1.5.2",
-            app_version="rev15",
-            dual=True,
-            product_commands=False,
-            longest_scan=_LONGEST_SCAN_DUAL,
-        ),
-        DongleModel(
-            "RL7023-IPS",
-            version="1.2.10",
-            app_version="rev26e",
-            dual=False,
-            product_commands=False,
-            longest_scan=_LONGEST_SCAN_SINGLE,
-        ),
-        DongleModel(
-            "BP35A1",
-            version="1.2.10",
-            app_version="rev26e",
-            dual=False,
-            product_commands=True,
-            longest_scan=_LONGEST_SCAN_SINGLE,
-            tcp_remnants=True,
-        ),
-        DongleModel(
-            "BP35C2",
-            version="1.5.2",
-            app_version="rev15",
-            dual=True,
-            product_commands=True,
-            longest_scan=_LONGEST_SCAN_DUAL,
-        ),
+        _DUAL,
+        _SINGLE,
+        replace(_SINGLE, name="BP35A1", product_commands=True, tcp_remnants=True),
+        replace(_DUAL, name="BP35C2", product_commands=True),
     )
 }

@@ -60,26 +60,26 @@ class AirTime:
             self._buckets.append((minute, spent))
         if not self.used_up and self.total_ms(now) >= BUDGET_MS:
             self._close()
-            self._core.at((minute + 1) * _S_PER_MINUTE, self._check_again, Group.LIMIT)
+            self._core.timeline.at((minute + 1) * _S_PER_MINUTE, self._check_again, Group.LIMIT)
 
     def forbid(self, until: float) -> None:
         """Set the limit until a monotonic time, as if it had been reached."""
         if not self.used_up:
             self._close()
-            self._core.at(until, self._check_again, Group.LIMIT)
+            self._core.timeline.at(until, self._check_again, Group.LIMIT)
 
     def _close(self) -> None:
         core = self._core
         core.registers[Reg.LIMITED] = 1
-        core.emit(core.event(Event.LIMIT_REACHED, core.address))
+        core.emit(core.wire.event(Event.LIMIT_REACHED, core.address))
 
     def _check_again(self, now: float) -> None:
         core = self._core
         if self.total_ms(now) >= BUDGET_MS:
-            core.at(now + _S_PER_MINUTE, self._check_again, Group.LIMIT)
+            core.timeline.at(now + _S_PER_MINUTE, self._check_again, Group.LIMIT)
             return
         core.registers[Reg.LIMITED] = 0
-        core.emit(core.event(Event.LIMIT_LIFTED, core.address))
+        core.emit(core.wire.event(Event.LIMIT_LIFTED, core.address))
 
 
 class Radio:
@@ -161,7 +161,7 @@ class Radio:
             else:
                 self._unconfirmed = None
 
-        self._core.at(now + self._core.timing.repeat_s, repeat, Group.AIR)
+        self._core.timeline.at(now + self._core.timing.repeat_s, repeat, Group.AIR)
 
     def schedule_notification(self, now: float) -> None:
         """Schedule the next half-hour values, a little after :00 or :30 of the meter's clock.
@@ -176,23 +176,23 @@ class Radio:
             self.notify(due, confirmed=self._meter.kind.confirmed)
             self.schedule_notification(self._core.timeline.now)
 
-        self._core.at(now + (send_at - wall) / self._core.timing.speed, send, Group.METER)
+        self._core.timeline.at(now + (send_at - wall) / self._core.timing.speed, send, Group.METER)
 
     def _report_sent(self, due: float, address: str, *, succeeded: bool) -> None:
         outcome = Sent.OK if succeeded else Sent.FAILED
-        line = self._core.event(Event.SENT, address, outcome)
+        line = self._core.wire.event(Event.SENT, address, outcome)
         self._core.emit_at(due, line, Group.COMMAND)
 
     def _resolve(self, now: float, address: str, *, reachable: bool) -> float:
         """Solicit an unknown neighbour; return when that is over."""
         core = self._core
         soon = now + COMMAND_S * core.timing.latency
-        solicited = core.event(Event.SENT, address, Sent.SOLICITATION_FIRST)
+        solicited = core.wire.event(Event.SENT, address, Sent.SOLICITATION_FIRST)
         core.emit_at(soon, solicited, Group.COMMAND)
         due = now + RESOLVE_S * core.timing.latency
         if reachable:
             core.neighbours[address] = Neighbour(core.meter.mac, fixed=False)
-            core.emit_at(due, core.event(Event.NEIGHBOUR_FOUND, address), Group.COMMAND)
+            core.emit_at(due, core.wire.event(Event.NEIGHBOUR_FOUND, address), Group.COMMAND)
         return due
 
     def _request(self, sent: float, payload: bytes, kinds: frozenset[FaultKind]) -> None:
@@ -213,7 +213,7 @@ class Radio:
             delay = core.rng.uniform(*core.timing.late_s)
         damage = self._garbled if FaultKind.GARBLE in kinds else bytes
         for copy in range(2 if FaultKind.DUPLICATE in kinds else 1):
-            core.at(
+            core.timeline.at(
                 sent + delay + copy * _DUPLICATE_AFTER_S * core.timing.latency,
                 lambda _now: core.deliver(reply, core.address, damage),
                 Group.AIR,

@@ -55,8 +55,8 @@ class Scanner:
             return
         hit_at = now + total * core.rng.uniform(*_HIT_SHARE)
         if core.meter.channel in channels and not home and not missed:
-            core.at(hit_at, lambda _now: self._beacon(mode), Group.SCAN)
-        self._finish(now + total, core.event(Event.SCAN_DONE, core.address))
+            core.timeline.at(hit_at, lambda _now: self._beacon(mode), Group.SCAN)
+        self._finish(now + total, core.wire.event(Event.SCAN_DONE, core.address))
 
     def _beacon(self, mode: ScanMode) -> None:
         core = self._core
@@ -69,4 +69,4 @@ class Scanner:
             self.running = False
             self._core.emit(lines)
 
-        self._core.at(due, finish, Group.SCAN)
+        self._core.timeline.at(due, finish, Group.SCAN)

@@ -90,14 +90,14 @@ class Session:
         known = core.neighbours.get(address)
         start = now
         if known is None:
-            solicited = core.event(Event.SENT, address, Sent.SOLICITATION_FIRST)
+            solicited = core.wire.event(Event.SENT, address, Sent.SOLICITATION_FIRST)
             core.emit_at(now + _SOLICITED_S * core.timing.join, solicited, Group.SESSION)
         if core.faults.on_join(now) or not core.in_range() or address != core.meter.address:
             self._fail_at(now + core.timing.join_failure(core.rng))
             return
         if known is None:
             start += SOLICITATION_S * core.timing.join
-            core.at(start, lambda _now: self._found_meter(), Group.SESSION)
+            core.timeline.at(start, lambda _now: self._found_meter(), Group.SESSION)
         self._authenticate(start, first=True)
 
     def renew(self, now: float) -> None:
@@ -114,7 +114,7 @@ class Session:
         core = self._core
         if self._phase is not _Phase.JOINED:
             return
-        core.emit(core.event(Event.EXPIRED, core.meter.address))
+        core.emit(core.wire.event(Event.EXPIRED, core.meter.address))
         if core.registers[Reg.AUTO_RENEW]:
             self._phase = _Phase.RENEWING
             self.renew(now)
@@ -131,13 +131,13 @@ class Session:
         delay, event = (
             (LEAVE_S, Event.LEFT) if answered else (LEAVE_UNANSWERED_S, Event.LEFT_UNANSWERED)
         )
-        line = core.event(event, core.meter.address)
+        line = core.wire.event(event, core.meter.address)
         core.emit_at(now + delay * core.timing.latency, line, Group.SESSION)
 
     def _found_meter(self) -> None:
         core = self._core
         core.neighbours[core.meter.address] = Neighbour(core.meter.mac, fixed=False)
-        core.emit(core.event(Event.NEIGHBOUR_FOUND, core.meter.address))
+        core.emit(core.wire.event(Event.NEIGHBOUR_FOUND, core.meter.address))
 
     def _authenticate(self, start: float, *, first: bool) -> None:
         core = self._core
@@ -145,19 +145,19 @@ class Session:
         given = core.credentials
         accepted = (given.broute_id, given.password) == (meter.broute_id, meter.broute_pwd)
         step_s = PANA_STEP_S * core.timing.join
-        sent = core.event(Event.SENT, meter.address, Sent.OK)
+        sent = core.wire.event(Event.SENT, meter.address, Sent.OK)
         steps = pana.messages(meter.broute_id, LIFETIME_S, core.rng)
         for number, message in enumerate(steps[: None if accepted else _STEPS_OF_WRONG_PASSWORD]):
             datagram = Received(
                 meter.address, core.address, PANA_PORT, meter.mac, secured=False, payload=message
             )
-            core.at(
+            core.timeline.at(
                 start + (number + 0.5) * step_s, partial(self._receive, datagram), Group.SESSION
             )
             core.emit_at(start + (number + 1) * step_s, sent, Group.SESSION)
         end = start + PANA_STEPS * step_s
         if accepted:
-            core.at(end, lambda now: self._joined(now, first=first), Group.SESSION)
+            core.timeline.at(end, lambda now: self._joined(now, first=first), Group.SESSION)
         else:
             self._fail_at(end)
 
@@ -170,10 +170,10 @@ class Session:
         self.known_to_meter = True
         if first:
             self._forget_solicited()
-        core.emit(core.event(Event.JOINED, core.meter.address))
+        core.emit(core.wire.event(Event.JOINED, core.meter.address))
         announced = now + INSTANCE_LIST_S * core.timing.join
-        core.at(announced, lambda _now: self._announce(), Group.AIR)
-        core.at(now + LIFETIME_S * RENEW_SHARE, self._renewal_due, Group.SESSION)
+        core.timeline.at(announced, lambda _now: self._announce(), Group.AIR)
+        core.timeline.at(now + LIFETIME_S * RENEW_SHARE, self._renewal_due, Group.SESSION)
 
     def _announce(self) -> None:
         """Have the meter send its instance list to all."""
@@ -189,13 +189,13 @@ class Session:
         if self._core.registers[Reg.AUTO_RENEW]:
             self.expire(now)
         else:
-            self._core.at(now + LIFETIME_S * (1 - RENEW_SHARE), self.expire, Group.SESSION)
+            self._core.timeline.at(now + LIFETIME_S * (1 - RENEW_SHARE), self.expire, Group.SESSION)
 
     def _fail_at(self, due: float) -> None:
         core = self._core
 
         def failed(_now: float) -> None:
             self.reset()
-            core.emit(core.event(Event.JOIN_FAILED, self._peer))
+            core.emit(core.wire.event(Event.JOIN_FAILED, self._peer))
 
-        core.at(due, failed, Group.SESSION)
+        core.timeline.at(due, failed, Group.SESSION)

@@ -91,11 +91,9 @@ class Meter:
         self._household.set_power(watt, int(self.now()))
 
     def respond(self, payload: bytes, *, refuse: bool = False) -> bytes | None:
-        """Return the answer to a datagram; None if it needs none, or is no request.
+        """Return the answer to a datagram of any bytes; None if it needs none, or is no request.
 
-        Args:
-            payload: any bytes.
-            refuse: refuse every property.
+        It refuses every property if that is wanted.
         """
         try:
             request = decode(payload)

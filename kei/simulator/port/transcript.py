@@ -7,6 +7,11 @@ from kei.core.clock import Clock, local
 from kei.core.errors import ConfigError
 
 
+def escaped(data: bytes) -> str:
+    r"""Return bytes as text; what is not printable ASCII becomes `\r`, `\n`, `\\` or `\xNN`."""
+    return data.decode("latin-1").encode("unicode_escape").decode("ascii")
+
+
 class Direction(StrEnum):
     """Which side wrote it."""
 
@@ -17,8 +22,7 @@ class Direction(StrEnum):
 class Transcript:
     r"""A file to which a line is appended for each portion of bytes, such as `TIME > SKVER\r\n`.
 
-    Times are RFC 3339 with milliseconds; what is not printable ASCII is written as `\r`, `\n`, `\\`
-    or `\xNN`.
+    Times are RFC 3339 with milliseconds.
 
     Raises:
         ConfigError: the file cannot be written.
@@ -34,8 +38,7 @@ class Transcript:
     def note(self, direction: Direction, data: bytes) -> None:
         """Append a portion; raises OSError, such as of a full disk."""
         moment = local(self._clock.now_ms(), self._clock.zone).isoformat(timespec="milliseconds")
-        text = data.decode("latin-1").encode("unicode_escape").decode("ascii")
-        self._file.write(f"{moment} {direction} {text}\n")
+        self._file.write(f"{moment} {direction} {escaped(data)}\n")
 
     def close(self) -> None:
         """Close the file."""

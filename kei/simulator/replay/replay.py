@@ -18,6 +18,7 @@ from kei.simulator.dongle.command_reader import (
     Line,
     Overrun,
 )
+from kei.simulator.port.transcript import escaped
 from kei.simulator.replay.recording import MASK, FromDongle, FromHost, Step, matches
 
 _LINGER_S = 1.0  # for the client to read the last line before the port is closed
@@ -207,11 +208,11 @@ def printable(command: Command) -> str:
     match command:
         case Line(text):
             verb = _verb(text)
-            return _escaped(verb + b" " + MASK if verb in _CREDENTIALS else text)
+            return escaped(verb + b" " + MASK if verb in _CREDENTIALS else text)
         case Datagram(header=header, payload=payload):
-            return _escaped(header) + payload.hex().upper()
+            return escaped(header) + payload.hex().upper()
         case BadHeader(header):
-            return _escaped(header)
+            return escaped(header)
         case Overrun():
             return "(a line without end)"
 
@@ -229,7 +230,3 @@ def _same(recorded: Command, came: Command) -> bool:
 
 def _verb(text: bytes) -> bytes:
     return text.split(b" ", 1)[0]
-
-
-def _escaped(data: bytes) -> str:
-    return data.decode("latin-1").encode("unicode_escape").decode("ascii")

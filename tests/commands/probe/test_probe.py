@@ -187,7 +187,7 @@ def meter(clock: FakeClock) -> FakeMeter:
 def test_what_the_map_names_is_asked_once_and_nothing_else(
     meter: FakeMeter, clock: FakeClock
 ) -> None:
-    got = ask_everything(meter, clock, threading.Event())
+    got = ask_everything(meter.get, clock, threading.Event())
     assert meter.asked == [0x9F, 0x80, 0xE3, 0xE7]
     assert got[0xE7] == bytes(4)
     assert got[0xE3] is Missing.REFUSED
@@ -198,13 +198,13 @@ def test_a_meter_without_a_map_is_asked_for_all_that_is_known(
     meter: FakeMeter, clock: FakeClock, damaged: bytes
 ) -> None:
     meter.has[0x9F] = damaged
-    got = ask_everything(meter, clock, threading.Event())
+    got = ask_everything(meter.get, clock, threading.Event())
     assert set(got) == set(PROPERTIES) | set(SUPER_PROPERTIES)
 
 
 def test_the_route_b_id_is_never_asked_for(meter: FakeMeter, clock: FakeClock) -> None:
     meter.has |= {0x9F: encode_property_map(frozenset({0x80, 0xC0})), 0xC0: b"secret"}
-    got = ask_everything(meter, clock, threading.Event())
+    got = ask_everything(meter.get, clock, threading.Event())
     assert 0xC0 not in meter.asked
     assert got[0xC0] is Missing.SECRET
 
@@ -213,14 +213,14 @@ def test_a_property_that_is_not_answered_is_asked_once_more(
     meter: FakeMeter, clock: FakeClock
 ) -> None:
     meter.failures[0xE7] = [RetryLater("no answer")]
-    assert ask_everything(meter, clock, threading.Event())[0xE7] == bytes(4)
+    assert ask_everything(meter.get, clock, threading.Event())[0xE7] == bytes(4)
 
 
 def test_a_property_that_is_never_answered_does_not_hold_up_the_rest(
     meter: FakeMeter, clock: FakeClock
 ) -> None:
     meter.failures[0x80] = [RetryLater("no answer") for _ in range(9)]
-    got = ask_everything(meter, clock, threading.Event())
+    got = ask_everything(meter.get, clock, threading.Event())
     assert got[0x80] is Missing.NO_ANSWER
     assert meter.asked.count(0x80) == 2
     assert got[0xE7] == bytes(4)
@@ -231,14 +231,14 @@ def test_a_session_that_is_lost_in_between_is_waited_for(
 ) -> None:
     waits: list[float] = []
     meter.failures[0xE7] = [NotReady("not joined") for _ in range(3)]
-    assert ask_everything(meter, clock, _counted(waits))[0xE7] == bytes(4)
+    assert ask_everything(meter.get, clock, _counted(waits))[0xE7] == bytes(4)
     assert waits == [LOOK_AGAIN_S] * 3
 
 
 def test_what_is_left_when_the_time_is_over_counts_as_not_answered(
     meter: FakeMeter, clock: FakeClock
 ) -> None:
-    got = ask_everything(meter, clock, threading.Event(), limit_s=2)
+    got = ask_everything(meter.get, clock, threading.Event(), limit_s=2)
     assert got[0x80] == b"\x30"
     assert got[0xE7] is Missing.NO_ANSWER
 
@@ -248,7 +248,7 @@ def test_a_stop_ends_the_wait_for_a_lost_session(meter: FakeMeter, clock: FakeCl
     stop = threading.Event()
     stop.set()
     with pytest.raises(Stopping):
-        ask_everything(meter, clock, stop)
+        ask_everything(meter.get, clock, stop)
 
 
 def _counted(waits: list[float]) -> threading.Event:

@@ -8,12 +8,12 @@ from typing import cast
 import pytest
 from status_facts import FACTS, LIVE, PORT, SESSION, SNAPSHOT, reading
 
-from kei.app.status_document import ClockState
 from kei.commands.status import StatusReport
 from kei.commands.status.as_text import DOING
 from kei.commands.status.facts import Facts, Upload
 from kei.commands.status.rules import problems_of
 from kei.store.read_only import Waiting
+from kei.timekeeping.monitor import ClockStatus
 from kei.wisun.interfaces import State
 
 
@@ -78,7 +78,7 @@ def test_people_see_what_is_wrong_with_a_port() -> None:
 def test_people_are_told_of_a_clock_that_is_not_synchronised(
     *, likely_wrong: bool, told: str
 ) -> None:
-    clock = ClockState(synchronised=False, likely_wrong=likely_wrong)
+    clock = ClockStatus(synchronised=False, likely_wrong=likely_wrong)
     facts = replace(FACTS, snapshot=replace(SNAPSHOT, clock=clock))
     assert text_of(facts).splitlines()[2] == f"clock      {told}"
     assert json_of(facts)["clock"] == {"synchronised": False, "likely_wrong": likely_wrong}

@@ -1,14 +1,20 @@
+#!/usr/bin/env python3
 """Writes docs/configuration.md and the comments in jobs.toml from the declared keys.
 
-`python -m kei.config.reference` renews both in the checkout that it runs from.
+scripts/reference.py
 """
 
+import argparse
 import json
 import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import MISSING
 from pathlib import Path
+
+from _project import ROOT, use_project
+
+use_project()
 
 from kei.config import rules
 from kei.config.errors import FaultList
@@ -19,13 +25,12 @@ from kei.settings.config import Config
 from kei.settings.keys import Key, Kind
 from kei.settings.text_rules import show_duration
 
-CHECKOUT = Path(__file__).parents[2]
 COMMENT_COLUMN = 28  # of the comments in jobs.toml, where the values leave room
 
 _HEADER = re.compile(r"#?\[+([a-z_.]+)\]+")
 _ASSIGNMENT = re.compile(r"(#?([a-z_]+) *= *(.+?))( *# .*)?")
 
-MADE = "<!-- Made from kei/settings from here on; `python -m kei.config.reference` renews it. -->"
+MADE = "<!-- Made from kei/settings from here on; `scripts/reference.py` renews it. -->"
 
 
 def described(text: str) -> str:
@@ -66,8 +71,9 @@ def annotated(text: str) -> str:
 
 def main() -> None:
     """Renew both files."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     for name, renewed in (("docs/configuration.md", described), ("jobs.toml", annotated)):
-        path = CHECKOUT / name
+        path = ROOT / name
         path.write_text(renewed(path.read_text("utf-8")), "utf-8")
 
 
