@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +16,20 @@ from kei.core.signals import SignalQueue
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 
 
+# Where argparse repeats what may be the value of a mistyped or misplaced option: a secret, say.
+_REPEATED = re.compile(
+    r"(?<=^argument COMMAND: invalid choice): .*(?= \(choose)"
+    r"|(?<=^ambiguous option: )(?P<name>[^=]*)=.*(?= could match )",
+    re.DOTALL,
+)
+
+
 class _Parser(argparse.ArgumentParser):
-    """Prints a usage error in one line."""
+    """Prints a usage error in one line, without the values of options."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(EXIT_USAGE, f"{self.prog}: {message}; try {self.prog} --help\n")
+        safe = _REPEATED.sub(lambda found: found["name"] or "", message)
+        self.exit(EXIT_USAGE, f"{self.prog}: {safe}; try {self.prog} --help\n")
 
 
 def build_parser(*, simulate: bool) -> argparse.ArgumentParser:
@@ -117,7 +127,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     signals = SignalQueue()
     words = sys.argv[1:] if argv is None else argv
-    args = build_parser(simulate="simulate" in words).parse_args(words)
+    parser = build_parser(simulate="simulate" in words)
+    args, unknown = parser.parse_known_args(words)
+    if unknown:
+        parser.error(f"unrecognized arguments{_option_names(unknown)}")
     try:
         return _dispatch(args, signals)
     except ConfigError as error:
@@ -134,6 +147,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         _to_stderr(f"kei: {error}")
         return EXIT_FAILED
+
+
+def _option_names(words: Sequence[str]) -> str:
+    """Return the options among some arguments without their values, to be put behind a message."""
+    options = (word.partition("=")[0] for word in words if word.startswith("-"))
+    names = [name if name.startswith("--") else name[:2] for name in options]
+    return f": {' '.join(names)}" if names else ""
 
 
 def _dispatch(args: argparse.Namespace, signals: SignalQueue) -> int:

@@ -139,13 +139,16 @@ def _default(key: Key) -> str:
 
 def _comment(key: Key, value: str) -> str:
     """Return what stands behind a key with this value."""
+    sentence = key.sentence
+    if isinstance(key.kind, keys.Choice):
+        sentence += f" One of: {', '.join(rules.options(key.kind))}."
     if key.default in (None, (), MISSING):
-        return key.sentence
+        return sentence
     nowhere = Source(FaultList(Path(), {}), Path(), {})
     meant = read(key.kind, tomllib.loads(f"value = {value}")["value"], (), nowhere)
     default = _written(key.kind, key.default)
     is_default = _written(key.kind, meant) == default
-    return key.sentence if is_default else f"{key.sentence} Default: {default}"
+    return sentence if is_default else f"{sentence} Default: {default}"
 
 
 def _type(kind: Kind) -> str:

@@ -25,9 +25,9 @@ def read_file(name: str, folder: Path, environ: Mapping[str, str]) -> str:
     """
     path = folder / file_path(name)
     directory = environ.get(CREDENTIALS_DIRECTORY)
-    if directory and Path(name).name == name and (Path(directory) / name).is_file():
-        path = Path(directory) / name
     try:
+        if directory and Path(name).name == name and (Path(directory) / name).is_file():
+            path = Path(directory) / name
         # A pipe would be waited for, and a device may never end.
         if not path.is_file():
             raise Wrong("there is no such file", "name a file, relative to this one's folder")

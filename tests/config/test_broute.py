@@ -273,6 +273,16 @@ def test_only_a_bare_file_name_is_looked_up_in_the_credentials_directory_first(
     assert config.broute.broute_pwd.reveal() == found
 
 
+def test_a_name_too_long_for_the_credentials_directory_is_a_fault_that_does_not_repeat_it(
+    jobs: JobsFile, tmp_path: Path
+) -> None:
+    name = "a" * 300  # as a secret that was written in the place of a name may be
+    text = f"{ELSEWHERE}broute_pwd_file = '{name}'"
+    fault = jobs.fault(text, credentials_directory(tmp_path))
+    assert fault.startswith("4: broute.broute_pwd_file: the file cannot be read (File name too")
+    assert name not in fault
+
+
 def test_a_secret_may_be_in_the_environment(jobs: JobsFile) -> None:
     config = jobs.load(f"{ELSEWHERE}broute_pwd_env = 'KEI_PWD'", {"KEI_PWD": BROUTE_PWD.lower()})
     assert config.broute is not None

@@ -54,6 +54,10 @@ def test_the_services_sample_takes_its_secrets_from_the_files_beside_it(jobs: Jo
     assert [target.upload_key is not None for target in config.upload] == [True]
 
 
+def test_the_services_sample_says_where_the_page_of_all_keys_is() -> None:
+    assert "docs/configuration.md in the folder that kei was installed from" in service_sample()
+
+
 def test_the_examples_of_the_page_load(jobs: JobsFile) -> None:
     blocks = re.findall(r"```toml\n(.*?)```", described(""), re.DOTALL)
     config = jobs.load("\n".join(blocks))
@@ -104,5 +108,8 @@ def test_renewing_writes_both_files(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert page.read_text().startswith("# Mine\n")
     assert "old" not in page.read_text().split("\n")
     text = (tmp_path / "jobs.toml").read_text()
-    assert text.endswith('# The lowest level that is written. Default: "info"\n')
+    assert text.endswith(
+        "# The lowest level that is written. One of: debug, info, warning, error, critical."
+        ' Default: "info"\n'
+    )
     assert tomllib.loads(text) == {"log": {"level": "debug"}}
