@@ -37,7 +37,7 @@ _REPLAY_OPTIONS = ("--speed", "--latency", "--transcript")
 
 _EPILOG = (
     "While it runs it takes lines on standard input and answers each by one line: "
-    f"{HELP.replace('%', '%%')}. Incidents given so count from then on; clear calls off those to "
+    f"{HELP.replace('%', '%%')}. Faults given so count from then on; clear calls off those to "
     "come; power sets what the household draws, the registers follow."
 )
 

@@ -63,6 +63,7 @@ def test_help_names_every_fault() -> None:
     text = " ".join(" ".join(program.lines).split())
     assert "wrong-tid" in text
     assert "KIND%PERCENT" in text
+    assert "Faults given so count from then on" in text
 
 
 def version(link: Path) -> bytes:
