@@ -154,7 +154,10 @@ class Scheduler:
         self, name: str, schedule: Schedule, executor: Executor, run: Callable[[], None]
     ) -> None:
         trigger = ScheduleTrigger(schedule, self._clock.zone)
-        self._inner.add_job(self._run, trigger, args=(name, run), id=name, executor=executor.value)
+        # APScheduler's own log lines have the name, which by default is that of the function.
+        self._inner.add_job(
+            self._run, trigger, args=(name, run), id=name, name=name, executor=executor.value
+        )
 
     def _run(self, name: str, run: Callable[[], None]) -> None:
         try:

@@ -178,6 +178,17 @@ def test_a_job_that_is_due_while_it_still_runs_is_left_out_and_logged(
     assert warnings_of_apscheduler(caplog) == []
 
 
+def test_what_apscheduler_itself_logs_of_a_job_names_it(
+    bench: Bench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("kei.jobs.scheduler.ThreadPoolExecutor.submit_job", refuse)
+    wait_until(lambda: bool(warnings_of_apscheduler(caplog)), 3, "a warning")
+    assert 'submitting job "often ' in warnings_of_apscheduler(caplog)[0]
+
+
 def warnings_of_apscheduler(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [
         record.getMessage()
