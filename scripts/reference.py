@@ -1,8 +1,5 @@
 #!/usr/bin/env python3
-"""Writes docs/configuration.md and the comments in jobs.toml from the declared keys.
-
-scripts/reference.py
-"""
+"""Writes docs/configuration.md and the comments in jobs.toml from the keys of kei/settings."""
 
 import argparse
 import json

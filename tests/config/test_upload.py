@@ -5,6 +5,7 @@ from jobs_file import JobsFile
 
 from kei.core.secret import Secret
 from kei.settings.upload import Compress, UploadTarget, What
+from kei.upload.formats import FORMATS
 
 JAPAN = timezone(timedelta(hours=9))
 
@@ -171,7 +172,7 @@ def test_a_bad_line_is_a_fault(jobs: JobsFile, line: str, fault: str) -> None:
 def test_an_unknown_format_is_a_fault(jobs: JobsFile) -> None:
     fault = jobs.fault(KEILOG + 'format = "xml"')
     assert fault == (
-        '4: upload[0].format: "xml" is not possible; it is one of: keilog, json, influx'
+        f'4: upload[0].format: "xml" is not possible; it is one of: {", ".join(FORMATS)}'
     )
 
 

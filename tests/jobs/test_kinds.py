@@ -51,7 +51,9 @@ KIND = JobKind(_plan, {"noise": Settings})
 
 
 def test_jobs_are_in_the_order_of_their_executors_and_have_unique_names(tmp_path: Path) -> None:
-    jobs = plan(JobsFile(tmp_path / "jobs.toml").load(ALL))
+    planned = plan(JobsFile(tmp_path / "jobs.toml").load(ALL))
+    usual = ("request", "summary", "upload", "prune")
+    jobs = [job for job in planned if job.id.startswith(usual)]
     assert [(job.id, job.every) for job in jobs] == [
         ("request-D3-E1", "1h"),
         ("request-E7", "10s"),
@@ -73,7 +75,7 @@ def test_a_module_that_is_put_beside_the_others_is_a_kind_of_job(
     monkeypatch.delitem(sys.modules, "kei.jobs.noise", raising=False)
     settings = tables()["noise"]
     assert "noise" in [job.id for job in plan(config)]
-    config = replace(config, job_tables={"noise": settings(cycle_s=5.0)})
+    config = replace(config, job_tables={**config.job_tables, "noise": settings(cycle_s=5.0)})
     assert [job.every for job in plan(config) if job.id == "noise"] == ["5s"]
 
 

@@ -1,11 +1,22 @@
 """The documents lead nowhere that does not exist."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from functools import partial
 from pathlib import Path
+from shutil import disk_usage
+from typing import Any
 
 import pytest
 from programs import ROOT
+
+from kei.core import reading
+from kei.echonet import meter_class
+from kei.jobs import kinds
+from kei.settings import config, keys, text_rules, upload
+from kei.store import rows
+from kei.upload import batching
 
 DOCUMENTS = sorted([*ROOT.glob("README*.md"), *ROOT.glob("docs/**/*.md")])
 LINK = re.compile(r"!?\[[^]]*\]\(([^)\s]+)\)")
@@ -57,3 +68,20 @@ def test_a_readme_stays_short_and_names_the_test_command(name: str) -> None:
     lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
     assert len(lines) <= MOST_LINES
     assert any(line.startswith("scripts/test ") for line in lines)
+
+
+def test_the_examples_of_how_to_add_something_work() -> None:
+    page = (ROOT / "docs" / "contributing.md").read_text(encoding="utf-8")
+    a_property, a_format, a_job, a_key = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    scope: dict[str, Any] = {"Decimal": Decimal, "Path": Path, "Iterator": Iterator}
+    scope |= {"Sequence": Sequence, "disk_usage": disk_usage, "partial": partial}
+    for module in (meter_class, batching, keys, kinds, rows, config, upload, text_rules, reading):
+        scope |= vars(module)
+    (row,) = eval(a_property, scope)
+    assert row.sensors == ("D0", "D0R")
+    exec(a_format, scope)
+    assert scope["FORMAT"].name == "csv"
+    exec(a_job, scope)
+    assert list(scope["KIND"].tables) == ["disk_space"]
+    exec(f"@table()\nclass Example:\n    {a_key}", scope)
+    assert [each.name for each in keys.keys(scope["Example"])] == ["max_files"]
