@@ -1,0 +1,52 @@
+"""Another user of the machine, which only root can be: one who owns nothing."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from programs import ROOT
+
+STRANGER = 12_345
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+
+BECOME = f"import os\nos.setgroups([])\nos.setgid({STRANGER})\nos.setuid({STRANGER})\n"
+"""Everything that is imported has to be before this: Python's own files may be root's alone."""
+
+KEI = "import sys\nimport kei.app.runner\nfrom kei.cli import main\n"
+COMMANDS = "import kei.commands.{0}\n"
+
+
+@contextmanager
+def public_folder() -> Iterator[Path]:
+    """A folder that everybody may look into, unlike those of the tests."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def kei_of_a_stranger(command: str) -> Sequence[str]:
+    """What `Program` has to run for a command of kei as another user."""
+    code = f"{KEI}{COMMANDS.format(command)}{BECOME}sys.exit(main(sys.argv[1:]))"
+    return ("-c", code)
+
+
+def as_stranger(code: str, imports: str) -> subprocess.CompletedProcess[str]:
+    """Run Python code as another user, to its end."""
+    return subprocess.run(
+        [sys.executable, "-c", f"{imports}\n{BECOME}{code}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
