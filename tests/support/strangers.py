@@ -19,7 +19,14 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become 
 BECOME = f"import os\nos.setgroups([])\nos.setgid({STRANGER})\nos.setuid({STRANGER})\n"
 """Everything that is imported has to be before this: Python's own files may be root's alone."""
 
-KEI = "import sys\nimport kei.app.runner\nfrom kei.cli import main\n"
+KEI = """
+import sys
+import kei.app.runner
+import kei.jobs.kinds
+from kei.cli import main
+b"x".decode("utf-8-sig")
+kei.jobs.kinds.tables()
+"""
 COMMANDS = "import kei.commands.{0}\n"
 
 
