@@ -113,13 +113,15 @@ class Importer:
             raise StoreError(f"{file}: {what}")
         found = Imported()
         fresh: list[Reading] = []
-        for reading in self._unknown(file, found, progress):
-            fresh.append(reading)
-            if len(fresh) == _ROWS_AT_ONCE:
+        try:
+            for reading in self._unknown(file, found, progress):
+                fresh.append(reading)
+                if len(fresh) == _ROWS_AT_ONCE:
+                    batch, fresh = fresh, []
+                    self._insert(batch, found)
+        finally:  # also what came before the damage of a file
+            if fresh:
                 self._insert(fresh, found)
-                fresh = []
-        if fresh:
-            self._insert(fresh, found)
         return found
 
     def _unknown(
@@ -193,7 +195,8 @@ def _lines(file: Path, progress: Callable[[float], None]) -> Iterator[str | None
                 text = line.decode("utf-8-sig" if count == 1 else "utf-8", errors="replace")
                 yield text.rstrip("\r\n") if line.endswith(b"\n") else None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise StoreError(f"{file}: is damaged behind line {count} ({error})") from error
+        rest = f"damaged behind line {count} ({error}); what comes before that was imported"
+        raise StoreError(f"{file}: is {rest}") from error
     except OSError as error:
         raise StoreError(f"{file}: {error.strerror or error}") from error
 
