@@ -271,9 +271,9 @@ def _import(args: argparse.Namespace) -> int:
 
 
 def _status(path: Path, *, as_json: bool) -> int:
-    from kei.commands.status import status  # noqa: PLC0415
+    from kei.commands.status import status_in_time  # noqa: PLC0415
 
-    found = status(path, environ=os.environ, clock=clock.SystemClock())
+    found = status_in_time(path, environ=os.environ, clock=clock.SystemClock())
     sys.stdout.write(found.to_json() if as_json else found.to_text())
     return EXIT_OK if found.is_well else EXIT_FAILED
 

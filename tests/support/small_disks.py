@@ -1,6 +1,7 @@
 """File systems of a test's own, which only root can make."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,3 +39,23 @@ def fill(folder: Path) -> Path:
     except OSError:
         os.close(fd)
     return ballast
+
+
+@contextmanager
+def freezable_disk(folder: Path) -> Iterator[Path]:
+    """An ext4 file system in a file, which `fsfreeze` can freeze; thawed in the end."""
+    image = folder.with_suffix(".img")
+    with image.open("wb") as file:
+        file.truncate(32 << 20)
+    if shutil.which("mkfs.ext4") is None or shutil.which("fsfreeze") is None:
+        pytest.skip("there is no mkfs.ext4 or no fsfreeze here")
+    subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True, timeout=30)
+    folder.mkdir()
+    mount("-o", "loop", str(image), str(folder))
+    try:
+        yield folder
+    finally:
+        subprocess.run(
+            ["fsfreeze", "-u", str(folder)], capture_output=True, timeout=30, check=False
+        )
+        subprocess.run(["umount", "--lazy", str(folder)], check=True, timeout=30)

@@ -20,6 +20,7 @@ BECOME = f"import os\nos.setgroups([])\nos.setgid({STRANGER})\nos.setuid({STRANG
 """Everything that is imported has to be before this: Python's own files may be root's alone."""
 
 KEI = """
+import _strptime
 import sys
 import kei.app.runner
 import kei.jobs.kinds
