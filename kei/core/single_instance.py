@@ -231,7 +231,7 @@ def _of_database(database: Path) -> Path:
 
 
 def _of_text(text: Path) -> Path:
-    return Path(os.path.realpath(text.parent)) / f"{text.name}.txt{_SUFFIX}"
+    return Path(os.path.realpath(text.parent)) / (text.name + _SUFFIX)
 
 
 def _opened(path: Path) -> int:

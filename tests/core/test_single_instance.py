@@ -87,7 +87,7 @@ def test_daily_files_have_one_writer_whatever_its_database_is(tmp_path: Path) ->
 def test_a_database_that_is_named_like_the_daily_files_is_no_second_instance(
     tmp_path: Path,
 ) -> None:
-    InstanceLock(tmp_path / "home.txt", tmp_path / "home").release()
+    InstanceLock(tmp_path / "home", tmp_path / "home").release()
 
 
 def test_a_missing_folder_is_made(tmp_path: Path) -> None:
