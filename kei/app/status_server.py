@@ -155,7 +155,8 @@ def ask(database: Path, clock: Clock, limit_s: float = ASK_LIMIT_S) -> bytes | N
                 connection.settimeout(0)  # or else a full queue would be waited for without limit
                 connection.connect(address(database))
                 if (other := peer(connection)).uid not in believed:
-                    raise Impostor(f"its status socket belongs to {_described(other)}")
+                    whose = f"its status socket belongs to {_described(other)}"
+                    raise Impostor(f"{whose}, who is not believed")
                 return _received(connection, deadline, clock)
             except ConnectionRefusedError:
                 return None

@@ -30,7 +30,7 @@ def back_up(
     """
     database = config.load(path, environ=environ, with_secrets=False).recorder.database
     with line:
-        content = backup.back_up(database, target, partial(line.show, f"copying {database}"))
+        content = backup.back_up(database, target, partial(line.show, f"copying {database.name}"))
     yield f"{target}: {_described(content, clock)}\n"
 
 
@@ -47,7 +47,7 @@ def restore(
     lock = InstanceLock(database)
     try:
         with line:
-            show = partial(line.show, f"copying {source}")
+            show = partial(line.show, f"copying {source.name}")
             done = backup.restore(source, database, clock, show)
     finally:
         lock.release()

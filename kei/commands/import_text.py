@@ -75,10 +75,11 @@ def _import(
     importer: Importer, files: Sequence[Path], line: ProgressLine, wanted: Config, clock: Clock
 ) -> Iterator[Said]:
     added, oldest_ms = 0, clock.now_ms()
-    for file in files:
+    for number, file in enumerate(files, start=1):
+        what = f"reading {file.name} ({number} of {len(files)})"
         try:
             with line:
-                found = importer.add(file, partial(line.show, f"reading {file}"))
+                found = importer.add(file, partial(line.show, what))
         except StoreError as error:
             yield Said(f"kei: {error}\n", is_good=False)
             continue

@@ -254,7 +254,7 @@ def _check(path: Path, fd: int) -> None:
     found, of_data = os.fstat(fd), _owned_like(path)
     if not stat.S_ISREG(found.st_mode):
         raise StoreError(f"{path}: is no file; remove it")
-    if found.st_uid not in (os.geteuid(), of_data.st_uid, 0):
+    if found.st_uid not in (os.geteuid(), of_data.st_uid, path.parent.stat().st_uid, 0):
         raise StoreError(f"{path}: belongs to another user (uid {found.st_uid}); remove it")
     if os.geteuid() == 0 and found.st_uid == 0 != of_data.st_uid:
         # Root has made it, by `sudo kei restore`, say: kei's own user has to open it, too.

@@ -21,11 +21,12 @@ from kei.core.errors import Malformed, StoreError
 from kei.core.reading import Reading
 from kei.store import checkpoints, extract
 from kei.store.database import Database
-from kei.store.dirty_windows import DONE_UNTIL_KEY, done_until_ms, mark_dirty
+from kei.store.dirty_windows import DONE_UNTIL_KEY, mark_dirty
 from kei.store.extract import Query
 from kei.store.lines import SUMMARY_PREFIX, reading_line, reading_of_line
 from kei.store.reading_table import ReadingTable, newest_id
 from kei.store.recovery import recover
+from kei.store.state import load_number
 from kei.store.summaries import window_around
 from kei.store.text import DailyFile
 
@@ -83,9 +84,11 @@ class Importer:
         self._zone = text.zone
         self._checkpoint = recover(database, text)
         self._latest_ms = clock.now_ms() + _AHEAD_MS
-        if not done_until_ms(database):
-            # Of a new database. Without this, the averages of all that is imported would be written
-            # into the `sum` files, which may have them.
+        with database.access() as connection:
+            is_new = not load_number(connection, DONE_UNTIL_KEY)
+        if is_new:
+            # Without this, the averages of all that is imported would be written into the `sum`
+            # files, which may have them.
             first_ms = self._readings.next_ms(0)
             now_ms = clock.now_ms()
             start_ms, _ = window_around(

@@ -337,7 +337,7 @@ def test_on_a_terminal_the_progress_is_seen(jobs: Path, tmp_path: Path) -> None:
     finally:
         os.close(master)
         os.close(client)
-    assert f"reading {file} " in seen
+    assert f"reading {file.name} (1 of 1) " in seen
     assert seen.endswith("\r\x1b[K")
 
 

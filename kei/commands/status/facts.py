@@ -134,7 +134,7 @@ def ask_kei(wanted: Config, clock: Clock) -> Answer:
         document = ask(database, clock)
         return Answer(None if document is None else decode(document))
     except Impostor as error:
-        return Answer(silence=None if is_certainly_free(database) else f"not known: {error}")
+        return Answer(silence=None if is_certainly_free(database) else str(error))
     except KeiError as error:
         return Answer(silence=str(error))
 

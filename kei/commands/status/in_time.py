@@ -29,6 +29,7 @@ from kei.commands.status.facts import (
 )
 from kei.core.clock import Clock
 from kei.core.errors import ConfigError, KeiError
+from kei.jobs import kinds
 from kei.settings.config import Config
 
 # An answer of kei and an overview of the database take 10 s each at most, at the same time.
@@ -69,6 +70,7 @@ def gather_in_time(
         ConfigError: jobs.toml does not validate.
         KeiError: it could not be read in time.
     """
+    kinds.tables()  # loads modules, which takes seconds on a small machine: not within the time
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
