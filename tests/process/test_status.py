@@ -369,3 +369,13 @@ def test_another_user_who_may_read_is_told_everything() -> None:
                 assert reader.wait(30) == 0, reader.output()
                 assert json.loads(reader.lines[0])["pid"] == kei.process.pid
             assert kei.stop() == 0
+
+
+def test_a_jobs_toml_that_cannot_be_read_in_time_is_an_error(tmp_path: Path) -> None:
+    jobs = tmp_path / "jobs.toml"
+    os.mkfifo(jobs)
+    with running("status", "--jobs", str(jobs)) as client:
+        assert client.wait(20) == 1
+    assert client.errors == [
+        f"kei: {jobs}: what it says was not found out within 12 s: its disk stalls, or is frozen"
+    ]
