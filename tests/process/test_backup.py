@@ -144,6 +144,17 @@ def test_a_backup_that_is_killed_leaves_the_older_one(jobs: Path, tmp_path: Path
     assert sum(rows(target).values()) > ROWS
 
 
+def test_a_backup_that_is_interrupted_leaves_nothing(jobs: Path, tmp_path: Path) -> None:
+    grow(tmp_path / "kei.db")
+    target, part = tmp_path / "copy.db", tmp_path / "copy.db.part"
+    with running("backup", "--jobs", str(jobs), str(target)) as program:
+        wait_until(lambda: part.exists() or target.exists(), 20, "a part of it")
+        assert program.stop(signal.SIGINT) == 0
+        assert program.errors == []
+    assert not part.exists()
+    assert not target.exists() or sum(rows(target).values()) > ROWS
+
+
 def test_two_backups_to_one_file_do_not_mix(jobs: Path, tmp_path: Path) -> None:
     grow(tmp_path / "kei.db")
     target = tmp_path / "copy.db"
@@ -255,8 +266,7 @@ def test_who_may_only_read_makes_a_backup_while_kei_runs_and_when_it_does_not() 
 
 
 def backup_of_a_stranger(jobs: Path, target: Path) -> tuple[int, list[str]]:
-    program = kei_of_a_stranger("backup")
-    with running("backup", "--jobs", str(jobs), str(target), program=program) as stranger:
+    with kei_of_a_stranger("backup", "--jobs", str(jobs), str(target)) as stranger:
         return stranger.wait(30), stranger.errors
 
 

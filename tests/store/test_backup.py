@@ -1,6 +1,8 @@
 """A restore that is killed at any step: the database is the one before or the one after."""
 
+import errno
 import itertools
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -166,3 +168,26 @@ def test_a_database_that_changes_without_a_log_is_copied_anew(
     with pytest.raises(StoreError, match="changes all the time"):
         backup.back_up(source, target, disturb_for_ever)
     assert times(target) == set(range(1, 5))
+
+
+def test_a_file_system_without_second_names_keeps_the_database_all_the_same(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    done = backup.restore(
+        folder / "copy.db", folder / "kei.db", FakeClock(zone=TOKYO), lambda _: None
+    )
+    assert done.aside is not None
+    assert (times(folder / "kei.db"), times(done.aside)) == (set(range(5)), set(range(20)))
+
+
+def test_two_restores_within_a_second_keep_two_databases(folder: Path) -> None:
+    clock = FakeClock(zone=TOKYO)
+    kept = {
+        backup.restore(folder / "copy.db", folder / "kei.db", clock, lambda _: None).aside
+        for _ in range(2)
+    }
+    assert len(kept) == 2

@@ -5,12 +5,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from programs import ROOT
+from programs import ROOT, Program, running, unmeasured
 
 STRANGER = 12_345
 
@@ -42,10 +42,12 @@ def public_folder() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def kei_of_a_stranger(command: str) -> Sequence[str]:
-    """What `Program` has to run for a command of kei as another user."""
+@contextmanager
+def kei_of_a_stranger(command: str, *args: str) -> Iterator[Program]:
+    """A command of kei as another user; not measured, as that user may write no results."""
     code = f"{KEI}{COMMANDS.format(command)}{BECOME}sys.exit(main(sys.argv[1:]))"
-    return ("-c", code)
+    with running(command, *args, program=("-c", code), measured=False) as program:
+        yield program
 
 
 def as_stranger(code: str, imports: str) -> subprocess.CompletedProcess[str]:
@@ -53,6 +55,7 @@ def as_stranger(code: str, imports: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", f"{imports}\n{BECOME}{code}"],
         cwd=ROOT,
+        env=unmeasured(),
         capture_output=True,
         text=True,
         timeout=30,
