@@ -67,6 +67,11 @@ def build_parser(*, simulate: bool) -> argparse.ArgumentParser:
     _add_dead_letters(
         commands.add_parser("dead-letters", help="what upload servers refused for good")
     )
+    _add_backup(commands.add_parser("backup", help="copy the database, also while kei runs"))
+    _add_restore(commands.add_parser("restore", help="put such a copy back, while kei is stopped"))
+    _add_import(
+        commands.add_parser("import", help="take daily text files into the database, kei stopped")
+    )
     simulator = commands.add_parser(
         "simulate", help="a virtual dongle with a smart meter behind it, on a pseudo terminal"
     )
@@ -114,6 +119,44 @@ def _add_dead_letters(parser: argparse.ArgumentParser) -> None:
         "--id", type=int, action="append", default=[], metavar="N", help="only this one; repeatable"
     )
     parser.add_argument("--json", action="store_true", help="list one JSON object a line")
+
+
+def _add_backup(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Writes one consistent, checked file with all that the database holds. kei may run, and "
+        "whoever may read the data may do it. The rows of the last minutes may be in the text "
+        "files only."
+    )
+    _add_jobs(parser, default=argparse.SUPPRESS)
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="the copy; an older one of this name is replaced"
+    )
+
+
+def _add_restore(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Puts a copy that `kei backup` has written in the place of the database. kei has to be "
+        "stopped. The database that is there now is kept beside it, under a name with the time. "
+        "At its next start kei adds what only the text files have."
+    )
+    _add_jobs(parser, default=argparse.SUPPRESS)
+    parser.add_argument("file", type=Path, metavar="FILE", help="the copy; it stays as it is")
+
+
+def _add_import(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Adds the lines of daily text files, those of keilog as well, to the database, nothing "
+        "twice: lines that it has already are recognised. kei has to be stopped. The files stay "
+        "as they are."
+    )
+    _add_jobs(parser, default=argparse.SUPPRESS)
+    parser.add_argument(
+        "files",
+        type=Path,
+        metavar="FILE",
+        nargs="+",
+        help="YYYYMMDD-*.txt, also compressed (.gz); no averages (sum*.txt), which kei computes",
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -172,6 +215,10 @@ def _dispatch(args: argparse.Namespace, signals: SignalQueue) -> int:
             return _export(args)
         case "dead-letters":
             return _dead_letters(args)
+        case "backup" | "restore":
+            return _backup(args)
+        case "import":
+            return _import(args)
         case "status":
             return _status(args.jobs, as_json=args.json)
         case _:
@@ -227,10 +274,35 @@ def _dead_letters(args: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _status(path: Path, *, as_json: bool) -> int:
-    from kei.commands.status import status  # noqa: PLC0415
+def _backup(args: argparse.Namespace) -> int:
+    from kei.commands.backup import back_up, restore  # noqa: PLC0415
+    from kei.commands.progress import ProgressLine  # noqa: PLC0415
 
-    found = status(path, environ=os.environ, clock=clock.SystemClock())
+    system_clock = clock.SystemClock()
+    line = ProgressLine(sys.stderr, system_clock)
+    work = back_up if args.command == "backup" else restore
+    for said in work(args.jobs, args.file, line, environ=os.environ, clock=system_clock):
+        sys.stdout.write(said)
+    return EXIT_OK
+
+
+def _import(args: argparse.Namespace) -> int:
+    from kei.commands.import_text import import_files  # noqa: PLC0415
+    from kei.commands.progress import ProgressLine  # noqa: PLC0415
+
+    system_clock = clock.SystemClock()
+    line = ProgressLine(sys.stderr, system_clock)
+    are_good = True
+    for said in import_files(args.jobs, args.files, line, environ=os.environ, clock=system_clock):
+        (sys.stdout if said.is_good else sys.stderr).write(said.line)
+        are_good &= said.is_good
+    return EXIT_OK if are_good else EXIT_FAILED
+
+
+def _status(path: Path, *, as_json: bool) -> int:
+    from kei.commands.status import status_in_time  # noqa: PLC0415
+
+    found = status_in_time(path, environ=os.environ, clock=clock.SystemClock())
     sys.stdout.write(found.to_json() if as_json else found.to_text())
     return EXIT_OK if found.is_well else EXIT_FAILED
 

@@ -43,6 +43,7 @@ log = structlog.stdlib.get_logger("kei.engine")
 
 # Names of threads.
 STATUS, RECORDER, INTAKE, CLOCK_MONITOR = "status", "recorder", "intake", "clock-monitor"
+INSTANCE_LOCK = "instance-lock"
 THREADS_LIMIT_S = 0.8  # by then the name of the status socket is free for another engine
 JOBS_LIMIT_S = 1.0  # after that a job that still runs is an upload, and loses nothing
 
@@ -51,14 +52,16 @@ class Engine:
     """One configuration at work.
 
     Raises:
-        StoreError: another kei uses the database, or it cannot be opened.
+        StoreError: another kei uses the database or the text files, or they cannot be opened.
     """
 
     def __init__(self, config: Config, *, clock: Clock, rng: random.Random) -> None:
         self.config = config
         self._clock = clock
         recorder = config.recorder
-        self._instance_lock = InstanceLock(recorder.database)
+        self._instance_lock = InstanceLock(
+            recorder.database, recorder.directory / recorder.fname_base
+        )
         try:
             self._database = Database.open(recorder.database, clock)
         except BaseException:
@@ -118,6 +121,7 @@ class Engine:
         self._sensors.change_to(self.config.serial)
         self._job_set.change_to(self.config, meter)
         self._scheduler.start()
+        self._workers.start(INSTANCE_LOCK, self._instance_lock)
         self._workers.start(STATUS, self._status)
         self._workers.start(RECORDER, self._recorder, self._recorder.heartbeat)
         self._workers.start(CLOCK_MONITOR, self._monitor, self._monitor.heartbeat)
@@ -201,7 +205,12 @@ class Engine:
         """Start dead threads again, and correct jobs whose times a step of the clock has spoiled.
 
         To be called every few seconds.
+
+        Raises:
+            StoreError: another kei has got hold of the database: end this one.
         """
+        if self._instance_lock.lost is not None:
+            raise StoreError(self._instance_lock.lost)
         self._workers.restart_dead()
         self._scheduler.replan_late_jobs()
 

@@ -15,7 +15,7 @@ from kei.app.systemd import ServiceManager
 from kei.config.diff import differences
 from kei.core import logs
 from kei.core.clock import Clock
-from kei.core.errors import ConfigError, KeiError
+from kei.core.errors import ConfigError, KeiError, StoreError
 from kei.core.secret import Secret
 from kei.core.signals import RELOAD_SIGNAL, STOP_SIGNALS, TOGGLE_SIGNAL, SignalQueue
 from kei.settings.config import Config
@@ -54,7 +54,7 @@ class Runner:
 
         Raises:
             ConfigError: jobs.toml does not validate at the start.
-            StoreError: the files cannot be opened at the start.
+            StoreError: the files cannot be opened at the start, or another kei writes to them.
             KeiError: the log file cannot be opened.
         """
         self._seen = self._signature()
@@ -78,7 +78,12 @@ class Runner:
                 log.info("log_level", now=logs.toggle_debug(engine.config.log.level.value))
             if number == RELOAD_SIGNAL or self._file_changed():
                 engine = self._reload(engine)
-            engine.supervise()
+            try:
+                engine.supervise()
+            except StoreError:
+                self._end_in_time()
+                engine.stop()
+                raise
         assert number is not None, "the loop ends with a signal"
         log.info("kei_stopping", signal=number.name)
         self._service_manager.stopping()

@@ -1,13 +1,17 @@
 """The status server of a running kei: a local socket that gives everybody the status document.
 
-It listens on an abstract unix socket named by the path of the database, like the locks of
-`kei.core.single_instance`. Such sockets have no permissions (unix(7)), so the document must contain
-nothing that not everybody on the machine may know.
+It listens on an abstract unix socket, whose name comes from the path of the database: so it needs
+no file that a crash could leave behind, there is no limit to the length of a path, and two kei
+with different databases have different sockets. Abstract sockets exist on Linux only, separately
+in each network namespace (unix(7), network_namespaces(7)). They have no permissions: the document
+must contain nothing that not everybody on the machine may know, and any process may take the name.
+So a client believes only a process of the user who owns the database, of root, or of its own user.
 
 There are no requests: each connection gets one document and is closed. What a client sends is
 never read, and a client that does not read is disconnected after a second.
 """
 
+import os
 import socket
 import threading
 from collections.abc import Callable
@@ -15,10 +19,10 @@ from pathlib import Path
 
 import structlog
 
+from kei.core.abstract_sockets import Peer, owner, peer, socket_name
 from kei.core.clock import Clock
 from kei.core.errors import RetryLater
 from kei.core.incidents import Incidents
-from kei.core.single_instance import database_socket_name
 
 log = structlog.stdlib.get_logger("kei.control")
 
@@ -34,7 +38,11 @@ _RECEIVE_BYTES = 65_536
 
 def address(database: Path) -> str:
     """Return the name of the socket of a database, the same for each spelling of its path."""
-    return database_socket_name("status", database)
+    return socket_name("status", os.path.realpath(database))
+
+
+class Impostor(RetryLater):
+    """A process of another user has taken the name of kei's status socket."""
 
 
 class StatusServer:
@@ -71,7 +79,7 @@ class StatusServer:
                 self._incidents.raised(
                     "status_unavailable",
                     reason=error.strerror or str(error),
-                    hint="does another kei use the same database?",
+                    held_by=_described(owner(self._address)),
                 )
                 self._stopping.wait(RETRY_S)
 
@@ -135,8 +143,10 @@ def ask(database: Path, clock: Clock, limit_s: float = ASK_LIMIT_S) -> bytes | N
         the document, at most 256 KiB, from a program that may be any other; None if no kei runs.
 
     Raises:
+        Impostor: a process of another user has the name; nothing was read from it.
         RetryLater: one runs, but does not answer.
     """
+    believed = _believed_users(database)
     deadline = clock.monotonic() + limit_s
     pause = threading.Event()
     while True:
@@ -144,6 +154,9 @@ def ask(database: Path, clock: Clock, limit_s: float = ASK_LIMIT_S) -> bytes | N
             try:
                 connection.settimeout(0)  # or else a full queue would be waited for without limit
                 connection.connect(address(database))
+                if (other := peer(connection)).uid not in believed:
+                    whose = f"its status socket belongs to {_described(other)}"
+                    raise Impostor(f"{whose}, who is not believed")
                 return _received(connection, deadline, clock)
             except ConnectionRefusedError:
                 return None
@@ -155,6 +168,23 @@ def ask(database: Path, clock: Clock, limit_s: float = ASK_LIMIT_S) -> bytes | N
             except OSError as error:
                 raise RetryLater(f"kei does not answer: {error.strerror or error}") from None
         pause.wait(LOOK_AGAIN_S)
+
+
+def _believed_users(database: Path) -> frozenset[int]:
+    """Return the users whose process may be the kei of a database, which need not exist yet."""
+    mine = {0, os.geteuid()}
+    for path in (database, *database.absolute().parents):
+        try:
+            return frozenset({path.stat().st_uid, *mine})
+        except FileNotFoundError:
+            continue
+        except OSError:
+            break
+    return frozenset(mine)
+
+
+def _described(other: Peer | None) -> str | None:
+    return None if other is None else f"process {other.pid} of user {other.uid}"
 
 
 def _received(connection: socket.socket, deadline: float, clock: Clock) -> bytes:

@@ -7,7 +7,7 @@ from pathlib import Path
 from kei import config
 from kei.core.clock import Clock, local
 from kei.core.errors import PortLost
-from kei.core.single_instance import running_pid
+from kei.core.single_instance import running_pid, text_writer_pid
 from kei.jobs.advice import AIR_TIME_LIMIT_S, advice, air_time_s
 from kei.jobs.kinds import plan
 from kei.jobs.triggers import ScheduleTrigger
@@ -39,6 +39,11 @@ def report(path: Path, *, environ: Mapping[str, str], clock: Clock) -> Iterator[
         yield f"air time: about {used_s:.1f} s an hour of the {AIR_TIME_LIMIT_S} s that are allowed"
     for hint in advice(wanted):
         yield f"warning: {hint.text}"
+    text = wanted.recorder.directory / wanted.recorder.fname_base
+    writer = text_writer_pid(text)
+    if writer is not None and writer != running_pid(wanted.recorder.database):
+        remedy = "give this one a directory or fname_base of its own"
+        yield f"warning: {text}: daily files written by another kei (pid {writer}); {remedy}"
 
 
 @dataclass(frozen=True, slots=True)

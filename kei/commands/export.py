@@ -59,7 +59,7 @@ def export(
     Args:
         path: jobs.toml; its database is read.
         selection: the arguments.
-        environ: the environment, for the secrets that the file refers to.
+        environ: the environment.
         clock: for the local time zone.
 
     Raises:
@@ -74,7 +74,7 @@ def export(
     )
     if query.to_ms <= query.from_ms:
         raise ConfigError([f"--to {selection.end}: lies before --from {selection.begin}"])
-    recorder = config.load(path, environ=environ).recorder
+    recorder = config.load(path, environ=environ, with_secrets=False).recorder
     text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
     items: Iterator[Reading] | Iterator[Summary] = (
         extract.summaries(recorder.database, query)

@@ -27,7 +27,7 @@ _PYTHON = re.compile(r"(import|from|def|class)\s|\w+\s*=\s*(\w+\(|None|True|Fals
 _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
-def load(path: Path, *, environ: Mapping[str, str]) -> Config:
+def load(path: Path, *, environ: Mapping[str, str], with_secrets: bool = True) -> Config:
     """Read and check a configuration file.
 
     Files that hold secrets are read as well; nothing is written and no device is touched.
@@ -35,6 +35,8 @@ def load(path: Path, *, environ: Mapping[str, str]) -> Config:
     Args:
         path: of the file; fault lines and the result name it as it is given here.
         environ: where `KEY_env` and `CREDENTIALS_DIRECTORY` are looked up.
+        with_secrets: False for a command that needs none, and whose user may not be allowed to
+            read them: those that do not stand in the file itself are empty then.
 
     Raises:
         ConfigError: with every fault of the file, each `FILE:LINE: KEY: what is wrong; what to do`.
@@ -48,7 +50,7 @@ def load(path: Path, *, environ: Mapping[str, str]) -> Config:
     except ValueError as error:
         raise _syntax(path, text, error) from None
     faults = FaultList(path, lines)
-    source = Source(faults, path.absolute().parent, environ)
+    source = Source(faults, path.absolute().parent, environ, with_secrets=with_secrets)
     config = build_config(document, path, kinds.tables(), source)
     faults.raise_if_any()
     return config

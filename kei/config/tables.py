@@ -127,6 +127,8 @@ class _TableReader:
                 return self._tables(kind, value, at) or key.default
             case keys.SecretText(rule):
                 written, source = text(value), self._source
+                if form != key.name and not source.with_secrets:
+                    return Secret("")
                 if form.endswith("_file"):
                     written = read_file(written, source.folder, source.environ)
                 elif form.endswith("_env"):

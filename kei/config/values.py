@@ -44,12 +44,14 @@ class Source:
         folder: of the file itself, absolute; relative paths begin there.
         environ: the environment variables.
         ports: those read so far, with their keys.
+        with_secrets: whether to read the secrets that the file refers to.
     """
 
     faults: FaultList
     folder: Path
     environ: Mapping[str, str] = field(repr=False)
     ports: list[tuple[KeyPath, str]] = field(default_factory=list)
+    with_secrets: bool = True
 
     def unique(self, items: Iterable[tuple[KeyPath, str]], remedy: str) -> None:
         """Note every item whose text came before; placeholders (empty texts) do not count."""

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from jobs_file import BROUTE, BROUTE_ID, BROUTE_PWD, JobsFile
 
+from kei.config import load
 from kei.config.rules import KNOWN_EPCS
 from kei.settings.broute import Broute, RequestGroup
 
@@ -378,3 +379,12 @@ def test_single_brackets_around_requests_are_a_fault(jobs: JobsFile) -> None:
 def test_a_misspelt_key_gets_a_suggestion(jobs: JobsFile) -> None:
     fault = jobs.fault(f"{BROUTE}Baud_rate = 9600")
     assert fault == "5: broute.Baud_rate: unknown key; did you mean baudrate?"
+
+
+@pytest.mark.parametrize("elsewhere", ['broute_pwd_file = "nowhere"', 'broute_pwd_env = "NOTHING"'])
+def test_who_needs_no_secrets_need_not_be_able_to_read_them(jobs: JobsFile, elsewhere: str) -> None:
+    jobs.path.write_text(f"{ELSEWHERE}{elsewhere}")
+    found = load(jobs.path, environ={}, with_secrets=False)
+    assert found.broute is not None
+    assert found.broute.broute_pwd.reveal() == ""
+    assert found.broute.broute_id.reveal() == BROUTE_ID

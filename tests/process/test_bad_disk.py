@@ -5,15 +5,14 @@ import json
 import os
 import signal
 import sqlite3
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from programs import SIMULATED, Program, readings, running, wait_until, write_jobs
+from small_disks import fill, mount, small_disk
 
-DISK = "size=2m"
 FAST = '[[broute.requests]]\nepc = ["E7"]\ncycle = 0.2'
 GARBAGE = b"\xa5" * 1024
 
@@ -21,18 +20,8 @@ GARBAGE = b"\xa5" * 1024
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A small file system of its own."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount("-t", "tmpfs", "-o", DISK, "kei-test", str(folder))
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True, timeout=30)
-
-
-def mount(*arguments: str) -> None:
-    try:
-        subprocess.run(["mount", *arguments], check=True, capture_output=True, timeout=30)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("mounting a file system is not permitted here")
+    with small_disk(tmp_path / "disk") as folder:
+        yield folder
 
 
 @pytest.fixture
@@ -40,17 +29,6 @@ def jobs(tmp_path: Path) -> Path:
     """A jobs.toml beside the disk, whose files are on it, with a meter that dies with kei."""
     recorder = '[recorder]\ndirectory = "disk"\ndatabase = "disk/kei.db"'
     return write_jobs(tmp_path, SIMULATED, recorder, requests=FAST)
-
-
-def fill(folder: Path) -> Path:
-    ballast = folder / "ballast"
-    fd = os.open(ballast, os.O_WRONLY | os.O_CREAT)
-    try:
-        while True:
-            os.write(fd, bytes(4096))
-    except OSError:
-        os.close(fd)
-    return ballast
 
 
 def recorder_of(jobs: Path) -> dict[str, dict[str, object]]:
@@ -107,11 +85,11 @@ def test_a_disk_that_is_full_at_the_start_is_made_up_for_when_there_is_space(
 def test_a_file_system_that_is_read_only_at_the_start_is_made_up_for_when_it_is_not(
     disk: Path, jobs: Path
 ) -> None:
-    mount("-o", f"remount,ro,{DISK}", str(disk))
+    mount("-o", "remount,ro,size=2m", str(disk))
     with running("--jobs", str(jobs)) as kei:
         has_answers(kei, jobs, 5)
         assert "Read-only file system" in str(recorder_of(jobs)["text"]["fault"])
-        mount("-o", f"remount,rw,{DISK}", str(disk))
+        mount("-o", "remount,rw,size=2m", str(disk))
         wait_until(lambda: len(readings(disk)) >= 5, 20, "lines")
         assert kei.stop() == 0
     assert exported(jobs) == text(disk)

@@ -1,7 +1,9 @@
 """The main job from outside: a real process, a real pty, real files."""
 
+import os
 import re
 import signal
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,9 @@ from programs import (
     wait_until,
     write_jobs,
 )
+
+from kei.core import abstract_sockets
+from kei.core.single_instance import InstanceLock
 
 EVERY_SECOND = """
 [[broute.requests]]
@@ -168,6 +173,69 @@ def test_a_second_kei_with_the_same_database_exits_1_and_names_the_first(tmp_pat
             (line,) = second.errors
         assert f"in use by another kei (pid {first.process.pid})" in line
         assert first.stop() == 0
+
+
+def test_a_second_kei_with_the_same_daily_files_exits_1_whatever_its_database_is(
+    tmp_path: Path,
+) -> None:
+    jobs = write_jobs(tmp_path, SIMULATED, requests=EVERY_SECOND)
+    (tmp_path / "other").mkdir()
+    same = ("[recorder]", 'directory = ".."', 'database = "kei.db"')
+    others = write_jobs(tmp_path / "other", SIMULATED, *same, requests=EVERY_SECOND)
+    with running("--jobs", str(jobs)) as first:
+        first.wait_for_event("session_joined")
+        with running("--jobs", str(others)) as second:
+            assert second.wait() == 1
+            (line,) = second.errors
+        said = f"daily files written by another kei (pid {first.process.pid}); give this one"
+        assert said in line
+        with running("check", "--jobs", str(others)) as check:
+            assert check.wait() == 0
+            assert said in check.lines[-1]
+        with running("check", "--jobs", str(jobs)) as check:
+            assert check.wait() == 0
+            assert "written by another" not in "".join(check.lines)
+        others.write_text(others.read_text() + 'fname_base = "other"\n')
+        with running("--jobs", str(others)) as second:
+            second.wait_for_event("session_joined")
+            assert second.stop() == 0
+        assert first.stop() == 0
+
+
+def test_a_kei_that_was_killed_is_no_reason_not_to_start(tmp_path: Path) -> None:
+    jobs = write_jobs(tmp_path, SIMULATED, requests=EVERY_SECOND)
+    for _ in range(2):
+        with running("--jobs", str(jobs)) as kei:
+            kei.wait_for_event("session_joined")
+            kei.send(signal.SIGKILL)
+
+
+def test_a_name_that_somebody_has_taken_keeps_no_kei_from_starting(tmp_path: Path) -> None:
+    jobs = write_jobs(tmp_path, SIMULATED, requests=EVERY_SECOND)
+    database = str(tmp_path / "kei.db")
+    names = [abstract_sockets.socket_name(each, database) for each in ("claim", "status")]
+    with (
+        closing(abstract_sockets.bind(names[0])),
+        closing(abstract_sockets.bind(names[1])),
+        running("--jobs", str(jobs)) as kei,
+    ):
+        kei.wait_for_event("session_joined")
+        kei.wait_for_event("status_unavailable")
+        kei.wait_for(lambda: readings(tmp_path), 20, "a reading")
+        assert kei.stop() == 0
+
+
+def test_who_loses_the_database_to_another_kei_ends(tmp_path: Path) -> None:
+    jobs = write_jobs(tmp_path, SIMULATED, requests=EVERY_SECOND)
+    with running("--jobs", str(jobs)) as first:
+        first.wait_for_event("session_joined")
+        for name in ("kei.db.lock", "mydatafile.lock"):
+            (tmp_path / name).unlink()
+        lock = InstanceLock(tmp_path / "kei.db")
+        assert first.wait(15) == 1
+        assert f"in use by another kei (pid {os.getpid()})" in first.errors[-1]
+        assert first.events("session_left")
+        lock.release()
 
 
 def test_check_shows_the_schedule_and_touches_nothing(tmp_path: Path) -> None:

@@ -4,16 +4,30 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import cast
 
 import pytest
-from programs import BROUTE_ID, BROUTE_PWD, ROOT, SIMULATED, running, simulator, write_jobs
+from programs import (
+    BROUTE_ID,
+    BROUTE_PWD,
+    ROOT,
+    SIMULATED,
+    Program,
+    running,
+    simulator,
+    write_jobs,
+)
+from small_disks import freezable_disk
+from strangers import BECOME, STRANGER, kei_of_a_stranger, needs_root, public_folder
 
-from kei.app.status_server import address
+from kei.app.status_server import address, ask
 from kei.commands.status import StatusReport, status
 from kei.core.clock import SystemClock
 from kei.wisun.interfaces import SessionStatus
@@ -235,3 +249,132 @@ def test_a_wrong_configuration_exits_2(tmp_path: Path) -> None:
     with running("status", "--jobs", str(jobs)) as client:
         assert client.wait() == 2
         assert len(client.errors) == 1
+
+
+def problems(found: dict[str, object]) -> dict[str, str]:
+    return {
+        each["rule"]: each["detail"] for each in cast("list[dict[str, str]]", found["problems"])
+    }
+
+
+def test_a_disk_that_stalls_is_waited_for_some_seconds_only(tmp_path: Path) -> None:
+    jobs = write_jobs(tmp_path, SIMULATED, requests=EVERY_SECOND)
+    with running("--jobs", str(jobs)) as kei:
+        kei.wait_for(lambda: "E7" in sensors(look(jobs)), 20, "a reading")
+        assert kei.stop() == 0
+    (file,) = tmp_path.glob("2*.txt")
+    file.unlink()
+    os.mkfifo(file)  # whose opening waits for ever
+    begun = time.monotonic()
+    code, found = as_json(jobs)
+    assert time.monotonic() - begun < 15
+    assert (code, found["running"]) == (1, False)
+    assert "not found out within 12 s" in problems(found)["database_unreadable"]
+
+
+def test_a_frozen_file_system_hides_the_values_but_not_what_kei_does(tmp_path: Path) -> None:
+    with freezable_disk(tmp_path / "disk") as disk:
+        jobs = write_jobs(disk, SIMULATED, requests=EVERY_SECOND)
+        with running("--jobs", str(jobs)) as kei:
+            kei.wait_for(lambda: "E7" in sensors(look(jobs)), 20, "a reading")
+            kei.send(signal.SIGKILL)  # so that its log has to be repaired to be read
+            kei.wait()
+        subprocess.run(["fsfreeze", "-f", str(disk)], check=True, timeout=30)
+        begun = time.monotonic()
+        code, found = as_json(jobs)
+        assert time.monotonic() - begun < 15
+        assert (code, found["running"]) == (1, False)
+        assert "not_running" in problems(found)
+        subprocess.run(["fsfreeze", "-u", str(disk)], check=True, timeout=30)
+        assert cast("list[object]", as_json(jobs)[1]["series"])
+
+
+def test_a_database_that_somebody_has_locked_is_waited_for_some_seconds_only(
+    tmp_path: Path,
+) -> None:
+    jobs = write_jobs(tmp_path, SIMULATED, requests=EVERY_SECOND)
+    with running("--jobs", str(jobs)) as kei:
+        kei.wait_for(lambda: "E7" in sensors(look(jobs)), 20, "a reading")
+        assert kei.stop() == 0
+    with closing(sqlite3.connect(tmp_path / "kei.db", isolation_level=None)) as somebody:
+        somebody.execute("PRAGMA locking_mode = EXCLUSIVE")
+        somebody.execute("BEGIN EXCLUSIVE")
+        begun = time.monotonic()
+        code, found = as_json(jobs)
+        assert time.monotonic() - begun < 15
+        assert code == 1
+        assert "locked" in problems(found)["database_unreadable"]
+
+
+LIE = """
+listener = socket.socket(socket.AF_UNIX)
+listener.bind({name!r})
+listener.listen()
+print("ready", flush=True)
+while True:
+    connection, _ = listener.accept()
+    try:
+        connection.sendall({document!r})
+    except OSError:
+        pass  # who asks has left
+    connection.close()
+"""
+
+
+@contextmanager
+def lying_stranger(jobs: Path) -> Iterator[Program]:
+    """A process of another user that says all is well under the name of kei's status socket."""
+    with running("--jobs", str(jobs)) as kei:
+        kei.wait_for_event("session_joined")
+        document = ask(jobs.parent / "kei.db", SystemClock())
+        assert document
+        assert kei.stop() == 0
+    lie = LIE.format(name=address(jobs.parent / "kei.db"), document=document)
+    with running(program=("-c", f"import socket\n{BECOME}{lie}"), measured=False) as stranger:
+        stranger.wait_for(lambda: "ready" in stranger.lines, 10, "the stranger")
+        yield stranger
+
+
+@needs_root
+def test_a_process_of_another_user_is_not_believed(tmp_path: Path) -> None:
+    jobs = write_jobs(tmp_path, SIMULATED, requests=EVERY_SECOND)
+    with lying_stranger(jobs) as stranger:
+        code, found = as_json(jobs)
+        assert (code, found["running"], found["pid"]) == (1, False, None)
+        assert "not_running" in problems(found)
+        with running("--jobs", str(jobs)) as kei:
+            kei.wait_for_event("status_unavailable")
+            (told,) = kei.events("status_unavailable")
+            assert told["held_by"] == f"process {stranger.process.pid} of user {STRANGER}"
+            code, found = as_json(jobs)
+            assert (code, found["running"], found["pid"]) == (1, True, None)
+            assert f"of user {STRANGER}" in problems(found)["not_answering"]
+            stranger.kill()
+            kei.wait_for(lambda: as_json(jobs)[1]["pid"] == kei.process.pid, 10, "the name")
+            assert kei.stop() == 0
+
+
+@needs_root
+def test_another_user_who_may_read_is_told_everything() -> None:
+    with public_folder() as folder:
+        jobs = write_jobs(folder, SIMULATED, requests=EVERY_SECOND)
+        (folder / "pwd").write_text(BROUTE_PWD)
+        (folder / "pwd").chmod(0o600)
+        text = jobs.read_text().replace(f'broute_pwd = "{BROUTE_PWD}"', 'broute_pwd_file = "pwd"')
+        jobs.write_text(text)
+        with running("--jobs", str(jobs)) as kei:
+            kei.wait_for(lambda: "E7" in sensors(look(jobs)), 20, "a reading")
+            with kei_of_a_stranger("status", "--json", "--jobs", str(jobs)) as reader:
+                assert reader.wait(30) == 0, reader.output()
+                assert json.loads(reader.lines[0])["pid"] == kei.process.pid
+            assert kei.stop() == 0
+
+
+def test_a_jobs_toml_that_cannot_be_read_in_time_is_an_error(tmp_path: Path) -> None:
+    jobs = tmp_path / "jobs.toml"
+    os.mkfifo(jobs)
+    with running("status", "--jobs", str(jobs)) as client:
+        assert client.wait(20) == 1
+    assert client.errors == [
+        f"kei: {jobs}: what it says was not found out within 12 s: its disk stalls, or is frozen"
+    ]

@@ -42,9 +42,11 @@ class Program:
         cwd: Path | None = None,
         stdin: int | IO[bytes] = subprocess.DEVNULL,
         program: Sequence[str] = ("-m", "kei"),
+        measured: bool = True,
         **environ: str,
     ) -> None:
-        env = {k: v for k, v in os.environ.items() if k not in ("DEBUG", "JOURNAL_STREAM")}
+        everything = os.environ if measured else unmeasured()
+        env = {k: v for k, v in everything.items() if k not in ("DEBUG", "JOURNAL_STREAM")}
         env["PYTHONPATH"] = str(ROOT)
         self.process = subprocess.Popen(
             [sys.executable, *program, *args],
@@ -144,10 +146,11 @@ def running(
     cwd: Path | None = None,
     stdin: int | IO[bytes] = subprocess.DEVNULL,
     program: Sequence[str] = ("-m", "kei"),
+    measured: bool = True,
     **environ: str,
 ) -> Iterator[Program]:
     """A program that is certainly gone when the block ends; another than kei if need be."""
-    started = Program(*args, cwd=cwd, stdin=stdin, program=program, **environ)
+    started = Program(*args, cwd=cwd, stdin=stdin, program=program, measured=measured, **environ)
     try:
         yield started
     finally:

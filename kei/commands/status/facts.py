@@ -3,14 +3,16 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import tzinfo
+from itertools import zip_longest
 from pathlib import Path
 
 from kei import config
 from kei.app.status_document import Snapshot, decode
-from kei.app.status_server import ask
+from kei.app.status_server import Impostor, ask
 from kei.core.clock import Clock
 from kei.core.errors import KeiError, StoreError
 from kei.core.reading import Reading
+from kei.core.single_instance import is_certainly_free
 from kei.echonet.meter_class import UNIT_OF_SENSOR
 from kei.meter.expected import Expected, expected_of
 from kei.settings.config import Config
@@ -82,49 +84,92 @@ class Facts:
         return UNIT_OF_SENSOR.get(reading.sensor) if reading.unit == self.unit else None
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the database says.
+
+    Attributes:
+        series: the newest reading of each series.
+        waiting: for each upload target of the configuration; empty if that is not known.
+        fault: why the database cannot be read; None if it can.
+    """
+
+    series: tuple[Reading, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
+    fault: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the running kei says.
+
+    Attributes:
+        snapshot: its status; None if none runs, or it does not answer.
+        silence: why a kei that runs does not answer; None if it does, or none runs.
+    """
+
+    snapshot: Snapshot | None = None
+    silence: str | None = None
+
+
 def gather(path: Path, *, environ: Mapping[str, str], clock: Clock) -> Facts:
     """Ask the running kei and read its database.
 
     Raises:
         ConfigError: jobs.toml does not validate.
     """
-    wanted = config.load(path, environ=environ)
-    snapshot, silence = _ask(wanted.recorder.database, clock)
-    targets = [(target.name, target.what) for target in wanted.upload]
-    series: tuple[Reading, ...] = ()
-    waiting: tuple[Waiting | None, ...] = (None,) * len(targets)
-    database_fault = None
+    wanted = configuration(path, environ)
+    return facts_of(wanted, ask_kei(wanted, clock), read_database(wanted, clock), clock)
+
+
+def configuration(path: Path, environ: Mapping[str, str]) -> Config:
+    """Return what jobs.toml says, without the secrets that it refers to; ConfigError."""
+    return config.load(path, environ=environ, with_secrets=False)
+
+
+def ask_kei(wanted: Config, clock: Clock) -> Answer:
+    """Return the answer of the running kei, which is waited for 10 s at most."""
+    database = wanted.recorder.database
     try:
-        text = DailyFile(wanted.recorder.directory, wanted.recorder.fname_base, "", clock.zone)
-        contents = read_overview(wanted.recorder.database, text, targets, clock)
-        series, waiting = contents.last, contents.waiting
+        document = ask(database, clock)
+        return Answer(None if document is None else decode(document))
+    except Impostor as error:
+        return Answer(silence=None if is_certainly_free(database) else str(error))
+    except KeiError as error:
+        return Answer(silence=str(error))
+
+
+def read_database(wanted: Config, clock: Clock) -> Stored:
+    """Return what the database says; for as long as its disk needs."""
+    recorder = wanted.recorder
+    targets = [(target.name, target.what) for target in wanted.upload]
+    try:
+        text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
+        contents = read_overview(recorder.database, text, targets, clock)
     except StoreError as error:
-        database_fault = str(error)
+        return Stored(fault=str(error))
+    return Stored(contents.last, contents.waiting)
+
+
+def facts_of(wanted: Config, answer: Answer, stored: Stored, clock: Clock) -> Facts:
+    """Put together what has been found out."""
     return Facts(
         now_ms=clock.now_ms(),
         zone=clock.zone,
         unit=wanted.broute.unit if wanted.broute else None,
         expected=expected_of(wanted.broute) if wanted.broute else (),
-        snapshot=snapshot,
-        silence=silence,
-        series=series,
-        uploads=tuple(_uploads(wanted, waiting, snapshot)),
-        database_fault=database_fault,
+        snapshot=answer.snapshot,
+        silence=answer.silence,
+        series=stored.series,
+        uploads=tuple(_uploads(wanted, stored.waiting, answer.snapshot)),
+        database_fault=stored.fault,
     )
 
 
-def _ask(database: Path, clock: Clock) -> tuple[Snapshot | None, str | None]:
-    try:
-        document = ask(database, clock)
-        return (None if document is None else decode(document)), None
-    except KeiError as error:
-        return None, str(error)
-
-
 def _uploads(
-    wanted: Config, waiting: tuple[Waiting | None, ...], snapshot: Snapshot | None
+    wanted: Config, waiting: tuple[Waiting, ...], snapshot: Snapshot | None
 ) -> Iterator[Upload]:
     live = {upload.target: upload for upload in snapshot.uploads} if snapshot else {}
-    for target, rows in zip(wanted.upload, waiting, strict=True):
+    for target, rows in zip_longest(wanted.upload, waiting):
         window_s = wanted.summary.cycle_s if target.what is What.SUMMARY else 0
         yield Upload(target.name, window_s + target.cycle_s, rows, live.get(target.name))

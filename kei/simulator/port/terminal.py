@@ -15,7 +15,7 @@ import termios
 import tty
 from pathlib import Path
 
-from kei.core import single_instance
+from kei.core import abstract_sockets
 from kei.core.errors import ConfigError
 
 _PTS = "/dev/pts/"
@@ -129,15 +129,16 @@ def lock_link(link: Path) -> socket.socket:
     Raises:
         ConfigError: another simulator that runs has it.
     """
-    name = single_instance.socket_name("link", os.fspath(link.parent.resolve() / link.name))
+    name = abstract_sockets.socket_name("link", os.fspath(link.parent.resolve() / link.name))
     try:
-        return single_instance.bind(name)
+        return abstract_sockets.bind(name)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise ConfigError([f"link {link}: cannot be claimed ({error.strerror})"]) from None
-        holder = single_instance.owner(name)
+        holder = abstract_sockets.owner(name)
+        other = f"kei (pid {holder.pid})" if holder else "kei"
         raise ConfigError(
-            [f"link {link}: in use by another {holder}; stop it first, or give another path"]
+            [f"link {link}: in use by another {other}; stop it first, or give another path"]
         ) from None
 
 

@@ -1,0 +1,238 @@
+"""Daily text files of any age and origin, taken into the database, nothing twice.
+
+A line is there already if the database has a row of the same line; of equal lines, as many are
+there as it has rows. kei has to be stopped: it is the only writer of its database, and keeps
+account of which rows have their lines.
+"""
+
+import gzip
+import re
+import sqlite3
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import BinaryIO
+
+from kei.core.clock import Clock, epoch_ms
+from kei.core.errors import Malformed, StoreError
+from kei.core.reading import Reading
+from kei.store import checkpoints, extract
+from kei.store.database import Database
+from kei.store.dirty_windows import DONE_UNTIL_KEY, mark_dirty
+from kei.store.extract import Query
+from kei.store.lines import SUMMARY_PREFIX, reading_line, reading_of_line
+from kei.store.reading_table import ReadingTable, newest_id
+from kei.store.recovery import recover
+from kei.store.state import load_number
+from kei.store.summaries import window_around
+from kei.store.text import DailyFile
+
+_SUMMARY_FILE = re.compile(rf"{SUMMARY_PREFIX}\d{{8}}-", re.ASCII)
+_GZIP = b"\x1f\x8b"
+_LINE_MAX_BYTES = 4096  # a line of a sensor has up to 1 kB
+_ROWS_AT_ONCE = 5000  # in one transaction; what a kill -9 leaves is recognised by the next import
+# Earlier ones are of a clock that nobody had set: there were no smart meters then.
+_EARLIEST_MS = epoch_ms(datetime(2000, 1, 1, tzinfo=UTC))
+_AHEAD_MS = 86_400_000  # later ones, too; the clock here need not be exact
+
+
+@dataclass(slots=True)
+class Imported:
+    """What became of one file.
+
+    Attributes:
+        lines: how many it has.
+        added: those that are new in the database.
+        known: those that were there already.
+        rejected: those that are no readings.
+        first_rejected: number of the first of these, from 1, and what is wrong with it.
+        oldest_ms: time of the oldest that was added, milliseconds since 1970.
+    """
+
+    lines: int = 0
+    added: int = 0
+    known: int = 0
+    rejected: int = 0
+    first_rejected: tuple[int, str] | None = None
+    oldest_ms: int | None = None
+
+
+class Importer:
+    """Adds the lines of text files to a database that no kei uses meanwhile.
+
+    Args:
+        path: of the database.
+        database: the same, open.
+        text: kei's own daily files; what only they have is added first.
+        clock: to know times of the future.
+        cycle_s: of the averages, seconds.
+
+    Raises:
+        StoreError: the database or a daily file cannot be used.
+    """
+
+    def __init__(
+        self, path: Path, database: Database, text: DailyFile, clock: Clock, cycle_s: int
+    ) -> None:
+        self._path = path
+        self._database = database
+        self._readings = ReadingTable(database)
+        self._text = text
+        self._zone = text.zone
+        self._checkpoint = recover(database, text)
+        self._latest_ms = clock.now_ms() + _AHEAD_MS
+        with database.access() as connection:
+            is_new = not load_number(connection, DONE_UNTIL_KEY)
+        if is_new:
+            # Without this, the averages of all that is imported would be written into the `sum`
+            # files, which may have them.
+            first_ms = self._readings.next_ms(0)
+            now_ms = clock.now_ms()
+            start_ms, _ = window_around(
+                now_ms if first_ms is None else first_ms, self._zone, cycle_s
+            )
+            database.set_state(DONE_UNTIL_KEY, str(start_ms))
+
+    def add(self, file: Path, progress: Callable[[float], None]) -> Imported:
+        """Add the lines of a file that the database does not have.
+
+        Args:
+            file: plain or compressed by gzip.
+            progress: called with the share that is done, 0 to 1.
+
+        Raises:
+            StoreError: it cannot be read to its end, or the database fails; what was added stays.
+        """
+        if _SUMMARY_FILE.match(file.name):
+            raise StoreError(
+                f"{file}: has averages, which kei computes from readings: import the file of the"
+                f" same name without '{SUMMARY_PREFIX}'"
+            )
+        if not file.is_file():
+            what = "is no file" if file.exists() else "there is no such file"
+            raise StoreError(f"{file}: {what}")
+        found = Imported()
+        fresh: list[Reading] = []
+        try:
+            for reading in self._unknown(file, found, progress):
+                fresh.append(reading)
+                if len(fresh) == _ROWS_AT_ONCE:
+                    batch, fresh = fresh, []
+                    self._insert(batch, found)
+        finally:  # also what came before the damage of a file
+            if fresh:
+                self._insert(fresh, found)
+        return found
+
+    def _unknown(
+        self, file: Path, found: Imported, progress: Callable[[float], None]
+    ) -> Iterator[Reading]:
+        """Yield the readings that have no row yet."""
+        known: dict[date, Counter[str]] = {}
+        before_ms = 0
+        for text in _lines(file, progress):
+            found.lines += 1
+            try:
+                reading = self._reading(text, before_ms)
+            except Malformed as error:
+                found.rejected += 1
+                found.first_rejected = found.first_rejected or (found.lines, str(error))
+                continue
+            before_ms = reading.time_ms
+            day = self._text.day_of(reading.time_ms)
+            if day not in known:
+                known[day] = self._lines_of_rows(day)
+            line = reading_line(reading, self._zone)
+            if known[day][line] > 0:
+                known[day][line] -= 1
+                found.known += 1
+            else:
+                yield reading
+
+    def _reading(self, text: str | None, before_ms: int) -> Reading:
+        if text is None:
+            raise Malformed("it has no end")  # so that a part of its value may be missing
+        reading = reading_of_line(text, self._zone, before_ms)
+        if not _EARLIEST_MS <= reading.time_ms < self._latest_ms:
+            raise Malformed(f"{text.partition(',')[0]} cannot be its time")
+        return reading
+
+    def _lines_of_rows(self, day: date) -> Counter[str]:
+        start, end = (
+            epoch_ms(datetime.combine(each, time.min, self._zone))
+            for each in (day, day + timedelta(days=1))
+        )
+        rows = extract.readings(self._path, self._text, Query(start, end))
+        return Counter(reading_line(reading, self._zone) for reading in rows)
+
+    def _insert(self, readings: Sequence[Reading], found: Imported) -> None:
+        times_ms = [reading.time_ms for reading in readings]
+        with self._database.transaction() as connection:
+            newest = _newest_of_series(connection)
+            self._readings.add(connection, readings)
+            _keep_newest(connection, newest)
+            mark_dirty(connection, times_ms)
+            # These rows are not to get lines in kei's own files.
+            checkpoint = replace(self._checkpoint, last_id=newest_id(connection))
+            checkpoints.save(connection, checkpoint)
+        self._checkpoint = checkpoint
+        found.added += len(readings)
+        found.oldest_ms = min([*times_ms, found.oldest_ms or times_ms[0]])
+
+
+def _lines(file: Path, progress: Callable[[float], None]) -> Iterator[str | None]:
+    """Yield the lines of a file without their ends; None for a last one that has no end."""
+    count = 0
+    try:
+        with file.open("rb") as raw:
+            size = max(1, file.stat().st_size)
+            is_compressed = raw.read(len(_GZIP)) == _GZIP
+            raw.seek(0)
+            data: BinaryIO | gzip.GzipFile = gzip.GzipFile(fileobj=raw) if is_compressed else raw
+            while line := data.readline(_LINE_MAX_BYTES):
+                count += 1
+                progress(min(1.0, raw.tell() / size))
+                text = line.decode("utf-8-sig" if count == 1 else "utf-8", errors="replace")
+                yield text.rstrip("\r\n") if line.endswith(b"\n") else None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        rest = f"damaged behind line {count} ({error}); what comes before that was imported"
+        raise StoreError(f"{file}: is {rest}") from error
+    except OSError as error:
+        raise StoreError(f"{file}: {error.strerror or error}") from error
+
+
+def _newest_of_series(connection: sqlite3.Connection) -> dict[int, int | None]:
+    """Return the row of each series that `kei status` shows."""
+    return dict(connection.execute("SELECT id, last_id FROM series").fetchall())
+
+
+def _keep_newest(connection: sqlite3.Connection, before: dict[int, int | None]) -> None:
+    """Let `kei status` go on showing the rows of before, where those that came are older.
+
+    Args:
+        connection: of the transaction that has added the rows.
+        before: the rows, by series.
+    """
+    touched = [
+        (id_, last_id)
+        for id_, last_id in _newest_of_series(connection).items()
+        if before.get(id_) != last_id
+    ]
+    for id_, last_id in touched:
+        # A series has a row for each number of decimals.
+        others = connection.execute(
+            "SELECT id FROM series WHERE (unit, sensor) ="
+            " (SELECT unit, sensor FROM series WHERE id = ?)",
+            (id_,),
+        ).fetchall()
+        kept = [row for (other,) in others if (row := before.get(other)) is not None]
+        is_older = connection.execute(
+            "SELECT 1 FROM readings WHERE id = ? AND time_ms <"
+            f" (SELECT max(time_ms) FROM readings WHERE id IN ({','.join('?' * len(kept))}))",
+            (last_id, *kept),
+        ).fetchone()
+        if is_older:
+            connection.execute("UPDATE series SET last_id = ? WHERE id = ?", (before.get(id_), id_))

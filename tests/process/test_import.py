@@ -1,0 +1,347 @@
+"""`kei import` from outside: text files of kei and keilog into the database, nothing twice."""
+
+import gzip
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from programs import ROOT, SIMULATED, readings, running, summaries, wait_until, write_jobs
+from small_disks import fill, small_disk
+from strangers import STRANGER, needs_root, public_folder
+
+FAST = '[[broute.requests]]\nepc = ["E7"]\ncycle = 0.1'
+TZ = "Asia/Tokyo"
+LONG = 'retention = "36500d"'
+
+
+def command(*arguments: object, zone: str = TZ) -> tuple[int, list[str], list[str]]:
+    """Exit code, lines of stdout and lines of stderr."""
+    with running(*map(str, arguments), TZ=zone) as program:
+        code = program.wait(60)
+        return code, program.lines, program.errors
+
+
+def imported(jobs: Path, *files: Path) -> list[str]:
+    """What is said of an import that finds nothing wrong, without the folder."""
+    code, said, errors = command("import", "--jobs", jobs, *files)
+    assert (code, errors) == (0, [])
+    return [line.replace(f"{jobs.parent}/", "") for line in said]
+
+
+def exported(jobs: Path, *options: str) -> Counter[str]:
+    span = ("--from", "1900-01-01", "--to", "2200-01-01")
+    code, lines, errors = command("export", "--jobs", jobs, *span, *options)
+    assert (code, errors) == (0, [])
+    return Counter(lines[1:])
+
+
+def jobs_of(folder: Path, *more: str) -> Path:
+    return write_jobs(folder, SIMULATED, "[recorder]", LONG, *more, requests=FAST)
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> Path:
+    return jobs_of(tmp_path)
+
+
+def day(*lines: str) -> list[str]:
+    return [f"2024/03/01 {line}" for line in lines]
+
+
+LINES = day(
+    "00:00:01,BR,E7,512,x",
+    "00:00:11,BR,E7,-3,x",
+    "00:00:11,BR,E7,-3,x",
+    "00:10:00,BR,E0,12345.6,x",
+    "00:20:00,A1,T1,21.50,7",
+)
+
+
+def write(path: Path, lines: list[str]) -> Path:
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return path
+
+
+def test_lines_become_rows_and_a_second_import_adds_nothing(jobs: Path, tmp_path: Path) -> None:
+    file = write(tmp_path / "20240301-old.txt", LINES)
+    assert imported(jobs, file) == ["20240301-old.txt: 5 lines, 5 added, 0 already there"]
+    assert imported(jobs, file, file) == ["20240301-old.txt: 5 lines, 0 added, 5 already there"] * 2
+    assert exported(jobs) == Counter(LINES)
+    assert file.read_text().splitlines() == LINES
+
+
+def test_compressed_files_are_the_same_whatever_their_names(jobs: Path, tmp_path: Path) -> None:
+    write(tmp_path / "20240301-old.txt", LINES[:2])
+    packed = tmp_path / "20240301-old.txt.1.gz"
+    packed.write_bytes(gzip.compress("".join(f"{line}\n" for line in LINES).encode()))
+    assert imported(jobs, packed) == ["20240301-old.txt.1.gz: 5 lines, 5 added, 0 already there"]
+    assert imported(jobs, tmp_path / "20240301-old.txt") == [
+        "20240301-old.txt: 2 lines, 0 added, 2 already there"
+    ]
+
+
+def test_of_equal_lines_as_many_are_added_as_are_missing(jobs: Path, tmp_path: Path) -> None:
+    same = day("00:00:01,BR,E7,512,x")
+    assert imported(jobs, write(tmp_path / "a.txt", same * 2))[0].endswith(
+        "2 added, 0 already there"
+    )
+    assert imported(jobs, write(tmp_path / "b.txt", same * 5))[0].endswith(
+        "3 added, 2 already there"
+    )
+    assert exported(jobs) == Counter(same * 5)
+
+
+def test_what_a_real_kei_has_recorded_is_recognised(jobs: Path, tmp_path: Path) -> None:
+    with running("--jobs", str(jobs), TZ=TZ) as kei:
+        kei.wait_for(lambda: len(readings(tmp_path)) >= 20, 20, "readings")
+        kei.send(signal.SIGKILL)  # so that the text has what the database has not
+    (file,) = tmp_path.glob("2*.txt")
+    count = len(file.read_text().splitlines())
+    before = file.read_text()
+    assert imported(jobs, file) == [f"{file.name}: {count} lines, 0 added, {count} already there"]
+    assert imported(jobs, write(tmp_path / "20240301-old.txt", LINES))[0].endswith(
+        "0 already there"
+    )
+    with running("--jobs", str(jobs), TZ=TZ) as kei:
+        kei.wait_for(lambda: len(readings(tmp_path)) >= count + 5 + len(LINES), 20, "more readings")
+        assert kei.stop() == 0
+    assert file.read_text().startswith(before)
+    assert exported(jobs) == Counter(",".join(fields) for fields in readings(tmp_path))
+
+
+def test_the_database_comes_back_from_the_text_files_alone(jobs: Path, tmp_path: Path) -> None:
+    files = []
+    for number in range(1, 4):
+        lines = [line.replace("2024/03/01", f"2024/03/0{number}") for line in LINES]
+        files.append(write(tmp_path / f"2024030{number}-mydatafile.txt", lines))
+    for _ in range(2):
+        imported(jobs, *files)
+        assert exported(jobs) == Counter(",".join(fields) for fields in readings(tmp_path))
+        for path in tmp_path.glob("kei.db*"):
+            path.unlink()
+
+
+def test_the_averages_are_computed_and_get_no_second_line(jobs: Path, tmp_path: Path) -> None:
+    jobs.write_text(jobs.read_text() + "[summary]\ncycle = 1\n")
+    sums = tmp_path / "sum20240301-mydatafile.txt"
+    sums.write_text("2024/03/01 00:00,BR,E7,512\n")
+    imported(jobs, write(tmp_path / "20240301-mydatafile.txt", LINES))
+    with running("--jobs", str(jobs), TZ=TZ) as kei:
+        kei.wait_for(lambda: len(summaries(tmp_path)) > 2, 20, "averages of today")
+        wait_until(lambda: exported(jobs, "--summary") >= wanted, 20, "averages of the import")
+        assert kei.stop() == 0
+    assert sums.read_text() == "2024/03/01 00:00,BR,E7,512\n"
+
+
+wanted = Counter(
+    [
+        "2024/03/01 00:00,BR,E7,512,512,512,1,recovered",
+        "2024/03/01 00:00,BR,E7,-3,-3,-3,2,recovered",
+        "2024/03/01 00:10,BR,E0,12345.6,12345.6,12345.6,1,recovered",
+        "2024/03/01 00:20,A1,T1,21.5,21.50,21.50,1,recovered",
+    ]
+)
+
+
+def test_files_of_keilog_are_understood(jobs: Path, tmp_path: Path) -> None:
+    lines = day(
+        "12:00:01,BR,E7,512,x",
+        "12:00:02,BR,E0,35293.3,x",
+        "12:00:03,A,T1,12.0,0F",
+        "12:00:04,A,H,-0.0,",
+    )
+    file = tmp_path / "20240301-mylogfile.txt"
+    file.write_bytes("".join(f"{line}\r\n" for line in lines).encode("utf-8-sig"))
+    assert imported(jobs, file) == ["20240301-mylogfile.txt: 4 lines, 4 added, 0 already there"]
+    assert imported(jobs, file)[0].endswith("0 added, 4 already there")
+    assert exported(jobs) == Counter([*lines[:3], lines[3].replace("-0.0", "0.0")])
+
+
+def test_what_is_no_reading_is_counted_and_the_first_is_named(jobs: Path, tmp_path: Path) -> None:
+    file = tmp_path / "20240301-old.txt"
+    write(file, [LINES[0], "garbage", *day("25:00:01,BR,E7,1,x"), "\x00" * 9000, LINES[1]])
+    with file.open("a") as torn:
+        torn.write("2024/03/01 00:00:21,BR,E7,51")
+    (line,) = imported(jobs, file)
+    assert line.startswith("20240301-old.txt: ")
+    assert " 2 added, 0 already there, " in line
+    assert line.endswith("the first is line 2: not a line of readings: 'garbage'")
+    assert exported(jobs) == Counter(LINES[:2])
+
+
+def test_a_line_without_an_end_may_lack_a_part_of_its_value(jobs: Path, tmp_path: Path) -> None:
+    file = tmp_path / "20240301-old.txt"
+    file.write_text(f"{LINES[0]}\n2024/03/01 00:00:21,BR,E7,51,")
+    (line,) = imported(jobs, file)
+    assert line.endswith(
+        "1 added, 0 already there, 1 not understood, the first is line 2: it has no end"
+    )
+
+
+def test_times_that_no_clock_has_shown_are_left_out(jobs: Path, tmp_path: Path) -> None:
+    ahead = datetime.now(UTC) + timedelta(days=3)  # noqa: TID251 - of this machine
+    times = ["0001/01/01 00:00:00", "1970/01/01 00:00:10", "9999/12/31 23:59:59"]
+    times.append(f"{ahead:%Y/%m/%d %H:%M:%S}")
+    file = write(tmp_path / "20240301-old.txt", [f"{each},BR,EA,1,x" for each in times] + LINES)
+    (line,) = imported(jobs, file)
+    assert line.endswith(
+        "4 not understood, the first is line 1: 0001/01/01 00:00:00 cannot be its time"
+    )
+    assert exported(jobs) == Counter(LINES)
+
+
+def test_averages_and_what_cannot_be_read_are_errors_and_the_rest_is_imported(
+    jobs: Path, tmp_path: Path
+) -> None:
+    good = write(tmp_path / "20240301-old.txt", LINES)
+    sums = write(tmp_path / "sum20240301-old.txt", ["2024/03/01 00:00,BR,E7,512"])
+    other = write(tmp_path / "notes.txt", ["hello"])
+    packed = gzip.compress("".join(f"{line}\n" for line in LINES * 500).encode())
+    (tmp_path / "20240302-old.txt.gz").write_bytes(packed[:-20])
+    missing, cut = tmp_path / "20240303-old.txt", tmp_path / "20240302-old.txt.gz"
+    os.mkfifo(tmp_path / "pipe")
+    code, said, errors = command(
+        "import", "--jobs", jobs, sums, missing, tmp_path, cut, other, tmp_path / "pipe", good
+    )
+    assert code == 1
+    assert said == [f"{good}: 5 lines, 0 added, 5 already there"]  # they were in the one cut off
+    beginnings = [error.partition(f"{tmp_path}")[2].partition(": ")[2] for error in errors]
+    assert beginnings[0].startswith("has averages, which kei computes from readings: import")
+    assert beginnings[1:3] == ["there is no such file", "is no file"]
+    assert "is damaged behind line" in errors[3]
+    assert "1 not understood" in errors[4]
+    assert errors[5].endswith("pipe: is no file")
+    assert len(errors) == 6
+
+
+def test_nothing_is_imported_while_kei_runs(jobs: Path, tmp_path: Path) -> None:
+    file = write(tmp_path / "20240301-old.txt", LINES)
+    with running("--jobs", str(jobs), TZ=TZ) as kei:
+        kei.wait_for_event("session_joined")
+        code, said, errors = command("import", "--jobs", jobs, file)
+        assert (code, said, len(errors)) == (1, [], 1)
+        assert f"in use by another kei (pid {kei.process.pid}); stop it first" in errors[0]
+        assert kei.stop() == 0
+
+
+def test_an_import_that_is_killed_is_completed_by_the_next_one(jobs: Path, tmp_path: Path) -> None:
+    lines = [
+        f"2024/03/01 {second // 3600:02}:{second // 60 % 60:02}:{second % 60:02},BR,E7,{second},x"
+        for second in range(80_000)
+    ]
+    file = write(tmp_path / "20240301-old.txt", lines)
+    with running("import", "--jobs", str(jobs), str(file), TZ=TZ) as program:
+        log = tmp_path / "kei.db-wal"
+        wait_until(lambda: log.exists() and log.stat().st_size > 200_000, 20, "the first rows")
+        program.send(signal.SIGKILL)
+        assert program.wait() < 0
+    (line,) = imported(jobs, file)
+    assert "80000 lines, " in line
+    assert ", 0 already there" not in line
+    assert exported(jobs) == Counter(lines)
+
+
+def test_status_goes_on_showing_the_newest_values(jobs: Path, tmp_path: Path) -> None:
+    imported(jobs, write(tmp_path / "new.txt", ["2025/01/01 00:00:00,BR,E7,7,x"]))
+    imported(jobs, write(tmp_path / "old.txt", LINES))
+    imported(jobs, write(tmp_path / "old2.txt", ["2024/12/31 23:00:00,BR,E7,1.5,x"]))
+    _, lines, _ = command("status", "--json", "--jobs", jobs)
+    series = {each["sensor"]: each["value"] for each in json.loads("".join(lines))["series"]}
+    assert series == {"E7": 7, "E0": 12345.6, "T1": 21.5}
+
+
+def test_local_time_is_that_of_the_machine_also_where_an_hour_comes_twice(
+    jobs: Path, tmp_path: Path
+) -> None:
+    file = write(
+        tmp_path / "20241027-old.txt",
+        ["2024/10/27 02:30:00,BR,E7,1,x", "2024/10/27 02:10:00,BR,E7,2,x"],
+    )
+    berlin = "Europe/Berlin"
+    command("import", "--jobs", jobs, file, zone=berlin)
+    assert "0 added, 2 already there" in command("import", "--jobs", jobs, file, zone=berlin)[1][0]
+    span = ("--from", "2024-10-27", "--to", "2024-10-27", "--format", "jsonl")
+    _, lines, _ = command("export", "--jobs", jobs, *span, zone=berlin)
+    times = [datetime.fromisoformat(json.loads(line)["time"]) for line in lines]
+    assert times == [
+        datetime(2024, 10, 27, 0, 30, tzinfo=UTC),
+        datetime(2024, 10, 27, 1, 10, tzinfo=UTC),
+    ]
+
+
+def test_where_imported_readings_go_is_said(tmp_path: Path) -> None:
+    upload = [
+        "[[upload]]",
+        'name = "server"',
+        'target_url = "http://127.0.0.1:9/"',
+        'format = "json"',
+    ]
+    jobs = write_jobs(tmp_path, SIMULATED, *upload)
+    _, said, _ = command("import", "--jobs", jobs, write(tmp_path / "20240301-old.txt", LINES))
+    _, sent, old = said
+    assert sent == "note: what was added is sent to the upload servers as well: server"
+    assert old.startswith("note: readings that are older than retention = 400d leave the database")
+    _, said, _ = command("import", "--jobs", jobs, tmp_path / "20240301-old.txt")
+    assert len(said) == 1
+
+
+def test_a_full_disk_is_an_error_and_what_fitted_stays(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        places = ['directory = "disk"', 'database = "disk/kei.db"']
+        jobs = jobs_of(tmp_path, *places)
+        file = write(tmp_path / "20240301-old.txt", LINES)
+        imported(jobs, file)
+        ballast = fill(disk)
+        more = write(
+            tmp_path / "20240302-old.txt", [line.replace("/01 ", "/02 ") for line in LINES]
+        )
+        code, said, errors = command("import", "--jobs", jobs, more)
+        assert (code, said) == (1, [])
+        assert "disk" in errors[-1]
+        assert "Traceback" not in "".join(errors)
+        ballast.unlink()
+        assert imported(jobs, file, more)[1].endswith("5 added, 0 already there")
+
+
+@needs_root
+def test_what_root_imports_belongs_to_the_owner_of_the_folder() -> None:
+    with public_folder() as folder:
+        data = folder / "data"
+        data.mkdir()
+        os.chown(data, STRANGER, STRANGER)
+        jobs = jobs_of(folder, 'directory = "data"', 'database = "data/kei.db"')
+        imported(jobs, write(folder / "20240301-old.txt", LINES))
+        assert {path.stat().st_uid for path in data.iterdir()} == {STRANGER}
+
+
+def test_on_a_terminal_the_progress_is_seen(jobs: Path, tmp_path: Path) -> None:
+    file = write(tmp_path / "20240301-old.txt", LINES)
+    master, client = pty.openpty()
+    try:
+        subprocess.run(
+            [sys.executable, "-m", "kei", "import", "--jobs", str(jobs), str(file)],
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stderr=client,
+            stdout=subprocess.DEVNULL,
+            timeout=60,
+            check=True,
+        )
+        seen = os.read(master, 4096).decode()
+    finally:
+        os.close(master)
+        os.close(client)
+    assert f"reading {file.name} (1 of 1) " in seen
+    assert seen.endswith("\r\x1b[K")
+
+
+def test_the_help_says_what_to_give(tmp_path: Path) -> None:
+    code, said, _ = command("import", "--help")
+    assert code == 0
+    assert "keilog" in "\n".join(said)
