@@ -37,10 +37,10 @@ from kei.settings.config import Config
 from kei.store.database import Database
 from kei.store.intake_queue import IntakeQueue
 from kei.store.recorder import Recorder
+from kei.store.sinks import SinkStatus
 from kei.store.text import DailyFile
-from kei.store.timing import Timing, boot_id
-from kei.store.write_queue import RecorderStatus, SinkStatus
-from kei.timekeeping.linux import LinuxClock, adjtimex_of_libc
+from kei.timekeeping.gate import TimeGate
+from kei.timekeeping.linux import LinuxClock, adjtimex_of_libc, boot_id
 from kei.timekeeping.monitor import ClockMonitor
 from kei.wisun.interfaces import SessionStatus
 
@@ -78,16 +78,19 @@ class Engine:
         self._sums = DailyFile(recorder.directory, recorder.fname_base, "sum", clock.zone)
         newest_ms = newest_reading_ms(recorder, clock)
         self._monitor = ClockMonitor(clock, LinuxClock(adjtimex_of_libc()), newest_ms=newest_ms)
+        self._gate = TimeGate(clock, self._monitor, recorder.wait_for_clock_s)
         self._recorder = Recorder(
             self._database,
             text,
-            Timing(clock, self._monitor, boot_id(), recorder.wait_for_clock_s),
+            self._gate,
             clock=clock,
+            boot=boot_id(),
             sync_s=recorder.sync_s,
         )
-        self._intake = IntakeQueue(self._recorder)
+        self._intake = IntakeQueue(self._recorder, clock)
         self._scheduler = Scheduler(clock, len(config.upload))
-        self._monitor.add_listener(Retiming(self._recorder, self._monitor))
+        self._monitor.add_listener(self._gate)
+        self._monitor.add_listener(Retiming(self._recorder))
         self._monitor.add_listener(self._scheduler)
         context = JobContext(
             database=self._database,
@@ -95,6 +98,7 @@ class Engine:
             commit=self._recorder.commit,
             sums=self._sums,
             monitor=self._monitor,
+            gate=self._gate,
             clock=clock,
             rng=rng,
             run_after=lambda event: self._job_set.run_after(event),  # noqa: PLW0108 - made below
@@ -102,6 +106,7 @@ class Engine:
         )
         self._job_set = JobSet(self._scheduler, context)
         self._begun = clock.monotonic()
+        self._was_ready = False  # for averages, at the last look
         self._status = StatusServer(recorder.database, lambda: encode(self.snapshot()), clock)
         self._workers = Workers(clock)
         self._sensors = SensorLines(self._intake.record, clock, self._workers)
@@ -198,7 +203,9 @@ class Engine:
             up_s=round(self._clock.monotonic() - self._begun, 1),
             clock=ClockState(clock.synchronised, clock.likely_wrong),
             session=_clipped(meter.session.status()) if meter else None,
-            recorder=RecorderStatus(_public(recorder.text), _public(recorder.database)),
+            recorder=replace(
+                recorder, text=_public(recorder.text), database=_public(recorder.database)
+            ),
             sensors=tuple(_public(port) for port in self._sensors.status()),
             uploads=tuple(
                 replace(status, last_error=_public_text(status.last_error))
@@ -214,6 +221,10 @@ class Engine:
         """
         self._workers.restart_dead()
         self._scheduler.replan_late_jobs()
+        is_ready = self._gate.is_steady and self._recorder.is_complete
+        if is_ready and not self._was_ready:
+            self._job_set.run_after(Event.READY)
+        self._was_ready = is_ready
 
     def status_summary(self) -> str:
         """Return in one line what is being done, and what is in the way; never blocks."""

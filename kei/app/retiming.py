@@ -8,7 +8,6 @@ from kei.settings.recorder import RecorderSettings
 from kei.store.read_only import read_overview
 from kei.store.recorder import Recorder
 from kei.store.text import DailyFile
-from kei.timekeeping.monitor import ClockMonitor
 
 log = structlog.stdlib.get_logger("kei.clock")
 
@@ -17,24 +16,19 @@ class Retiming:
     """A listener of the clock monitor that has the recorder correct the times of readings.
 
     Args:
-        recorder: corrects them.
-        monitor: says whether the clock is right after a step.
+        recorder: corrects them; it asks the time gate, which is told before.
     """
 
-    def __init__(self, recorder: Recorder, monitor: ClockMonitor) -> None:
+    def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
-        self._monitor = monitor
 
-    def stepped(self, by_ms: int) -> None:  # noqa: ARG002 - the recorder knows it
-        """Have the times of earlier readings corrected, once the clock is right."""
-        if self._monitor.synchronised:
-            self._recorder.clock_synchronised()
-        else:
-            self._recorder.clock_stepped()
+    def stepped(self, by_ms: int) -> None:  # noqa: ARG002 - the time gate knows it
+        """Have the times of earlier readings corrected."""
+        self._recorder.clock_changed()
 
     def synchronised(self) -> None:
         """Have the times of earlier readings corrected."""
-        self._recorder.clock_synchronised()
+        self._recorder.clock_changed()
 
 
 def newest_reading_ms(recorder: RecorderSettings, clock: Clock) -> int | None:

@@ -24,6 +24,7 @@ DAY_S = 86_400
 PRUNE_AT_S = 3 * 3600 + 17 * 60
 CAUTIOUS_MS = 2 * 86_400_000  # recorded time that goes in a night: more than a day brings
 _EVER_MS = -(1 << 53)  # no reading is older
+TRUSTED_S = 3600.0  # for how long the clock has to have been right, without a step
 STEP = 500  # rows deleted at once: some milliseconds in which a new reading has to wait
 SUMMARIES_KEPT_S = 10 * 366 * 86_400.0  # some 30 MB a year at the default requests
 
@@ -40,18 +41,27 @@ class Monitor(Protocol):
         """Whether a time service keeps it right."""
 
 
+class Gate(Protocol):
+    """How far the wall clock may be relied on."""
+
+    @property
+    def trusted_s(self) -> float:
+        """For how long it has been trusted without a step, seconds; 0 if it is not."""
+
+
 class Pruner:
     """Deletes rows that are older than the owner wants to keep in the database.
 
     Args:
         database: what they are deleted from.
-        monitor: says how far the clock can be relied on.
+        monitor: says whether the clock is kept right.
+        gate: says for how long it has been trusted.
         retention_s: how long readings and dead letters stay, seconds.
         clock: by which rows are too old.
     """
 
     def __init__(
-        self, database: Database, monitor: Monitor, retention_s: float, clock: Clock
+        self, database: Database, monitor: Monitor, gate: Gate, retention_s: float, clock: Clock
     ) -> None:
         from kei.store.dead_letters import DeadLetters  # noqa: PLC0415
         from kei.store.reading_table import ReadingTable  # noqa: PLC0415
@@ -59,6 +69,7 @@ class Pruner:
 
         self._clock = clock
         self._monitor = monitor
+        self._gate = gate
         self._retention_ms = round(retention_s * 1000)
         self._readings = ReadingTable(database)
         self._tables: tuple[tuple[str, _Table, int], ...] = (
@@ -69,12 +80,15 @@ class Pruner:
         self._incidents = Incidents(log, clock)
 
     def run(self) -> None:
-        """Delete what is too old, in small steps; after a failure the next night tries again."""
+        """Delete what is too old, in small steps; after a failure the next night tries again.
+
+        So it does when the clock has not been trusted for long enough, or is set meanwhile.
+        """
         try:
             now_ms = self._cautious_now_ms()
             for name, table, kept_ms in self._tables:
                 total = 0
-                while removed := table.prune(now_ms - kept_ms, STEP):
+                while removed := self._prune(table, now_ms - kept_ms):
                     total += removed
                 if total:
                     log.info("pruned", table=name, count=total)
@@ -82,6 +96,10 @@ class Pruner:
             self._incidents.raised("prune_failed", reason=str(error))
         else:
             self._incidents.ended("prune_failed")
+
+    def _prune(self, table: _Table, before_ms: int) -> int:
+        # Looked at after the clock was read, and before each step.
+        return table.prune(before_ms, STEP) if self._gate.trusted_s >= TRUSTED_S else 0
 
     def _cautious_now_ms(self) -> int:
         """Return milliseconds since 1970, never more than the wall clock shows.
@@ -115,7 +133,9 @@ def _plan(config: Config) -> Iterator[Planned]:
 
 
 def _build(retention_s: float, context: JobContext) -> Job:
-    return Job(Pruner(context.database, context.monitor, retention_s, context.clock).run)
+    return Job(
+        Pruner(context.database, context.monitor, context.gate, retention_s, context.clock).run
+    )
 
 
 KIND = JobKind(_plan)

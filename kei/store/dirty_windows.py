@@ -48,15 +48,24 @@ def dirty_ranges(database: Database) -> list[DirtyRange]:
     return [DirtyRange(*row) for row in rows]
 
 
-def done_until_ms(database: Database) -> int:
-    """Return until when every window has been computed; StoreError if the database fails."""
-    with database.access() as connection:
-        return load_number(connection, DONE_UNTIL_KEY)
+def done_until_ms(connection: sqlite3.Connection) -> int:
+    """Return until when every window has been computed."""
+    return load_number(connection, DONE_UNTIL_KEY)
 
 
-def clear(database: Database, done: DirtyRange) -> None:
-    """Remove a range that has been computed again; StoreError if the database fails."""
-    with database.transaction() as connection:
-        connection.execute(
-            "DELETE FROM reopened WHERE from_ms = ? AND to_ms = ?", (done.from_ms, done.to_ms)
-        )
+def shorten(connection: sqlite3.Connection, dirty: DirtyRange, until_ms: int) -> DirtyRange | None:
+    """Save that a range has been computed again up to an instant, in the transaction that does.
+
+    Returns:
+        what is left of it; None if nothing is.
+    """
+    connection.execute(
+        "DELETE FROM reopened WHERE from_ms = ? AND to_ms = ?", (dirty.from_ms, dirty.to_ms)
+    )
+    if until_ms >= dirty.to_ms:
+        return None
+    connection.execute(
+        "INSERT INTO reopened (from_ms, to_ms) VALUES (?, ?) ON CONFLICT DO NOTHING",
+        (until_ms, dirty.to_ms),
+    )
+    return DirtyRange(until_ms, dirty.to_ms)

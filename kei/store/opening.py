@@ -52,8 +52,14 @@ def is_temporary(error: StoreError, path: Path) -> bool:
     if code & _PRIMARY_CODE in _TEMPORARY_CODES:
         return True
     with contextlib.suppress(OSError):
-        return bool(os.statvfs(path.parent).f_flag & os.ST_RDONLY)
+        disk = os.statvfs(path.parent)
+        return bool(disk.f_flag & os.ST_RDONLY) or _has_no_inode(disk)
     return False
+
+
+def _has_no_inode(disk: os.statvfs_result) -> bool:
+    """Return whether no file can be made; some file systems do not count, and say 0 of 0."""
+    return disk.f_files > 0 and disk.f_favail == 0
 
 
 def describe(error: sqlite3.Error | OSError, path: Path) -> str:
@@ -63,6 +69,10 @@ def describe(error: sqlite3.Error | OSError, path: Path) -> str:
         is_denied = isinstance(error, PermissionError)
         return f"{text}; {_MAY_NOT_WRITE}" if is_denied else text
     code: int = getattr(error, "sqlite_errorcode", 0)
+    if code & _PRIMARY_CODE == sqlite3.SQLITE_CANTOPEN:
+        with contextlib.suppress(OSError):
+            if _has_no_inode(os.statvfs(path.parent)):
+                return f"the disk has no room for another file, no free inodes ({error})"
     if code & _PRIMARY_CODE == sqlite3.SQLITE_CANTOPEN and not os.access(path, os.R_OK):
         return f"permission denied ({error}); use it as the user that kei runs as"
     if code & _PRIMARY_CODE == sqlite3.SQLITE_IOERR:

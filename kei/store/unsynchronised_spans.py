@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from kei.store.dirty_windows import mark_dirty
 from kei.store.reading_table import mark_spans
+from kei.timekeeping.gate import TimeGate, Trust
 
 SAME_SETTING_MS = 1000  # slewing moves a clock by less between two readings; a step is 2 s or more
 
@@ -65,34 +66,40 @@ def add(connection: sqlite3.Connection, spans: Iterable[UnsynchronisedSpan], boo
             )
 
 
-def retime(connection: sqlite3.Connection, offset_ms: int, boot: str) -> int:
-    """Give the rows of all spans the time that they have by the present setting of the clock.
+def any_of(connection: sqlite3.Connection) -> bool:
+    """Return whether there are spans."""
+    return connection.execute("SELECT 1 FROM unsure LIMIT 1").fetchone() is not None
+
+
+def retime(connection: sqlite3.Connection, gate: TimeGate, boot: str) -> int:
+    """Give the rows of all spans the time that is right by what is known of the clock now.
+
+    Spans whose time is sure, or can never be corrected, are removed.
 
     Args:
         connection: of a transaction.
-        offset_ms: wall clock minus monotonic clock, now.
+        gate: knows what is right.
         boot: name of the present boot; spans of other boots cannot be corrected.
 
     Returns:
         how many readings changed their time.
     """
+    connection.execute("DELETE FROM unsure WHERE boot != ?", (boot,))
     spans: list[tuple[int, int, int]] = connection.execute(
-        "SELECT first_id, last_id, offset_ms FROM unsure WHERE boot = ?", (boot,)
+        "SELECT first_id, last_id, offset_ms FROM unsure"
     ).fetchall()
     moved = 0
-    for first_id, last_id, old_offset_ms in spans:
-        by_ms = offset_ms - old_offset_ms
-        if abs(by_ms) >= SAME_SETTING_MS:
-            moved += _move(connection, first_id, last_id, by_ms)
+    for first_id, last_id, old_ms in spans:
+        offset_ms = gate.best_offset_ms(old_ms)
+        if abs(offset_ms - old_ms) >= SAME_SETTING_MS:
+            moved += _move(connection, first_id, last_id, offset_ms - old_ms)
+        if gate.trust_of(offset_ms) is Trust.SURE:
+            connection.execute("DELETE FROM unsure WHERE first_id = ?", (first_id,))
+        else:
             connection.execute(
                 "UPDATE unsure SET offset_ms = ? WHERE first_id = ?", (offset_ms, first_id)
             )
     return moved
-
-
-def clear(connection: sqlite3.Connection) -> None:
-    """Regard the times of all rows as right from now on."""
-    connection.execute("DELETE FROM unsure")
 
 
 def _move(connection: sqlite3.Connection, first_id: int, last_id: int, by_ms: int) -> int:

@@ -1,6 +1,5 @@
 """The clock monitor: notices when the machine's clock is set, and when it is synchronised."""
 
-import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from typing import Protocol
 
 import structlog
 
-from kei.core.clock import Clock
+from kei.core.clock import Clock, offset_ms
 from kei.core.heartbeat import Heartbeat
 from kei.timekeeping.heuristics import likely_wrong
 from kei.timekeeping.linux import LinuxClock
@@ -20,8 +19,6 @@ CHECK_S = 0.5  # twice within the shortest usual cycle of a job
 STEP_MS = 2000  # less disturbs no job and shifts no reading by much
 # A time service may be started after kei, in the same boot.
 SOURCES_AGAIN_S, SOURCES_LIMIT_S = 10.0, 120.0
-_READ_LIMIT_S = 0.05  # in which both clocks have to be read
-_READ_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +71,7 @@ class ClockMonitor:
         self._newest_ms = newest_ms
         self._listeners: list[ClockListener] = []
         self._stopping = threading.Event()
-        self._reported_ms = self._offset_ms()  # the difference after the last reported step
+        self._reported_ms = offset_ms(clock)  # the difference after the last reported step
         self._marker = linux.timesync_marker()
         self._old_marker: int | None = None
         self._synchronised = bool(linux.kernel_synchronised()) or self._marker is not None
@@ -94,15 +91,15 @@ class ClockMonitor:
 
         It is no longer synchronised after a step, even before `check` has noticed that.
         """
-        offset_ms = self._offset_ms()
-        synchronised = self._synchronised and abs(offset_ms - self._reported_ms) <= STEP_MS
+        present_ms = offset_ms(self._clock)
+        synchronised = self._synchronised and abs(present_ms - self._reported_ms) <= STEP_MS
         wrong = likely_wrong(
             synchronised=synchronised,
             sources=self._sources,
             now_ms=self._clock.now_ms(),
             newest_ms=self._newest_ms,
         )
-        return ClockStatus(synchronised, wrong, offset_ms)
+        return ClockStatus(synchronised, wrong, present_ms)
 
     @property
     def synchronised(self) -> bool:
@@ -122,12 +119,12 @@ class ClockMonitor:
 
     def check(self) -> None:
         """Check the clock once, and report what has changed to the listeners."""
-        offset_ms = self._offset_ms()
-        by_ms = offset_ms - self._reported_ms
+        present_ms = offset_ms(self._clock)
+        by_ms = present_ms - self._reported_ms
         stepped = abs(by_ms) > STEP_MS
         self._check_synchronisation(stepped=stepped)
         if stepped:
-            self._reported_ms = offset_ms
+            self._reported_ms = present_ms
             log.warning("clock_stepped", by_s=round(by_ms / 1000))
             for listener in self._listeners:
                 _call(listener, partial(listener.stepped, by_ms))
@@ -152,19 +149,6 @@ class ClockMonitor:
             if self._sources_due <= now < self._sources_until:
                 self._sources_due = now + SOURCES_AGAIN_S
                 self._sources = self._linux.sources()
-
-    def _offset_ms(self) -> int:
-        """Return wall clock minus monotonic time; of several tries if the thread is held up."""
-        best_s, offset_ms = math.inf, 0
-        for _ in range(_READ_TRIES):
-            before = self._clock.monotonic()
-            wall_ms = self._clock.now_ms()
-            took_s = self._clock.monotonic() - before
-            if took_s < best_s:
-                best_s, offset_ms = took_s, wall_ms - round((before + took_s / 2) * 1000)
-            if took_s <= _READ_LIMIT_S:
-                break
-        return offset_ms
 
 
 def _call(listener: ClockListener, report: Callable[[], None]) -> None:

@@ -1,6 +1,7 @@
 """Summaries: each window once and in order, after stops, crashes and clock steps too."""
 
 import os
+import sqlite3
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -9,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from fakes import TOKYO, FakeClock
-from stored import add_readings, add_summaries, summariser_of
+from stored import add_readings, add_summaries, computed, summariser_of
 from structlog.testing import capture_logs
 
 from kei.core.clock import epoch_ms
@@ -38,9 +39,7 @@ class Bench:
     def start(self) -> None:
         self.database = Database.open(self.folder / "kei.db", self.clock)
         self.file = DailyFile(self.folder, "home", "sum", self.clock.zone)
-        self.summariser = summariser_of(
-            self.database, self.file, self.clock, cycles={"E7": 60, "E0": 300}
-        )
+        self.summariser = summariser_of(self.database, self.file, cycles={"E7": 60, "E0": 300})
 
     def stop(self) -> None:
         self.file.close()
@@ -145,9 +144,11 @@ def test_a_year_without_readings_is_stepped_over(
     visited: list[int] = []
     compute = SummaryTable.compute
 
-    def counted(table: SummaryTable, start_ms: int, end_ms: int) -> list[Summary]:
+    def counted(
+        table: SummaryTable, connection: sqlite3.Connection, start_ms: int, end_ms: int
+    ) -> list[Summary]:
         visited.append(start_ms)
-        return compute(table, start_ms, end_ms)
+        return compute(table, connection, start_ms, end_ms)
 
     monkeypatch.setattr(SummaryTable, "compute", counted)
     bench.run_at(after(10))
@@ -236,9 +237,7 @@ def test_summaries_go_on_after_a_clock_that_was_years_ahead(bench: Bench) -> Non
 def test_a_crash_before_the_line_was_written_is_made_up_for(bench: Bench) -> None:
     start = epoch_ms(NOON)
     bench.measure(after(1), 1)
-    add_summaries(
-        bench.database, SummaryTable(bench.database).compute(start, start + 10 * MINUTE_MS)
-    )
+    add_summaries(bench.database, computed(bench.database, start, start + 10 * MINUTE_MS))
     bench.restart()
     bench.measure(after(11), 2)
     bench.run_at(after(20))
@@ -282,7 +281,7 @@ def test_windows_of_seconds_that_look_alike_are_told_apart_after_a_crash(
 ) -> None:
     def start_with_cycle_1s() -> None:
         bench.restart()
-        bench.summariser = summariser_of(bench.database, bench.file, bench.clock, 1)
+        bench.summariser = summariser_of(bench.database, bench.file, 1)
 
     start_with_cycle_1s()
     bench.measure(NOON, 5)
@@ -376,7 +375,7 @@ def test_a_mark_that_failed_writes_no_line_twice(
 def test_somebody_hears_of_new_windows_and_of_nothing_else(bench: Bench) -> None:
     heard: list[int] = []
     bench.summariser = summariser_of(
-        bench.database, bench.file, bench.clock, on_new=lambda: heard.append(len(bench.lines()))
+        bench.database, bench.file, on_new=lambda: heard.append(len(bench.lines()))
     )
     bench.measure(after(1), 1)
     for minutes in (5, 10, 11, 20):
@@ -402,4 +401,4 @@ def test_the_repeated_hour_is_written_twice_with_the_same_label(
 @pytest.mark.parametrize("cycle_s", [0, -600, 7, 86_401])
 def test_a_cycle_that_does_not_divide_a_day_is_refused(cycle_s: int, bench: Bench) -> None:
     with pytest.raises(ValueError, match="does not divide a day"):
-        summariser_of(bench.database, bench.file, bench.clock, cycle_s)
+        summariser_of(bench.database, bench.file, cycle_s)
