@@ -39,7 +39,9 @@ def recover(
     Args:
         database: takes the rows.
         text: the daily files.
-        known: lines, and the readings that they were made of, which have milliseconds.
+        known: lines without a row that this process has appended, and the readings that they were
+            made of, which have milliseconds; those that are not behind the checkpoint become rows,
+            too: a new database does not know every file.
 
     Returns:
         the new checkpoint, at the end of the text.
@@ -138,7 +140,10 @@ class _Recovery:
         now = self._read_new_lines(now, replaced)
         for day in sorted(replaced):
             now = self._read_unknown_lines(now, day)
+        text.sync()
+        rest = [each for same in self._readings.values() for id_, each in same if id_ is None]
         with self._database.transaction() as connection:
+            self._add(connection, rest)
             pending.forget_prepared(connection)
             checkpoints.save(connection, now)
         if self._added:
@@ -189,16 +194,19 @@ class _Recovery:
                 found.append((None, parsed[number]))
         readings = [reading for _, reading in found]
         with self._database.transaction() as connection:
-            if readings:
-                ReadingTable(self._database).add(connection, readings)
-                mark_dirty(connection, [reading.time_ms for reading in readings])
+            self._add(connection, readings)
             pending.remove(connection, [id_ for id_, _ in found if id_ is not None])
             now = now.moved(day, end, text)
             checkpoints.save(connection, now)
         for line, count in taken.items():
             del self._readings[line][:count]
-        self._added += len(readings)
         return now
+
+    def _add(self, connection: sqlite3.Connection, readings: Sequence[Reading]) -> None:
+        if readings:
+            ReadingTable(self._database).add(connection, readings)
+            mark_dirty(connection, [reading.time_ms for reading in readings])
+            self._added += len(readings)
 
 
 def _replaced(text: DailyFile, checkpoint: Checkpoint) -> set[date]:

@@ -157,6 +157,7 @@ class Lives(RuleBasedStateMachine):
         self.text = Text(self.folder, "home", "", TOKYO)
         self.database = Store(self.folder / "kei.db", self.clock)
         self.born()
+        self.database.sync()
 
     def born(self) -> None:
         texts_fail, database_fails = self.text.fails, self.database.fails
@@ -210,7 +211,7 @@ class Lives(RuleBasedStateMachine):
         return [
             line
             for path in sorted(self.folder.glob("*-home.txt"))
-            for line in path.read_text().splitlines()
+            for line in path.read_text().split("\n")[:-1]  # without a torn one
         ]
 
     @rule(
