@@ -13,7 +13,7 @@ from kei.core.reading import Reading, plain
 from kei.timekeeping.gate import Trust
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Item:
     """A reading on its way to the text.
 

@@ -1,73 +1,20 @@
-"""The recorder: writes each reading to the text first, and then to the database.
+"""The recorder: takes readings from any thread, and has the writer write them in time."""
 
-What holds at every instant, whatever fails and whenever the process or the power ends:
-
-1. A row of `readings` has its line in the text, or had it until somebody else removed it.
-2. The checkpoint in the database says up to which byte of each file the lines are rows. It is moved
-   in the transaction that adds the rows, after the text up to there has been synced. So the
-   database, which is synced for other reasons too, never claims a line that the disk may not have;
-   and what is behind the checkpoint has no row.
-3. A reading is in one of four places: in memory (`_fresh`, for less than a second while the
-   database works), in the table `pending`, in the text behind the checkpoint (and in `_unsaved`,
-   for its milliseconds), or in the text with its row.
-4. A reading in `pending` gets its line like this: a transaction says which lines are about to be
-   appended, and moves the checkpoint to where they begin; that is synced; the lines are appended;
-   the next transaction that moves the checkpoint makes them rows and removes them from `pending`.
-   Recovery finds those of which the text has the line already, however far it came.
-5. Lines are appended only while the time gate is open. What waits in `pending` is seen by no upload
-   and in no average, so that they wait, too.
-"""
-
-import logging
-import sqlite3
 import threading
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date
-from itertools import islice
-
-import structlog
 
 from kei.core.clock import Clock, offset_ms
-from kei.core.errors import StoreError, TextError
+from kei.core.errors import StoreError
 from kei.core.heartbeat import Heartbeat
-from kei.core.incidents import Incidents
 from kei.core.reading import Reading
-from kei.store import checkpoints, pending, unsynchronised_spans
-from kei.store.checkpoints import Checkpoint
 from kei.store.database import CHECK_EVERY_S, Database
-from kei.store.dirty_windows import mark_dirty
-from kei.store.lines import dated_line
-from kei.store.numbers import pack
 from kei.store.pending import Item
-from kei.store.reading_table import ReadingTable
-from kei.store.recovery import missing_lines, recover
-from kei.store.sinks import RecorderStatus, Sink
+from kei.store.sinks import RecorderStatus
 from kei.store.text import DailyFile
-from kei.store.writeback import WriteBack
-from kei.timekeeping.gate import TimeGate, Trust
-
-log = structlog.stdlib.get_logger("kei.store")
+from kei.store.writer import Writer
+from kei.timekeeping.gate import TimeGate
 
 DEFAULT_BOUND = 10_000  # readings, a day of the default requests; some 4 MB
-COMMIT_EVERY_S = 600.0  # of rows that have their line; the end of a window commits, too
-COMMIT_SOON_S = 0.5  # of readings that have no line: a crash may cost a second
-COMMIT_ROWS = 5000  # so many are committed at once, however soon they come
-RETRY_S = 5.0  # between tries of a sink that fails, besides those with each reading
-SYNC_SHARE = 0.95  # of the permitted time; the rest is for the disk
-_LINES_AT_ONCE = 1000
-_OTHER_FILE = -1  # a fingerprint that no file has: recovery is to compare it line by line
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """A reading with the time that it gets, its line, and the date of its file."""
-
-    item: Item
-    reading: Reading
-    day: date
-    text: str
 
 
 class Recorder:
@@ -103,55 +50,24 @@ class Recorder:
         sync_s: float = 60.0,
         bound: int = DEFAULT_BOUND,
     ) -> None:
-        self._store = database
-        self._table = ReadingTable(database)
-        self._file = text
-        self._gate = gate
         self._clock = clock
-        self._boot = boot
-        self._write_back = WriteBack(clock, sync_s * SYNC_SHARE)
-        self._bound = bound
-        self._lock = threading.RLock()
+        self._writer = Writer(
+            database, text, gate, clock=clock, boot=boot, sync_s=sync_s, bound=bound
+        )
+        self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = False
-        self._text, self._database = Sink("text"), Sink("database")
-        self._incidents = Incidents(log, clock)
-        self._set_aside_count = 0
-        self._fresh: deque[Item] = deque()  # neither a line nor in `pending`
-        self._unsaved: list[_Line] = []  # lines behind the checkpoint
-        self._forgotten = 0  # lines behind the checkpoint that only the text has
-        self._pending_count: int | None = None  # without a line; None while that is unknown
-        self._pending_read = 0  # ID up to which they have their line, or have been set aside
-        self._settled_ids: list[int] = []  # to be removed from `pending` with the next commit
-        self._prepared: list[_Line] = []  # that are about to be appended
-        self._checkpoint: Checkpoint | None = None  # as in the database; None until recovery
-        self._generation = database.generation
-        self._ends: dict[date, int] = {}  # of the files behind the checkpoint that were changed
-        self._refill: set[date] = set()  # days whose file was removed or replaced
-        self._look_at = clock.monotonic()
-        self._limit = _LINES_AT_ONCE
-        self._spans_due = True  # whether times in the database may have to be corrected
-        self._commit_at: float | None = None
-        self._retry_at = self._recover_at = clock.monotonic()
         self.heartbeat = Heartbeat(clock)
 
     def start(self) -> None:
         """Recover what an earlier end of the process left in the text only."""
         with self._lock:
-            self._settle(commit=True)
+            self._writer.settle(commit=True)
 
     def record(self, readings: Sequence[Reading]) -> None:
         """Record readings timed by the wall clock. A failing disk is logged, not raised."""
         with self._lock:
-            now = offset_ms(self._clock)
-            self._take(
-                [
-                    Item(
-                        each, now if each.monotonic_ms is None else each.time_ms - each.monotonic_ms
-                    )
-                    for each in readings
-                ]
-            )
+            self._add([Item(each, self._setting_of(each)) for each in readings])
 
     def record_once(self, readings: Sequence[Reading]) -> None:
         """Record those readings whose series has none of that time yet.
@@ -160,17 +76,7 @@ class Recorder:
         cannot be asked, they are recorded: a line twice is better than none.
         """
         with self._lock:
-            known = {_identity(item.reading) for item in self._fresh if item.offset_ms is None}
-            known |= {_identity(line.reading) for line in self._unsaved}
-            fresh: list[Item] = []
-            for reading in readings:
-                identity = _identity(reading)
-                item = Item(reading, None, Trust.SURE)
-                if identity in known or not self._is_storable(item) or self._is_stored(reading):
-                    continue
-                known.add(identity)
-                fresh.append(item)
-            self._take(fresh)
+            self._add(self._writer.fresh_of(readings))
 
     def commit(self) -> bool:
         """Write everything recorded so far that has its line to the database.
@@ -182,44 +88,36 @@ class Recorder:
             StoreError: that fails at present.
         """
         with self._lock:
-            self._settle(commit=True)
-            if self._unsaved or self._forgotten or self._checkpoint is None:
-                reason = self._database.fault or self._text.fault
-                raise StoreError(reason or "the database does not take readings")
-            return self.is_complete
+            self._writer.settle(commit=True)
+            if reason := self._writer.why_not_committed:
+                raise StoreError(reason)
+            return self._writer.is_complete
 
     def sync(self) -> None:
         """Write what waits, and sync everything to the disk."""
         with self._lock:
-            self._settle(commit=True)
-            self._sync()
+            self._writer.settle(commit=True)
+            self._writer.sync()
 
     def clock_changed(self) -> None:
         """Correct what the clock had wrong, and write what has waited for it."""
         with self._lock:
-            self._spans_due = True
-            self._settle(commit=False)
+            self._writer.correct()
         self._wake.set()
 
     def status(self) -> RecorderStatus:
         """Return the state of both sinks; returns at once, even if the disk stalls."""
-        waiting = len(self._fresh) + (self._pending_count or 0)
-        return RecorderStatus(
-            self._text.status(waiting),
-            self._database.status(len(self._fresh) + len(self._unsaved) + self._forgotten),
-            waiting,
-            self._set_aside_count,
-        )
+        return self._writer.status()
 
     @property
     def is_complete(self) -> bool:
         """Whether every reading so far has its line; returns at once."""
-        return not self._fresh and self._pending_count == 0
+        return self._writer.is_complete
 
     @property
     def failing(self) -> tuple[str, ...]:
         """The names of the sinks that fail at present; returns at once, even if the disk stalls."""
-        return tuple(sink.name for sink in (self._text, self._database) if sink.fault)
+        return self._writer.failing
 
     def close(self) -> None:
         """Try a last time to write what waits, and close the text files; raises nothing.
@@ -227,23 +125,13 @@ class Recorder:
         What waits for the clock stays in the database, and gets its line after the next start.
         """
         with self._lock:
-            self._settle(commit=True)
-            if self._fresh and self._database.fault:
-                self._write_lines(even_closed=True)  # a line that may be wrong is better than none
-            self._sync()
-            if self._fresh:
-                reason = self._text.fault or self._database.fault
-                log.error("readings_lost", count=len(self._fresh), reason=reason)
-            try:
-                self._file.close()
-            except TextError as error:
-                self._failed(error)
+            self._writer.close()
 
     def run(self) -> None:
         """Do what is due without a new reading, until `stop`."""
         while not self._stopping:
             with self._lock:
-                due = self._next_due()
+                due = self._writer.next_due
                 left_s = CHECK_EVERY_S if due is None else due - self._clock.monotonic()
             self.heartbeat.beat()  # no write hangs: the lock was free
             self._wake.wait(self._clock.wait_s(min(left_s, CHECK_EVERY_S)))
@@ -259,473 +147,18 @@ class Recorder:
     def tick(self) -> None:
         """Do what is due now."""
         with self._lock:
-            now = self._clock.monotonic()
-            try:
-                self._store.check()
-            except StoreError as error:
-                self._failed(error)
-            if self._is_due(self._commit_at, now):
-                self._settle(commit=True)
-            elif (
-                self._is_due(self._gate.waits_until, now)
-                or (self._has_to_retry and self._retry_at <= now)
-                or self._store.generation != self._generation
-            ):
-                self._settle(commit=self._database.fault is not None)
-            else:
-                self._look_at_files(now)
-            if self._is_due(self._write_back.due, now):
-                self._sync()
+            self._writer.tick()
 
-    @staticmethod
-    def _is_due(at: float | None, now: float) -> bool:
-        return at is not None and at <= now
-
-    @property
-    def _has_to_retry(self) -> bool:
-        fails = self._text.fault is not None or self._database.fault is not None
-        return fails or self._checkpoint is None or self._spans_due or bool(self._refill)
-
-    def _next_due(self) -> float | None:
-        dues = [self._commit_at, self._write_back.due, self._gate.waits_until]
-        if self._has_to_retry:
-            dues.append(self._retry_at)
-        return min((due for due in dues if due is not None), default=None)
-
-    def _take(self, items: Sequence[Item]) -> None:
-        """Queue items and write them; wake the thread if something is due earlier than before."""
-        before = self._next_due()
-        self._fresh.extend(items)
-        is_due = self._is_due(self._commit_at, self._clock.monotonic())
-        self._settle(commit=is_due)
-        after = self._next_due()
+    def _add(self, items: Sequence[Item]) -> None:
+        """Have items written; wake the thread if something is due earlier than before."""
+        before = self._writer.next_due
+        self._writer.add(items)
+        after = self._writer.next_due
         if after is not None and (before is None or after < before):
             self._wake.set()
 
-    def _settle(self, *, commit: bool) -> None:
-        """Write what can be written now: lines, and rows if `commit` is set. Raises nothing."""
-        now = self._clock.monotonic()
-        self._retry_at = now + RETRY_S
-        try:
-            self._gate.look()
-            if self._store.generation != self._generation:
-                self._generation = self._store.generation
-                self._checkpoint, self._pending_count = None, None
-            if self._checkpoint is None or self._pending_count is None:
-                self._recover(now)
-            if self._spans_due:
-                self._correct_times()
-            self._look_at_files(now)
-            self._write_lines()
-            if commit or len(self._unsaved) >= min(COMMIT_ROWS, self._bound):
-                self._commit_at = None
-                self._commit_all()
-            self._shorten()
-        except Exception as error:  # noqa: BLE001 - whatever it is, recording goes on
-            self._incidents.raised(
-                "recorder_failed", level=logging.ERROR, reason=repr(error), exc_info=True
-            )
-        else:
-            self._incidents.ended("recorder_failed")
-        self._plan_commit(now)
-
-    def _recover(self, now: float) -> None:
-        if now < self._recover_at:
-            return
-        self._recover_at = now + RETRY_S  # it may have to read a lot
-        known = [(line.text, line.reading) for line in self._unsaved]
-        try:
-            checkpoint = recover(self._store, self._file, known)
-            with self._store.access() as connection:
-                self._pending_count = pending.count(connection)
-        except StoreError as error:
-            self._failed(error)
-            return
-        self._generation = self._store.generation
-        self._checkpoint, self._ends = checkpoint, {}
-        self._unsaved, self._forgotten = [], 0
-        self._settled_ids, self._prepared, self._pending_read = [], [], 0
-        self._recover_at = now
-        self._write_back.touched()
-        self._database.works()
-
-    def _correct_times(self) -> None:
-        """Correct the times of rows that were timed before the clock was set."""
-        try:
-            self._commit()  # with the marks of those that are to be corrected
-            with self._store.access() as connection:
-                if not unsynchronised_spans.any_of(connection):
-                    self._spans_due = False
-                    return
-            with self._store.transaction() as connection:
-                moved = unsynchronised_spans.retime(connection, self._gate, self._boot)
-        except StoreError as error:
-            self._failed(error)
-        else:
-            self._spans_due = False
-            if moved:
-                log.info("times_put_right", readings=moved)
-
-    def _write_lines(self, *, even_closed: bool = False) -> None:
-        """Append the lines of what has none, first of what is in `pending`."""
-        if self._gate.is_closed and not even_closed:
-            return
-        if self._checkpoint is None and self._database.fault is None:
-            return  # recovery comes first
-        self._limit = 1 if self._text.fault else _LINES_AT_ONCE  # to see whether the fault is over
-        try:
-            if self._pending_count and self._checkpoint is not None:
-                self._write_pending()
-            self._write_fresh()
-        except TextError as error:
-            self._failed(error)
-        else:
-            if self._text.fault is not None and self._checkpoint is not None:
-                self._text.works()
-
-    def _write_fresh(self) -> None:
-        """Append the lines of what came last; TextError if the disk does not take them."""
-        deferred: list[Item] = []
-        try:
-            while self._fresh:
-                batch = self._batch(list(islice(self._fresh, self._limit)))
-                if not batch:
-                    continue  # all were set aside
-                is_known = self._begin(batch[0].day)
-                if is_known:
-                    self._append(batch)
-                for line in batch:
-                    assert self._fresh[0] is line.item, "in order"
-                    self._fresh.popleft()
-                if not is_known:
-                    deferred += [line.item for line in batch]
-        finally:
-            self._fresh.extendleft(reversed(deferred))
-
-    def _batch(self, items: Sequence[Item]) -> list[_Line]:
-        """Return the lines of the first items, as far as they belong to the same daily file.
-
-        Items of which no line can be made are set aside.
-        """
-        batch: list[_Line] = []
-        for item in items:
-            line = self._line(item)
-            if line is None:
-                self._remove(item)
-            elif batch and line.day != batch[0].day:
-                break
-            else:
-                batch.append(line)
-        return batch
-
-    def _line(self, item: Item) -> _Line | None:
-        try:
-            reading = item.reading
-            if item.offset_ms is not None:
-                best_ms = self._gate.best_offset_ms(item.offset_ms, item.trust)
-                reading = item.at(reading.time_ms + best_ms - item.offset_ms)
-            day, text = dated_line(reading, self._file.zone)
-            pack(reading.value)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the next one goes on
-            self._set_aside(item, error)
-            return None
-        return _Line(item, reading, day, text)
-
-    def _remove(self, item: Item) -> None:
-        """Remove an item that was set aside from where it is."""
-        if item.id is None:
-            self._fresh.remove(item)
-        else:
-            self._settled_ids.append(item.id)
-            self._pending_read = item.id
-            self._pending_count = max(0, (self._pending_count or 0) - 1)
-
-    def _is_storable(self, item: Item) -> bool:
-        try:
-            return pending.is_storable(item)
-        except Exception as error:  # noqa: BLE001 - as above
-            self._set_aside(item, error)
-            return False
-
-    def _set_aside(self, item: Item, error: Exception) -> None:
-        self._set_aside_count += 1
-        reading = item.reading
-        self._incidents.raised(
-            "reading_set_aside",
-            level=logging.ERROR,
-            unit=reading.unit,
-            sensor=reading.sensor,
-            value=str(reading.value),
-            time_ms=reading.time_ms,
-            reason=str(error) or repr(error),
-            hint="it cannot be written; further ones are only counted, see kei status",
-        )
-
-    def _write_pending(self) -> None:
-        """Append the lines of what is in `pending`, batch by batch; see the module, 4.
-
-        If the database fails, they wait.
-
-        Raises:
-            TextError: the text does not take them; they stay prepared.
-        """
-        try:
-            while self._pending_count:
-                if not self._is_prepared():
-                    self._prepare()
-                if batch := self._prepared:
-                    self._append(batch)
-                    ids = [line.item.id for line in batch if line.item.id is not None]
-                    self._settled_ids += ids
-                    self._pending_read = ids[-1]
-                    self._pending_count = max(0, self._pending_count - len(ids))
-                    self._prepared = []
-        except TextError:
-            raise
-        except StoreError as error:
-            self._failed(error)
-
-    def _is_prepared(self) -> bool:
-        """Return whether there are prepared lines, and the clock has not been set since."""
-        if not self._prepared or self._end(self._prepared[0].day) is None:
-            return False
-        now = [self._line(line.item) for line in self._prepared]
-        return [line and line.text for line in now] == [line.text for line in self._prepared]
-
-    def _prepare(self) -> None:
-        with self._store.access() as connection:
-            items = pending.load(connection, self._pending_read, self._limit, self._boot)
-        if not items:
-            self._pending_count = 0
-        batch = self._batch(items)
-        if batch:
-            day = batch[0].day
-            self._ends[day] = self._file.size(day)
-            self._commit(prepare=batch)
-            self._store.sync()
-        self._prepared = batch
-
-    def _append(self, batch: Sequence[_Line]) -> None:
-        """Append lines of the same daily file; TextError if the disk does not take them."""
-        day = batch[0].day
-        self._write_back.before_append()
-        _, end = self._file.append(day, [line.text for line in batch])
-        self._write_back.after_append()
-        self._ends[day] = end
-        self._unsaved += batch
-        self._text.written += len(batch)
-        self._limit = _LINES_AT_ONCE
-
-    def _end(self, day: date) -> int | None:
-        """Return up to where a file is known, None if it is not."""
-        saved = self._checkpoint.ends.get(day) if self._checkpoint else None
-        return self._ends.get(day, saved)
-
-    def _begin(self, day: date) -> bool:
-        """Save where the next lines of a file begin, if the checkpoint does not say that.
-
-        That is so for another file than those of before, and one that somebody else has changed.
-
-        Returns:
-            whether recovery will find them; newer files than all others it finds in any case.
-        """
-        end, size = self._end(day), self._file.size(day)
-        if size == end:
-            return True
-        self._ends[day] = size
-        try:
-            self._commit()
-        except TextError:
-            raise
-        except StoreError as error:
-            self._failed(error)
-            del self._ends[day]
-            known = self._checkpoint.ends if self._checkpoint else {}
-            return end is not None or day >= max(known, default=date.min)
-        return True
-
-    def _commit_all(self) -> None:
-        """Commit, and save what could not get a line in `pending`."""
-        try:
-            self._commit()
-        except StoreError as error:
-            self._failed(error)
-            if not isinstance(error, TextError):
-                return
-        fresh = [item for item in self._fresh if self._is_storable(item)]
-        if not (fresh or self._database.fault):
-            self._fresh.clear()
-            return
-        try:
-            with self._store.transaction() as connection:
-                pending.add(connection, self._with_trust(fresh), self._boot)
-        except StoreError as error:
-            self._failed(error)
-            return
-        if self._pending_count is not None:
-            self._pending_count += len(fresh)
-        self._fresh.clear()
-        self._write_back.touched()
-        if self._checkpoint is not None:
-            self._database.works()
-
-    def _commit(self, prepare: Sequence[_Line] = ()) -> None:
-        """Make the lines behind the checkpoint rows, in one transaction.
-
-        Args:
-            prepare: lines from `pending` that are about to be appended.
-
-        Raises:
-            TextError: the lines cannot be synced.
-            StoreError: the database does not take the rows.
-        """
-        if self._checkpoint is None or not (self._moves or prepare):
-            return
-        self._sync_text()
-        before = [line.item.id for line in self._prepared if line.item.id is not None]
-        lines = [(line.item.id or 0, line.reading.time_ms) for line in prepare]
-        checkpoint = self._moved(self._checkpoint)
-        with self._store.transaction() as connection:
-            self._add_rows(connection, self._unsaved)
-            pending.remove(connection, self._settled_ids)
-            pending.prepare(connection, before, lines)
-            checkpoints.save(connection, checkpoint)
-        self._checkpoint = checkpoint
-        self._database.written += len(self._unsaved)
-        self._unsaved, self._ends, self._settled_ids = [], {}, []
-        self._write_back.touched()
-        self._database.works()
-
-    @property
-    def _moves(self) -> bool:
-        """Whether the checkpoint can and has to be moved."""
-        changed = bool(self._unsaved or self._ends or self._settled_ids)
-        return self._checkpoint is not None and changed
-
-    def _moved(self, checkpoint: Checkpoint) -> Checkpoint:
-        for day, end in self._ends.items():
-            checkpoint = checkpoint.moved(day, end, self._file)
-        prints = dict(checkpoint.fingerprints)
-        prints.update(dict.fromkeys(self._refill, _OTHER_FILE))
-        return Checkpoint(checkpoint.ends, prints)
-
-    def _add_rows(self, connection: sqlite3.Connection, lines: Sequence[_Line]) -> None:
-        if not lines:
-            return
-        readings = [line.reading for line in lines]
-        first_id = self._table.add(connection, readings)
-        offsets = [self._unsure_offset(line) for line in lines]
-        spans = unsynchronised_spans.find(first_id, offsets)
-        unsynchronised_spans.add(connection, spans, self._boot)
-        mark_dirty(connection, [reading.time_ms for reading in readings])
-
-    def _unsure_offset(self, line: _Line) -> int | None:
-        """Return the setting of the clock by which a line has its time, unless that is sure."""
-        offset = line.item.offset_ms
-        if offset is None:
-            return None
-        offset += line.reading.time_ms - line.item.reading.time_ms
-        return None if self._gate.trust_of(offset, line.item.trust) is Trust.SURE else offset
-
-    def _with_trust(self, items: Sequence[Item]) -> list[Item]:
-        return [
-            Item(item.reading, item.offset_ms, self._gate.trust_of(item.offset_ms, item.trust))
-            if item.offset_ms is not None
-            else item
-            for item in items
-        ]
-
-    def _look_at_files(self, now: float) -> None:
-        """Look now and then whether a text file has been removed or replaced, and see to that."""
-        if self._look_at <= now:
-            self._look_at = now + CHECK_EVERY_S
-            self._refill |= self._file.others()
-        if self._refill and self._checkpoint is not None:
-            try:
-                self._fill_files()
-            except StoreError as error:
-                self._failed(error)
-
-    def _fill_files(self) -> None:
-        """Give text files that were removed or replaced the lines that only the database has.
-
-        And the database those that only they have. Only today's file is filled: older ones may have
-        been put away, and have got another line since.
-
-        Raises:
-            StoreError: text or database fails; to be repeated.
-        """
-        today = self._file.day_of(self._clock.now_ms())
-        for day in self._refill:
-            self._ends[day] = self._end(day) or 0
-        self._commit()
-        for day in list(self._refill):
-            lines = missing_lines(self._store, self._file, day) if day == today else []
-            for first in range(0, len(lines), _LINES_AT_ONCE):
-                self._file.append(day, lines[first : first + _LINES_AT_ONCE])
-            if lines:
-                log.info("text_file_filled", file=str(self._file.path(day)), lines=len(lines))
-        self._refill.clear()
-        self._checkpoint = None
-        self._recover(self._recover_at)
-
-    def _shorten(self) -> None:
-        """Keep no more in memory than the bound allows."""
-        if len(self._unsaved) > self._bound:
-            self._forgotten += len(self._unsaved)  # recovery reads their lines
-            self._unsaved, self._checkpoint = [], None
-        lost = len(self._fresh) - self._bound
-        if lost > 0:
-            for _ in range(lost):
-                self._fresh.popleft()
-            if self._text.drop(lost) | self._database.drop(lost):
-                log.warning("recording_spool_full", bound=self._bound)
-
-    def _plan_commit(self, now: float) -> None:
-        if not (self._moves or self._fresh):
-            self._commit_at = None
-            return
-        if self._database.fault is not None:
-            due = now + RETRY_S
-        else:
-            due = now + (COMMIT_SOON_S if self._fresh else COMMIT_EVERY_S)
-        self._commit_at = due if self._commit_at is None else min(due, self._commit_at)
-
-    def _sync_text(self) -> None:
-        """Bring every line to the disk; TextError if that fails."""
-        self._text.is_sync_failing = True
-        self._file.sync()
-        self._text.is_sync_failing = False
-        self._write_back.after_sync()
-
-    def _sync(self) -> None:
-        self._write_back.after_sync()
-        for sink, sync in ((self._text, self._file.sync), (self._database, self._store.sync)):
-            try:
-                sync()
-            except StoreError as error:
-                sink.is_sync_failing = True
-                self._failed(error)
-                self._write_back.touched()  # tried again
-            else:
-                sink.is_sync_failing = False
-
-    def _failed(self, error: StoreError) -> None:
-        if isinstance(error, TextError):
-            self._text.failed(str(error), alone=self._database.fault is None)
-        else:
-            self._database.failed(str(error), alone=self._text.fault is None)
-
-    def _is_stored(self, reading: Reading) -> bool:
-        try:
-            with self._store.access() as connection:
-                if pending.has(connection, reading):
-                    return True
-            return self._table.has(reading.unit, reading.sensor, reading.time_ms)
-        except StoreError as error:
-            self._failed(error)
-            return False
-
-
-def _identity(reading: Reading) -> tuple[str, str, int]:
-    return reading.unit, reading.sensor, reading.time_ms
+    def _setting_of(self, reading: Reading) -> int:
+        """Return wall clock minus monotonic clock when a reading was made."""
+        if reading.monotonic_ms is None:
+            return offset_ms(self._clock)
+        return reading.time_ms - reading.monotonic_ms

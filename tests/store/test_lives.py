@@ -195,7 +195,7 @@ class Lives(RuleBasedStateMachine):
             self.optional |= gone
 
     def in_memory(self) -> set[int]:
-        return {int(item.reading.value) for item in self.recorder._fresh}
+        return {int(item.reading.value) for item in self.recorder._writer._fresh}
 
     def elsewhere(self) -> set[int]:
         """What is in the text or in `pending`, as the files say."""
