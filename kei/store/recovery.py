@@ -83,15 +83,20 @@ def only_in_text(connection: sqlite3.Connection, text: DailyFile) -> tuple[int, 
     return newest, [reading for _, reading in _parsed(text, extra)]
 
 
-def missing_lines(database: Database, text: DailyFile, day: date) -> list[str]:
-    """Return the lines of rows of a day that its file lacks, however often they come.
+def fill(database: Database, text: DailyFile, day: date) -> None:
+    """Give the file of a day, which was removed or replaced, the lines of rows that it lacks.
 
     Raises:
-        StoreError: the database or the file cannot be read.
+        StoreError: the database cannot be read, or the file not written.
     """
-    if not text.path(day).exists():
-        return list(_lines_of_rows(database, text, day).elements())
-    return list((_lines_of_rows(database, text, day) - Counter(_lines(text, day, 0))).elements())
+    with_row = _lines_of_rows(database, text, day)
+    if text.path(day).exists():
+        with_row -= Counter(_lines(text, day, 0))
+    lines = list(with_row.elements())
+    for first in range(0, len(lines), ROWS_AT_ONCE):
+        text.append(day, lines[first : first + ROWS_AT_ONCE])
+    if lines:
+        log.info("text_file_filled", file=str(text.path(day)), lines=len(lines))
 
 
 def initial_checkpoint(clock: Clock, text: DailyFile, *, is_new: bool) -> Checkpoint:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import structlog
 
+from kei.core.errors import StoreError, TextError
+
 log = structlog.stdlib.get_logger("kei.store")
 
 
@@ -81,3 +83,31 @@ class Sink:
     def status(self, waiting: int) -> SinkStatus:
         """Return the present state."""
         return SinkStatus(self.written, waiting if self.fault else 0, self.dropped, self.fault)
+
+
+class Sinks:
+    """Text and database together."""
+
+    def __init__(self) -> None:
+        self.text, self.database = Sink("text"), Sink("database")
+
+    def failed(self, error: StoreError) -> None:
+        """Set the fault of the one that an error is of."""
+        one, other = self.database, self.text
+        if isinstance(error, TextError):
+            one, other = other, one
+        one.failed(str(error), alone=other.fault is None)
+
+    def drop(self, count: int) -> bool:
+        """Count readings that both have given up; return whether they are the first."""
+        return self.text.drop(count) | self.database.drop(count)
+
+    @property
+    def fault(self) -> str | None:
+        """A fault of one of them, if there is any."""
+        return self.text.fault or self.database.fault
+
+    @property
+    def failing(self) -> tuple[str, ...]:
+        """The names of those that fail at present."""
+        return tuple(sink.name for sink in (self.text, self.database) if sink.fault)

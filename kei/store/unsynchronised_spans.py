@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from kei.store.database import Database
 from kei.store.dirty_windows import mark_dirty
 from kei.store.reading_table import mark_spans
 from kei.timekeeping.gate import TimeGate, Trust
@@ -66,24 +67,30 @@ def add(connection: sqlite3.Connection, spans: Iterable[UnsynchronisedSpan], boo
             )
 
 
-def any_of(connection: sqlite3.Connection) -> bool:
-    """Return whether there are spans."""
-    return connection.execute("SELECT 1 FROM unsure LIMIT 1").fetchone() is not None
-
-
-def retime(connection: sqlite3.Connection, gate: TimeGate, boot: str) -> int:
+def correct(database: Database, gate: TimeGate, boot: str) -> int:
     """Give the rows of all spans the time that is right by what is known of the clock now.
 
     Spans whose time is sure, or can never be corrected, are removed.
 
     Args:
-        connection: of a transaction.
+        database: that has them.
         gate: knows what is right.
         boot: name of the present boot; spans of other boots cannot be corrected.
 
     Returns:
         how many readings changed their time.
+
+    Raises:
+        StoreError: the database fails.
     """
+    with database.access() as connection:
+        if connection.execute("SELECT 1 FROM unsure LIMIT 1").fetchone() is None:
+            return 0
+    with database.transaction() as connection:
+        return _correct(connection, gate, boot)
+
+
+def _correct(connection: sqlite3.Connection, gate: TimeGate, boot: str) -> int:
     connection.execute("DELETE FROM unsure WHERE boot != ?", (boot,))
     spans: list[tuple[int, int, int]] = connection.execute(
         "SELECT first_id, last_id, offset_ms FROM unsure"

@@ -22,7 +22,6 @@ import logging
 import sqlite3
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
 from itertools import islice
 
@@ -36,11 +35,11 @@ from kei.store import checkpoints, pending, unsynchronised_spans
 from kei.store.checkpoints import Checkpoint
 from kei.store.database import CHECK_EVERY_S, Database
 from kei.store.dirty_windows import mark_dirty
-from kei.store.lines import dated_line
+from kei.store.line_maker import Line, LineMaker
 from kei.store.pending import Item
 from kei.store.reading_table import ReadingTable
-from kei.store.recovery import missing_lines, recover
-from kei.store.sinks import RecorderStatus, Sink
+from kei.store.recovery import fill, recover
+from kei.store.sinks import RecorderStatus, Sinks
 from kei.store.text import DailyFile
 from kei.store.writeback import WriteBack
 from kei.timekeeping.gate import TimeGate, Trust
@@ -54,16 +53,6 @@ RETRY_S = 5.0  # between tries of a sink that fails, besides those with each rea
 SYNC_SHARE = 0.95  # of the permitted time; the rest is for the disk
 _LINES_AT_ONCE = 1000
 _OTHER_FILE = -1  # a fingerprint that no file has: recovery is to compare it line by line
-
-
-@dataclass(slots=True)
-class _Line:
-    """A reading with the time that it gets, its line, and the date of its file."""
-
-    item: Item
-    reading: Reading
-    day: date
-    text: str
 
 
 class Writer:
@@ -100,16 +89,17 @@ class Writer:
         self._boot = boot
         self._write_back = WriteBack(clock, sync_s * SYNC_SHARE)
         self._bound = bound
-        self._text, self._database = Sink("text"), Sink("database")
+        self._sinks = Sinks()
+        self._text, self._database = self._sinks.text, self._sinks.database
+        self._maker = LineMaker(gate, text.zone, clock)
         self._incidents = Incidents(log, clock)
-        self._set_aside_count = 0
         self._fresh: deque[Item] = deque()  # neither a line nor in `pending`
-        self._unsaved: list[_Line] = []  # lines behind the checkpoint
+        self._unsaved: list[Line] = []  # lines behind the checkpoint
         self._forgotten = 0  # lines behind the checkpoint that only the text has
         self._pending_count: int | None = None  # without a line; None while that is unknown
         self._pending_read = 0  # ID up to which they have their line, or have been set aside
         self._settled_ids: list[int] = []  # to be removed from `pending` with the next commit
-        self._prepared: list[_Line] = []  # that are about to be appended
+        self._prepared: list[Line] = []  # that are about to be appended
         self._checkpoint: Checkpoint | None = None  # as in the database; None until recovery
         self._generation = database.generation
         self._ends: dict[date, int] = {}  # of the files that have changed since the checkpoint
@@ -130,11 +120,10 @@ class Writer:
         known |= {_identity(line.reading) for line in self._unsaved}
         fresh: list[Item] = []
         for reading in readings:
-            item = Item(reading, None, Trust.SURE)
-            identity = _identity(reading)
-            if identity in known or not self._is_storable(item) or self._is_stored(reading):
+            item = self._maker.storable(Item(reading, None, Trust.SURE))
+            if item is None or _identity(reading) in known or self._is_stored(reading):
                 continue
-            known.add(identity)
+            known.add(_identity(reading))
             fresh.append(item)
         return fresh
 
@@ -149,7 +138,7 @@ class Writer:
         try:
             self._store.check()
         except StoreError as error:
-            self._failed(error)
+            self._sinks.failed(error)
         if _is_due(self._commit_at, now):
             self.settle(commit=True)
         elif (
@@ -180,8 +169,7 @@ class Writer:
     def why_not_committed(self) -> str | None:
         """Why lines have no row although all was tried; None if they have."""
         if self._unsaved or self._forgotten or self._checkpoint is None:
-            reason = self._database.fault or self._text.fault
-            return reason or "the database does not take readings"
+            return self._sinks.fault or "the database does not take readings"
         return None
 
     @property
@@ -192,7 +180,7 @@ class Writer:
     @property
     def failing(self) -> tuple[str, ...]:
         """The names of the sinks that fail at present; returns at once."""
-        return tuple(sink.name for sink in (self._text, self._database) if sink.fault)
+        return self._sinks.failing
 
     def status(self) -> RecorderStatus:
         """Return the state of both sinks; returns at once."""
@@ -201,7 +189,7 @@ class Writer:
             self._text.status(waiting),
             self._database.status(len(self._fresh) + len(self._unsaved) + self._forgotten),
             waiting,
-            self._set_aside_count,
+            self._maker.set_aside,
         )
 
     def close(self) -> None:
@@ -212,12 +200,11 @@ class Writer:
             self._write_lines(even_closed=True)  # a line that may be wrong is better than none
         self.sync()
         if self._fresh:
-            reason = self._text.fault or self._database.fault
-            log.error("readings_lost", count=len(self._fresh), reason=reason)
+            log.error("readings_lost", count=len(self._fresh), reason=self._sinks.fault)
         try:
             self._file.close()
         except TextError as error:
-            self._failed(error)
+            self._sinks.failed(error)
 
     def settle(self, *, commit: bool) -> None:
         """Write what can be written now: lines, and rows if `commit` is set."""
@@ -256,7 +243,7 @@ class Writer:
             with self._store.access() as connection:
                 self._pending_count = pending.count(connection)
         except StoreError as error:
-            self._failed(error)
+            self._sinks.failed(error)
             return
         self._generation = self._store.generation
         self._checkpoint, self._ends = checkpoint, {}
@@ -270,14 +257,9 @@ class Writer:
         """Correct the times of rows that were timed before the clock was set."""
         try:
             self._commit()  # with the marks of those that are to be corrected
-            with self._store.access() as connection:
-                if not unsynchronised_spans.any_of(connection):
-                    self._spans_due = False
-                    return
-            with self._store.transaction() as connection:
-                moved = unsynchronised_spans.retime(connection, self._gate, self._boot)
+            moved = unsynchronised_spans.correct(self._store, self._gate, self._boot)
         except StoreError as error:
-            self._failed(error)
+            self._sinks.failed(error)
         else:
             self._spans_due = False
             if moved:
@@ -297,7 +279,7 @@ class Writer:
                 self._write_pending()
             self._write_fresh()
         except TextError as error:
-            self._failed(error)
+            self._sinks.failed(error)
         else:
             if self._text.fault is not None and self._checkpoint is not None:
                 self._text.works()
@@ -321,63 +303,29 @@ class Writer:
         finally:
             self._fresh.extendleft(reversed(deferred))
 
-    def _batch(self, items: Sequence[Item]) -> list[_Line]:
+    def _batch(self, items: Sequence[Item]) -> list[Line]:
         """Return the lines of the first items, as far as they belong to the same daily file.
 
         Items of which no line can be made are set aside.
         """
-        batch: list[_Line] = []
+        batch: list[Line] = []
         for item in items:
-            line = self._line(item)
-            if line is None:
-                self._remove(item)
+            line = self._maker.line(item)
+            if line is None and item.id is None:
+                self._fresh.remove(item)
+            elif line is None:
+                self._left_pending(item.id or 0)
             elif batch and line.day != batch[0].day:
                 break
             else:
                 batch.append(line)
         return batch
 
-    def _line(self, item: Item) -> _Line | None:
-        try:
-            reading = item.reading
-            if item.offset_ms is not None:
-                best_ms = self._gate.best_offset_ms(item.offset_ms, item.trust)
-                reading = item.at(reading.time_ms + best_ms - item.offset_ms)
-            day, text = dated_line(reading, self._file.zone)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the next one goes on
-            self._set_aside(item, error)
-            return None
-        return _Line(item, reading, day, text)
-
-    def _remove(self, item: Item) -> None:
-        """Remove an item that was set aside from where it is."""
-        if item.id is None:
-            self._fresh.remove(item)
-        else:
-            self._settled_ids.append(item.id)
-            self._pending_read = item.id
-            self._pending_count = max(0, (self._pending_count or 0) - 1)
-
-    def _is_storable(self, item: Item) -> bool:
-        try:
-            return pending.is_storable(item)
-        except Exception as error:  # noqa: BLE001 - as above
-            self._set_aside(item, error)
-            return False
-
-    def _set_aside(self, item: Item, error: Exception) -> None:
-        self._set_aside_count += 1
-        reading = item.reading
-        self._incidents.raised(
-            "reading_set_aside",
-            level=logging.ERROR,
-            unit=reading.unit,
-            sensor=reading.sensor,
-            value=str(reading.value),
-            time_ms=reading.time_ms,
-            reason=str(error) or repr(error),
-            hint="it cannot be written; further ones are only counted, see kei status",
-        )
+    def _left_pending(self, id_: int) -> None:
+        """Note that a reading in `pending` has its line, or cannot have one."""
+        self._settled_ids.append(id_)
+        self._pending_read = id_
+        self._pending_count = max(0, (self._pending_count or 0) - 1)
 
     def _write_pending(self) -> None:
         """Append the lines of what is in `pending`, batch by batch; see the module, 4.
@@ -393,21 +341,17 @@ class Writer:
                     self._prepare()
                 if batch := self._prepared:
                     self._append(batch)
-                    ids = [line.item.id for line in batch if line.item.id is not None]
-                    self._settled_ids += ids
-                    self._pending_read = ids[-1]
-                    self._pending_count = max(0, self._pending_count - len(ids))
                     self._prepared = []
         except TextError:
             raise
         except StoreError as error:
-            self._failed(error)
+            self._sinks.failed(error)
 
     def _is_prepared(self) -> bool:
         """Return whether there are prepared lines, and the clock has not been set since."""
         if not self._prepared or self._end(self._prepared[0].day) is None:
             return False
-        now = [self._line(line.item) for line in self._prepared]
+        now = [self._maker.line(line.item) for line in self._prepared]
         return [line and line.text for line in now] == [line.text for line in self._prepared]
 
     def _prepare(self) -> None:
@@ -423,7 +367,7 @@ class Writer:
             self._store.sync()
         self._prepared = batch
 
-    def _append(self, batch: Sequence[_Line]) -> None:
+    def _append(self, batch: Sequence[Line]) -> None:
         """Append lines of the same daily file; TextError if the disk does not take them."""
         day = batch[0].day
         self._write_back.before_append()
@@ -432,13 +376,16 @@ class Writer:
         self._write_back.after_append()
         self._ends[day] = end
         self._unsaved += batch
+        for line in batch:
+            if line.item.id is not None:
+                self._left_pending(line.item.id)
         self._text.written += len(batch)
         self._limit = _LINES_AT_ONCE
         if begin != known and known is not None:  # another program has changed the file
             try:
                 self._commit()
             except StoreError as error:
-                self._failed(error)
+                self._sinks.failed(error)
 
     def _end(self, day: date) -> int | None:
         """Return up to where a file is known, None if it is not."""
@@ -459,7 +406,7 @@ class Writer:
         except TextError:
             raise
         except StoreError as error:
-            self._failed(error)
+            self._sinks.failed(error)
             del self._ends[day]
             known = self._checkpoint.ends if self._checkpoint else {}
             return day >= max(known, default=date.min)
@@ -470,18 +417,18 @@ class Writer:
         try:
             self._commit()
         except StoreError as error:
-            self._failed(error)
+            self._sinks.failed(error)
             if not isinstance(error, TextError):
                 return
-        fresh = [item for item in self._fresh if self._is_storable(item)]
+        fresh = [item for item in map(self._maker.storable, self._fresh) if item is not None]
         if not (fresh or self._database.fault):
             self._fresh.clear()
             return
         try:
             with self._store.transaction() as connection:
-                pending.add(connection, self._with_trust(fresh), self._boot)
+                pending.add(connection, fresh, self._boot)
         except StoreError as error:
-            self._failed(error)
+            self._sinks.failed(error)
             return
         if self._pending_count is not None:
             self._pending_count += len(fresh)
@@ -490,7 +437,7 @@ class Writer:
         if self._checkpoint is not None:
             self._database.works()
 
-    def _commit(self, prepare: Sequence[_Line] = ()) -> None:
+    def _commit(self, prepare: Sequence[Line] = ()) -> None:
         """Make the lines behind the checkpoint rows, in one transaction.
 
         Args:
@@ -530,31 +477,15 @@ class Writer:
         prints.update(dict.fromkeys(self._refill, _OTHER_FILE))
         return Checkpoint(checkpoint.ends, prints)
 
-    def _add_rows(self, connection: sqlite3.Connection, lines: Sequence[_Line]) -> None:
+    def _add_rows(self, connection: sqlite3.Connection, lines: Sequence[Line]) -> None:
         if not lines:
             return
         readings = [line.reading for line in lines]
         first_id = self._table.add(connection, readings)
-        offsets = [self._unsure_offset(line) for line in lines]
+        offsets = [self._maker.unsure_offset_ms(line) for line in lines]
         spans = unsynchronised_spans.find(first_id, offsets)
         unsynchronised_spans.add(connection, spans, self._boot)
         mark_dirty(connection, [reading.time_ms for reading in readings])
-
-    def _unsure_offset(self, line: _Line) -> int | None:
-        """Return the setting of the clock by which a line has its time, unless that is sure."""
-        offset = line.item.offset_ms
-        if offset is None:
-            return None
-        offset += line.reading.time_ms - line.item.reading.time_ms
-        return None if self._gate.trust_of(offset, line.item.trust) is Trust.SURE else offset
-
-    def _with_trust(self, items: Sequence[Item]) -> list[Item]:
-        return [
-            Item(item.reading, item.offset_ms, self._gate.trust_of(item.offset_ms, item.trust))
-            if item.offset_ms is not None
-            else item
-            for item in items
-        ]
 
     def _look_at_files(self, now: float) -> None:
         """Look now and then whether a text file has been removed or replaced, and see to that."""
@@ -565,7 +496,7 @@ class Writer:
             try:
                 self._fill_files()
             except StoreError as error:
-                self._failed(error)
+                self._sinks.failed(error)
 
     def _fill_files(self) -> None:
         """Give text files that were removed or replaced the lines that only the database has.
@@ -580,12 +511,9 @@ class Writer:
         for day in self._refill:
             self._ends[day] = self._end(day) or 0
         self._commit()
-        for day in list(self._refill):
-            lines = missing_lines(self._store, self._file, day) if day == today else []
-            for first in range(0, len(lines), _LINES_AT_ONCE):
-                self._file.append(day, lines[first : first + _LINES_AT_ONCE])
-            if lines:
-                log.info("text_file_filled", file=str(self._file.path(day)), lines=len(lines))
+        for day in self._refill:
+            if day == today:
+                fill(self._store, self._file, day)
         self._refill.clear()
         self._checkpoint = None
         self._recover(self._recover_at)
@@ -599,7 +527,7 @@ class Writer:
         if lost > 0:
             for _ in range(lost):
                 self._fresh.popleft()
-            if self._text.drop(lost) | self._database.drop(lost):
+            if self._sinks.drop(lost):
                 log.warning("recording_spool_full", bound=self._bound)
 
     def _plan_commit(self, now: float) -> None:
@@ -627,16 +555,10 @@ class Writer:
                 sync()
             except StoreError as error:
                 sink.is_sync_failing = True
-                self._failed(error)
+                self._sinks.failed(error)
                 self._write_back.touched()  # tried again
             else:
                 sink.is_sync_failing = False
-
-    def _failed(self, error: StoreError) -> None:
-        if isinstance(error, TextError):
-            self._text.failed(str(error), alone=self._database.fault is None)
-        else:
-            self._database.failed(str(error), alone=self._text.fault is None)
 
     def _is_stored(self, reading: Reading) -> bool:
         try:
@@ -645,7 +567,7 @@ class Writer:
                     return True
             return self._table.has(reading.unit, reading.sensor, reading.time_ms)
         except StoreError as error:
-            self._failed(error)
+            self._sinks.failed(error)
             return False
 
 
