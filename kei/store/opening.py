@@ -64,15 +64,17 @@ def _has_no_inode(disk: os.statvfs_result) -> bool:
 
 def describe(error: sqlite3.Error | OSError, path: Path) -> str:
     """Return what an error of a database means, for a person; SQLite's texts say too little."""
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    with contextlib.suppress(OSError):
+        may_lack_inode = code & _PRIMARY_CODE == sqlite3.SQLITE_CANTOPEN or (
+            isinstance(error, OSError) and error.errno == errno.ENOSPC
+        )
+        if may_lack_inode and _has_no_inode(os.statvfs(path.parent)):
+            return f"no room for another file on the disk, no free inodes ({error})"
     if isinstance(error, OSError):
         text = error.strerror or str(error)
         is_denied = isinstance(error, PermissionError)
         return f"{text}; {_MAY_NOT_WRITE}" if is_denied else text
-    code: int = getattr(error, "sqlite_errorcode", 0)
-    if code & _PRIMARY_CODE == sqlite3.SQLITE_CANTOPEN:
-        with contextlib.suppress(OSError):
-            if _has_no_inode(os.statvfs(path.parent)):
-                return f"the disk has no room for another file, no free inodes ({error})"
     if code & _PRIMARY_CODE == sqlite3.SQLITE_CANTOPEN and not os.access(path, os.R_OK):
         return f"permission denied ({error}); use it as the user that kei runs as"
     if code & _PRIMARY_CODE == sqlite3.SQLITE_IOERR:

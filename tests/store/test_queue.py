@@ -9,6 +9,7 @@ from stored import add_readings, add_summaries
 
 from kei.core.reading import Reading, Summary
 from kei.settings.upload import What
+from kei.store import queue as queues
 from kei.store.database import Database
 from kei.store.queue import UploadQueue
 from kei.store.rows import Row
@@ -190,3 +191,37 @@ def test_rows_that_left_the_database_before_they_were_sent_are_counted(
 def test_a_target_without_a_place_in_the_queue_loses_nothing(database: Database) -> None:
     add_readings(database, readings(1, 2, 3, 4))
     assert UploadQueue(database).shorten("server", What.READINGS, most=1) == 0
+
+
+def plan(database: Database, what: What) -> list[str]:
+    statements: list[str] = []
+    with database.access() as connection:
+        connection.set_trace_callback(statements.append)
+        queues._first_since(connection, what, 1_790_000_000_000)
+        connection.set_trace_callback(None)
+        (statement,) = statements
+        return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
+
+
+@pytest.mark.parametrize("what", list(What))
+def test_a_beginning_is_found_without_looking_through_the_table(
+    database: Database, what: What
+) -> None:
+    scanned = [step for step in plan(database, what) if step.startswith(("SCAN r", "SCAN summ"))]
+    assert scanned == []
+
+
+def test_a_beginning_in_the_middle_of_a_span_is_found(database: Database) -> None:
+    begin = 1_790_000_000_000 // 600_000 * 600_000
+    add_readings(
+        database,
+        [
+            Reading(begin + ms, "BR", "E7", Decimal(1), "x")
+            for ms in (0, 500_000, -600_000, 300_000, 700_000)
+        ],
+    )
+    queue = UploadQueue(database)
+    for since, first in ((begin, 1), (begin + 1, 2), (begin + 500_001, 5), (begin + 900_000, 6)):
+        queue.register(f"from {since}", What.READINGS, since)
+        found = queue.pending(f"from {since}", What.READINGS, 10)
+        assert [row.id for row in found] == list(range(first, 6))

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -10,13 +11,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from fakes import TOKYO, FakeClock
-from stored import add_readings, add_summaries, computed, summariser_of
+from stored import Gate, add_readings, add_summaries, computed, summariser_of
 from structlog.testing import capture_logs
 
 from kei.core.clock import epoch_ms
 from kei.core.errors import StoreError
 from kei.core.reading import Completeness, Reading, Summary
 from kei.settings.upload import What
+from kei.store import dirty_windows
 from kei.store.database import Database
 from kei.store.dirty_windows import mark_dirty
 from kei.store.queue import UploadQueue
@@ -402,3 +404,68 @@ def test_the_repeated_hour_is_written_twice_with_the_same_label(
 def test_a_cycle_that_does_not_divide_a_day_is_refused(cycle_s: int, bench: Bench) -> None:
     with pytest.raises(ValueError, match="does not divide a day"):
         summariser_of(bench.database, bench.file, cycle_s)
+
+
+def test_a_reading_that_comes_while_its_window_is_computed_opens_it_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.measure(after(1), 10)
+    compute = SummaryTable.compute
+    threads: list[threading.Thread] = []
+
+    def and_then_a_reading_comes(
+        table: SummaryTable, connection: sqlite3.Connection, start_ms: int, end_ms: int
+    ) -> list[Summary]:
+        found = compute(table, connection, start_ms, end_ms)
+        if not threads:
+            threads.append(threading.Thread(target=lambda: bench.measure(after(9), 20)))
+            threads[0].start()
+            threads[0].join(0.2)
+        return found
+
+    monkeypatch.setattr(SummaryTable, "compute", and_then_a_reading_comes)
+    bench.run_at(after(10))
+    threads[0].join(10)
+    bench.run_at(after(11))
+    assert bench.known() == [(0, "E7", "15", 2, Completeness.RECOVERED)]
+
+
+def test_a_reading_that_comes_while_a_window_is_computed_again_is_in_it_as_well(
+    bench: Bench,
+) -> None:
+    bench.measure(after(1), 10)
+    bench.run_at(after(20))
+    bench.measure(after(2), 20)
+    dirty = dirty_windows.dirty_ranges(bench.database)
+    with bench.database.transaction() as connection:
+        rest = dirty_windows.shorten(connection, dirty[0], dirty[0].to_ms)
+    bench.measure(after(2), 30)  # the very same range
+    assert rest is None
+    bench.run_at(after(30))
+    assert bench.known() == [(0, "E7", "20", 3, Completeness.RECOVERED)]
+
+
+@pytest.mark.parametrize("steady", [False, True])
+def test_no_window_is_over_by_a_clock_that_was_just_set(bench: Bench, *, steady: bool) -> None:
+    bench.measure(after(1), 10)
+    bench.summariser = summariser_of(bench.database, bench.file, gate=Gate(is_steady=steady))
+    bench.run_at(after(10 * 365 * 24 * 60))
+    assert bool(bench.lines()) is steady
+    assert (bench.database.get_state("summary_done_until") is not None) is steady
+
+
+def test_a_clock_that_is_likely_to_be_behind_takes_nothing_back(bench: Bench) -> None:
+    bench.measure(after(1), 10)
+    bench.run_at(after(10))
+    done = bench.database.get_state("summary_done_until")
+    gate = Gate(is_likely_wrong=True)
+    bench.summariser = summariser_of(bench.database, bench.file, gate=gate)
+    bench.run_at(after(-10 * 365 * 24 * 60))
+    assert bench.database.get_state("summary_done_until") == done
+
+
+def test_averages_wait_while_readings_wait_for_their_lines(bench: Bench) -> None:
+    bench.measure(after(1), 10)
+    bench.summariser = summariser_of(bench.database, bench.file, commit=lambda: False)
+    bench.run_at(after(10))
+    assert bench.lines() == []
