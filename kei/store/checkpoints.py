@@ -10,6 +10,7 @@ from kei.store.state import load_state, log_damaged, save_state
 from kei.store.text import DailyFile
 
 STATE_KEY = "text"
+_OTHER_FILE = -1  # a fingerprint that no file has: recovery is to compare it line by line
 DAYS_MAX = 10  # files whose end is kept: today's, and those that late lines belong to
 
 
@@ -58,3 +59,56 @@ def save(connection: sqlite3.Connection, checkpoint: Checkpoint) -> None:
         "files": {day.isoformat(): number for day, number in checkpoint.fingerprints.items()},
     }
     save_state(connection, STATE_KEY, json.dumps(content, separators=(",", ":")))
+
+
+class Progress:
+    """How far the text has come, by the checkpoint and since.
+
+    Args:
+        text: the daily files.
+
+    Attributes:
+        checkpoint: as in the database; None until recovery.
+        others: days whose file was removed or replaced since.
+    """
+
+    def __init__(self, text: DailyFile) -> None:
+        self._text = text
+        self.checkpoint: Checkpoint | None = None
+        self.others: set[date] = set()
+        self._ends: dict[date, int] = {}
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether the checkpoint is to be moved."""
+        return bool(self._ends)
+
+    def end(self, day: date) -> int | None:
+        """Return up to where a file is known, None if it is not."""
+        saved = self.checkpoint.ends.get(day) if self.checkpoint else None
+        return self._ends.get(day, saved)
+
+    def move(self, day: date, end: int | None) -> None:
+        """Note the end of a file; None to forget it."""
+        if end is None:
+            self._ends.pop(day, None)
+        else:
+            self._ends[day] = end
+
+    def is_newest(self, day: date) -> bool:
+        """Return whether no file is newer: recovery finds it without the checkpoint."""
+        return day >= max(self.checkpoint.ends if self.checkpoint else {}, default=date.min)
+
+    def next(self) -> Checkpoint | None:
+        """Return the checkpoint that is to be saved; None before recovery."""
+        checkpoint = self.checkpoint
+        if checkpoint is None:
+            return None
+        for day, end in self._ends.items():
+            checkpoint = checkpoint.moved(day, end, self._text)
+        files = dict(checkpoint.fingerprints) | dict.fromkeys(self.others, _OTHER_FILE)
+        return Checkpoint(checkpoint.ends, files)
+
+    def saved(self, checkpoint: Checkpoint | None) -> None:
+        """Note that a checkpoint is in the database; None if recovery has to make one."""
+        self.checkpoint, self._ends = checkpoint, {}

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from kei.core.reading import Reading, plain
+from kei.store.database import Database
 from kei.timekeeping.gate import Trust
 
 
@@ -120,22 +121,77 @@ def remove(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
     connection.executemany("DELETE FROM pending WHERE id = ?", [(id_,) for id_ in ids])
 
 
-def count(connection: sqlite3.Connection) -> int:
-    """Return how many there are."""
-    row: tuple[int] = connection.execute("SELECT count(*) FROM pending").fetchone()
-    return row[0]
-
-
-def has(connection: sqlite3.Connection, reading: Reading) -> bool:
-    """Return whether a reading of the same series and time, by no clock of ours, is there."""
-    row = connection.execute(
-        "SELECT 1 FROM pending WHERE unit = ? AND sensor = ? AND time_ms = ?"
-        " AND monotonic_ms IS NULL LIMIT 1",
-        (reading.unit, reading.sensor, reading.time_ms),
-    ).fetchone()
-    return row is not None
-
-
 def readings(connection: sqlite3.Connection) -> list[Reading]:
     """Return all of them, with the times that the clock showed, in the order in which they came."""
     return [item.reading for item in load(connection, 0, -1, "")]
+
+
+class PendingQueue:
+    """The table, and how far the lines of its readings have come. Raises `StoreError`.
+
+    Args:
+        database: where the table is.
+        boot: name of the present boot of the machine.
+
+    Attributes:
+        count: of readings without a line; None while that is unknown.
+    """
+
+    def __init__(self, database: Database, boot: str) -> None:
+        self._database = database
+        self._boot = boot
+        self.count: int | None = None
+        self._read = 0  # ID up to which they have their line, or have been set aside
+        self._settled: list[int] = []  # IDs to be removed with the next commit
+        self._prepared: list[int] = []  # IDs whose lines are about to be appended
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether there are readings to be removed."""
+        return bool(self._settled)
+
+    def reset(self) -> None:
+        """Begin anew after recovery."""
+        with self._database.access() as connection:
+            self.count = connection.execute("SELECT count(*) FROM pending").fetchone()[0]
+        self._read, self._settled, self._prepared = 0, [], []
+
+    def next_items(self, limit: int) -> list[Item]:
+        """Return the first readings without a line."""
+        with self._database.access() as connection:
+            items = load(connection, self._read, limit, self._boot)
+        if not items:
+            self.count = 0
+        return items
+
+    def settled(self, id_: int) -> None:
+        """Note that a reading has its line, or cannot have one."""
+        self._settled.append(id_)
+        self._read = id_
+        self.count = max(0, (self.count or 0) - 1)
+
+    def add(self, items: Sequence[Item]) -> None:
+        """Save readings that cannot have their line yet."""
+        with self._database.transaction() as connection:
+            add(connection, items, self._boot)
+        if self.count is not None:
+            self.count += len(items)
+
+    def commit(self, connection: sqlite3.Connection, lines: Sequence[tuple[int, int]]) -> None:
+        """Remove what is settled, and save which lines are next, in the recorder's transaction."""
+        remove(connection, self._settled)
+        prepare(connection, self._prepared, lines)
+
+    def committed(self, lines: Sequence[tuple[int, int]]) -> None:
+        """Note that this transaction has been committed."""
+        self._settled, self._prepared = [], [id_ for id_, _ in lines]
+
+    def has(self, reading: Reading) -> bool:
+        """Return whether there is one of the same series and time, by no clock of ours."""
+        with self._database.access() as connection:
+            row = connection.execute(
+                "SELECT 1 FROM pending WHERE unit = ? AND sensor = ? AND time_ms = ?"
+                " AND monotonic_ms IS NULL LIMIT 1",
+                (reading.unit, reading.sensor, reading.time_ms),
+            ).fetchone()
+        return row is not None

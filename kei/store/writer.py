@@ -31,12 +31,12 @@ from kei.core.clock import Clock
 from kei.core.errors import StoreError, TextError
 from kei.core.incidents import Incidents
 from kei.core.reading import Reading
-from kei.store import checkpoints, pending, unsynchronised_spans
-from kei.store.checkpoints import Checkpoint
+from kei.store import checkpoints, unsynchronised_spans
+from kei.store.checkpoints import Progress
 from kei.store.database import CHECK_EVERY_S, Database
 from kei.store.dirty_windows import mark_dirty
 from kei.store.line_maker import Line, LineMaker
-from kei.store.pending import Item
+from kei.store.pending import Item, PendingQueue
 from kei.store.reading_table import ReadingTable
 from kei.store.recovery import fill, recover
 from kei.store.sinks import RecorderStatus, Sinks
@@ -52,7 +52,6 @@ COMMIT_ROWS = 5000  # so many are committed at once, however soon they come
 RETRY_S = 5.0  # between tries of a sink that fails, besides those with each reading
 SYNC_SHARE = 0.95  # of the permitted time; the rest is for the disk
 _LINES_AT_ONCE = 1000
-_OTHER_FILE = -1  # a fingerprint that no file has: recovery is to compare it line by line
 
 
 class Writer:
@@ -96,14 +95,10 @@ class Writer:
         self._fresh: deque[Item] = deque()  # neither a line nor in `pending`
         self._unsaved: list[Line] = []  # lines behind the checkpoint
         self._forgotten = 0  # lines behind the checkpoint that only the text has
-        self._pending_count: int | None = None  # without a line; None while that is unknown
-        self._pending_read = 0  # ID up to which they have their line, or have been set aside
-        self._settled_ids: list[int] = []  # to be removed from `pending` with the next commit
-        self._prepared: list[Line] = []  # that are about to be appended
-        self._checkpoint: Checkpoint | None = None  # as in the database; None until recovery
+        self._pending = PendingQueue(database, boot)
+        self._prepared: list[Line] = []  # of it, those that are about to be appended
+        self._progress = Progress(text)
         self._generation = database.generation
-        self._ends: dict[date, int] = {}  # of the files that have changed since the checkpoint
-        self._refill: set[date] = set()  # days whose file was removed or replaced
         self._limit = _LINES_AT_ONCE
         self._spans_due = True  # whether times in the database may have to be corrected
         self._commit_at: float | None = None
@@ -163,19 +158,24 @@ class Writer:
     @property
     def _has_to_retry(self) -> bool:
         fails = self._text.fault is not None or self._database.fault is not None
-        return fails or self._checkpoint is None or self._spans_due or bool(self._refill)
+        return (
+            fails
+            or self._progress.checkpoint is None
+            or self._spans_due
+            or bool(self._progress.others)
+        )
 
     @property
     def why_not_committed(self) -> str | None:
         """Why lines have no row although all was tried; None if they have."""
-        if self._unsaved or self._forgotten or self._checkpoint is None:
+        if self._unsaved or self._forgotten or self._progress.checkpoint is None:
             return self._sinks.fault or "the database does not take readings"
         return None
 
     @property
     def is_complete(self) -> bool:
         """Whether every reading so far has its line; returns at once."""
-        return not self._fresh and self._pending_count == 0
+        return not self._fresh and self._pending.count == 0
 
     @property
     def failing(self) -> tuple[str, ...]:
@@ -184,7 +184,7 @@ class Writer:
 
     def status(self) -> RecorderStatus:
         """Return the state of both sinks; returns at once."""
-        waiting = len(self._fresh) + (self._pending_count or 0)
+        waiting = len(self._fresh) + (self._pending.count or 0)
         return RecorderStatus(
             self._text.status(waiting),
             self._database.status(len(self._fresh) + len(self._unsaved) + self._forgotten),
@@ -214,8 +214,8 @@ class Writer:
             self._gate.look()
             if self._store.generation != self._generation:
                 self._generation = self._store.generation
-                self._checkpoint, self._pending_count = None, None
-            if self._checkpoint is None or self._pending_count is None:
+                self._progress.saved(None)
+            if self._progress.checkpoint is None:
                 self._recover(now)
             if self._spans_due:
                 self._correct_times()
@@ -240,15 +240,14 @@ class Writer:
         known = [(line.text, line.reading) for line in self._unsaved]
         try:
             checkpoint = recover(self._store, self._file, known)
-            with self._store.access() as connection:
-                self._pending_count = pending.count(connection)
+            self._pending.reset()
         except StoreError as error:
             self._sinks.failed(error)
             return
         self._generation = self._store.generation
-        self._checkpoint, self._ends = checkpoint, {}
+        self._progress.saved(checkpoint)
         self._unsaved, self._forgotten = [], 0
-        self._settled_ids, self._prepared, self._pending_read = [], [], 0
+        self._prepared = []
         self._recover_at = now
         self._write_back.touched()
         self._database.works()
@@ -267,21 +266,21 @@ class Writer:
 
     def _write_lines(self, *, even_closed: bool = False) -> None:
         """Append the lines of what has none, first of what is in `pending`."""
-        if not (self._fresh or self._pending_count or self._text.fault):
+        if not (self._fresh or self._pending.count or self._text.fault):
             return
         if self._gate.is_closed and not even_closed:
             return
-        if self._checkpoint is None and self._database.fault is None:
+        if self._progress.checkpoint is None and self._database.fault is None:
             return  # recovery comes first
         self._limit = 1 if self._text.fault else _LINES_AT_ONCE  # to see whether the fault is over
         try:
-            if self._pending_count and self._checkpoint is not None:
+            if self._pending.count and self._progress.checkpoint is not None:
                 self._write_pending()
             self._write_fresh()
         except TextError as error:
             self._sinks.failed(error)
         else:
-            if self._text.fault is not None and self._checkpoint is not None:
+            if self._text.fault is not None and self._progress.checkpoint is not None:
                 self._text.works()
 
     def _write_fresh(self) -> None:
@@ -314,18 +313,12 @@ class Writer:
             if line is None and item.id is None:
                 self._fresh.remove(item)
             elif line is None:
-                self._left_pending(item.id or 0)
+                self._pending.settled(item.id or 0)
             elif batch and line.day != batch[0].day:
                 break
             else:
                 batch.append(line)
         return batch
-
-    def _left_pending(self, id_: int) -> None:
-        """Note that a reading in `pending` has its line, or cannot have one."""
-        self._settled_ids.append(id_)
-        self._pending_read = id_
-        self._pending_count = max(0, (self._pending_count or 0) - 1)
 
     def _write_pending(self) -> None:
         """Append the lines of what is in `pending`, batch by batch; see the module, 4.
@@ -336,7 +329,7 @@ class Writer:
             TextError: the text does not take them; they stay prepared.
         """
         try:
-            while self._pending_count:
+            while self._pending.count:
                 if not self._is_prepared():
                     self._prepare()
                 if batch := self._prepared:
@@ -349,20 +342,16 @@ class Writer:
 
     def _is_prepared(self) -> bool:
         """Return whether there are prepared lines, and the clock has not been set since."""
-        if not self._prepared or self._end(self._prepared[0].day) is None:
+        if not self._prepared or self._progress.end(self._prepared[0].day) is None:
             return False
         now = [self._maker.line(line.item) for line in self._prepared]
         return [line and line.text for line in now] == [line.text for line in self._prepared]
 
     def _prepare(self) -> None:
-        with self._store.access() as connection:
-            items = pending.load(connection, self._pending_read, self._limit, self._boot)
-        if not items:
-            self._pending_count = 0
-        batch = self._batch(items)
+        batch = self._batch(self._pending.next_items(self._limit))
         if batch:
             day = batch[0].day
-            self._ends[day] = self._file.size(day)
+            self._progress.move(day, self._file.size(day))
             self._commit(prepare=batch)
             self._store.sync()
         self._prepared = batch
@@ -371,14 +360,14 @@ class Writer:
         """Append lines of the same daily file; TextError if the disk does not take them."""
         day = batch[0].day
         self._write_back.before_append()
-        known = self._end(day)
+        known = self._progress.end(day)
         begin, end = self._file.append(day, [line.text for line in batch])
         self._write_back.after_append()
-        self._ends[day] = end
+        self._progress.move(day, end)
         self._unsaved += batch
         for line in batch:
             if line.item.id is not None:
-                self._left_pending(line.item.id)
+                self._pending.settled(line.item.id)
         self._text.written += len(batch)
         self._limit = _LINES_AT_ONCE
         if begin != known and known is not None:  # another program has changed the file
@@ -387,29 +376,23 @@ class Writer:
             except StoreError as error:
                 self._sinks.failed(error)
 
-    def _end(self, day: date) -> int | None:
-        """Return up to where a file is known, None if it is not."""
-        saved = self._checkpoint.ends.get(day) if self._checkpoint else None
-        return self._ends.get(day, saved)
-
     def _begin(self, day: date) -> bool:
         """Save where the next lines of a file begin, if nobody knows that yet.
 
         Returns:
             whether recovery will find them; newer files than all others it finds in any case.
         """
-        if self._end(day) is not None:
+        if self._progress.end(day) is not None:
             return True
-        self._ends[day] = self._file.size(day)
+        self._progress.move(day, self._file.size(day))
         try:
             self._commit()
         except TextError:
             raise
         except StoreError as error:
             self._sinks.failed(error)
-            del self._ends[day]
-            known = self._checkpoint.ends if self._checkpoint else {}
-            return day >= max(known, default=date.min)
+            self._progress.move(day, None)
+            return self._progress.is_newest(day)
         return True
 
     def _commit_all(self) -> None:
@@ -425,16 +408,13 @@ class Writer:
             self._fresh.clear()
             return
         try:
-            with self._store.transaction() as connection:
-                pending.add(connection, fresh, self._boot)
+            self._pending.add(fresh)
         except StoreError as error:
             self._sinks.failed(error)
             return
-        if self._pending_count is not None:
-            self._pending_count += len(fresh)
         self._fresh.clear()
         self._write_back.touched()
-        if self._checkpoint is not None:
+        if self._progress.checkpoint is not None:
             self._database.works()
 
     def _commit(self, prepare: Sequence[Line] = ()) -> None:
@@ -447,35 +427,27 @@ class Writer:
             TextError: the lines cannot be synced.
             StoreError: the database does not take the rows.
         """
-        if self._checkpoint is None or not (self._moves or prepare):
+        checkpoint = self._progress.next()
+        if checkpoint is None or not (self._moves or prepare):
             return
         self._sync_text()
-        before = [line.item.id for line in self._prepared if line.item.id is not None]
         lines = [(line.item.id or 0, line.reading.time_ms) for line in prepare]
-        checkpoint = self._moved(self._checkpoint)
         with self._store.transaction() as connection:
             self._add_rows(connection, self._unsaved)
-            pending.remove(connection, self._settled_ids)
-            pending.prepare(connection, before, lines)
+            self._pending.commit(connection, lines)
             checkpoints.save(connection, checkpoint)
-        self._checkpoint = checkpoint
+        self._progress.saved(checkpoint)
+        self._pending.committed(lines)
         self._database.written += len(self._unsaved)
-        self._unsaved, self._ends, self._settled_ids = [], {}, []
+        self._unsaved = []
         self._write_back.touched()
         self._database.works()
 
     @property
     def _moves(self) -> bool:
         """Whether the checkpoint can and has to be moved."""
-        changed = bool(self._unsaved or self._ends or self._settled_ids)
-        return self._checkpoint is not None and changed
-
-    def _moved(self, checkpoint: Checkpoint) -> Checkpoint:
-        for day, end in self._ends.items():
-            checkpoint = checkpoint.moved(day, end, self._file)
-        prints = dict(checkpoint.fingerprints)
-        prints.update(dict.fromkeys(self._refill, _OTHER_FILE))
-        return Checkpoint(checkpoint.ends, prints)
+        changed = self._unsaved or self._progress.is_changed or self._pending.is_changed
+        return self._progress.checkpoint is not None and bool(changed)
 
     def _add_rows(self, connection: sqlite3.Connection, lines: Sequence[Line]) -> None:
         if not lines:
@@ -491,8 +463,8 @@ class Writer:
         """Look now and then whether a text file has been removed or replaced, and see to that."""
         if self._look_at <= now:
             self._look_at = now + CHECK_EVERY_S
-            self._refill |= self._file.others()
-        if self._refill and self._checkpoint is not None:
+            self._progress.others |= self._file.others()
+        if self._progress.others and self._progress.checkpoint is not None:
             try:
                 self._fill_files()
             except StoreError as error:
@@ -508,21 +480,22 @@ class Writer:
             StoreError: text or database fails; to be repeated.
         """
         today = self._file.day_of(self._clock.now_ms())
-        for day in self._refill:
-            self._ends[day] = self._end(day) or 0
+        for day in self._progress.others:
+            self._progress.move(day, self._progress.end(day) or 0)
         self._commit()
-        for day in self._refill:
+        for day in self._progress.others:
             if day == today:
                 fill(self._store, self._file, day)
-        self._refill.clear()
-        self._checkpoint = None
+        self._progress.others.clear()
+        self._progress.saved(None)
         self._recover(self._recover_at)
 
     def _shorten(self) -> None:
         """Keep no more in memory than the bound allows."""
         if len(self._unsaved) > self._bound:
             self._forgotten += len(self._unsaved)  # recovery reads their lines
-            self._unsaved, self._checkpoint = [], None
+            self._unsaved = []
+            self._progress.saved(None)
         lost = len(self._fresh) - self._bound
         if lost > 0:
             for _ in range(lost):
@@ -562,10 +535,9 @@ class Writer:
 
     def _is_stored(self, reading: Reading) -> bool:
         try:
-            with self._store.access() as connection:
-                if pending.has(connection, reading):
-                    return True
-            return self._table.has(reading.unit, reading.sensor, reading.time_ms)
+            return self._pending.has(reading) or self._table.has(
+                reading.unit, reading.sensor, reading.time_ms
+            )
         except StoreError as error:
             self._sinks.failed(error)
             return False
