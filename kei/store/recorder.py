@@ -11,7 +11,7 @@ from kei.store.database import CHECK_EVERY_S, Database
 from kei.store.pending import Item
 from kei.store.sinks import RecorderStatus
 from kei.store.text import DailyFile
-from kei.store.writer import Writer
+from kei.store.writer import RETRY_S, Writer
 from kei.timekeeping.gate import TimeGate
 
 DEFAULT_BOUND = 10_000  # readings, a day of the default requests; some 4 MB
@@ -55,14 +55,17 @@ class Recorder:
             database, text, gate, clock=clock, boot=boot, sync_s=sync_s, bound=bound
         )
         self._lock = threading.Lock()
+        self._gate = gate
         self._wake = threading.Event()
+        self._commit_at: float | None = None
+        self._retry_at = clock.monotonic()
         self._stopping = False
         self.heartbeat = Heartbeat(clock)
 
     def start(self) -> None:
         """Recover what an earlier end of the process left in the text only."""
         with self._lock:
-            self._writer.settle(commit=True)
+            self._settle(commit=True)
 
     def record(self, readings: Sequence[Reading]) -> None:
         """Record readings timed by the wall clock. A failing disk is logged, not raised."""
@@ -88,7 +91,7 @@ class Recorder:
             StoreError: that fails at present.
         """
         with self._lock:
-            self._writer.settle(commit=True)
+            self._settle(commit=True)
             if reason := self._writer.why_not_committed:
                 raise StoreError(reason)
             return self._writer.is_complete
@@ -96,13 +99,14 @@ class Recorder:
     def sync(self) -> None:
         """Write what waits, and sync everything to the disk."""
         with self._lock:
-            self._writer.settle(commit=True)
+            self._settle(commit=True)
             self._writer.sync()
 
     def clock_changed(self) -> None:
         """Correct what the clock had wrong, and write what has waited for it."""
         with self._lock:
-            self._writer.correct()
+            self._writer.clock_changed()
+            self._settle(commit=False)
         self._wake.set()
 
     def status(self) -> RecorderStatus:
@@ -131,7 +135,7 @@ class Recorder:
         """Do what is due without a new reading, until `stop`."""
         while not self._stopping:
             with self._lock:
-                due = self._writer.next_due
+                due = self._next_due
                 left_s = CHECK_EVERY_S if due is None else due - self._clock.monotonic()
             self.heartbeat.beat()  # no write hangs: the lock was free
             self._wake.wait(self._clock.wait_s(min(left_s, CHECK_EVERY_S)))
@@ -147,13 +151,43 @@ class Recorder:
     def tick(self) -> None:
         """Do what is due now."""
         with self._lock:
-            self._writer.tick()
+            now, writer = self._clock.monotonic(), self._writer
+            is_changed = writer.look()
+            has_waited = _is_due(self._gate.waits_until, now)
+            if _is_due(self._commit_at, now):
+                self._settle(commit=True)
+            elif is_changed or has_waited or (writer.has_to_retry and self._retry_at <= now):
+                self._settle(commit=writer.is_database_failing)
+            if _is_due(writer.sync_due, now):
+                writer.sync()
+
+    @property
+    def _next_due(self) -> float | None:
+        """When `tick` is due, monotonic; None if nothing is."""
+        dues = [self._commit_at, self._writer.sync_due, self._gate.waits_until]
+        if self._writer.has_to_retry:
+            dues.append(self._retry_at)
+        return min((due for due in dues if due is not None), default=None)
+
+    def _settle(self, *, commit: bool) -> None:
+        """Have written what can be written now, and plan the next commit."""
+        now = self._clock.monotonic()
+        self._retry_at = now + RETRY_S
+        if commit:
+            self._commit_at = None
+        self._writer.settle(commit=commit)
+        within_s = self._writer.commit_within_s
+        if within_s is None:
+            self._commit_at = None
+        elif self._commit_at is None or now + within_s < self._commit_at:
+            self._commit_at = now + within_s
 
     def _add(self, items: Sequence[Item]) -> None:
         """Have items written; wake the thread if something is due earlier than before."""
-        before = self._writer.next_due
+        before = self._next_due
         self._writer.add(items)
-        after = self._writer.next_due
+        self._settle(commit=_is_due(self._commit_at, self._clock.monotonic()))
+        after = self._next_due
         if after is not None and (before is None or after < before):
             self._wake.set()
 
@@ -162,3 +196,7 @@ class Recorder:
         if reading.monotonic_ms is None:
             return offset_ms(self._clock)
         return reading.time_ms - reading.monotonic_ms
+
+
+def _is_due(at: float | None, now: float) -> bool:
+    return at is not None and at <= now

@@ -101,13 +101,11 @@ class Writer:
         self._generation = database.generation
         self._limit = _LINES_AT_ONCE
         self._spans_due = True  # whether times in the database may have to be corrected
-        self._commit_at: float | None = None
-        self._retry_at = self._recover_at = self._look_at = clock.monotonic()
+        self._recover_at = self._look_at = clock.monotonic()
 
     def add(self, items: Sequence[Item]) -> None:
-        """Take readings, and write what can be written now."""
+        """Take readings, which `settle` writes."""
         self._fresh.extend(items)
-        self.settle(commit=_is_due(self._commit_at, self._clock.monotonic()))
 
     def fresh_of(self, readings: Sequence[Reading]) -> list[Item]:
         """Return those readings, with times of their own, whose series has none of that time."""
@@ -122,48 +120,46 @@ class Writer:
             fresh.append(item)
         return fresh
 
-    def correct(self) -> None:
-        """Correct what the clock had wrong, and write what has waited for it."""
+    def clock_changed(self) -> None:
+        """Have `settle` correct what the clock had wrong."""
         self._spans_due = True
-        self.settle(commit=False)
 
-    def tick(self) -> None:
-        """Do what is due now."""
+    def look(self) -> bool:
+        """Look now and then whether the files are still there; return whether to settle."""
         now = self._clock.monotonic()
         try:
             self._store.check()
         except StoreError as error:
             self._sinks.failed(error)
-        if _is_due(self._commit_at, now):
-            self.settle(commit=True)
-        elif (
-            _is_due(self._gate.waits_until, now)
-            or (self._has_to_retry and self._retry_at <= now)
-            or self._store.generation != self._generation
-        ):
-            self.settle(commit=self._database.fault is not None)
-        else:
-            self._look_at_files(now)
-        if _is_due(self._write_back.due, now):
-            self.sync()
+        if self._look_at <= now:
+            self._look_at = now + CHECK_EVERY_S
+            self._progress.others |= self._file.others()
+        return self._store.generation != self._generation or bool(self._progress.others)
 
     @property
-    def next_due(self) -> float | None:
-        """When `tick` is due, monotonic; None if nothing is."""
-        dues = [self._commit_at, self._write_back.due, self._gate.waits_until]
-        if self._has_to_retry:
-            dues.append(self._retry_at)
-        return min((due for due in dues if due is not None), default=None)
+    def has_to_retry(self) -> bool:
+        """Whether something is to be tried again."""
+        unsettled = self._progress.checkpoint is None or bool(self._progress.others)
+        return bool(self._sinks.fault) or unsettled or self._spans_due
 
     @property
-    def _has_to_retry(self) -> bool:
-        fails = self._text.fault is not None or self._database.fault is not None
-        return (
-            fails
-            or self._progress.checkpoint is None
-            or self._spans_due
-            or bool(self._progress.others)
-        )
+    def is_database_failing(self) -> bool:
+        """Whether the last try to write to the database failed."""
+        return self._database.fault is not None
+
+    @property
+    def commit_within_s(self) -> float | None:
+        """Within how many seconds to commit; None if there is nothing to be committed."""
+        if not (self._moves or self._fresh):
+            return None
+        if self._database.fault is not None:
+            return RETRY_S
+        return COMMIT_SOON_S if self._fresh else COMMIT_EVERY_S
+
+    @property
+    def sync_due(self) -> float | None:
+        """When to call `sync`, monotonic; None if everything is synced."""
+        return self._write_back.due
 
     @property
     def why_not_committed(self) -> str | None:
@@ -208,21 +204,19 @@ class Writer:
 
     def settle(self, *, commit: bool) -> None:
         """Write what can be written now: lines, and rows if `commit` is set."""
-        now = self._clock.monotonic()
-        self._retry_at = now + RETRY_S
         try:
             self._gate.look()
             if self._store.generation != self._generation:
                 self._generation = self._store.generation
                 self._progress.saved(None)
             if self._progress.checkpoint is None:
-                self._recover(now)
+                self._recover()
             if self._spans_due:
                 self._correct_times()
-            self._look_at_files(now)
+            if self._progress.others:
+                self._fill_files()
             self._write_lines()
             if commit or len(self._unsaved) >= min(COMMIT_ROWS, self._bound):
-                self._commit_at = None
                 self._commit_all()
             self._shorten()
         except Exception as error:  # noqa: BLE001 - whatever it is, recording goes on
@@ -231,9 +225,9 @@ class Writer:
             )
         else:
             self._incidents.ended("recorder_failed")
-        self._plan_commit(now)
 
-    def _recover(self, now: float) -> None:
+    def _recover(self) -> None:
+        now = self._clock.monotonic()
         if now < self._recover_at:
             return
         self._recover_at = now + RETRY_S  # it may have to read a lot
@@ -459,36 +453,29 @@ class Writer:
         unsynchronised_spans.add(connection, spans, self._boot)
         mark_dirty(connection, [reading.time_ms for reading in readings])
 
-    def _look_at_files(self, now: float) -> None:
-        """Look now and then whether a text file has been removed or replaced, and see to that."""
-        if self._look_at <= now:
-            self._look_at = now + CHECK_EVERY_S
-            self._progress.others |= self._file.others()
-        if self._progress.others and self._progress.checkpoint is not None:
-            try:
-                self._fill_files()
-            except StoreError as error:
-                self._sinks.failed(error)
-
     def _fill_files(self) -> None:
         """Give text files that were removed or replaced the lines that only the database has.
 
         And the database those that only they have. Only today's file is filled: older ones may have
         been put away, and have got another line since.
-
-        Raises:
-            StoreError: text or database fails; to be repeated.
         """
+        if self._progress.checkpoint is None:
+            return
         today = self._file.day_of(self._clock.now_ms())
-        for day in self._progress.others:
-            self._progress.move(day, self._progress.end(day) or 0)
-        self._commit()
-        for day in self._progress.others:
-            if day == today:
-                fill(self._store, self._file, day)
+        try:
+            for day in self._progress.others:
+                self._progress.move(day, self._progress.end(day) or 0)
+            self._commit()
+            for day in self._progress.others:
+                if day == today:
+                    fill(self._store, self._file, day)
+        except StoreError as error:
+            self._sinks.failed(error)
+            return
         self._progress.others.clear()
         self._progress.saved(None)
-        self._recover(self._recover_at)
+        self._recover_at = self._clock.monotonic()
+        self._recover()
 
     def _shorten(self) -> None:
         """Keep no more in memory than the bound allows."""
@@ -502,16 +489,6 @@ class Writer:
                 self._fresh.popleft()
             if self._sinks.drop(lost):
                 log.warning("recording_spool_full", bound=self._bound)
-
-    def _plan_commit(self, now: float) -> None:
-        if not (self._moves or self._fresh):
-            self._commit_at = None
-            return
-        if self._database.fault is not None:
-            due = now + RETRY_S
-        else:
-            due = now + (COMMIT_SOON_S if self._fresh else COMMIT_EVERY_S)
-        self._commit_at = due if self._commit_at is None else min(due, self._commit_at)
 
     def _sync_text(self) -> None:
         """Bring every line to the disk; TextError if that fails."""
@@ -545,7 +522,3 @@ class Writer:
 
 def _identity(reading: Reading) -> tuple[str, str, int]:
     return reading.unit, reading.sensor, reading.time_ms
-
-
-def _is_due(at: float | None, now: float) -> bool:
-    return at is not None and at <= now
