@@ -111,7 +111,7 @@ def summaries(folder: Path, years: int) -> None:
             add_readings(database, list(_day(day)))
         end_ms = BEGIN_MS + days * DAY_MS
         clock.wall_ms = end_ms
-        summariser = summariser_of(database, DailyFile(folder, name, "sum", TOKYO), clock)
+        summariser = summariser_of(database, DailyFile(folder, name, "sum", TOKYO))
         database.set_state("summary_done_until", str(end_ms))
         took[name] = _window_ms(database, summariser.run, clock, end_ms)
         size = path.stat().st_size + path.with_name(path.name + "-wal").stat().st_size

@@ -13,6 +13,7 @@ import structlog
 from kei import __version__
 from kei.app.job_set import JobSet
 from kei.app.meter_line import SESSION_LIMIT_S, SESSION_THREAD, MeterLine
+from kei.app.retiming import Retiming, newest_reading_ms
 from kei.app.sensor_lines import SensorLines
 from kei.app.status_document import Snapshot, clipped, encode, status_summary
 from kei.app.status_server import StatusServer
@@ -27,15 +28,13 @@ from kei.jobs.kinds import Event, JobContext
 from kei.jobs.scheduler import Scheduler
 from kei.sensors.counters import ReaderStatus
 from kei.settings.config import Config
-from kei.settings.recorder import RecorderSettings
 from kei.store.database import Database
 from kei.store.intake_queue import IntakeQueue
-from kei.store.read_only import read_overview
 from kei.store.recorder import Recorder
+from kei.store.sinks import SinkStatus
 from kei.store.text import DailyFile
-from kei.store.timing import Timing, boot_id
-from kei.store.write_queue import RecorderStatus, SinkStatus
-from kei.timekeeping.linux import LinuxClock, adjtimex_of_libc
+from kei.timekeeping.gate import TimeGate
+from kei.timekeeping.linux import LinuxClock, adjtimex_of_libc, boot_id
 from kei.timekeeping.monitor import ClockMonitor
 from kei.wisun.interfaces import SessionStatus
 
@@ -71,16 +70,19 @@ class Engine:
         self._sums = DailyFile(recorder.directory, recorder.fname_base, "sum", clock.zone)
         newest_ms = newest_reading_ms(recorder, clock)
         self._monitor = ClockMonitor(clock, LinuxClock(adjtimex_of_libc()), newest_ms=newest_ms)
+        self._gate = TimeGate(clock, self._monitor, recorder.wait_for_clock_s)
         self._recorder = Recorder(
             self._database,
             text,
-            Timing(clock, self._monitor.status, boot_id(), recorder.wait_for_clock_s),
+            self._gate,
             clock=clock,
+            boot=boot_id(),
             sync_s=recorder.sync_s,
         )
-        self._intake = IntakeQueue(self._recorder)
+        self._intake = IntakeQueue(self._recorder, clock)
         self._scheduler = Scheduler(clock, len(config.upload))
-        self._monitor.add_listener(self._recorder)
+        self._monitor.add_listener(self._gate)
+        self._monitor.add_listener(Retiming(self._recorder))
         self._monitor.add_listener(self._scheduler)
         context = JobContext(
             database=self._database,
@@ -88,6 +90,7 @@ class Engine:
             commit=self._recorder.commit,
             sums=self._sums,
             monitor=self._monitor,
+            gate=self._gate,
             clock=clock,
             rng=rng,
             run_after=lambda event: self._job_set.run_after(event),  # noqa: PLW0108 - made below
@@ -95,6 +98,7 @@ class Engine:
         )
         self._job_set = JobSet(self._scheduler, context)
         self._begun = clock.monotonic()
+        self._was_ready = False  # for averages, at the last look
         self._status = StatusServer(recorder.database, lambda: encode(self.snapshot()), clock)
         self._workers = Workers(clock)
         self._sensors = SensorLines(self._intake.record, clock, self._workers)
@@ -190,9 +194,11 @@ class Engine:
             version=__version__,
             pid=os.getpid(),
             up_s=round(self._clock.monotonic() - self._begun, 1),
-            clock=self._monitor.status(),
+            clock=self._monitor.status,
             session=_clipped(meter.session.status()) if meter else None,
-            recorder=RecorderStatus(_public(recorder.text), _public(recorder.database)),
+            recorder=replace(
+                recorder, text=_public(recorder.text), database=_public(recorder.database)
+            ),
             sensors=tuple(_public(port) for port in self._sensors.status()),
             uploads=tuple(
                 replace(status, last_error=_public_text(status.last_error))
@@ -213,6 +219,10 @@ class Engine:
             raise StoreError(self._instance_lock.lost)
         self._workers.restart_dead()
         self._scheduler.replan_late_jobs()
+        is_ready = self._gate.is_steady and self._recorder.is_complete
+        if is_ready and not self._was_ready:
+            self._job_set.run_after(Event.READY)
+        self._was_ready = is_ready
 
     def status_summary(self) -> str:
         """Return in one line what is being done, and what is in the way; never blocks."""
@@ -228,18 +238,6 @@ class Engine:
         """Return the names of what hangs, so that only a new process helps."""
         hanging = ["scheduler"] if self._scheduler.heartbeat.has_stopped else []
         return self._workers.stuck() + hanging
-
-
-def newest_reading_ms(recorder: RecorderSettings, clock: Clock) -> int | None:
-    """Return the time of the newest reading; None if there is none, or it cannot be read."""
-    text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
-    try:
-        last = read_overview(recorder.database, text, (), clock).last
-    except StoreError as error:
-        clock_log = structlog.stdlib.get_logger("kei.clock")
-        clock_log.warning("newest_reading_unknown", reason=str(error))
-        return None
-    return max((reading.time_ms for reading in last), default=None)
 
 
 def _clipped(status: SessionStatus) -> SessionStatus:

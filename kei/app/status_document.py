@@ -10,7 +10,7 @@ from typing import get_args, get_origin, get_type_hints
 from kei.core.errors import Malformed
 from kei.core.logs import LogLine
 from kei.sensors.counters import ReaderStatus
-from kei.store.write_queue import RecorderStatus
+from kei.store.sinks import RecorderStatus
 from kei.timekeeping.monitor import ClockStatus
 from kei.upload.traffic import UploadStatus
 from kei.wisun.interfaces import SessionStatus, State

@@ -13,10 +13,9 @@ from pathlib import Path
 from kei import config
 from kei.core.clock import Clock, epoch_ms, local
 from kei.core.errors import ConfigError
-from kei.core.reading import Reading, Summary
+from kei.core.reading import Reading, Summary, plain
 from kei.store import extract
 from kei.store.extract import Query
-from kei.store.lines import number
 from kei.store.text import DailyFile
 
 READING_COLUMNS = ("time", "unit", "sensor", "value", "id")
@@ -110,7 +109,7 @@ def _csv_fields(item: Reading | Summary, zone: tzinfo) -> tuple[str, ...]:
         moment = local(item.time_ms, zone).strftime("%Y/%m/%d %H:%M:%S")
     else:
         moment = local(item.start_ms, zone).strftime("%Y/%m/%d %H:%M")
-    values = (number(each) if isinstance(each, Decimal) else str(each) for each in _values(item))
+    values = (plain(each) if isinstance(each, Decimal) else str(each) for each in _values(item))
     return (moment, *values)
 
 
@@ -124,7 +123,7 @@ def _json_line(columns: tuple[str, ...], item: Reading | Summary, zone: tzinfo) 
     """Return the object, put together by hand: json.dumps would convert a Decimal to a float."""
     time_ms = item.time_ms if isinstance(item, Reading) else item.start_ms
     texts = [json.dumps(local(time_ms, zone).isoformat(timespec="milliseconds"))]
-    texts += [number(v) if isinstance(v, Decimal) else json.dumps(v) for v in _values(item)]
+    texts += [plain(v) if isinstance(v, Decimal) else json.dumps(v) for v in _values(item)]
     pairs = (f'"{name}": {text}' for name, text in zip(columns, texts, strict=True))
     return "{" + ", ".join(pairs) + "}\n"
 

@@ -1,11 +1,15 @@
 """Clocks: the only module that reads the machine's time; every other one is given a `Clock`."""
 
+import math
 import os
 import time
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
 from typing import Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+_READ_LIMIT_S = 0.05  # in which both clocks have to be read
+_READ_TRIES = 5
 
 
 class Clock(Protocol):
@@ -71,6 +75,29 @@ def local_zone() -> tzinfo:
 def _present_offset() -> tzinfo:
     offset = datetime.now(UTC).astimezone().utcoffset()
     return timezone(offset or timedelta(0))
+
+
+def monotonic_ms(clock: Clock) -> int:
+    """Return the monotonic clock in milliseconds."""
+    return round(clock.monotonic() * 1000)
+
+
+def offset_ms(clock: Clock) -> int:
+    """Return wall clock minus monotonic clock; of several tries if the thread is held up.
+
+    Linux slews both alike (adjtime, NTP), so this changes only when the wall clock is set, or when
+    the machine wakes from suspend.
+    """
+    best_s, offset = math.inf, 0
+    for _ in range(_READ_TRIES):
+        before = clock.monotonic()
+        wall_ms = clock.now_ms()
+        took_s = clock.monotonic() - before
+        if took_s < best_s:
+            best_s, offset = took_s, wall_ms - round((before + took_s / 2) * 1000)
+        if took_s <= _READ_LIMIT_S:
+            break
+    return offset
 
 
 def local(time_ms: int, zone: tzinfo) -> datetime:

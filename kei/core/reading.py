@@ -1,6 +1,6 @@
 """Readings and summaries, the data of kei; and how their numbers are written."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
 
@@ -18,6 +18,9 @@ class Reading:
         sensor: SensorID of the files (`E7`).
         value: finite; its exponent says how many decimals it is written with, at most 4.
         data_id: DataID of the files (`x` for the meter).
+        monotonic_ms: the monotonic clock at that moment, milliseconds, read together with the wall
+            clock: it tells later by which setting of the wall clock `time_ms` was taken. None if
+            the source does not know, or did not take the time from this machine.
     """
 
     time_ms: int
@@ -25,6 +28,7 @@ class Reading:
     sensor: str
     value: Decimal
     data_id: str
+    monotonic_ms: int | None = field(default=None, compare=False)
 
 
 class Completeness(StrEnum):
@@ -67,15 +71,16 @@ def to_places(value: Decimal) -> Decimal:
         value: any finite number.
 
     Returns:
-        the same number with an exponent in -4..0, so that it never prints with an `E`.
+        the same number with an exponent in -4..0, so that it never prints with an `E`; a zero,
+        rounded to or not, has no sign.
     """
     exponent = value.as_tuple().exponent
     assert isinstance(exponent, int), "not a finite number"
     if exponent < -MAX_PLACES:
-        return value.quantize(_SMALLEST, ROUND_HALF_EVEN)
-    if exponent > 0:
-        return value.quantize(Decimal(1))
-    return value
+        value = value.quantize(_SMALLEST, ROUND_HALF_EVEN)
+    elif exponent > 0:
+        value = value.quantize(Decimal(1))
+    return value or value.copy_abs()
 
 
 def trimmed(value: Decimal) -> Decimal:

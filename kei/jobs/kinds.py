@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from kei.meter.decoder import MeterDecoder
     from kei.store.database import Database
     from kei.store.text import DailyFile
+    from kei.timekeeping.gate import TimeGate
     from kei.timekeeping.monitor import ClockMonitor
     from kei.upload.sender import Sender
     from kei.wisun.session import Session
@@ -50,6 +51,7 @@ class Event(Enum):
 
     JOINED = auto()  # the meter can be asked
     SUMMARISED = auto()  # there are new summaries
+    READY = auto()  # all readings are written and the clock can be trusted: at the start or later
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +84,11 @@ class JobContext:
     Attributes:
         database: for everything but the text files.
         record: takes readings, to be written soon; waits while too many are waiting.
-        commit: brings everything recorded so far into the database.
+        commit: brings everything recorded so far into the database; returns whether that was all,
+            or some readings wait for the clock or the text.
         sums: the text files of averages.
-        monitor: says how far the clock can be relied on.
+        monitor: says whether the clock is synchronised.
+        gate: says what the time by the clock may be used for.
         clock: wall and monotonic time.
         rng: for jitter.
         run_after: runs the jobs that are to run after an event; any thread.
@@ -96,9 +100,10 @@ class JobContext:
 
     database: Database
     record: Callable[[Sequence[Reading]], None]
-    commit: Callable[[], None]
+    commit: Callable[[], bool]
     sums: DailyFile
     monitor: ClockMonitor
+    gate: TimeGate
     clock: Clock
     rng: random.Random
     run_after: Callable[[Event], None]

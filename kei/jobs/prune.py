@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,7 +16,6 @@ from kei.settings.config import Config
 
 if TYPE_CHECKING:
     from kei.store.database import Database
-    from kei.timekeeping.monitor import ClockStatus
 
 log = structlog.stdlib.get_logger("kei.upkeep")
 
@@ -25,6 +24,7 @@ DAY_S = 86_400
 PRUNE_AT_S = 3 * 3600 + 17 * 60
 CAUTIOUS_MS = 2 * 86_400_000  # recorded time that goes in a night: more than a day brings
 _EVER_MS = -(1 << 53)  # no reading is older
+TRUSTED_S = 3600.0  # for how long the clock has to have been right, without a step
 STEP = 500  # rows deleted at once: some milliseconds in which a new reading has to wait
 SUMMARIES_KEPT_S = 10 * 366 * 86_400.0  # some 30 MB a year at the default requests
 
@@ -33,29 +33,43 @@ class _Table(Protocol):
     def prune(self, before_ms: int, limit: int) -> int: ...
 
 
+class Monitor(Protocol):
+    """What is known of the wall clock."""
+
+    @property
+    def synchronised(self) -> bool:
+        """Whether a time service keeps it right."""
+
+
+class Gate(Protocol):
+    """How far the wall clock may be relied on."""
+
+    @property
+    def trusted_s(self) -> float:
+        """For how long it has been trusted without a step, seconds; 0 if it is not."""
+
+
 class Pruner:
     """Deletes rows that are older than the owner wants to keep in the database.
 
     Args:
         database: what they are deleted from.
-        clock_status: returns how far the clock can be relied on.
+        monitor: says whether the clock is kept right.
+        gate: says for how long it has been trusted.
         retention_s: how long readings and dead letters stay, seconds.
         clock: by which rows are too old.
     """
 
     def __init__(
-        self,
-        database: Database,
-        clock_status: Callable[[], ClockStatus],
-        retention_s: float,
-        clock: Clock,
+        self, database: Database, monitor: Monitor, gate: Gate, retention_s: float, clock: Clock
     ) -> None:
         from kei.store.dead_letters import DeadLetters  # noqa: PLC0415
         from kei.store.reading_table import ReadingTable  # noqa: PLC0415
         from kei.store.summary_table import SummaryTable  # noqa: PLC0415
 
         self._clock = clock
-        self._clock_status = clock_status
+        self._monitor = monitor
+        self._gate = gate
         self._retention_ms = round(retention_s * 1000)
         self._readings = ReadingTable(database)
         self._tables: tuple[tuple[str, _Table, int], ...] = (
@@ -66,12 +80,15 @@ class Pruner:
         self._incidents = Incidents(log, clock)
 
     def run(self) -> None:
-        """Delete what is too old, in small steps; after a failure the next night tries again."""
+        """Delete what is too old, in small steps; after a failure the next night tries again.
+
+        So it does when the clock has not been trusted for long enough, or is set meanwhile.
+        """
         try:
             now_ms = self._cautious_now_ms()
             for name, table, kept_ms in self._tables:
                 total = 0
-                while removed := table.prune(now_ms - kept_ms, STEP):
+                while removed := self._prune(table, now_ms - kept_ms):
                     total += removed
                 if total:
                     log.info("pruned", table=name, count=total)
@@ -79,6 +96,10 @@ class Pruner:
             self._incidents.raised("prune_failed", reason=str(error))
         else:
             self._incidents.ended("prune_failed")
+
+    def _prune(self, table: _Table, before_ms: int) -> int:
+        # Looked at after the clock was read, and before each step.
+        return table.prune(before_ms, STEP) if self._gate.trusted_s >= TRUSTED_S else 0
 
     def _cautious_now_ms(self) -> int:
         """Return milliseconds since 1970, never more than the wall clock shows.
@@ -91,7 +112,7 @@ class Pruner:
             StoreError: the readings cannot be looked at.
         """
         now_ms = self._clock.now_ms()
-        if self._clock_status().synchronised:
+        if self._monitor.synchronised:
             return now_ms
         oldest_ms = self._readings.next_ms(_EVER_MS)
         if oldest_ms is None:
@@ -112,8 +133,9 @@ def _plan(config: Config) -> Iterator[Planned]:
 
 
 def _build(retention_s: float, context: JobContext) -> Job:
-    pruner = Pruner(context.database, context.monitor.status, retention_s, context.clock)
-    return Job(pruner.run)
+    return Job(
+        Pruner(context.database, context.monitor, context.gate, retention_s, context.clock).run
+    )
 
 
 KIND = JobKind(_plan)

@@ -28,6 +28,7 @@ def _plan(config: Config) -> Iterator[Planned]:
         executor=Executor.SUMMARY,
         origin=(config.summary, cycles_of(config.broute)),
         build=partial(_build, config),
+        also_after=Event.READY,  # windows that ended while kei was stopped, or lines waited
     )
 
 
@@ -38,7 +39,7 @@ def _build(config: Config, context: JobContext) -> Job:
     summariser = Summariser(
         context.database,
         context.sums,
-        context.clock,
+        context.gate,
         config.summary.cycle_s,
         expected=lambda unit, sensor: cycles.get((unit, sensor)),
         commit=context.commit,

@@ -1,4 +1,4 @@
-"""The checkpoint: up to where text and database have the same readings; kept in the database."""
+"""The checkpoint: up to which byte the lines of each daily file are rows; kept in the database."""
 
 import json
 import sqlite3
@@ -7,24 +7,31 @@ from dataclasses import dataclass
 from datetime import date
 
 from kei.store.state import load_state, log_damaged, save_state
+from kei.store.text import DailyFile
 
 STATE_KEY = "text"
+_OTHER_FILE = -1  # a fingerprint that no file has: recovery is to compare it line by line
 DAYS_MAX = 10  # files whose end is kept: today's, and those that late lines belong to
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Up to where text and database have the same readings.
+    """Up to where the lines of the text are rows of the database.
 
     Attributes:
-        last_id: the rows up to this id have their line.
-        ends: bytes of each daily file; the lines up to there have their row.
+        ends: bytes of each daily file, those that were changed last at the end.
         fingerprints: of these files (`DailyFile.fingerprints`): one may be replaced by another.
     """
 
-    last_id: int
     ends: Mapping[date, int]
     fingerprints: Mapping[date, int]
+
+    def moved(self, day: date, end: int, text: DailyFile) -> "Checkpoint":
+        """Return the checkpoint with the end of one day changed."""
+        ends = {other: each for other, each in self.ends.items() if other != day}
+        ends = dict([*ends.items(), (day, end)][-DAYS_MAX:])
+        known = {other: each for other, each in self.fingerprints.items() if other in ends}
+        return Checkpoint(ends, known | text.fingerprints([day]))
 
 
 def load(connection: sqlite3.Connection) -> Checkpoint | None:
@@ -36,27 +43,72 @@ def load(connection: sqlite3.Connection) -> Checkpoint | None:
         content = json.loads(saved)
         ends = {date.fromisoformat(day): int(end) for day, end in content["marks"].items()}
         files = {date.fromisoformat(day): int(n) for day, n in content.get("files", {}).items()}
-        return Checkpoint(int(content["until"]), ends, files)
+        return Checkpoint(ends, files)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         log_damaged(STATE_KEY)
         return None
 
 
 def save(connection: sqlite3.Connection, checkpoint: Checkpoint) -> None:
-    """Save the checkpoint, in the transaction that makes it true."""
+    """Save the checkpoint, in the transaction that makes it true.
+
+    The text up to there has to be on the disk: the database may be synced at any time.
+    """
     content = {
-        "until": checkpoint.last_id,
         "marks": {day.isoformat(): end for day, end in checkpoint.ends.items()},
         "files": {day.isoformat(): number for day, number in checkpoint.fingerprints.items()},
     }
     save_state(connection, STATE_KEY, json.dumps(content, separators=(",", ":")))
 
 
-def latest(ends: Mapping[date, int]) -> dict[date, int]:
-    """Return the ends that are kept: those that were changed last, in that order."""
-    return dict(list(ends.items())[-DAYS_MAX:])
+class Progress:
+    """How far the text has come, by the checkpoint and since.
 
+    Args:
+        text: the daily files.
 
-def moved(ends: Mapping[date, int], day: date, end: int) -> dict[date, int]:
-    """Return the ends with that of one day changed."""
-    return {**{other: each for other, each in ends.items() if other != day}, day: end}
+    Attributes:
+        checkpoint: as in the database; None until recovery.
+        others: days whose file was removed or replaced since.
+    """
+
+    def __init__(self, text: DailyFile) -> None:
+        self._text = text
+        self.checkpoint: Checkpoint | None = None
+        self.others: set[date] = set()
+        self._ends: dict[date, int] = {}
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether the checkpoint is to be moved."""
+        return bool(self._ends)
+
+    def end(self, day: date) -> int | None:
+        """Return up to where a file is known, None if it is not."""
+        saved = self.checkpoint.ends.get(day) if self.checkpoint else None
+        return self._ends.get(day, saved)
+
+    def move(self, day: date, end: int | None) -> None:
+        """Note the end of a file; None to forget it."""
+        if end is None:
+            self._ends.pop(day, None)
+        else:
+            self._ends[day] = end
+
+    def is_newest(self, day: date) -> bool:
+        """Return whether no file is newer: recovery finds it without the checkpoint."""
+        return day >= max(self.checkpoint.ends if self.checkpoint else {}, default=date.min)
+
+    def next(self) -> Checkpoint | None:
+        """Return the checkpoint that is to be saved; None before recovery."""
+        checkpoint = self.checkpoint
+        if checkpoint is None:
+            return None
+        for day, end in self._ends.items():
+            checkpoint = checkpoint.moved(day, end, self._text)
+        files = dict(checkpoint.fingerprints) | dict.fromkeys(self.others, _OTHER_FILE)
+        return Checkpoint(checkpoint.ends, files)
+
+    def saved(self, checkpoint: Checkpoint | None) -> None:
+        """Note that a checkpoint is in the database; None if recovery has to make one."""
+        self.checkpoint, self._ends = checkpoint, {}

@@ -12,10 +12,19 @@ import structlog
 
 from kei.core.clock import Clock, local
 from kei.core.errors import StoreError
+from kei.store.moved_database import (
+    FileIdentity,
+    PendingRow,
+    carry_over,
+    pending_rows,
+    rescue,
+)
 from kei.store.opening import connect, describe, is_damage, is_temporary, set_aside
 from kei.store.state import load_state, save_state
 
 log = structlog.stdlib.get_logger("kei.store")
+
+CHECK_EVERY_S = 5.0  # whether the file is still the one that has the name
 
 
 class Database:
@@ -29,7 +38,8 @@ class Database:
 
     Attributes:
         clock: the clock it was opened with.
-        generation: how often a new file has been begun since the start, because of damage.
+        generation: how often another file has been begun since the start, because the one before
+            was damaged or replaced.
     """
 
     def __init__(self, path: Path, clock: Clock) -> None:
@@ -41,6 +51,9 @@ class Database:
         self._closed = False
         self._series: dict[tuple[str, str, int], int] = {}
         self.generation = 0
+        self._identity: FileIdentity | None = None
+        self._carried: list[PendingRow] = []  # from a database that was replaced
+        self._check_at = clock.monotonic()
 
     @classmethod
     def open(cls, path: Path, clock: Clock) -> Self:
@@ -70,14 +83,16 @@ class Database:
         """Lend the connection to a module of this room; its errors become `StoreError`."""
         with self._lock:
             try:
-                try:
-                    yield self._connected()
-                except sqlite3.Error as error:
-                    if is_damage(error) and self._connection is not None:
+                if self._check_at <= self.clock.monotonic():
+                    self._check()
+                yield self._connected()
+            except sqlite3.Error as error:
+                if is_damage(error) and self._connection is not None:
+                    with self._os_errors():
                         self._set_aside(error)
-                    raise
-            except (sqlite3.Error, OSError) as error:
-                raise StoreError(f"{self._path}: {describe(error, self._path)}") from error
+                raise self._store_error(error) from error
+            except OSError as error:
+                raise self._store_error(error) from error
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -94,6 +109,15 @@ class Database:
                     if connection.in_transaction:
                         connection.execute("ROLLBACK")
                 raise
+
+    def check(self) -> None:
+        """Look whether the file has been removed or replaced, at most every few seconds.
+
+        A removed one is written anew, of the one that is still open. Of a replaced one, what has no
+        line in the text yet is carried over; the rest comes from the text, by recovery.
+        """
+        with self.access():
+            pass
 
     def get_state(self, key: str) -> str | None:
         """Return a value that outlives restarts, None if there is none."""
@@ -162,7 +186,32 @@ class Database:
                     raise
                 self._set_aside(error)
                 self._connection = connect(self._path)
+            self._identity = FileIdentity.of(self._path)
+        if self._carried:
+            carry_over(self._connection, self._carried)
+            self._carried = []
         return self._connection
+
+    def _check(self) -> None:
+        self._check_at = self.clock.monotonic() + CHECK_EVERY_S
+        connection, identity = self._connection, self._identity
+        if connection is None or identity is None or connection.in_transaction:
+            return
+        if identity.is_at(self._path):
+            return
+        is_gone = not self._path.exists()
+        log.error(
+            "database_gone" if is_gone else "database_replaced",
+            file=str(self._path),
+            hint="it is written anew" if is_gone else "kei goes on in the file of that name",
+        )
+        identity.remove_log(self._path)
+        if not (is_gone and rescue(connection, self._path)):
+            self._carried = pending_rows(connection)
+            self.generation += 1
+        self._connection = None
+        self._series.clear()
+        connection.close()  # SQLite sees that the file has been moved, and removes nothing
 
     def _set_aside(self, error: sqlite3.Error) -> None:
         if self._connection is not None:
@@ -180,3 +229,13 @@ class Database:
             hint="readings of today and yesterday come back from the text, averages and uploads "
             "begin anew; 'sqlite3 FILE .recover' may read the rest; is the card dying?",
         )
+
+    @contextlib.contextmanager
+    def _os_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise self._store_error(error) from error
+
+    def _store_error(self, error: sqlite3.Error | OSError) -> StoreError:
+        return StoreError(f"{self._path}: {describe(error, self._path)}")

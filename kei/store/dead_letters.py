@@ -67,7 +67,11 @@ class Filter:
 
 
 def find(path: Path, wanted: Filter) -> Iterator[DeadLetter]:
-    """Yield the matching dead letters, the oldest first; none without a database. Writes nothing.
+    """Yield the matching dead letters, the oldest first. Writes nothing.
+
+    Args:
+        path: the database; it need not exist yet.
+        wanted: which ones.
 
     Raises:
         StoreError: the database cannot be read.
@@ -134,6 +138,9 @@ class DeadLetters:
     """The dead letters of a running kei; those to be sent once more are an upload queue.
 
     Thread-safe. Every method raises `StoreError` when the database fails.
+
+    Args:
+        database: where they are.
     """
 
     def __init__(self, database: Database) -> None:
@@ -152,6 +159,15 @@ class DeadLetters:
         self._pending[target, what] = [row.id for row in rows]
         return rows
 
+    def backlog(self, target: str, what: What) -> int:
+        """Return how many rows are to be sent once more."""
+        with self._database.access() as connection:
+            row: tuple[int] = connection.execute(
+                "SELECT count(*) FROM dead_letters WHERE target = ? AND kind = ? AND retry = 1",
+                (target, what.value),
+            ).fetchone()
+        return row[0]
+
     def in_flight(self, target: str, what: What) -> int | None:  # noqa: ARG002 - a protocol
         """Return None: a crash does not change the dead letters."""
         return None
@@ -161,12 +177,7 @@ class DeadLetters:
 
     def shorten(self, target: str, what: What) -> int:
         """Delete dead letters whose row has been removed; return 0: they are not lost again."""
-        with self._database.access() as connection:
-            due = connection.execute(
-                "SELECT 1 FROM dead_letters WHERE target = ? AND kind = ? AND retry = 1 LIMIT 1",
-                (target, what.value),
-            ).fetchone()
-        if due is None:  # the usual case, which needs no transaction
+        if not self.backlog(target, what):
             return 0
         with self._database.transaction() as connection:
             connection.execute(

@@ -2,11 +2,25 @@
 
 import sqlite3
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from kei.store.database import Database
 from kei.store.state import load_number
 
 DONE_UNTIL_KEY = "summary_done_until"  # ms since 1970: every window before it has been computed
+
+
+@dataclass(frozen=True, slots=True)
+class DirtyRange:
+    """A range of time whose windows have to be computed again.
+
+    Attributes:
+        from_ms: the first instant, milliseconds since 1970 in UTC.
+        to_ms: the first instant behind it.
+    """
+
+    from_ms: int
+    to_ms: int
 
 
 def mark_dirty(connection: sqlite3.Connection, times_ms: Iterable[int]) -> None:
@@ -25,23 +39,33 @@ def mark_dirty(connection: sqlite3.Connection, times_ms: Iterable[int]) -> None:
         )
 
 
-def dirty_ranges(database: Database) -> list[tuple[int, int]]:
-    """Return the ranges of time, [from, to) in ms, whose windows have to be computed again.
-
-    Raises:
-        StoreError: the database fails; so with the functions below.
-    """
+def dirty_ranges(database: Database) -> list[DirtyRange]:
+    """Return what has to be computed again; StoreError if the database fails."""
     with database.access() as connection:
-        return connection.execute("SELECT from_ms, to_ms FROM reopened ORDER BY from_ms").fetchall()
+        rows: list[tuple[int, int]] = connection.execute(
+            "SELECT from_ms, to_ms FROM reopened ORDER BY from_ms"
+        ).fetchall()
+    return [DirtyRange(*row) for row in rows]
 
 
-def done_until_ms(database: Database) -> int:
+def done_until_ms(connection: sqlite3.Connection) -> int:
     """Return until when every window has been computed."""
-    with database.access() as connection:
-        return load_number(connection, DONE_UNTIL_KEY)
+    return load_number(connection, DONE_UNTIL_KEY)
 
 
-def clear(database: Database, from_ms: int, to_ms: int) -> None:
-    """Remove a range that has been computed again."""
-    with database.transaction() as connection:
-        connection.execute("DELETE FROM reopened WHERE from_ms = ? AND to_ms = ?", (from_ms, to_ms))
+def shorten(connection: sqlite3.Connection, dirty: DirtyRange, until_ms: int) -> DirtyRange | None:
+    """Save that a range has been computed again up to an instant, in the transaction that does.
+
+    Returns:
+        what is left of it; None if nothing is.
+    """
+    connection.execute(
+        "DELETE FROM reopened WHERE from_ms = ? AND to_ms = ?", (dirty.from_ms, dirty.to_ms)
+    )
+    if until_ms >= dirty.to_ms:
+        return None
+    connection.execute(
+        "INSERT INTO reopened (from_ms, to_ms) VALUES (?, ?) ON CONFLICT DO NOTHING",
+        (until_ms, dirty.to_ms),
+    )
+    return DirtyRange(until_ms, dirty.to_ms)

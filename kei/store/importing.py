@@ -11,7 +11,7 @@ import sqlite3
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import BinaryIO
@@ -19,12 +19,12 @@ from typing import BinaryIO
 from kei.core.clock import Clock, epoch_ms
 from kei.core.errors import Malformed, StoreError
 from kei.core.reading import Reading
-from kei.store import checkpoints, extract
+from kei.store import extract
 from kei.store.database import Database
 from kei.store.dirty_windows import DONE_UNTIL_KEY, mark_dirty
 from kei.store.extract import Query
 from kei.store.lines import SUMMARY_PREFIX, reading_line, reading_of_line
-from kei.store.reading_table import ReadingTable, newest_id
+from kei.store.reading_table import ReadingTable
 from kei.store.recovery import recover
 from kei.store.state import load_number
 from kei.store.summaries import window_around
@@ -82,7 +82,7 @@ class Importer:
         self._readings = ReadingTable(database)
         self._text = text
         self._zone = text.zone
-        self._checkpoint = recover(database, text)
+        recover(database, text)
         self._latest_ms = clock.now_ms() + _AHEAD_MS
         with database.access() as connection:
             is_new = not load_number(connection, DONE_UNTIL_KEY)
@@ -175,10 +175,6 @@ class Importer:
             self._readings.add(connection, readings)
             _keep_newest(connection, newest)
             mark_dirty(connection, times_ms)
-            # These rows are not to get lines in kei's own files.
-            checkpoint = replace(self._checkpoint, last_id=newest_id(connection))
-            checkpoints.save(connection, checkpoint)
-        self._checkpoint = checkpoint
         found.added += len(readings)
         found.oldest_ms = min([*times_ms, found.oldest_ms or times_ms[0]])
 

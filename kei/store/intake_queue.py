@@ -6,11 +6,17 @@ within one second at 115,200 baud, and a request job that waited for the disk wo
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
 from typing import Protocol
 
+import structlog
+
+from kei.core.clock import Clock, offset_ms
 from kei.core.reading import Reading
+
+log = structlog.stdlib.get_logger("kei.store")
 
 BOUND = 10_000  # readings; some 50 s of four ports with 50 lines a second each
 
@@ -30,10 +36,12 @@ class IntakeQueue:
 
     Args:
         recorder: takes them; may take its time.
+        clock: tells by which setting of the wall clock readings are timed, if they do not say.
         bound: how many may wait; beyond it, callers of `record` are blocked.
     """
 
-    def __init__(self, recorder: Record, bound: int = BOUND) -> None:
+    def __init__(self, recorder: Record, clock: Clock, bound: int = BOUND) -> None:
+        self._clock = clock
         self._methods = {False: recorder.record, True: recorder.record_once}
         self._bound = bound
         self._waiting: list[tuple[bool, Reading]] = []  # whether only once; the reading
@@ -47,6 +55,10 @@ class IntakeQueue:
             readings: in order.
             once: whether they are for `record_once` of the recorder.
         """
+        if not once:
+            # Now, not when they are handed on: until then the clock may have been set.
+            setting_ms = offset_ms(self._clock)
+            readings = [_stamped(reading, setting_ms) for reading in readings]
         with self._changed:
             while len(self._waiting) >= self._bound and not self._stopping:
                 self._changed.wait()
@@ -68,10 +80,22 @@ class IntakeQueue:
             if not waiting:
                 return
             for once, group in groupby(waiting, key=itemgetter(0)):
-                self._methods[once]([reading for _, reading in group])
+                self._hand_on(once, [reading for _, reading in group])
+
+    def _hand_on(self, once: bool, readings: Sequence[Reading]) -> None:  # noqa: FBT001 - a key
+        try:
+            self._methods[once](readings)
+        except Exception:
+            log.exception("readings_not_taken", count=len(readings))
 
     def stop(self) -> None:
         """Make `run` return as soon as nothing waits; any thread."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
+
+
+def _stamped(reading: Reading, setting_ms: int) -> Reading:
+    if reading.monotonic_ms is not None:
+        return reading
+    return replace(reading, monotonic_ms=reading.time_ms - setting_ms)

@@ -17,10 +17,28 @@ _LINE = re.compile(
 _SHOWN_CHARS = 80
 
 
+def dated_line(reading: Reading, zone: tzinfo) -> tuple[date, str]:
+    """Return the date of a reading's file, and its line there, without LF.
+
+    Raises:
+        Malformed: no line can be made of it, as its date has no four digits of a year, say.
+        ArithmeticError, ValueError, OSError: nor can its time or number be written at all.
+    """
+    moment = local(reading.time_ms, zone)
+    line = (
+        f"{moment:%Y/%m/%d %H:%M:%S},{reading.unit},{reading.sensor},"
+        f"{plain(reading.value)},{reading.data_id}"
+    )
+    if _LINE.fullmatch(line) is None:
+        raise Malformed(f"no line can be made of it: {line[:_SHOWN_CHARS]!r}")
+    line.encode()
+    return moment.date(), line
+
+
 def reading_line(reading: Reading, zone: tzinfo) -> str:
     """Return the line of a reading, without LF: `2026/11/23 07:02:30,BR,E7,512,x`."""
     moment = local(reading.time_ms, zone).strftime("%Y/%m/%d %H:%M:%S")
-    return f"{moment},{reading.unit},{reading.sensor},{number(reading.value)},{reading.data_id}"
+    return f"{moment},{reading.unit},{reading.sensor},{plain(reading.value)},{reading.data_id}"
 
 
 def reading_of_line(line: str, zone: tzinfo, not_before_ms: int = 0) -> Reading:
@@ -52,7 +70,7 @@ def reading_of_line(line: str, zone: tzinfo, not_before_ms: int = 0) -> Reading:
 def summary_line(summary: Summary, zone: tzinfo) -> str:
     """Return the line of a window, without LF: `2026/11/23 07:00,BR,E7,498.25`."""
     moment = local(summary.start_ms, zone).strftime("%Y/%m/%d %H:%M")
-    return f"{moment},{summary.unit},{summary.sensor},{number(summary.average)}"
+    return f"{moment},{summary.unit},{summary.sensor},{plain(summary.average)}"
 
 
 def reading_file_name(fname_base: str, day: date) -> str:
@@ -69,8 +87,3 @@ def reading_file_name(fname_base: str, day: date) -> str:
 def summary_file_name(fname_base: str, day: date) -> str:
     """Return the name of the file that holds the windows that began on a day; as above."""
     return SUMMARY_PREFIX + reading_file_name(fname_base, day)
-
-
-def number(value: Decimal) -> str:
-    """Return a number as text; a zero has no sign, as it has none in the database."""
-    return plain(value or value.copy_abs())

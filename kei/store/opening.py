@@ -52,17 +52,29 @@ def is_temporary(error: StoreError, path: Path) -> bool:
     if code & _PRIMARY_CODE in _TEMPORARY_CODES:
         return True
     with contextlib.suppress(OSError):
-        return bool(os.statvfs(path.parent).f_flag & os.ST_RDONLY)
+        disk = os.statvfs(path.parent)
+        return bool(disk.f_flag & os.ST_RDONLY) or _has_no_inode(disk)
     return False
+
+
+def _has_no_inode(disk: os.statvfs_result) -> bool:
+    """Return whether no file can be made; some file systems do not count, and say 0 of 0."""
+    return disk.f_files > 0 and disk.f_favail == 0
 
 
 def describe(error: sqlite3.Error | OSError, path: Path) -> str:
     """Return what an error of a database means, for a person; SQLite's texts say too little."""
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    with contextlib.suppress(OSError):
+        may_lack_inode = code & _PRIMARY_CODE == sqlite3.SQLITE_CANTOPEN or (
+            isinstance(error, OSError) and error.errno == errno.ENOSPC
+        )
+        if may_lack_inode and _has_no_inode(os.statvfs(path.parent)):
+            return f"no room for another file on the disk, no free inodes ({error})"
     if isinstance(error, OSError):
         text = error.strerror or str(error)
         is_denied = isinstance(error, PermissionError)
         return f"{text}; {_MAY_NOT_WRITE}" if is_denied else text
-    code: int = getattr(error, "sqlite_errorcode", 0)
     if code & _PRIMARY_CODE == sqlite3.SQLITE_CANTOPEN and not os.access(path, os.R_OK):
         return f"permission denied ({error}); use it as the user that kei runs as"
     if code & _PRIMARY_CODE == sqlite3.SQLITE_IOERR:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 
 from kei.settings.upload import What
 from kei.store.database import Database
-from kei.store.rows import TABLES, Row, rows_of
+from kei.store.reading_table import IN_SPANS, span_of
+from kei.store.rows import TABLES, Row, rows_behind, rows_of
 
 ROWS_MAX = 2_500_000  # of one target: 100 MB of lines of about 40 bytes
 
@@ -22,7 +23,7 @@ class UploadQueue:
             still has in memory.
     """
 
-    def __init__(self, database: Database, commit: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, database: Database, commit: Callable[[], object] = lambda: None) -> None:
         self._database = database
         self._commit = commit
 
@@ -38,12 +39,8 @@ class UploadQueue:
         with self._database.transaction() as connection:
             last_id = _newest(connection, what)
             if since_ms is not None:
-                table = TABLES[what]
-                row: tuple[int] | None = connection.execute(
-                    f"SELECT id FROM {table.name} WHERE {table.time} >= ? ORDER BY id LIMIT 1",
-                    (since_ms,),
-                ).fetchone()
-                last_id = last_id if row is None else row[0] - 1
+                first_id = _first_since(connection, what, since_ms)
+                last_id = last_id if first_id is None else first_id - 1
             connection.execute(
                 "INSERT INTO upload_cursors (target, kind, last_id) VALUES (?, ?, ?)"
                 " ON CONFLICT DO NOTHING",
@@ -63,6 +60,11 @@ class UploadQueue:
                 (_cursor(connection, target, what), limit),
             )
             return rows_of(what, found)
+
+    def backlog(self, target: str, what: What) -> int:
+        """Return how many rows wait for a target."""
+        with self._database.access() as connection:
+            return rows_behind(connection, what, _cursor(connection, target, what))
 
     def in_flight(self, target: str, what: What) -> int | None:
         """Return the ID of the last row of a batch that was sent and has no answer yet."""
@@ -111,7 +113,11 @@ class UploadQueue:
     def set_aside(self, target: str, what: What, rows: Sequence[Row], reason: str) -> None:
         """Save rows that a target refuses as dead letters and advance past them, in one step.
 
-        They are in the order of their IDs; the reason is one line for a person.
+        Args:
+            target: its name.
+            what: what it is sent.
+            rows: in the order of their IDs.
+            reason: why, one line for a person.
         """
         if not rows:
             return
@@ -123,6 +129,25 @@ class UploadQueue:
                 [(target, what.value, row.id, reason, now_ms) for row in rows],
             )
             _advance(connection, target, what, rows[-1].id)
+
+
+def _first_since(connection: sqlite3.Connection, what: What, since_ms: int) -> int | None:
+    """Return the ID of the first row that is not older; looks at few rows, however many there are.
+
+    That of a reading may be a little lower where rows have been removed.
+    """
+    if what is What.SUMMARY:
+        parameters: tuple[int, ...] = (since_ms,)
+        statement = "SELECT min(id) FROM summaries WHERE start_ms >= ?"
+    else:
+        span = span_of(since_ms)
+        statement = (
+            f"SELECT min(id) FROM (SELECT min(r.id) AS id{IN_SPANS} AND r.time_ms >= ?"
+            " WHERE p.span = ? UNION ALL SELECT min(first_id) FROM spans WHERE span > ?)"
+        )
+        parameters = (since_ms, span, span)
+    row: tuple[int | None] = connection.execute(statement, parameters).fetchone()
+    return row[0]
 
 
 def _newest(connection: sqlite3.Connection, what: What) -> int:

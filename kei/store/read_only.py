@@ -15,7 +15,7 @@ from kei.core.reading import Reading
 from kei.settings.upload import What
 from kei.store.opening import describe_read_error
 from kei.store.recovery import only_in_text
-from kei.store.rows import READING_COLUMNS, TABLES, ReadingRow, reading_of
+from kei.store.rows import READING_COLUMNS, TABLES, ReadingRow, reading_of, rows_behind
 from kei.store.schema import VERSION
 from kei.store.text import DailyFile
 
@@ -134,9 +134,7 @@ def _waiting(connection: sqlite3.Connection, target: str, what: What) -> Waiting
     if saved is None:  # no kei has run with this target yet
         return Waiting(0, None, 0)
     cursor, dropped = saved
-    (rows,) = connection.execute(
-        f"SELECT count(*) FROM {table.name} WHERE id > ?", (cursor,)
-    ).fetchone()
+    rows = rows_behind(connection, what, cursor)
     oldest: tuple[int] | None = connection.execute(
         f"SELECT {table.time} FROM {table.name} WHERE id > ? ORDER BY id LIMIT 1", (cursor,)
     ).fetchone()

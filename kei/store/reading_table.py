@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 
 from kei.core.reading import Reading
 from kei.store.database import Database
-from kei.store.rows import READING_COLUMNS, ReadingRow, Stored, pack, places_of, reading_of
+from kei.store.numbers import pack, places_of
+from kei.store.rows import READING_COLUMNS, ReadingRow, Stored, reading_of
 
 # Length of a span of the table `spans`. Never to be changed: databases have their spans saved.
 SPAN_MS = 600_000
@@ -58,7 +59,11 @@ def mark_spans(connection: sqlite3.Connection, rows: Iterable[tuple[int, int]]) 
 
 
 class ReadingTable:
-    """Readings of a database. A method that raises `StoreError` has changed nothing."""
+    """Readings of a database. A method that raises `StoreError` has changed nothing.
+
+    Args:
+        database: where the table is.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database

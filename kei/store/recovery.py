@@ -1,14 +1,14 @@
-"""Recovery: what only the text or only the database has is added to the other.
+"""Recovery: what the text has behind the checkpoint is read into the database. One way only.
 
-Both are written by one process, each in the order of recording. So what the text alone has are
-the lines behind the ends of the checkpoint, and what the database alone has are the rows behind
-its last ID. After a crash there may be both: lines whose rows had not been committed yet, and rows
-whose lines could not be appended, or not all of them.
+Every row has its line, as lines come first, so that the text never lacks what the database has.
+Lines behind the checkpoint have no row yet. Some of them may be those of readings in the table
+`pending` that were about to be appended, or had been, when kei ended: these leave that table in the
+transaction that makes them rows. The others there have no line, and wait on.
 """
 
 import sqlite3
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 
 import structlog
@@ -16,7 +16,7 @@ import structlog
 from kei.core.clock import Clock, epoch_ms, local
 from kei.core.errors import Malformed
 from kei.core.reading import Reading
-from kei.store import checkpoints
+from kei.store import checkpoints, pending
 from kei.store.checkpoints import Checkpoint
 from kei.store.database import Database
 from kei.store.dirty_windows import mark_dirty
@@ -31,37 +31,34 @@ CHUNK_BYTES = 256 * 1024  # of a file, some 8,000 lines
 NEW_DATABASE_DAYS = 2  # whose old lines a new database takes over: for the open windows
 
 
-def recover(database: Database, text: DailyFile) -> Checkpoint:
-    """Make text and database equal. May be repeated after an error.
+def recover(
+    database: Database, text: DailyFile, known: Iterable[tuple[str, Reading]] = ()
+) -> Checkpoint:
+    """Give the database every line behind its checkpoint. May be repeated after an error.
+
+    Args:
+        database: takes the rows.
+        text: the daily files.
+        known: lines without a row that this process has appended, and the readings that they were
+            made of, which have milliseconds; those that are not behind the checkpoint become rows,
+            too: a new database does not know every file.
 
     Returns:
-        the new checkpoint, at the end of both.
+        the new checkpoint, at the end of the text.
 
     Raises:
-        TextError: a daily file cannot be read or written.
-        StoreError: the database cannot be.
+        TextError: a daily file cannot be read or synced.
+        StoreError: the database cannot be written.
     """
-    with database.access() as connection:
-        checkpoint, newest = checkpoints.load(connection), newest_id(connection)
-    if checkpoint is None:
-        checkpoint = initial_checkpoint(database.clock, text, newest)
-    replaced = _replaced(text, checkpoint)
-    begins = _begins(text, checkpoint, replaced)
-    if newest > checkpoint.last_id:
-        rows, lines, now = _recover_both(database, text, begins, checkpoint)
-    else:
-        rows, now = _insert_new_lines(database, text, begins, checkpoint)
-        lines = 0
-    if replaced:
-        more, now = _insert_unknown_lines(database, text, replaced, now)
-        rows += more
-    if rows or lines:
-        log.info("text_and_database_agree", rows_restored=rows, lines_restored=lines)
-    return now
+    return _Recovery(database, text, known).run()
 
 
 def only_in_text(connection: sqlite3.Connection, text: DailyFile) -> tuple[int, list[Reading]]:
-    """Return what the text has and the database does not have yet. Changes neither.
+    """Return what the text has and the database does not have yet. Changes nothing.
+
+    Args:
+        connection: a read-only one.
+        text: the daily files; nothing is written to them.
 
     Returns:
         the newest ID of the database, as rows that are added later are among the readings, too;
@@ -73,25 +70,42 @@ def only_in_text(connection: sqlite3.Connection, text: DailyFile) -> tuple[int, 
     connection.execute("BEGIN")  # for a consistent view
     try:
         checkpoint, newest = checkpoints.load(connection), newest_id(connection)
-        if checkpoint is None:
-            return newest, []
-        rows = rows_after(connection, checkpoint.last_id, ROWS_AT_ONCE)
     finally:
         connection.execute("COMMIT")
-    with_row = Counter(reading_line(reading, text.zone) for _, reading in rows)
-    extra: list[tuple[date, str]] = []
+    if checkpoint is None:
+        return newest, []
     replaced = _replaced(text, checkpoint)  # only the next recovery knows what is new in them
-    for day, end in _known_ends(text.days(), checkpoint):
-        for line in text.peek(day, end) if day not in replaced else ():
-            if with_row[line] > 0:
-                with_row[line] -= 1
-            else:
-                extra.append((day, line))
-    return newest, _parsed(text, extra)
+    extra = [
+        (day, line)
+        for day, end in _known_ends(text.days(), checkpoint)
+        for line in (text.peek(day, end) if day not in replaced else ())
+    ]
+    return newest, [reading for _, reading in _parsed(text, extra)]
 
 
-def initial_checkpoint(clock: Clock, text: DailyFile, newest: int) -> Checkpoint:
-    """Return the checkpoint of a database that has none, and whose newest reading has this ID.
+def fill(database: Database, text: DailyFile, day: date) -> None:
+    """Give the file of a day, which was removed or replaced, the lines of rows that it lacks.
+
+    Raises:
+        StoreError: the database cannot be read, or the file not written.
+    """
+    with_row = _lines_of_rows(database, text, day)
+    if text.path(day).exists():
+        with_row -= Counter(_lines(text, day, 0))
+    lines = list(with_row.elements())
+    for first in range(0, len(lines), ROWS_AT_ONCE):
+        text.append(day, lines[first : first + ROWS_AT_ONCE])
+    if lines:
+        log.info("text_file_filled", file=str(text.path(day)), lines=len(lines))
+
+
+def initial_checkpoint(clock: Clock, text: DailyFile, *, is_new: bool) -> Checkpoint:
+    """Return the checkpoint to begin with in a database that has none.
+
+    Args:
+        clock: says which files are recent.
+        text: the files.
+        is_new: whether the database has no readings.
 
     Raises:
         TextError: a daily file cannot be read.
@@ -99,9 +113,105 @@ def initial_checkpoint(clock: Clock, text: DailyFile, newest: int) -> Checkpoint
     today = local(clock.now_ms(), text.zone).date()
     first = today - timedelta(days=NEW_DATABASE_DAYS - 1)
     # A database with rows is of an older kei, which wrote the line of a row before the row.
-    taken = [day for day in text.days() if not newest and first <= day <= today]
-    ends = {day: 0 if day in taken else text.size(day) for day in text.days()}
-    return Checkpoint(newest, ends, text.fingerprints(ends))
+    taken = [day for day in text.days() if is_new and first <= day <= today]
+    recent = text.days()[-checkpoints.DAYS_MAX :]
+    ends = {day: 0 if day in taken else text.size(day) for day in recent}
+    return Checkpoint(ends, text.fingerprints(ends))
+
+
+class _Recovery:
+    """One run of recovery."""
+
+    def __init__(
+        self, database: Database, text: DailyFile, known: Iterable[tuple[str, Reading]]
+    ) -> None:
+        self._database = database
+        self._text = text
+        self._added = 0
+        # By their lines: readings, each with its ID in `pending`, if it is there.
+        self._readings: dict[str, list[tuple[int | None, Reading]]] = {}
+        for line, reading in known:
+            self._readings.setdefault(line, []).append((None, reading))
+
+    def run(self) -> Checkpoint:
+        text = self._text
+        with self._database.access() as connection:
+            checkpoint, newest = checkpoints.load(connection), newest_id(connection)
+            for id_, reading in pending.prepared(connection):
+                line = reading_line(reading, text.zone)
+                self._readings.setdefault(line, []).append((id_, reading))
+        now = checkpoint or initial_checkpoint(self._database.clock, text, is_new=not newest)
+        replaced = _replaced(text, now)
+        now = self._read_new_lines(now, replaced)
+        for day in sorted(replaced):
+            now = self._read_unknown_lines(now, day)
+        text.sync()
+        rest = [each for same in self._readings.values() for id_, each in same if id_ is None]
+        with self._database.transaction() as connection:
+            self._add(connection, rest)
+            pending.forget_prepared(connection)
+            checkpoints.save(connection, now)
+        if self._added:
+            log.info("lines_read_into_database", rows=self._added)
+        return now
+
+    def _read_new_lines(self, now: Checkpoint, replaced: set[date]) -> Checkpoint:
+        """Insert, chunk by chunk, the lines behind the checkpoint."""
+        text = self._text
+        for day, end in list(_known_ends(text.days(), now)):
+            if day in replaced:
+                continue
+            size = text.size(day)
+            if size < end:
+                log.warning("text_file_shortened", file=str(text.path(day)), by_bytes=end - size)
+            begin = min(end, size)
+            while True:
+                lines, begin = text.lines_from(day, begin, CHUNK_BYTES)
+                if not lines and now.ends.get(day) == begin:
+                    break
+                now = self._insert(now, day, lines, begin)
+        return now
+
+    def _read_unknown_lines(self, now: Checkpoint, day: date) -> Checkpoint:
+        """Insert those lines of a whole file that no row of its day has."""
+        with_row = _lines_of_rows(self._database, self._text, day)
+        unknown: list[str] = []
+        for line in _lines(self._text, day, 0):
+            if with_row[line] > 0:
+                with_row[line] -= 1
+            else:
+                unknown.append(line)
+        return self._insert(now, day, unknown, self._text.size(day))
+
+    def _insert(self, now: Checkpoint, day: date, lines: Sequence[str], end: int) -> Checkpoint:
+        """Make lines rows and save that they are, in one transaction, once they are on the disk."""
+        text = self._text
+        text.sync([day])
+        found: list[tuple[int | None, Reading]] = []
+        parsed = dict(_parsed(text, [(day, line) for line in lines]))
+        taken: Counter[str] = Counter()
+        for number, line in enumerate(lines):
+            same = self._readings.get(line, ())
+            if taken[line] < len(same):
+                found.append(same[taken[line]])
+                taken[line] += 1
+            elif number in parsed:
+                found.append((None, parsed[number]))
+        readings = [reading for _, reading in found]
+        with self._database.transaction() as connection:
+            self._add(connection, readings)
+            pending.remove(connection, [id_ for id_, _ in found if id_ is not None])
+            now = now.moved(day, end, text)
+            checkpoints.save(connection, now)
+        for line, count in taken.items():
+            del self._readings[line][:count]
+        return now
+
+    def _add(self, connection: sqlite3.Connection, readings: Sequence[Reading]) -> None:
+        if readings:
+            ReadingTable(self._database).add(connection, readings)
+            mark_dirty(connection, [reading.time_ms for reading in readings])
+            self._added += len(readings)
 
 
 def _replaced(text: DailyFile, checkpoint: Checkpoint) -> set[date]:
@@ -109,20 +219,6 @@ def _replaced(text: DailyFile, checkpoint: Checkpoint) -> set[date]:
     known = checkpoint.fingerprints
     present = text.fingerprints(checkpoint.ends)
     return {day for day, number in present.items() if known.get(day, number) != number}
-
-
-def _begins(text: DailyFile, checkpoint: Checkpoint, replaced: Container[date]) -> dict[date, int]:
-    """Return the files that may have lines without a row, and from where on."""
-    begins: dict[date, int] = {}
-    for day, end in _known_ends(text.days(), checkpoint):
-        size = text.size(day)
-        if day in replaced:
-            begins[day] = size  # compared line by line later
-            continue
-        if size < end:
-            log.warning("text_file_shortened", file=str(text.path(day)), by_bytes=end - size)
-        begins[day] = min(end, size)
-    return begins
 
 
 def _known_ends(days: Iterable[date], checkpoint: Checkpoint) -> Iterator[tuple[date, int]]:
@@ -134,97 +230,8 @@ def _known_ends(days: Iterable[date], checkpoint: Checkpoint) -> Iterator[tuple[
             yield day, end
 
 
-def _recover_both(
-    database: Database, text: DailyFile, begins: Mapping[date, int], checkpoint: Checkpoint
-) -> tuple[int, int, Checkpoint]:
-    """Compare line by line where rows may lack their lines, as both sides may have some of them.
-
-    Returns:
-        how many rows and lines were added, and the new checkpoint.
-    """
-    counted = [(day, line) for day, begin in begins.items() for line in _lines(text, day, begin)]
-    ends = {**checkpoint.ends, **{day: text.size(day) for day in begins}}
-    without_row = Counter(line for _, line in counted)
-    appended = 0
-    for day, lines in _missing_lines(database, text, checkpoint.last_id, without_row):
-        ends = checkpoints.moved(ends, day, text.append(day, lines)[1])
-        appended += len(lines)
-    extra: list[tuple[date, str]] = []
-    for day, line in counted:
-        if without_row[line] > 0:
-            without_row[line] -= 1
-            extra.append((day, line))
-    readings = _parsed(text, extra)
-    return len(readings), appended, _insert(database, text, readings, ends)
-
-
-def _missing_lines(
-    database: Database, text: DailyFile, last_id: int, without_row: Counter[str]
-) -> Iterator[tuple[date, list[str]]]:
-    """Yield the lines, by day, of rows behind an ID; those in `without_row` are taken from it."""
-    while True:
-        with database.access() as connection:
-            rows = rows_after(connection, last_id, ROWS_AT_ONCE)
-        if not rows:
-            return
-        missing: dict[date, list[str]] = {}
-        for _, reading in rows:
-            line = reading_line(reading, text.zone)
-            if without_row[line] > 0:
-                without_row[line] -= 1
-            else:
-                missing.setdefault(text.day_of(reading.time_ms), []).append(line)
-        yield from missing.items()
-        last_id = rows[-1][0]
-
-
-def _insert_new_lines(
-    database: Database, text: DailyFile, begins: Mapping[date, int], checkpoint: Checkpoint
-) -> tuple[int, Checkpoint]:
-    """Insert, chunk by chunk, the lines that follow; every row has its line already.
-
-    Returns:
-        how many rows were added, and the new checkpoint.
-    """
-    now = checkpoint
-    added = 0
-    for day, begin in begins.items():
-        while True:
-            lines, begin = text.lines_from(day, begin, CHUNK_BYTES)  # noqa: PLW2901 - goes on
-            if not lines and now.ends.get(day) == begin:
-                break
-            readings = _parsed(text, [(day, line) for line in lines])
-            now = _insert(database, text, readings, checkpoints.moved(now.ends, day, begin))
-            added += len(readings)
-    if now is checkpoint:
-        now = _insert(database, text, [], checkpoint.ends)
-    return added, now
-
-
-def _insert_unknown_lines(
-    database: Database, text: DailyFile, days: Iterable[date], checkpoint: Checkpoint
-) -> tuple[int, Checkpoint]:
-    """Insert those lines of whole files that no row of their day has, however often they come.
-
-    Returns:
-        how many rows were added, and the new checkpoint.
-    """
-    extra: list[tuple[date, str]] = []
-    ends = dict(checkpoint.ends)
-    for day in sorted(days):
-        with_row = _lines_of_rows(database, text, day)
-        for line in _lines(text, day, 0):
-            if with_row[line] > 0:
-                with_row[line] -= 1
-            else:
-                extra.append((day, line))
-        ends[day] = text.size(day)
-    readings = _parsed(text, extra)
-    return len(readings), _insert(database, text, readings, ends)
-
-
 def _lines_of_rows(database: Database, text: DailyFile, day: date) -> Counter[str]:
-    """Return how often each line occurs among the rows of a day."""
+    """Return how often each line occurs among the rows of a day, in the order of their IDs."""
     start, end = (
         epoch_ms(datetime.combine(each, time.min, text.zone))
         for each in (day, day + timedelta(days=1))
@@ -241,7 +248,11 @@ def _lines_of_rows(database: Database, text: DailyFile, day: date) -> Counter[st
             rows = rows_after(connection, after, ROWS_AT_ONCE)
         if not rows:
             break
-        found.update(reading_line(reading, text.zone) for _, reading in rows)
+        found.update(
+            reading_line(reading, text.zone)
+            for _, reading in rows
+            if start <= reading.time_ms < end
+        )
         after = rows[-1][0]
     return found
 
@@ -254,33 +265,20 @@ def _lines(text: DailyFile, day: date, begin: int) -> Iterator[str]:
         yield from lines
 
 
-def _parsed(text: DailyFile, lines: Iterable[tuple[date, str]]) -> list[Reading]:
-    """Return the readings of lines; log how many lines are none, as another program wrote them."""
-    readings: list[Reading] = []
+def _parsed(text: DailyFile, lines: Iterable[tuple[date, str]]) -> Iterator[tuple[int, Reading]]:
+    """Yield the readings of lines, each with its number among them.
+
+    Lines that are none, as another program wrote them, are counted and logged.
+    """
     malformed: Counter[date] = Counter()
     before_ms: dict[date, int] = {}
-    for day, line in lines:
+    for number, (day, line) in enumerate(lines):
         try:
             reading = reading_of_line(line, text.zone, before_ms.get(day, 0))
         except Malformed:
             malformed[day] += 1
             continue
         before_ms[day] = reading.time_ms
-        readings.append(reading)
+        yield number, reading
     for day, count in malformed.items():
         log.warning("lines_not_understood", file=str(text.path(day)), count=count)
-    return readings
-
-
-def _insert(
-    database: Database, text: DailyFile, readings: Sequence[Reading], ends: Mapping[date, int]
-) -> Checkpoint:
-    """Insert readings and save the checkpoint of these ends, in one transaction."""
-    with database.transaction() as connection:
-        if readings:
-            ReadingTable(database).add(connection, readings)
-            mark_dirty(connection, [reading.time_ms for reading in readings])
-        latest = checkpoints.latest(ends)
-        now = Checkpoint(newest_id(connection), latest, text.fingerprints(latest))
-        checkpoints.save(connection, now)
-    return now

@@ -1,26 +1,18 @@
 """Rows of the tables `readings` and `summaries` as the objects that the rest of kei uses.
 
-Numbers are stored as whole ten-thousandths, so that sums are exact. In statements `r` is the row of
-one of the two tables, and `s` that of its series.
+In statements `r` is the row of one of the two tables, and `s` that of its series.
 """
 
+import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, TypeAlias
 
-from kei.core.reading import (
-    MAX_PLACES,
-    Completeness,
-    Reading,
-    Summary,
-    plain,
-    to_places,
-    trimmed,
-)
+from kei.core.reading import MAX_PLACES, Completeness, Reading, Summary, trimmed
 from kei.settings.upload import What
+from kei.store.numbers import unpack
 
-Stored: TypeAlias = int | str  # a number: ten-thousandths; decimal text if it is too large
+Stored: TypeAlias = int | str  # a number, see `kei.store.numbers`
 READING_COLUMNS = "r.id, r.time_ms, s.unit, s.sensor, r.value, s.places, r.data_id"
 ReadingRow: TypeAlias = tuple[int, int, str, str, Stored, int, str]
 SUMMARY_COLUMNS = (
@@ -28,44 +20,6 @@ SUMMARY_COLUMNS = (
     " r.count, r.state"
 )
 SummaryRow: TypeAlias = tuple[int, int, str, str, Stored, Stored, Stored, int, int, str]
-_INT64_MIN = -(2**63)  # SQLite's INTEGER, https://www.sqlite.org/datatype3.html
-_INT64_MAX = 2**63 - 1
-
-
-def places_of(value: Decimal) -> int:
-    """Return with how many decimals a number is written, 0 to 4."""
-    exponent = to_places(value).as_tuple().exponent
-    assert isinstance(exponent, int), "not a finite number"
-    return -exponent
-
-
-def scaled(value: Decimal) -> int:
-    """Return a number of at most 4 decimals as ten-thousandths, exact however large it is."""
-    text = plain(value)
-    _, _, decimals = text.partition(".")
-    missing = "0" * (MAX_PLACES - len(decimals))
-    return int(text.replace(".", "") + missing)
-
-
-def unscaled(number: int, places: int) -> Decimal:
-    """Return ten-thousandths as a number with so many decimals, which have to suffice."""
-    return Decimal(f"{number // 10 ** (MAX_PLACES - places)}E-{places}")
-
-
-def pack(value: Decimal) -> Stored:
-    """Return what is stored for a finite number: ten-thousandths; decimal text if too large."""
-    number = scaled(value)
-    return number if _INT64_MIN <= number <= _INT64_MAX else plain(value)
-
-
-def unpack(stored: Stored, places: int) -> Decimal:
-    """Return the number of a stored value (`pack`), with so many decimals."""
-    return unscaled(stored, places) if isinstance(stored, int) else Decimal(stored)
-
-
-def packed_as_scaled(stored: Stored) -> int:
-    """Return the ten-thousandths of a stored value."""
-    return stored if isinstance(stored, int) else scaled(Decimal(stored))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,3 +82,15 @@ TABLES = {
 def rows_of(what: What, found: Iterable[Sequence[Any]]) -> list[Row]:
     """Return the rows that a statement found which selects the columns of their table."""
     return [Row(columns[0], TABLES[what].item_of(columns)) for columns in found]
+
+
+def rows_behind(connection: sqlite3.Connection, what: What, cursor: int) -> int:
+    """Return how many rows there are behind an ID, without counting them one by one.
+
+    IDs are consecutive, and rows are removed from the front.
+    """
+    first, last = connection.execute(
+        f"SELECT (SELECT min(id) FROM {TABLES[what].name}), (SELECT max(id) FROM"
+        f" {TABLES[what].name})"
+    ).fetchone()
+    return 0 if last is None else max(0, int(last) - max(cursor, int(first) - 1))

@@ -3,6 +3,15 @@
 import sqlite3
 
 from kei.core.errors import StoreError
+from kei.core.reading import plain
+from kei.store.numbers import unpack
+
+# ID of the last row that has its line, as version 3 kept it; beyond any ID if that is damaged.
+_WITH_LINE = """
+    coalesce((SELECT json_extract(value, '$.until') FROM state
+        WHERE key = 'text' AND json_valid(value)
+            AND json_type(value, '$.until') = 'integer'), 9223372036854775807)
+"""
 
 # Each entry migrates a file by one version (`user_version`). Entries are only ever added.
 _MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -92,7 +101,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE summaries DROP COLUMN written",
         # `kei.core.reading.Completeness`.
         "ALTER TABLE summaries ADD COLUMN state TEXT NOT NULL DEFAULT 'complete'",
-        # Unsynchronised spans, see `kei.store.timing`. `boot` is the boot to whose
+        # Unsynchronised spans, see `kei.store.unsynchronised_spans`. `boot` is the boot to whose
         # monotonic clock the offset belongs.
         """
         CREATE TABLE unsure (
@@ -119,6 +128,47 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # Whether it is to be sent once more.
         "ALTER TABLE dead_letters ADD COLUMN retry INTEGER NOT NULL DEFAULT 0",
     ),
+    (
+        # See `kei.store.pending`. `time_ms` and `monotonic_ms` are of one moment, the latter by the
+        # clock of `boot`, or NULL; `trust` is a `kei.timekeeping.gate.Trust`; `line_ms` is the time
+        # of its line while that is being appended.
+        """
+        CREATE TABLE pending (
+            id INTEGER PRIMARY KEY,
+            time_ms INTEGER NOT NULL,
+            monotonic_ms INTEGER,
+            boot TEXT NOT NULL,
+            trust INTEGER NOT NULL,
+            unit TEXT NOT NULL,
+            sensor TEXT NOT NULL,
+            value TEXT NOT NULL,
+            data_id TEXT NOT NULL,
+            line_ms INTEGER
+        )
+        """,
+        # Rows came before their lines in version 3. Those behind the checkpoint, whose lines may
+        # be there or not, wait for them, and are sent again: a clock may have been wrong.
+        f"""
+        INSERT INTO pending (id, time_ms, monotonic_ms, boot, trust,
+            unit, sensor, value, data_id, line_ms)
+        SELECT r.id, r.time_ms, r.time_ms - u.offset_ms, coalesce(u.boot, ''), 1,
+            s.unit, s.sensor, kei_decimal(r.value, s.places), r.data_id, r.time_ms
+        FROM readings r JOIN series s ON s.id = r.series_id
+            LEFT JOIN unsure u ON r.id BETWEEN u.first_id AND u.last_id
+        WHERE r.id > {_WITH_LINE} ORDER BY r.id
+        """,
+        f"DELETE FROM readings WHERE id > {_WITH_LINE}",
+        f"DELETE FROM unsure WHERE first_id > {_WITH_LINE}",
+        f"DELETE FROM dead_letters WHERE kind = 'readings' AND row_id > {_WITH_LINE}",
+        f"""
+        UPDATE upload_cursors SET last_id = min(last_id, {_WITH_LINE}), in_flight = NULL
+            WHERE kind = 'readings' AND last_id > {_WITH_LINE}
+        """,
+        f"""
+        UPDATE series SET last_id = (SELECT max(id) FROM readings WHERE series_id = series.id)
+            WHERE last_id > {_WITH_LINE}
+        """,
+    ),
 )
 
 VERSION = len(_MIGRATIONS)
@@ -141,6 +191,7 @@ def migrate(connection: sqlite3.Connection, name: str) -> None:
             f"{name}: schema version {version} is newer than this kei knows ({VERSION});"
             " update kei, or name another file"
         )
+    connection.create_function("kei_decimal", 2, lambda value, places: plain(unpack(value, places)))
     for number, statements in enumerate(_MIGRATIONS[version:], start=version + 1):
         connection.execute("BEGIN IMMEDIATE")
         try:

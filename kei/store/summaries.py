@@ -6,17 +6,19 @@ from dataclasses import replace
 from datetime import date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from itertools import groupby
+from typing import Protocol
 
 import structlog
 
-from kei.core.clock import Clock, epoch_ms, local
+from kei.core.clock import epoch_ms, local
 from kei.core.errors import StoreError
 from kei.core.reading import Completeness
 from kei.store import dirty_windows
 from kei.store.database import Database
-from kei.store.dirty_windows import DONE_UNTIL_KEY, done_until_ms
+from kei.store.dirty_windows import DONE_UNTIL_KEY, DirtyRange, done_until_ms
 from kei.store.lines import summary_line
 from kei.store.reading_table import ReadingTable
+from kei.store.state import save_state
 from kei.store.summary_table import Expected, SummaryTable
 from kei.store.text import DailyFile
 
@@ -69,6 +71,18 @@ def window_around(time_ms: int, zone: tzinfo, cycle_s: int) -> tuple[int, int]:
     return begins[after - 1], begins[after]
 
 
+class Gate(Protocol):
+    """What is known of the clock; see `kei.timekeeping.gate`."""
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether it can be said by the clock that a window is over."""
+
+    @property
+    def is_likely_wrong(self) -> bool:
+        """Whether it would be better not to go by the clock."""
+
+
 class Summariser:
     """Computes windows that are over, each once and in order, also after a stop or a crash.
 
@@ -78,10 +92,11 @@ class Summariser:
     Args:
         database: has the readings and the summaries.
         summary_file: the `sum` files; written by this object only.
-        clock: says which windows are over, and has the zone to which they are aligned.
+        gate: says whether the clock of the database can tell that a window is over.
         cycle_s: length of a window in seconds, a divisor of a day.
         expected: returns the expected seconds between readings of a series.
-        commit: writes everything recorded so far to the database.
+        commit: writes everything recorded so far to the database; returns whether that was all, or
+            some readings wait for the clock or the text.
         on_new: called when lines of new windows have been written.
 
     Raises:
@@ -92,11 +107,11 @@ class Summariser:
         self,
         database: Database,
         summary_file: DailyFile,
-        clock: Clock,
+        gate: Gate,
         cycle_s: int,
         *,
         expected: Expected,
-        commit: Callable[[], None],
+        commit: Callable[[], bool],
         on_new: Callable[[], None],
     ) -> None:
         if cycle_s <= 0 or DAY_S % cycle_s:
@@ -105,9 +120,10 @@ class Summariser:
         self._readings = ReadingTable(database)
         self._table = SummaryTable(database, expected)
         self._commit = commit
+        self._gate = gate
         self._on_new = on_new
         self._file = summary_file
-        self._clock = clock
+        self._clock = database.clock
         self._cycle_s = cycle_s
         self._failing = False
         # Whether the file may have lines that are not marked as written.
@@ -119,9 +135,13 @@ class Summariser:
         Readings that are recorded after their window was computed change its summaries in the
         database, but not its lines. So this should run some seconds after the end of a window.
         """
+        now_ms = self._clock.now_ms()
+        if not self._gate.is_steady:  # looked at after the clock was read: it may have been set
+            return
         try:
-            self._commit()
-            self._compute()
+            if not self._commit():
+                return
+            self._compute(now_ms)
             if self._write():
                 self._on_new()
             self._compute_again()
@@ -134,46 +154,59 @@ class Summariser:
                 self._failing = False
                 log.info("summaries_resumed")
 
-    def _compute(self) -> None:
-        now_ms = self._clock.now_ms()
+    def _compute(self, now_ms: int) -> None:
         current_ms, _ = self._window(now_ms)
-        stored_ms = done_until_ms(self._database)
+        with self._database.access() as connection:
+            stored_ms = done_until_ms(connection)
         # After a clock that was ahead has been set back, summaries go on at once; windows that have
         # been computed already are recognised by their summaries.
+        if stored_ms > current_ms and self._gate.is_likely_wrong:
+            return
         done_ms = min(stored_ms, current_ms)
         for _ in range(_MAX_WINDOWS_A_RUN):
-            reading_ms = self._readings.next_ms(done_ms)
-            if reading_ms is None or reading_ms >= current_ms:
-                done_ms = current_ms  # windows without readings are done, too
+            with self._database.transaction() as connection:
+                reading_ms = self._readings.next_ms(done_ms)
+                if reading_ms is None or reading_ms >= current_ms:
+                    done_ms = current_ms  # windows without readings are done, too
+                    is_last = True
+                else:
+                    # In the same transaction: a reading that comes now opens the window again.
+                    start_ms, done_ms = self._window(reading_ms)
+                    if self._table.next_ms(start_ms) != start_ms:
+                        summaries = self._table.compute(connection, start_ms, done_ms)
+                        self._table.add(connection, summaries)
+                    is_last = False
+                if done_ms != stored_ms:
+                    save_state(connection, DONE_UNTIL_KEY, str(done_ms))
+                    stored_ms = done_ms
+            if is_last:
                 break
-            start_ms, end_ms = self._window(reading_ms)
-            if self._table.next_ms(start_ms) != start_ms:
-                summaries = self._table.compute(start_ms, end_ms)
-                self._table.add(summaries, (DONE_UNTIL_KEY, str(end_ms)))
-                stored_ms = end_ms
-            done_ms = end_ms
-        if stored_ms != done_ms:
-            self._database.set_state(DONE_UNTIL_KEY, str(done_ms))
 
     def _compute_again(self) -> None:
         """Compute those windows again whose readings have changed since."""
-        for from_ms, to_ms in dirty_windows.dirty_ranges(self._database):
-            start_ms, end_ms = self._window(from_ms)
-            done_ms = done_until_ms(self._database)
-            while start_ms < min(to_ms, done_ms):
-                summaries = [
-                    replace(each, state=Completeness.RECOVERED)
-                    for each in self._table.compute(start_ms, end_ms)
-                ]
-                if summaries or self._table.next_ms(start_ms) == start_ms:
-                    self._table.replace(start_ms, summaries)
-                next_ms = self._readings.next_ms(end_ms)
-                known_ms = self._table.next_ms(end_ms)
-                following = [each for each in (next_ms, known_ms) if each is not None]
-                if not following:
-                    break
-                start_ms, end_ms = self._window(min(following))
-            dirty_windows.clear(self._database, from_ms, to_ms)
+        for dirty in dirty_windows.dirty_ranges(self._database):
+            rest: DirtyRange | None = dirty
+            while rest is not None:
+                rest = self._compute_next_again(rest)
+
+    def _compute_next_again(self, dirty: DirtyRange) -> DirtyRange | None:
+        """Compute the first window of a range again; return what is left of it, None if nothing."""
+        with self._database.transaction() as connection:
+            start_ms, end_ms = self._window(dirty.from_ms)
+            if start_ms >= done_until_ms(connection):
+                return dirty_windows.shorten(connection, dirty, dirty.to_ms)
+            summaries = [
+                replace(each, state=Completeness.RECOVERED)
+                for each in self._table.compute(connection, start_ms, end_ms)
+            ]
+            if summaries or self._table.next_ms(start_ms) == start_ms:
+                self._table.replace(connection, start_ms, summaries)
+            following = [
+                each
+                for each in (self._readings.next_ms(end_ms), self._table.next_ms(end_ms))
+                if each is not None
+            ]
+            return dirty_windows.shorten(connection, dirty, min(following, default=dirty.to_ms))
 
     def _write(self) -> bool:
         """Write the lines that are due; return whether there were any."""

@@ -10,17 +10,9 @@ from statistics import median
 
 from kei.core.reading import MAX_PLACES, Completeness, Summary, trimmed
 from kei.store.database import Database
+from kei.store.numbers import pack, packed_as_scaled, places_of, unscaled
 from kei.store.reading_table import IN_SPANS, span_of
-from kei.store.rows import (
-    SUMMARY_COLUMNS,
-    Stored,
-    SummaryRow,
-    pack,
-    packed_as_scaled,
-    places_of,
-    summary_of,
-    unscaled,
-)
+from kei.store.rows import SUMMARY_COLUMNS, Stored, SummaryRow, summary_of
 from kei.store.state import load_number, load_state, save_state
 
 # Returns the expected seconds between readings of a series; None if unknown.
@@ -65,7 +57,7 @@ class SummaryTable:
         self._database = database
         self._expected = expected
 
-    def compute(self, start_ms: int, end_ms: int) -> list[Summary]:
+    def compute(self, connection: sqlite3.Connection, start_ms: int, end_ms: int) -> list[Summary]:
         """Compute the summaries of the window [start, end) exactly; nothing is stored.
 
         Returns:
@@ -74,24 +66,23 @@ class SummaryTable:
             maximum have the decimals of the series.
         """
         sums: dict[tuple[str, str], _Sum] = {}
-        with self._database.access() as connection:
-            rows: Iterator[tuple[str, str, int, int, Stored]] = connection.execute(
-                "SELECT s.unit, s.sensor, s.places, r.time_ms, r.value"
-                f"{IN_SPANS} AND r.time_ms >= ? AND r.time_ms < ?"
-                " CROSS JOIN series s ON s.id = r.series_id"
-                " WHERE p.span BETWEEN ? AND ?",
-                (start_ms, end_ms, span_of(start_ms), span_of(end_ms - 1)),
-            )
-            for unit, sensor, places, time_ms, stored in rows:
-                number = packed_as_scaled(stored)
-                known = sums.get((unit, sensor))
-                if known is None:
-                    sums[unit, sensor] = _Sum(number, number, number, places, [time_ms])
-                else:
-                    known.add(number, places, time_ms)
-            names: list[tuple[str, str]] = connection.execute(
-                "SELECT unit, sensor FROM series GROUP BY unit, sensor ORDER BY min(id)"
-            ).fetchall()
+        rows: Iterator[tuple[str, str, int, int, Stored]] = connection.execute(
+            "SELECT s.unit, s.sensor, s.places, r.time_ms, r.value"
+            f"{IN_SPANS} AND r.time_ms >= ? AND r.time_ms < ?"
+            " CROSS JOIN series s ON s.id = r.series_id"
+            " WHERE p.span BETWEEN ? AND ?",
+            (start_ms, end_ms, span_of(start_ms), span_of(end_ms - 1)),
+        )
+        for unit, sensor, places, time_ms, stored in rows:
+            number = packed_as_scaled(stored)
+            known = sums.get((unit, sensor))
+            if known is None:
+                sums[unit, sensor] = _Sum(number, number, number, places, [time_ms])
+            else:
+                known.add(number, places, time_ms)
+        names: list[tuple[str, str]] = connection.execute(
+            "SELECT unit, sensor FROM series GROUP BY unit, sensor ORDER BY min(id)"
+        ).fetchall()
         return [self._summary(start_ms, end_ms, name, sums[name]) for name in names if name in sums]
 
     def next_ms(self, from_ms: int) -> int | None:
@@ -102,53 +93,49 @@ class SummaryTable:
             ).fetchone()
         return row[0]
 
-    def add(self, summaries: Sequence[Summary], done: tuple[str, str] | None = None) -> None:
-        """Add summaries in their order, all or none; they are not in the text file yet.
+    def add(self, connection: sqlite3.Connection, summaries: Sequence[Summary]) -> None:
+        """Add summaries of windows that have none yet, in their order, within a transaction.
 
-        Args:
-            summaries: of windows that have none yet.
-            done: key and value of a state that is saved in the same transaction.
+        They are not in the text file yet.
         """
-        with self._database.transaction() as connection:
-            self._insert(connection, summaries)
-            if done is not None:
-                save_state(connection, *done)
+        self._insert(connection, summaries)
 
-    def replace(self, start_ms: int, summaries: Sequence[Summary]) -> None:
-        """Replace the summaries of a window by those that were computed again.
+    def replace(
+        self, connection: sqlite3.Connection, start_ms: int, summaries: Sequence[Summary]
+    ) -> None:
+        """Replace the summaries of a window by those that were computed again; in a transaction.
 
         Those of a series that had one keep its ID, so that they are not uploaded again.
         """
-        with self._database.transaction() as connection:
-            known: dict[tuple[str, str], int] = {
-                (unit, sensor): id_
-                for id_, unit, sensor in connection.execute(
-                    "SELECT m.id, s.unit, s.sensor FROM summaries m"
-                    " CROSS JOIN series s ON s.id = m.series_id WHERE m.start_ms = ?",
-                    (start_ms,),
-                ).fetchall()
-            }
-            fresh: list[Summary] = []
-            for summary in summaries:
-                id_ = known.pop((summary.unit, summary.sensor), None)
-                if id_ is None:
-                    fresh.append(summary)
-                    continue
-                connection.execute(
-                    "UPDATE summaries SET series_id = ?, average = ?, minimum = ?, maximum = ?,"
-                    " count = ?, state = ? WHERE id = ?",
-                    (*self._columns(connection, summary), id_),
-                )
-            connection.executemany(
-                "DELETE FROM summaries WHERE id = ?"
-                " AND id < (SELECT max(id) FROM summaries)",  # so that no ID is used twice
-                [(id_,) for id_ in known.values()],
+        known: dict[tuple[str, str], int] = {
+            (unit, sensor): id_
+            for id_, unit, sensor in connection.execute(
+                "SELECT m.id, s.unit, s.sensor FROM summaries m"
+                " CROSS JOIN series s ON s.id = m.series_id WHERE m.start_ms = ?",
+                (start_ms,),
+            ).fetchall()
+        }
+        fresh: list[Summary] = []
+        for summary in summaries:
+            id_ = known.pop((summary.unit, summary.sensor), None)
+            if id_ is None:
+                fresh.append(summary)
+                continue
+            connection.execute(
+                "UPDATE summaries SET series_id = ?, average = ?, minimum = ?, maximum = ?,"
+                " count = ?, state = ? WHERE id = ?",
+                (*self._columns(connection, summary), id_),
             )
-            self._insert(connection, fresh)
-            # New ones get no line: the lines of a window are written once.
-            newest = connection.execute("SELECT max(id) FROM summaries").fetchone()[0] or 0
-            if fresh and _lines_until(connection) == newest - len(fresh):
-                save_state(connection, LINES_UNTIL_KEY, str(newest))
+        connection.executemany(
+            "DELETE FROM summaries WHERE id = ?"
+            " AND id < (SELECT max(id) FROM summaries)",  # so that no ID is used twice
+            [(id_,) for id_ in known.values()],
+        )
+        self._insert(connection, fresh)
+        # New ones get no line: the lines of a window are written once.
+        newest = connection.execute("SELECT max(id) FROM summaries").fetchone()[0] or 0
+        if fresh and _lines_until(connection) == newest - len(fresh):
+            save_state(connection, LINES_UNTIL_KEY, str(newest))
 
     def without_line(self, limit: int) -> list[tuple[int, Summary]]:
         """Return the oldest summaries that are not in the text file, with their IDs, in order."""
@@ -162,7 +149,13 @@ class SummaryTable:
         return [(row[0], summary_of(row)) for row in rows]
 
     def lines_written(self, until_id: int, day: date, end: int) -> None:
-        """Save that the summaries up to an ID are in the text file of a day, up to an offset."""
+        """Save that the summaries up to an ID are in the text file.
+
+        Args:
+            until_id: of the last of them.
+            day: of the file that has its line.
+            end: of that line in the file, bytes.
+        """
         with self._database.transaction() as connection:
             save_state(connection, LINES_UNTIL_KEY, str(until_id))
             save_state(connection, LINES_END_KEY, f"{day.isoformat()} {end}")

@@ -49,7 +49,10 @@ class DailyFile:
         self._prefix = prefix
         self.zone = zone
         self._open: OrderedDict[date, int] = OrderedDict()  # descriptors, last used at the end
+        self._ends: dict[date, int] = {}  # of the open files, as they were left
         self._dirty: set[date] = set()  # to be synced, even if closed after a fault
+        self._others: set[date] = set()  # files that were removed or replaced
+        self._made: set[date] = set()  # files whose entry in the folder is to be synced
         self._lock = threading.Lock()
 
     def day_of(self, time_ms: int) -> date:
@@ -76,13 +79,26 @@ class DailyFile:
         data = "".join(f"{line}\n" for line in lines).encode()
         with self._lock, self._errors(day):
             fd = self._opened(day)
-            size = os.fstat(fd).st_size
+            size = self._whole_size(fd, day)
             self._dirty.add(day)
             written = os.write(fd, data)
             if written < len(data):
                 os.ftruncate(fd, size)
                 raise OSError(f"only {written} of {len(data)} bytes fitted: disk full")
+            self._ends[day] = size + written
             return size, size + written
+
+    def others(self) -> set[date]:
+        """Return the dates whose open file has been removed or replaced since the last call.
+
+        That is logged; the file that has the name now is used from then on.
+        """
+        with self._lock:
+            for day, fd in list(self._open.items()):
+                with contextlib.suppress(OSError):
+                    self._close_other(fd, day)
+            others, self._others = self._others, set()
+            return others
 
     def days(self) -> list[date]:
         """Return the dates of the files, in order.
@@ -106,7 +122,7 @@ class DailyFile:
         with self._lock, self._errors(day):
             if not self.path(day).exists():
                 return 0
-            return os.fstat(self._opened(day)).st_size
+            return self._whole_size(self._opened(day), day)
 
     def fingerprints(self, days: Iterable[date]) -> dict[date, int]:
         """Return a number for each file of some dates by which a replaced file is recognised.
@@ -169,13 +185,17 @@ class DailyFile:
         lines = data.decode(errors="replace").split("\n")[:-1]
         return lines[1:] if begin else lines
 
-    def sync(self) -> None:
-        """Return when everything appended so far is on the disk.
+    def sync(self, days: Iterable[date] = ()) -> None:
+        """Return when everything appended so far is on the disk, and other files besides.
+
+        Args:
+            days: of files that another process has written to; they have to exist.
 
         Raises:
             TextError: syncing failed.
         """
         with self._lock:
+            self._dirty.update(days)
             self._sync_all()
 
     def close(self) -> None:
@@ -193,16 +213,44 @@ class DailyFile:
 
     def _opened(self, day: date) -> int:
         fd = self._open.get(day)
-        if fd is not None and os.fstat(fd).st_nlink == 0:
-            self._close(day)  # removed by another program: more lines would be lost
+        if fd is not None and os.fstat(fd).st_nlink == 0 and self._close_other(fd, day):
             fd = None
         if fd is None:
             while len(self._open) >= _MAX_OPEN:
                 self._close(next(iter(self._open)))
-            fd = _open_repaired(self.path(day))
+            path = self.path(day)
+            if not path.exists():
+                self._made.add(day)
+            fd = _open_repaired(path)
             self._open[day] = fd
+            self._ends[day] = os.fstat(fd).st_size
         self._open.move_to_end(day)
         return fd
+
+    def _close_other(self, fd: int, day: date) -> bool:
+        """Close a file that is not the one under its name any more; return whether it was."""
+        mine, path = os.fstat(fd), self.path(day)
+        try:
+            there = path.stat()
+        except FileNotFoundError:
+            event, is_same = "text_file_gone", False
+        else:
+            event = "text_file_replaced"
+            is_same = (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino)
+        if is_same:
+            return False
+        self._close(day)
+        self._others.add(day)
+        log.warning(event, file=str(path), hint="kei goes on in the file of that name")
+        return True
+
+    def _whole_size(self, fd: int, day: date) -> int:
+        """Return the size of a file; first cut off what another program left incomplete."""
+        size = os.fstat(fd).st_size
+        if size != self._ends[day]:
+            _cut_torn_tail(fd, self.path(day))
+            size = self._ends[day] = os.fstat(fd).st_size
+        return size
 
     def _sync_all(self) -> None:
         for day in sorted(self._dirty):
@@ -210,7 +258,10 @@ class DailyFile:
                 # Not fdatasync: it leaves the time of change to be written, and Linux would write
                 # the page again a few seconds later.
                 os.fsync(self._opened(day))
+                if day in self._made:
+                    _sync_folder(self._directory)
             self._dirty.discard(day)
+            self._made.discard(day)
 
     def _close(self, day: date) -> None:
         fd = self._open.pop(day, None)
@@ -237,6 +288,14 @@ class DailyFile:
                 path = self.path(day)
                 self._close(day)
             raise TextError(f"{path}: {error.strerror or error}") from error
+
+
+def _sync_folder(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _open_repaired(path: Path) -> int:

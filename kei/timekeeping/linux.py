@@ -35,6 +35,14 @@ class Timex(ctypes.Structure):
     )
 
 
+def boot_id(path: Path = Path("/proc/sys/kernel/random/boot_id")) -> str:
+    """Return the name of the present boot of the machine; empty if it has none."""
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
 AdjTimex = Callable[[Timex], int]  # returns the clock's state, or -1 if that is not permitted
 
 

@@ -1,19 +1,17 @@
 """The clock monitor: notices when the machine's clock is set, and when it is synchronised."""
 
-import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
 from functools import partial
 from typing import Protocol
 
 import structlog
 
-from kei import RELEASED
-from kei.core.clock import Clock, epoch_ms
+from kei.core.clock import Clock, offset_ms
 from kei.core.heartbeat import Heartbeat
-from kei.timekeeping.linux import ClockSources, LinuxClock
+from kei.timekeeping.heuristics import likely_wrong
+from kei.timekeeping.linux import LinuxClock
 
 log = structlog.stdlib.get_logger("kei.clock")
 
@@ -21,9 +19,6 @@ CHECK_S = 0.5  # twice within the shortest usual cycle of a job
 STEP_MS = 2000  # less disturbs no job and shifts no reading by much
 # A time service may be started after kei, in the same boot.
 SOURCES_AGAIN_S, SOURCES_LIMIT_S = 10.0, 120.0
-_READ_LIMIT_S = 0.05  # in which both clocks have to be read
-_READ_TRIES = 5
-_RELEASED_MS = epoch_ms(datetime.combine(RELEASED, time(), UTC))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +33,6 @@ class ClockStatus:
 
     synchronised: bool
     likely_wrong: bool
-
-
-def likely_wrong(sources: ClockSources, now_ms: int, newest_ms: int | None) -> bool:
-    """Return whether it is better to wait for an unset clock to be set than to use its time.
-
-    It is better where the clock will be set, as on a Raspberry Pi without a battery clock, and
-    where it cannot be right, because it shows a time that has passed already.
-
-    Args:
-        sources: from what the machine knows the time.
-        now_ms: what the clock shows, milliseconds since 1970.
-        newest_ms: the time of the newest record when kei was started; None if there was none.
-    """
-    if sources.time_service and not sources.battery_clock:
-        return True
-    return now_ms < _RELEASED_MS or (newest_ms is not None and now_ms < newest_ms)
 
 
 class ClockListener(Protocol):
@@ -90,7 +69,7 @@ class ClockMonitor:
         self._newest_ms = newest_ms
         self._listeners: list[ClockListener] = []
         self._stopping = threading.Event()
-        self._reported_ms = self._offset_ms()  # the difference after the last reported step
+        self._reported_ms = offset_ms(clock)  # the difference after the last reported step
         self._marker = linux.timesync_marker()
         self._old_marker: int | None = None
         self._synchronised = bool(linux.kernel_synchronised()) or self._marker is not None
@@ -104,15 +83,26 @@ class ClockMonitor:
         """Call a listener from now on, after those that were added before; only before `run`."""
         self._listeners.append(listener)
 
+    @property
     def status(self) -> ClockStatus:
-        """Return whether the clock can be trusted at present; any thread.
+        """Whether the clock can be trusted at present; any thread.
 
         It is no longer synchronised after a step, even before `check` has noticed that.
         """
-        if self._synchronised and abs(self._offset_ms() - self._reported_ms) <= STEP_MS:
-            return ClockStatus(synchronised=True, likely_wrong=False)
-        wrong = likely_wrong(self._sources, self._clock.now_ms(), self._newest_ms)
-        return ClockStatus(synchronised=False, likely_wrong=wrong)
+        present_ms = offset_ms(self._clock)
+        synchronised = self._synchronised and abs(present_ms - self._reported_ms) <= STEP_MS
+        wrong = likely_wrong(
+            synchronised=synchronised,
+            sources=self._sources,
+            now_ms=self._clock.now_ms(),
+            newest_ms=self._newest_ms,
+        )
+        return ClockStatus(synchronised, wrong)
+
+    @property
+    def synchronised(self) -> bool:
+        """The same of the status."""
+        return self.status.synchronised
 
     def run(self) -> None:
         """Check the clock until stopped."""
@@ -127,12 +117,12 @@ class ClockMonitor:
 
     def check(self) -> None:
         """Check the clock once, and report what has changed to the listeners."""
-        offset_ms = self._offset_ms()
-        by_ms = offset_ms - self._reported_ms
+        present_ms = offset_ms(self._clock)
+        by_ms = present_ms - self._reported_ms
         stepped = abs(by_ms) > STEP_MS
         self._check_synchronisation(stepped=stepped)
         if stepped:
-            self._reported_ms = offset_ms
+            self._reported_ms = present_ms
             log.warning("clock_stepped", by_s=round(by_ms / 1000))
             for listener in self._listeners:
                 _call(listener, partial(listener.stepped, by_ms))
@@ -157,19 +147,6 @@ class ClockMonitor:
             if self._sources_due <= now < self._sources_until:
                 self._sources_due = now + SOURCES_AGAIN_S
                 self._sources = self._linux.sources()
-
-    def _offset_ms(self) -> int:
-        """Return wall clock minus monotonic time; of several tries if the thread is held up."""
-        best_s, offset_ms = math.inf, 0
-        for _ in range(_READ_TRIES):
-            before = self._clock.monotonic()
-            wall_ms = self._clock.now_ms()
-            took_s = self._clock.monotonic() - before
-            if took_s < best_s:
-                best_s, offset_ms = took_s, wall_ms - round((before + took_s / 2) * 1000)
-            if took_s <= _READ_LIMIT_S:
-                break
-        return offset_ms
 
 
 def _call(listener: ClockListener, report: Callable[[], None]) -> None:

@@ -305,7 +305,7 @@ def build_sender(
     target: UploadTarget,
     fname_base: str,
     database: Database,
-    commit: Callable[[], None],
+    commit: Callable[[], object],
     *,
     clock: Clock,
     rng: Random,

@@ -22,6 +22,7 @@ from kei.meter.decoder import MeterDecoder
 from kei.settings.broute import Broute
 from kei.settings.config import Config
 from kei.store.database import Database
+from kei.timekeeping.gate import TimeGate
 from kei.timekeeping.monitor import ClockMonitor
 from kei.wisun.session import Session
 
@@ -67,9 +68,10 @@ class Bench:
         context = JobContext(
             database=cast("Database", None),
             record=lambda _: None,
-            commit=lambda: None,
+            commit=lambda: True,
             sums=daily(folder),
             monitor=cast("ClockMonitor", None),
+            gate=cast("TimeGate", None),
             clock=clock,
             rng=random.Random(1),
             run_after=lambda _: None,

@@ -8,12 +8,12 @@ import pytest
 from fakes import TOKYO, FakeClock
 from stored import BOOT, daily
 
-from kei.app.engine import newest_reading_ms
+from kei.app.retiming import Retiming, newest_reading_ms
 from kei.config import load
 from kei.core.reading import Reading
 from kei.store.database import Database
 from kei.store.recorder import Recorder
-from kei.store.timing import Timing
+from kei.timekeeping.gate import TimeGate
 from kei.timekeeping.linux import LinuxClock, Timex
 from kei.timekeeping.monitor import ClockMonitor
 
@@ -31,9 +31,10 @@ class Bench:
         self.kernel_synchronised = False
         self.database = Database.open(folder / "kei.db", self.clock)
         self.monitor = ClockMonitor(self.clock, LinuxClock(self._adjtimex, folder), newest_ms=None)
-        timing = Timing(self.clock, self.monitor.status, BOOT, wait_s)
-        self.recorder = Recorder(self.database, daily(folder), timing, clock=self.clock)
-        self.monitor.add_listener(self.recorder)
+        gate = TimeGate(self.clock, self.monitor, wait_s)
+        self.recorder = Recorder(self.database, daily(folder), gate, clock=self.clock, boot=BOOT)
+        self.monitor.add_listener(gate)
+        self.monitor.add_listener(Retiming(self.recorder))
         self.recorder.start()
 
     def _adjtimex(self, timex: Timex) -> int:

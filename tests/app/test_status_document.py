@@ -11,7 +11,7 @@ from kei.app.status_document import Snapshot, decode, encode
 from kei.core.errors import Malformed
 from kei.core.logs import LogLine
 from kei.sensors.counters import ReaderStatus
-from kei.store.write_queue import RecorderStatus, SinkStatus
+from kei.store.sinks import RecorderStatus, SinkStatus
 from kei.upload.traffic import UploadStatus
 from kei.wisun.interfaces import SessionStatus
 

@@ -12,7 +12,6 @@ from kei.core.reading import Reading
 from kei.jobs.prune import Pruner
 from kei.store.database import Database
 from kei.store.reading_table import ReadingTable
-from kei.timekeeping.monitor import ClockStatus
 
 DAY_MS = 86_400_000
 RETENTION_S = 400 * 86_400.0
@@ -27,12 +26,10 @@ class Bench:
         self.clock = FakeClock(NOW_MS)
         self.database = database
         self.synchronised = False
+        self.trusted_s = 3600.0
         self.table = ReadingTable(database)
-        self.pruner = Pruner(database, self.clock_status, RETENTION_S, self.clock)
+        self.pruner = Pruner(database, self, self, RETENTION_S, self.clock)
         self.record(*range(days, 0, -1))
-
-    def clock_status(self) -> ClockStatus:
-        return ClockStatus(self.synchronised, likely_wrong=False)
 
     def record(self, *days_ago: int) -> None:
         now_ms = self.clock.now_ms()
@@ -113,3 +110,23 @@ def test_an_empty_database_has_nothing_to_lose(tmp_path: Path) -> None:
     bench.pruner.run()
     assert bench.table.next_ms(0) is None
     database.close()
+
+
+def test_a_clock_that_has_not_been_trusted_for_an_hour_costs_nothing(bench: Bench) -> None:
+    bench.clock.advance(10 * 365 * 86_400)
+    bench.synchronised, bench.trusted_s = True, 3599.0
+    bench.pruner.run()
+    assert bench.oldest_days == DAYS
+
+
+def test_a_clock_that_is_set_while_readings_are_deleted_costs_no_more(bench: Bench) -> None:
+    bench.synchronised = True
+    now_ms = bench.clock.now_ms
+
+    def stepped() -> int:
+        bench.trusted_s = 0.0
+        return now_ms() + 10 * 365 * DAY_MS
+
+    bench.clock.now_ms = stepped  # type: ignore[method-assign]
+    bench.pruner.run()
+    assert bench.oldest_days == DAYS

@@ -95,6 +95,26 @@ def test_a_file_system_that_is_read_only_at_the_start_is_made_up_for_when_it_is_
     assert exported(jobs) == text(disk)
 
 
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_disk_without_a_free_inode_at_the_start_is_made_up_for_when_there_is_one(
+    disk: Path, jobs: Path, *, is_new: bool
+) -> None:
+    if not is_new:  # there is a database then, but no room for its log
+        with running("--jobs", str(jobs)) as kei:
+            kei.wait_for(lambda: len(readings(disk)) >= 2, 20, "readings")
+            assert kei.stop() == 0
+        assert not (disk / "kei.db-wal").exists()
+    before, there = len(readings(disk)), os.statvfs(disk)
+    mount("-o", f"remount,nr_inodes={there.f_files - there.f_ffree},size=2m", str(disk))
+    with running("--jobs", str(jobs)) as kei:
+        has_answers(kei, jobs, 5)
+        assert "no free inodes" in str(recorder_of(jobs)["database"]["fault"])
+        mount("-o", "remount,nr_inodes=100,size=2m", str(disk))
+        wait_until(lambda: len(readings(disk)) >= before + 5, 20, "lines")
+        assert kei.stop() == 0
+    assert exported(jobs) == text(disk)
+
+
 def killed_after_some_readings(jobs: Path, folder: Path) -> None:
     """Let kei record, so that there are rows in the file and others in its log, and kill it."""
     for _ in range(2):

@@ -12,7 +12,7 @@ import pytest
 from fakes import FakeClock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from stored import add_readings, add_summaries
+from stored import add_readings, add_summaries, computed
 
 from kei.core.errors import StoreError
 from kei.core.reading import Reading, Summary, plain
@@ -76,31 +76,31 @@ def test_state_is_replaced(database: Database) -> None:
 
 def test_a_window_takes_its_start_and_leaves_its_end(database: Database) -> None:
     add_readings(database, [reading(v, at=T0 + at) for v, at in [(9, -1), (1, 0), (2, 9), (7, 10)]])
-    [summary] = SummaryTable(database).compute(T0, T0 + 10)
+    [summary] = computed(database, T0, T0 + 10)
     assert summary == Summary(T0, "BR", "E7", Decimal("1.5"), Decimal(1), Decimal(2), 2)
 
 
 def test_series_are_summed_up_separately_in_the_order_they_began(database: Database) -> None:
     add_readings(database, [reading(1, sensor="Z"), reading(2, sensor="A"), reading(3, sensor="Z")])
-    found = SummaryTable(database).compute(T0, T0 + 1)
+    found = computed(database, T0, T0 + 1)
     assert [(s.sensor, s.average) for s in found] == [("Z", Decimal(2)), ("A", Decimal(2))]
 
 
 def test_minimum_and_maximum_have_the_decimals_of_the_series(database: Database) -> None:
     add_readings(database, [reading("12.0"), reading("13.5")])
-    [summary] = SummaryTable(database).compute(T0, T0 + 1)
+    [summary] = computed(database, T0, T0 + 1)
     assert (plain(summary.minimum), plain(summary.maximum)) == ("12.0", "13.5")
 
 
 def test_a_series_that_changes_its_decimals_stays_one_summary(database: Database) -> None:
     add_readings(database, [reading("12"), reading("13.5")])
-    [summary] = SummaryTable(database).compute(T0, T0 + 1)
+    [summary] = computed(database, T0, T0 + 1)
     assert (str(summary.average), str(summary.minimum), summary.count) == ("12.75", "12.0", 2)
 
 
 def test_an_empty_window_has_no_summaries(database: Database) -> None:
     add_readings(database, [reading(1)])
-    assert SummaryTable(database).compute(T0 + 1, T0 + 2) == []
+    assert computed(database, T0 + 1, T0 + 2) == []
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_averages_are_exact_and_rounded_half_to_even(
     values: list[str], average: str, database: Database
 ) -> None:
     add_readings(database, [reading(value) for value in values])
-    [summary] = SummaryTable(database).compute(T0, T0 + 1)
+    [summary] = computed(database, T0, T0 + 1)
     assert plain(summary.average) == average
 
 
@@ -135,7 +135,7 @@ def test_summaries_agree_with_exact_fractions(
         at += 1
     numbers = [Decimal(f"{value}E-4") for value in values]
     add_readings(database, [Reading(at, "A", "S", number, "0") for number in numbers])
-    [summary] = SummaryTable(database).compute(at, at + 1)
+    [summary] = computed(database, at, at + 1)
     exact = sum(map(Fraction, numbers)) / len(numbers)
     assert Fraction(summary.average) == Fraction(round(exact * 10_000), 10_000)
     assert (summary.minimum, summary.maximum) == (min(numbers), max(numbers))
@@ -216,7 +216,7 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(
     database = Database.open(path, clock)
     assert ReadingTable(database).has("BR", "E7", T0 + 60_000)
     assert ReadingTable(database).next_ms(T0 + 1) == T0 + 60_000
-    (summary,) = SummaryTable(database).compute(T0, T0 + 1_800_000)
+    (summary,) = computed(database, T0, T0 + 1_800_000)
     assert summary.count == 30
     assert [item.start_ms for _, item in SummaryTable(database).without_line(9)] == [T0 + 600_000]
     database.close()
@@ -232,7 +232,7 @@ def test_threads_may_write_at_the_same_time(database: Database) -> None:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert [summary.count for summary in SummaryTable(database).compute(T0, T0 + 50)] == [50] * 4
+    assert [summary.count for summary in computed(database, T0, T0 + 50)] == [50] * 4
 
 
 def test_another_process_may_read_what_was_just_written(database: Database, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Sequence
 from decimal import Decimal
 
+from fakes import FakeClock
 from programs import wait_until
 
 from kei.core.reading import Reading
@@ -40,7 +41,7 @@ def started(queue: IntakeQueue) -> threading.Thread:
 
 def test_all_are_handed_over_in_order_once_the_disk_is_back() -> None:
     recorder = SlowRecorder()
-    queue = IntakeQueue(recorder)
+    queue = IntakeQueue(recorder, FakeClock())
     thread = started(queue)
     queue.record([reading(1), reading(2)])
     queue.record_once([reading(3)])
@@ -54,7 +55,7 @@ def test_all_are_handed_over_in_order_once_the_disk_is_back() -> None:
 
 def test_who_brings_more_than_may_wait_waits_for_room() -> None:
     recorder = SlowRecorder()
-    queue = IntakeQueue(recorder, bound=2)
+    queue = IntakeQueue(recorder, FakeClock(), bound=2)
     thread = started(queue)
     done = []
 
@@ -77,7 +78,7 @@ def test_who_brings_more_than_may_wait_waits_for_room() -> None:
 def test_what_comes_after_the_end_is_handed_over_by_another_run() -> None:
     recorder = SlowRecorder()
     recorder.may.set()
-    queue = IntakeQueue(recorder, bound=1)
+    queue = IntakeQueue(recorder, FakeClock(), bound=1)
     queue.stop()
     queue.record([reading(1), reading(2)])
     queue.record([reading(3)])

@@ -9,6 +9,7 @@ from stored import add_readings, add_summaries
 
 from kei.core.reading import Reading, Summary
 from kei.settings.upload import What
+from kei.store import queue as queues
 from kei.store.database import Database
 from kei.store.queue import UploadQueue
 from kei.store.rows import Row
@@ -60,7 +61,7 @@ def test_registering_again_changes_nothing(queue: UploadQueue, database: Databas
     queue.register("server", What.READINGS, None)
     add_readings(database, readings(1, 2))
     queue.register("server", What.READINGS, None)
-    assert len(queue.pending("server", What.READINGS, 1000)) == 2
+    assert queue.backlog("server", What.READINGS) == 2
 
 
 def test_pending_keeps_to_its_limit(queue: UploadQueue, database: Database) -> None:
@@ -74,7 +75,7 @@ def test_what_is_delivered_is_not_pending_any_more(queue: UploadQueue, database:
     add_readings(database, readings(1, 2, 3))
     queue.advance("server", What.READINGS, queue.pending("server", What.READINGS, 2)[-1].id)
     assert times(queue.pending("server", What.READINGS, 10)) == [3]
-    assert len(queue.pending("server", What.READINGS, 1000)) == 1
+    assert queue.backlog("server", What.READINGS) == 1
 
 
 def test_a_cursor_never_goes_back(queue: UploadQueue, database: Database) -> None:
@@ -82,7 +83,7 @@ def test_a_cursor_never_goes_back(queue: UploadQueue, database: Database) -> Non
     add_readings(database, readings(1, 2, 3))
     queue.advance("server", What.READINGS, 2)
     queue.advance("server", What.READINGS, 1)
-    assert len(queue.pending("server", What.READINGS, 1000)) == 1
+    assert queue.backlog("server", What.READINGS) == 1
 
 
 def test_a_cursor_never_runs_ahead_of_the_rows(queue: UploadQueue, database: Database) -> None:
@@ -98,8 +99,7 @@ def test_targets_do_not_disturb_each_other(queue: UploadQueue, database: Databas
     queue.register("b", What.READINGS, None)
     add_readings(database, readings(1, 2))
     queue.advance("a", What.READINGS, 2)
-    assert not queue.pending("a", What.READINGS, 1000)
-    assert len(queue.pending("b", What.READINGS, 1000)) == 2
+    assert (queue.backlog("a", What.READINGS), queue.backlog("b", What.READINGS)) == (0, 2)
 
 
 def test_summaries_have_a_cursor_of_their_own(queue: UploadQueue, database: Database) -> None:
@@ -110,13 +110,13 @@ def test_summaries_have_a_cursor_of_their_own(queue: UploadQueue, database: Data
     queue.advance("server", What.READINGS, 1)
     rows = queue.pending("server", What.SUMMARY, 10)
     assert [repr(row.item) for row in rows] == [repr(item) for item in summaries(0, 10)]
-    assert len(queue.pending("server", What.SUMMARY, 1000)) == 2
+    assert queue.backlog("server", What.SUMMARY) == 2
 
 
 def test_summaries_since_a_time(queue: UploadQueue, database: Database) -> None:
     add_summaries(database, summaries(0, 10, 20))
     queue.register("server", What.SUMMARY, T0 + 5)
-    assert len(queue.pending("server", What.SUMMARY, 1000)) == 2
+    assert queue.backlog("server", What.SUMMARY) == 2
 
 
 def test_rows_put_aside_are_noted_and_passed(
@@ -191,3 +191,37 @@ def test_rows_that_left_the_database_before_they_were_sent_are_counted(
 def test_a_target_without_a_place_in_the_queue_loses_nothing(database: Database) -> None:
     add_readings(database, readings(1, 2, 3, 4))
     assert UploadQueue(database).shorten("server", What.READINGS, most=1) == 0
+
+
+def plan(database: Database, what: What) -> list[str]:
+    statements: list[str] = []
+    with database.access() as connection:
+        connection.set_trace_callback(statements.append)
+        queues._first_since(connection, what, 1_790_000_000_000)
+        connection.set_trace_callback(None)
+        (statement,) = statements
+        return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
+
+
+@pytest.mark.parametrize("what", list(What))
+def test_a_beginning_is_found_without_looking_through_the_table(
+    database: Database, what: What
+) -> None:
+    scanned = [step for step in plan(database, what) if step.startswith(("SCAN r", "SCAN summ"))]
+    assert scanned == []
+
+
+def test_a_beginning_in_the_middle_of_a_span_is_found(database: Database) -> None:
+    begin = 1_790_000_000_000 // 600_000 * 600_000
+    add_readings(
+        database,
+        [
+            Reading(begin + ms, "BR", "E7", Decimal(1), "x")
+            for ms in (0, 500_000, -600_000, 300_000, 700_000)
+        ],
+    )
+    queue = UploadQueue(database)
+    for since, first in ((begin, 1), (begin + 1, 2), (begin + 500_001, 5), (begin + 900_000, 6)):
+        queue.register(f"from {since}", What.READINGS, since)
+        found = queue.pending(f"from {since}", What.READINGS, 10)
+        assert [row.id for row in found] == list(range(first, 6))

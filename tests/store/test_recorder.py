@@ -18,6 +18,7 @@ from kei.core.clock import epoch_ms
 from kei.core.errors import StoreError, TextError
 from kei.core.reading import Reading
 from kei.settings.upload import What
+from kei.store import pending
 from kei.store.database import Database
 from kei.store.queue import UploadQueue
 from kei.store.recorder import Recorder
@@ -74,6 +75,11 @@ def in_text(folder: Path) -> list[int]:
     return [int(line.split(",")[3]) for line in lines]
 
 
+def in_pending(database: Database) -> list[int]:
+    with database.access() as connection:
+        return [int(each.value) for each in pending.readings(connection)]
+
+
 def in_database(database: Database) -> list[int]:
     rows = UploadQueue(database).pending("test", What.READINGS, 100_000)
     return [int(row.item.value) for row in rows if isinstance(row.item, Reading)]
@@ -82,9 +88,9 @@ def in_database(database: Database) -> list[int]:
 def test_a_line_is_there_at_once_and_its_row_when_it_is_asked_for(
     recorder: Recorder, database: Database, tmp_path: Path
 ) -> None:
-    recorder.record([reading(1)])  # the first line of a file has a commit of its own
+    recorder.record([reading(1)])
     recorder.record([reading(2), reading(3)])
-    assert (in_text(tmp_path), in_database(database)) == ([1, 2, 3], [1])
+    assert (in_text(tmp_path), in_database(database)) == ([1, 2, 3], [])
     recorder.commit()
     assert in_database(database) == [1, 2, 3]
 
@@ -96,7 +102,7 @@ def test_rows_are_committed_every_ten_minutes(
     recorder.record([reading(2)])
     clock.advance(599)
     recorder.tick()
-    assert in_database(database) == [1]
+    assert in_database(database) == []
     clock.advance(1)
     recorder.tick()
     assert in_database(database) == [1, 2]
@@ -128,14 +134,72 @@ def test_text_waits_in_order_while_its_disk_fails(
     assert in_text(tmp_path) == in_database(database) == [1, 2, 3, 4]
 
 
-def test_rows_are_committed_soon_while_the_text_does_not_take_lines(
+def test_readings_are_saved_soon_while_the_text_does_not_take_lines(
     recorder: Recorder, database: Database, disk: Disk, clock: FakeClock
 ) -> None:
     disk.text_fails = True
     recorder.record([reading(1)])
     clock.advance(0.5)
     recorder.tick()
-    assert in_database(database) == [1]
+    assert in_pending(database) == [1]
+    assert in_database(database) == []  # for no upload and no average
+
+
+def test_a_reading_that_no_line_can_be_made_of_is_set_aside_and_the_next_one_goes_on(
+    recorder: Recorder, database: Database, tmp_path: Path
+) -> None:
+    bad = [
+        Reading(-62_135_596_800_000, "BR", "EA", Decimal(1), "x"),  # of year 1
+        Reading(10**18, "BR", "EA", Decimal(1), "x"),
+        Reading(-(10**40), "BR", "EA", Decimal(1), "x"),
+        Reading(NOON_MS - 5000, "BR", "E7", Decimal("NaN"), "x"),
+        Reading(NOON_MS - 5000, "BR", "E7", Decimal("1e60"), "x"),
+        Reading(NOON_MS - 5000, "B,R", "E7", Decimal(1), "x"),
+        Reading(NOON_MS - 5000, "BR", "E7", Decimal(1), "\ud800"),
+    ]
+    with capture_logs() as logs:
+        for number, each in enumerate(bad):
+            recorder.record([each, reading(number)])
+            recorder.record_once([each])
+        recorder.commit()
+    assert in_text(tmp_path) == in_database(database) == list(range(len(bad)))
+    assert recorder.status().set_aside == 2 * len(bad)
+    assert [e["event"] for e in logs if e["log_level"] == "error"] == ["reading_set_aside"]
+    recorder.close()
+
+
+def test_a_reading_that_waits_and_cannot_be_written_is_set_aside_as_well(
+    recorder: Recorder, database: Database, disk: Disk, tmp_path: Path
+) -> None:
+    disk.text_fails = True
+    recorder.record([reading(1), Reading(10**17, "BR", "EA", Decimal(1), "x"), reading(2)])
+    recorder.commit()
+    disk.text_fails = False
+    recorder.commit()
+    assert in_text(tmp_path) == in_database(database) == [1, 2]
+    assert in_pending(database) == []
+    assert recorder.status().set_aside == 1
+    assert recorder.status().pending == 0
+
+
+def test_an_error_of_ours_ends_nothing(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(*_: object) -> None:
+        raise OverflowError("Python int too large to convert to SQLite INTEGER")
+
+    with monkeypatch.context() as patch, capture_logs() as logs:
+        patch.setattr(DailyFile, "append", fail)
+        recorder.record([reading(1)])
+        recorder.record([reading(2)])
+    recorder.record([reading(3)])
+    assert in_text(tmp_path) == [1, 2, 3]
+    assert [e["event"] for e in logs if e["log_level"] == "error"] == ["recorder_failed"]
+
+
+def test_a_zero_that_was_rounded_to_has_no_sign(recorder: Recorder, tmp_path: Path) -> None:
+    recorder.record([Reading(NOON_MS, "A1", "T1", Decimal("-0.00001"), "x")])
+    assert (tmp_path / "20261123-home.txt").read_text() == "2026/11/23 12:00:00,A1,T1,0.0000,x\n"
 
 
 def test_the_database_waits_in_order_while_it_fails(
@@ -271,9 +335,11 @@ def test_a_sync_that_keeps_failing_is_told_once_although_writing_works(
 
 
 def test_what_was_written_is_brought_to_the_disk_within_the_time(
-    recorder: Recorder, monkeypatch: pytest.MonkeyPatch, text: DailyFile, clock: FakeClock
+    database: Database, monkeypatch: pytest.MonkeyPatch, text: DailyFile, clock: FakeClock
 ) -> None:
+    recorder = recorder_of(database, text, clock=clock)
     synced: list[float] = []
+    recorder.record([reading(0)])
     monkeypatch.setattr(text, "sync", lambda: synced.append(clock.monotonic()))
     begun = clock.monotonic()
     for _ in range(120):
@@ -362,16 +428,86 @@ def test_what_one_place_has_is_not_lost_at_the_end(
     assert in_text(tmp_path) == in_database(database) == [1, 2]
 
 
-def test_a_file_that_somebody_removed_is_begun_anew(
-    recorder: Recorder, database: Database, text: DailyFile, tmp_path: Path
+@pytest.fixture
+def today(database: Database, text: DailyFile) -> Iterator[Recorder]:
+    """A recorder on the day of the readings."""
+    recorder = recorder_of(database, text, clock=FakeClock(NOON_MS, TOKYO))
+    yield recorder
+    recorder.close()
+
+
+def look_again(recorder: Recorder) -> None:
+    clock = recorder._clock
+    assert isinstance(clock, FakeClock)
+    clock.advance(5)
+    recorder.tick()
+
+
+@pytest.mark.parametrize("committed", [False, True])
+@pytest.mark.parametrize("how", ["removed", "moved"])
+def test_a_file_of_today_that_is_gone_is_written_anew(
+    today: Recorder, database: Database, tmp_path: Path, how: str, *, committed: bool
 ) -> None:
-    recorder.record([reading(1)])
-    (tmp_path / "20261123-home.txt").unlink()
-    recorder.record([reading(2)])
-    text.close()  # as after a crash: what is not committed is in the text only
-    recorder_of(database, text)
+    today.record([reading(1), reading(2)])
+    if committed:
+        today.commit()
+    path = tmp_path / "20261123-home.txt"
+    path.unlink() if how == "removed" else path.rename(tmp_path / "elsewhere")
+    with capture_logs() as logs:
+        look_again(today)
+        look_again(today)
+        today.record([reading(3)])
+    today.commit()
+    assert in_text(tmp_path) == in_database(database) == [1, 2, 3]
+    assert [e["event"] for e in logs if e["log_level"] == "warning"] == ["text_file_gone"]
+
+
+def test_a_file_that_an_editor_replaces_lacks_nothing_and_its_new_lines_are_taken(
+    today: Recorder, database: Database, tmp_path: Path
+) -> None:
+    today.record([reading(1), reading(2)])
+    path, new = tmp_path / "20261123-home.txt", tmp_path / "new"
+    new.write_text(path.read_text() + "2026/11/23 12:00:09,BR,E7,9,x\n")
+    today.record([reading(3)])
+    new.replace(path)
+    look_again(today)
+    today.record([reading(4)])
+    today.commit()
+    assert sorted(in_text(tmp_path)) == sorted(in_database(database)) == [1, 2, 3, 4, 9]
+
+
+def test_an_older_file_that_is_put_away_stays_away(
+    today: Recorder, database: Database, tmp_path: Path
+) -> None:
+    yesterday = NOON_MS - 86_400_000
+    today.record([reading(1, yesterday)])
+    (tmp_path / "20261122-home.txt").unlink()
+    look_again(today)
+    assert in_text(tmp_path) == []
+    today.record([reading(2, yesterday)])
+    today.commit()
     assert in_text(tmp_path) == [2]
     assert in_database(database) == [1, 2]
+
+
+@pytest.mark.parametrize("change", ["append", "cut"])
+def test_what_somebody_else_leaves_incomplete_does_not_glue_to_the_next_line(
+    recorder: Recorder, database: Database, tmp_path: Path, change: str
+) -> None:
+    recorder.record([reading(1), reading(2)])
+    path = tmp_path / "20261123-home.txt"
+    with path.open("r+b") as file:
+        if change == "cut":
+            file.truncate(path.stat().st_size - 5)
+        else:
+            file.seek(0, 2)
+            file.write(b"2026/11/23 12:0")
+    recorder.record([reading(3)])
+    assert in_text(tmp_path) == [1, 3] if change == "cut" else [1, 2, 3]
+    recorder._writer._file.close()
+    again = recorder_of(database, recorder._writer._file)
+    again.commit()
+    assert in_database(database) == [1, 2, 3]
 
 
 def test_the_thread_commits_and_ends_when_it_is_told_to(

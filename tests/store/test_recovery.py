@@ -1,6 +1,5 @@
 """Text and database hold the same readings once each, whatever failed and whenever kei died."""
 
-import contextlib
 import shutil
 from collections import Counter
 from datetime import date, datetime
@@ -9,20 +8,12 @@ from pathlib import Path
 
 import pytest
 from fakes import TOKYO, FakeClock
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
 from stored import add_readings, daily, recorder_of
 from structlog.testing import capture_logs
 
 from kei.core.clock import epoch_ms
-from kei.core.errors import StoreError, TextError
 from kei.core.reading import Reading
 from kei.settings.upload import What
 from kei.store.database import Database
@@ -52,135 +43,6 @@ def lines(folder: Path) -> Counter[str]:
 def rows(database: Database) -> Counter[str]:
     queued = UploadQueue(database).pending("test", What.READINGS, 100_000)
     return Counter(reading_line(r.item, TOKYO) for r in queued if isinstance(r.item, Reading))
-
-
-class FailingText(DailyFile):
-    """Daily files on a disk that may be told to fail."""
-
-    fails = False
-
-    def append(self, day: date, lines: "list[str]") -> tuple[int, int]:  # type: ignore[override]
-        if self.fails:
-            raise TextError("home.txt: No space left on device")
-        return super().append(day, lines)
-
-
-class FailingDatabase(Database):
-    """A database on a disk that may be told to fail."""
-
-    fails = False
-
-    def access(self) -> "contextlib.AbstractContextManager[object]":  # type: ignore[override]
-        if self.fails:
-            raise StoreError("kei.db: disk is full")
-        return super().access()
-
-
-class Lives(RuleBasedStateMachine):
-    """One life of kei after the other, on disks that fail and come back."""
-
-    folders: "list[Path]" = []  # noqa: RUF012 - the fixture puts one in
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.folder = self.folders[0] / str(len(list(self.folders[0].iterdir())))
-        self.folder.mkdir()
-        self.clock = FakeClock(NOON_MS, TOKYO)
-        self.number = 0
-        self.kept: list[int] = []  # of those recorded, what may not be lost
-        self.hours: dict[int, int] = {}
-        self.born()
-        # A file that is begun while the database fails is only known to a later start if it is
-        # the newest: so there is one of each day that is used below.
-        for hours in HOURS:
-            self.record(1, hours)
-
-    def born(self) -> None:
-        self.database = FailingDatabase(self.folder / "kei.db", self.clock)
-        self.text = FailingText(self.folder, "home", "", TOKYO)
-        self.recorder = recorder_of(self.database, self.text, clock=self.clock, bound=8)
-
-    @rule(count=st.integers(1, 5), hours=st.sampled_from([0, 0, *HOURS]))
-    def record(self, count: int, hours: int) -> None:
-        numbers = list(range(self.number, self.number + count))
-        self.number += count
-        dropped = self.recorder.status().text.dropped
-        self.kept += numbers
-        self.hours.update(dict.fromkeys(numbers, hours))
-        self.recorder.record([reading(number, hours) for number in numbers])
-        lost = self.recorder.status().text.dropped - dropped
-        if lost:  # the oldest of those that neither place has
-            nowhere = self.recorder._queue.in_neither
-            first = len(self.kept) - nowhere - lost
-            del self.kept[first : first + lost]
-
-    @rule(seconds=st.sampled_from([0.5, 5, 38, 600]))
-    def time_passes(self, seconds: float) -> None:
-        self.clock.advance(seconds)
-        self.recorder.tick()
-
-    @rule()
-    def commit(self) -> None:
-        with contextlib.suppress(StoreError):
-            self.recorder.commit()
-
-    @rule()
-    def text_disk_fails(self) -> None:
-        self.text.fails = True
-
-    @rule()
-    def database_disk_fails(self) -> None:
-        self.database.fails = True
-
-    @rule()
-    def text_disk_works(self) -> None:
-        self.text.fails = False
-
-    @rule()
-    def database_disk_works(self) -> None:
-        self.database.fails = False
-
-    @rule()
-    def killed(self) -> None:
-        nowhere = self.recorder._queue.in_neither
-        if nowhere:
-            del self.kept[-nowhere:]
-        connection = self.database._connection
-        if connection is not None:
-            connection.close()
-        with contextlib.suppress(StoreError):
-            self.text.close()
-        self.born()
-
-    @precondition(lambda self: self.text.fails or self.database.fails)
-    @rule()
-    def mended(self) -> None:
-        self.text.fails = self.database.fails = False
-        self.clock.advance(5)
-        self.recorder.tick()
-
-    @invariant()
-    def when_all_is_well_both_have_everything_once(self) -> None:
-        if self.text.fails or self.database.fails:
-            return
-        self.clock.advance(5)
-        self.recorder.tick()
-        self.recorder.commit()
-        expected = Counter(reading_line(reading(n, self.hours[n]), TOKYO) for n in self.kept)
-        assert lines(self.folder) == rows(self.database) == expected
-
-    def teardown(self) -> None:
-        self.database.fails = False
-        self.database.close()
-        self.text.close()
-
-
-def test_lives(tmp_path: Path) -> None:
-    Lives.folders = [tmp_path]
-    with capture_logs():
-        run_state_machine_as_test(
-            Lives, settings=settings(max_examples=120, stateful_step_count=25, deadline=None)
-        )
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """Summaries: each window once and in order, after stops, crashes and clock steps too."""
 
 import os
+import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -9,13 +11,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from fakes import TOKYO, FakeClock
-from stored import add_readings, add_summaries, summariser_of
+from stored import Gate, add_readings, add_summaries, computed, summariser_of
 from structlog.testing import capture_logs
 
 from kei.core.clock import epoch_ms
 from kei.core.errors import StoreError
 from kei.core.reading import Completeness, Reading, Summary
 from kei.settings.upload import What
+from kei.store import dirty_windows
 from kei.store.database import Database
 from kei.store.dirty_windows import mark_dirty
 from kei.store.queue import UploadQueue
@@ -38,9 +41,7 @@ class Bench:
     def start(self) -> None:
         self.database = Database.open(self.folder / "kei.db", self.clock)
         self.file = DailyFile(self.folder, "home", "sum", self.clock.zone)
-        self.summariser = summariser_of(
-            self.database, self.file, self.clock, cycles={"E7": 60, "E0": 300}
-        )
+        self.summariser = summariser_of(self.database, self.file, cycles={"E7": 60, "E0": 300})
 
     def stop(self) -> None:
         self.file.close()
@@ -145,9 +146,11 @@ def test_a_year_without_readings_is_stepped_over(
     visited: list[int] = []
     compute = SummaryTable.compute
 
-    def counted(table: SummaryTable, start_ms: int, end_ms: int) -> list[Summary]:
+    def counted(
+        table: SummaryTable, connection: sqlite3.Connection, start_ms: int, end_ms: int
+    ) -> list[Summary]:
         visited.append(start_ms)
-        return compute(table, start_ms, end_ms)
+        return compute(table, connection, start_ms, end_ms)
 
     monkeypatch.setattr(SummaryTable, "compute", counted)
     bench.run_at(after(10))
@@ -236,9 +239,7 @@ def test_summaries_go_on_after_a_clock_that_was_years_ahead(bench: Bench) -> Non
 def test_a_crash_before_the_line_was_written_is_made_up_for(bench: Bench) -> None:
     start = epoch_ms(NOON)
     bench.measure(after(1), 1)
-    add_summaries(
-        bench.database, SummaryTable(bench.database).compute(start, start + 10 * MINUTE_MS)
-    )
+    add_summaries(bench.database, computed(bench.database, start, start + 10 * MINUTE_MS))
     bench.restart()
     bench.measure(after(11), 2)
     bench.run_at(after(20))
@@ -282,7 +283,7 @@ def test_windows_of_seconds_that_look_alike_are_told_apart_after_a_crash(
 ) -> None:
     def start_with_cycle_1s() -> None:
         bench.restart()
-        bench.summariser = summariser_of(bench.database, bench.file, bench.clock, 1)
+        bench.summariser = summariser_of(bench.database, bench.file, 1)
 
     start_with_cycle_1s()
     bench.measure(NOON, 5)
@@ -376,7 +377,7 @@ def test_a_mark_that_failed_writes_no_line_twice(
 def test_somebody_hears_of_new_windows_and_of_nothing_else(bench: Bench) -> None:
     heard: list[int] = []
     bench.summariser = summariser_of(
-        bench.database, bench.file, bench.clock, on_new=lambda: heard.append(len(bench.lines()))
+        bench.database, bench.file, on_new=lambda: heard.append(len(bench.lines()))
     )
     bench.measure(after(1), 1)
     for minutes in (5, 10, 11, 20):
@@ -402,4 +403,69 @@ def test_the_repeated_hour_is_written_twice_with_the_same_label(
 @pytest.mark.parametrize("cycle_s", [0, -600, 7, 86_401])
 def test_a_cycle_that_does_not_divide_a_day_is_refused(cycle_s: int, bench: Bench) -> None:
     with pytest.raises(ValueError, match="does not divide a day"):
-        summariser_of(bench.database, bench.file, bench.clock, cycle_s)
+        summariser_of(bench.database, bench.file, cycle_s)
+
+
+def test_a_reading_that_comes_while_its_window_is_computed_opens_it_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.measure(after(1), 10)
+    compute = SummaryTable.compute
+    threads: list[threading.Thread] = []
+
+    def and_then_a_reading_comes(
+        table: SummaryTable, connection: sqlite3.Connection, start_ms: int, end_ms: int
+    ) -> list[Summary]:
+        found = compute(table, connection, start_ms, end_ms)
+        if not threads:
+            threads.append(threading.Thread(target=lambda: bench.measure(after(9), 20)))
+            threads[0].start()
+            threads[0].join(0.2)
+        return found
+
+    monkeypatch.setattr(SummaryTable, "compute", and_then_a_reading_comes)
+    bench.run_at(after(10))
+    threads[0].join(10)
+    bench.run_at(after(11))
+    assert bench.known() == [(0, "E7", "15", 2, Completeness.RECOVERED)]
+
+
+def test_a_reading_that_comes_while_a_window_is_computed_again_is_in_it_as_well(
+    bench: Bench,
+) -> None:
+    bench.measure(after(1), 10)
+    bench.run_at(after(20))
+    bench.measure(after(2), 20)
+    dirty = dirty_windows.dirty_ranges(bench.database)
+    with bench.database.transaction() as connection:
+        rest = dirty_windows.shorten(connection, dirty[0], dirty[0].to_ms)
+    bench.measure(after(2), 30)  # the very same range
+    assert rest is None
+    bench.run_at(after(30))
+    assert bench.known() == [(0, "E7", "20", 3, Completeness.RECOVERED)]
+
+
+@pytest.mark.parametrize("steady", [False, True])
+def test_no_window_is_over_by_a_clock_that_was_just_set(bench: Bench, *, steady: bool) -> None:
+    bench.measure(after(1), 10)
+    bench.summariser = summariser_of(bench.database, bench.file, gate=Gate(is_steady=steady))
+    bench.run_at(after(10 * 365 * 24 * 60))
+    assert bool(bench.lines()) is steady
+    assert (bench.database.get_state("summary_done_until") is not None) is steady
+
+
+def test_a_clock_that_is_likely_to_be_behind_takes_nothing_back(bench: Bench) -> None:
+    bench.measure(after(1), 10)
+    bench.run_at(after(10))
+    done = bench.database.get_state("summary_done_until")
+    gate = Gate(is_likely_wrong=True)
+    bench.summariser = summariser_of(bench.database, bench.file, gate=gate)
+    bench.run_at(after(-10 * 365 * 24 * 60))
+    assert bench.database.get_state("summary_done_until") == done
+
+
+def test_averages_wait_while_readings_wait_for_their_lines(bench: Bench) -> None:
+    bench.measure(after(1), 10)
+    bench.summariser = summariser_of(bench.database, bench.file, commit=lambda: False)
+    bench.run_at(after(10))
+    assert bench.lines() == []

@@ -16,6 +16,7 @@ from kei.core.reading import Reading
 from kei.settings.upload import What
 from kei.store.database import Database
 from kei.store.queue import UploadQueue
+from kei.timekeeping.gate import TimeGate
 from kei.timekeeping.monitor import ClockStatus
 
 THEN_MS = epoch_ms(datetime(2020, 1, 1, 9, tzinfo=TOKYO))  # what the clock says after a boot
@@ -29,6 +30,7 @@ class Monitor:
     synchronised: bool = False
     likely_wrong: bool = True
 
+    @property
     def status(self) -> ClockStatus:
         return ClockStatus(self.synchronised, self.likely_wrong)
 
@@ -45,13 +47,9 @@ class Machine:
     def start(self, boot: str = BOOT) -> None:
         self.database = Database.open(self.folder / "kei.db", self.clock)
         self.text = daily(self.folder)
+        self.gate = TimeGate(self.clock, self.monitor, WAIT_S)
         self.recorder = recorder_of(
-            self.database,
-            self.text,
-            clock=self.clock,
-            clock_status=self.monitor.status,
-            boot=boot,
-            wait_s=WAIT_S,
+            self.database, self.text, clock=self.clock, gate=self.gate, boot=boot
         )
 
     def stop(self) -> None:
@@ -76,7 +74,12 @@ class Machine:
 
     def synchronise(self) -> None:
         self.monitor.synchronised, self.monitor.likely_wrong = True, False
-        self.recorder.synchronised()
+        self.gate.synchronised()
+        self.recorder.clock_changed()
+
+    def notice_step(self) -> None:
+        self.gate.stepped()
+        self.recorder.clock_changed()
 
     def lines(self) -> list[str]:
         return [
@@ -114,13 +117,57 @@ def test_lines_wait_for_the_clock_and_get_the_right_time(machine: Machine) -> No
     assert machine.rows() == [(0, 1), (10, 2), (10, 3)]
 
 
-def test_rows_do_not_wait_and_get_the_right_time_later(machine: Machine) -> None:
+def test_rows_wait_as_well_and_get_the_right_time(machine: Machine) -> None:
     machine.measure(1)
     machine.pass_time(1)
-    assert machine.rows() == [(-round(STEP_S), 1)]
+    assert machine.rows() == []
+    assert machine.recorder.status().pending == 1
     machine.set_clock()
     machine.synchronise()
     assert machine.rows() == [(0, 1)]
+    assert machine.recorder.status().pending == 0
+
+
+def test_a_reading_between_the_step_and_its_notice_changes_nothing_about_those_before(
+    machine: Machine,
+) -> None:
+    machine.monitor.likely_wrong = True
+    machine.measure(1)
+    machine.pass_time(1)
+    machine.set_clock()
+    machine.monitor.likely_wrong = False
+    machine.measure(2)
+    machine.pass_time(0.5)
+    machine.notice_step()  # and the kernel does not say that it is synchronised
+    assert machine.rows() == [(0, 1), (1, 2)]
+    assert len(machine.lines()) == 4
+
+
+def test_a_reading_that_a_stalled_disk_has_kept_waiting_over_a_step_is_right(
+    tmp_path: Path,
+) -> None:
+    machine = Machine(tmp_path, Monitor(synchronised=False, likely_wrong=False))
+    clock = machine.clock
+    made = Reading(
+        clock.now_ms(), "BR", "E7", Decimal(1), "x", monotonic_ms=round(clock.monotonic() * 1000)
+    )
+    clock.advance(30)
+    machine.set_clock()
+    machine.synchronise()
+    machine.recorder.record([made])
+    assert machine.rows() == [(0, 1)]
+    assert machine.lines() == ["2026/11/23", "12:00:00,BR,E7,1,x"]
+    machine.stop()
+
+
+def test_lines_wait_half_a_second_for_a_step_to_be_noticed(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, Monitor(synchronised=True, likely_wrong=False))
+    machine.set_clock()
+    machine.measure(1)
+    assert machine.lines() == []
+    machine.synchronise()
+    assert machine.lines() == ["2026/11/23", "12:00:00,BR,E7,1,x"]
+    machine.stop()
 
 
 def test_after_two_minutes_lines_wait_no_longer_and_one_warning_says_so(
@@ -206,7 +253,7 @@ def test_a_step_of_a_wrong_clock_puts_right_what_came_before_it(machine: Machine
     machine.measure(1)
     machine.pass_time(1)
     machine.set_clock(STEP_S - 3600)
-    machine.recorder.stepped(0)
+    machine.notice_step()
     machine.measure(2)
     machine.set_clock(3600)
     machine.synchronise()
@@ -217,7 +264,7 @@ def test_a_step_of_a_clock_that_seemed_right_moves_nothing(tmp_path: Path) -> No
     machine = Machine(tmp_path, Monitor(synchronised=False, likely_wrong=False))
     machine.measure(1)
     machine.set_clock()
-    machine.recorder.stepped(0)
+    machine.notice_step()
     machine.measure(2)
     machine.synchronise()
     assert machine.rows() == [(-round(STEP_S), 1), (0, 2)]
@@ -235,11 +282,15 @@ def test_a_reading_between_the_step_and_its_being_noticed_is_not_moved(
     assert machine.rows() == [(0, 1), (0, 2)]
 
 
-def test_closing_writes_the_lines_that_wait(machine: Machine) -> None:
+def test_what_waits_for_the_clock_waits_on_over_a_stop(machine: Machine) -> None:
     machine.measure(1)
     machine.stop()
-    assert machine.lines() == ["2020/01/01", "09:00:00,BR,E7,1,x"]
+    assert machine.lines() == []
+    machine.set_clock()
+    machine.monitor.synchronised, machine.monitor.likely_wrong = True, False
     machine.start()
+    assert machine.lines() == ["2026/11/23", "12:00:00,BR,E7,1,x"]
+    assert machine.rows() == [(0, 1)]
 
 
 def test_a_machine_with_a_right_clock_waits_for_nothing(tmp_path: Path) -> None:
@@ -255,6 +306,6 @@ def test_moved_readings_are_found_at_their_new_time(machine: Machine) -> None:
     machine.set_clock()
     machine.synchronise()
     machine.recorder.commit()
-    table = machine.recorder._table
+    table = machine.recorder._writer._table
     assert table.has("BR", "E7", NOW_MS)
     assert table.next_ms(0) == NOW_MS

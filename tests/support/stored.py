@@ -1,6 +1,7 @@
 """Short ways to put things into a store and to look at them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from fakes import TOKYO, FakeClock
@@ -14,15 +15,28 @@ from kei.store.recorder import DEFAULT_BOUND, Recorder
 from kei.store.summaries import Summariser
 from kei.store.summary_table import SummaryTable
 from kei.store.text import DailyFile
-from kei.store.timing import Timing
+from kei.timekeeping.gate import Monitor, TimeGate
 from kei.timekeeping.monitor import ClockStatus
 
+
+@dataclass
+class Gate:
+    """A time gate that says what a test wants."""
+
+    is_steady: bool = True
+    is_likely_wrong: bool = False
+    trusted_s: float = 1e9
+
+
+@dataclass(frozen=True)
+class ConstantMonitor:
+    """A clock monitor that never learns anything new."""
+
+    status: ClockStatus
+
+
+RIGHT = ConstantMonitor(ClockStatus(synchronised=True, likely_wrong=False))
 BOOT = "this boot"
-
-
-def right() -> ClockStatus:
-    """The status of a clock that is right from the start."""
-    return ClockStatus(synchronised=True, likely_wrong=False)
 
 
 def add_readings(database: Database, readings: Sequence[Reading]) -> None:
@@ -33,7 +47,14 @@ def add_readings(database: Database, readings: Sequence[Reading]) -> None:
 
 
 def add_summaries(database: Database, summaries: Sequence[Summary]) -> None:
-    SummaryTable(database).add(summaries)
+    with database.transaction() as connection:
+        SummaryTable(database).add(connection, summaries)
+
+
+def computed(database: Database, start_ms: int, end_ms: int) -> list[Summary]:
+    """The summaries of a window, which are not stored."""
+    with database.access() as connection:
+        return SummaryTable(database).compute(connection, start_ms, end_ms)
 
 
 def daily(folder: Path) -> DailyFile:
@@ -45,15 +66,16 @@ def recorder_of(
     text: DailyFile,
     *,
     clock: Clock | None = None,
-    clock_status: Callable[[], ClockStatus] = right,
+    monitor: Monitor = RIGHT,
     boot: str = BOOT,
     wait_s: float = 0,
+    gate: TimeGate | None = None,
     bound: int = DEFAULT_BOUND,
 ) -> Recorder:
     """Return a recorder that has brought text and database to the same state."""
     clock = clock or FakeClock(zone=text.zone)
-    timing = Timing(clock, clock_status, boot, wait_s)
-    recorder = Recorder(database, text, timing, clock=clock, bound=bound)
+    gate = gate or TimeGate(clock, monitor, wait_s)
+    recorder = Recorder(database, text, gate, clock=clock, boot=boot, bound=bound)
     recorder.start()
     return recorder
 
@@ -61,19 +83,21 @@ def recorder_of(
 def summariser_of(
     database: Database,
     file: DailyFile,
-    clock: Clock,
     cycle_s: int = 600,
     cycles: Mapping[str, float] | None = None,
     on_new: Callable[[], None] = lambda: None,
+    *,
+    gate: Gate | None = None,
+    commit: Callable[[], bool] = lambda: True,
 ) -> Summariser:
     """Return a summariser; `cycles` has the expected seconds between readings by sensor."""
     known = cycles or {}
     return Summariser(
         database,
         file,
-        clock,
+        gate or Gate(),
         cycle_s,
         expected=lambda _unit, sensor: known.get(sensor),
-        commit=lambda: None,
+        commit=commit,
         on_new=on_new,
     )

@@ -8,7 +8,7 @@ from kei.commands.status.rules import Problem, span
 from kei.core.clock import local
 from kei.core.reading import plain
 from kei.sensors.counters import ReaderStatus
-from kei.store.write_queue import SinkStatus
+from kei.store.sinks import SinkStatus
 from kei.wisun.interfaces import SessionStatus, State
 
 Block: TypeAlias = dict[str, list[str]]

@@ -8,7 +8,7 @@ from status_facts import FACTS, LIVE, NOW_MS, OUTLET, PORT, SESSION, SNAPSHOT, r
 from kei.commands.status.facts import Facts, Upload
 from kei.commands.status.rules import Rule, problems_of, span
 from kei.store.read_only import Waiting
-from kei.store.write_queue import RecorderStatus
+from kei.store.sinks import RecorderStatus
 from kei.upload.traffic import UploadStatus
 
 
@@ -104,7 +104,9 @@ def test_no_reading_at_all_is_a_fault_after_a_while(up_s: float, *, wrong: bool)
 def test_a_disk_that_takes_nothing_is_a_fault(outlet: str) -> None:
     recorder = RecorderStatus(OUTLET, OUTLET)
     failing = replace(OUTLET, fault="/data: No space left on device")
-    recorder = replace(recorder, **{outlet: failing})
+    recorder = (
+        replace(recorder, text=failing) if outlet == "text" else replace(recorder, database=failing)
+    )
     facts = replace(FACTS, snapshot=replace(SNAPSHOT, recorder=recorder))
     assert broken(facts) == {Rule.RECORDER_FAULT}
 

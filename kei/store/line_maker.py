@@ -1,0 +1,93 @@
+"""From a reading to its line; what cannot be written is set aside, counted and told once."""
+
+import logging
+from dataclasses import dataclass
+from datetime import date, tzinfo
+
+import structlog
+
+from kei.core.clock import Clock
+from kei.core.incidents import Incidents
+from kei.core.reading import Reading
+from kei.store import pending
+from kei.store.lines import dated_line
+from kei.store.pending import Item
+from kei.timekeeping.gate import TimeGate, Trust
+
+log = structlog.stdlib.get_logger("kei.store")
+
+
+@dataclass(slots=True)
+class Line:
+    """A reading with the time that it gets, its line, and the date of its file."""
+
+    item: Item
+    reading: Reading
+    day: date
+    text: str
+
+
+class LineMaker:
+    """Gives readings their time and their line.
+
+    Args:
+        gate: says which time is right.
+        zone: of the lines.
+        clock: for the log.
+
+    Attributes:
+        set_aside: how many readings could not be written.
+    """
+
+    def __init__(self, gate: TimeGate, zone: tzinfo, clock: Clock) -> None:
+        self._gate = gate
+        self._zone = zone
+        self._incidents = Incidents(log, clock)
+        self.set_aside = 0
+
+    def line(self, item: Item) -> Line | None:
+        """Return the line of a reading by what is known of the clock now; None if it has none."""
+        try:
+            reading = item.reading
+            if item.offset_ms is not None:
+                best_ms = self._gate.best_offset_ms(item.offset_ms, item.trust)
+                reading = item.at(reading.time_ms + best_ms - item.offset_ms)
+            day, text = dated_line(reading, self._zone)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next one goes on
+            self._refuse(item, error)
+            return None
+        return Line(item, reading, day, text)
+
+    def storable(self, item: Item) -> Item | None:
+        """Return a reading as it is saved in `pending`; None if it cannot be."""
+        try:
+            pending.check(item)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next one goes on
+            self._refuse(item, error)
+            return None
+        if item.offset_ms is None:
+            return item
+        trust = self._gate.trust_of(item.offset_ms, item.trust)
+        return Item(item.reading, item.offset_ms, trust)
+
+    def unsure_offset_ms(self, line: Line) -> int | None:
+        """Return the setting of the clock by which a line has its time, unless that is sure."""
+        offset = line.item.offset_ms
+        if offset is None:
+            return None
+        offset += line.reading.time_ms - line.item.reading.time_ms
+        return None if self._gate.trust_of(offset, line.item.trust) is Trust.SURE else offset
+
+    def _refuse(self, item: Item, error: Exception) -> None:
+        self.set_aside += 1
+        reading = item.reading
+        self._incidents.raised(
+            "reading_set_aside",
+            level=logging.ERROR,
+            unit=reading.unit,
+            sensor=reading.sensor,
+            value=str(reading.value),
+            time_ms=reading.time_ms,
+            reason=str(error) or repr(error),
+            hint="it cannot be written; further ones are only counted, see kei status",
+        )

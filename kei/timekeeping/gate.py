@@ -1,0 +1,187 @@
+"""The time gate: the one place that says whether a time may be used, and for what.
+
+Between two steps the wall clock has one *setting*: wall clock minus monotonic clock. The gate knows
+the settings since the start, and how far the times by each can be trusted. A reading carries the
+setting by which it was timed, so that nothing depends on when it is looked at.
+"""
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol
+
+import structlog
+
+from kei.core.clock import Clock, offset_ms
+from kei.timekeeping.monitor import STEP_MS, ClockStatus
+
+log = structlog.stdlib.get_logger("kei.clock")
+
+SETTINGS_MAX = 16  # that are known; readings wait for longer than one only while a disk stalls
+# After a step that no time service vouches for: a clock that is set wrong is set right again soon.
+STEADY_S = 60.0
+LOOK_EVERY_S = 0.5  # whether the trust in the present setting has changed
+
+
+class Trust(IntEnum):
+    """How far times by a setting of the wall clock can be trusted."""
+
+    WRONG = 0  # likely to be wrong
+    UNSURE = 1  # plausible, but no time service has set it
+    SURE = 2  # a time service has set it; or nobody has anything better for these times
+
+
+class Monitor(Protocol):
+    """Knows whether the wall clock can be trusted."""
+
+    @property
+    def status(self) -> ClockStatus:
+        """Whether it can be trusted at present."""
+
+
+@dataclass(slots=True)
+class _Setting:
+    """A setting of the wall clock (wall minus monotonic, ms), and what it is worth."""
+
+    offset_ms: int
+    trust: Trust
+
+
+class TimeGate:
+    """Says whether lines, averages and pruning may go by the wall clock. Thread-safe; never blocks.
+
+    A listener of the clock monitor, and the first: the others ask it. A step that the monitor has
+    not noticed yet is seen by comparing the setting, so that nothing is done by it.
+
+    Args:
+        clock: wall and monotonic time.
+        monitor: knows whether the wall clock can be trusted.
+        wait_s: how long lines wait for a clock that is likely to be wrong at the start, seconds.
+    """
+
+    def __init__(self, clock: Clock, monitor: Monitor, wait_s: float = 0.0) -> None:
+        self._clock = clock
+        self._monitor = monitor
+        self._wait_s = wait_s
+        self._lock = threading.Lock()
+        now, trust = clock.monotonic(), _trust(monitor.status)
+        self._settings = deque([_Setting(offset_ms(clock), trust)], maxlen=SETTINGS_MAX)
+        is_wrong = wait_s > 0 and trust is Trust.WRONG
+        self._waits_until = now + wait_s if is_wrong else None
+        self._trusted_from = self._steady_from = self._look_at = now
+
+    @property
+    def waits_until(self) -> float | None:
+        """Until when lines wait for the clock at the longest, monotonic; None if they do not."""
+        return self._waits_until
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether lines have to wait: for the clock, or for the monitor to notice a step."""
+        return self._waits_until is not None or self._is_unnoticed(offset_ms(self._clock))
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether it can be said by the clock that a window is over."""
+        if self.is_closed:
+            return False
+        return self._monitor.status.synchronised or self._clock.monotonic() >= self._steady_from
+
+    @property
+    def is_likely_wrong(self) -> bool:
+        """Whether it would be better not to go by the clock."""
+        return self._monitor.status.likely_wrong
+
+    @property
+    def trusted_s(self) -> float:
+        """For how long the clock has been trusted without a step, seconds; 0 if it is not."""
+        if self.is_closed or self._monitor.status.likely_wrong:
+            return 0.0
+        return self._clock.monotonic() - self._trusted_from
+
+    def trust_of(self, offset: int, if_unknown: Trust = Trust.UNSURE) -> Trust:
+        """Return what times by a setting are worth.
+
+        Args:
+            offset: wall clock minus monotonic clock.
+            if_unknown: for a setting that was ended before the start, or between two looks.
+        """
+        with self._lock:
+            setting = min(self._settings, key=lambda each: abs(each.offset_ms - offset))
+            return setting.trust if abs(setting.offset_ms - offset) <= STEP_MS else if_unknown
+
+    def best_offset_ms(self, offset: int, if_unknown: Trust = Trust.UNSURE) -> int:
+        """Return by which setting a time that was taken by one is right.
+
+        It is the present one if that is better. A time that was not likely to be wrong is given up
+        only for that of a time service: the clock of a machine that was asleep is set when it wakes
+        up, too.
+
+        Args:
+            offset: wall clock minus monotonic clock when the time was taken, in this boot.
+            if_unknown: as for `trust_of`.
+        """
+        if not self._is_unnoticed(offset):  # it is by the present setting: nothing to look up
+            return offset
+        present = offset_ms(self._clock)
+        if abs(present - offset) <= STEP_MS:
+            return offset
+        trust = self.trust_of(offset, if_unknown)
+        is_better = trust is Trust.UNSURE and _trust(self._monitor.status) is Trust.SURE
+        return present if trust is Trust.WRONG or is_better else offset
+
+    def stepped(self, by_ms: int = 0) -> None:  # noqa: ARG002 - the settings say it
+        """Handle that the wall clock has been set."""
+        now, present, trust = self._clock.monotonic(), offset_ms(self._clock), self._present_trust
+        with self._lock:
+            before = self._settings[-1]
+            if before.trust is Trust.UNSURE and trust is not Trust.SURE:
+                before.trust = Trust.SURE
+            self._settings.append(_Setting(present, trust))
+        self._trusted_from = now
+        self._steady_from = now if trust is Trust.SURE else now + STEADY_S
+        if trust is not Trust.WRONG:
+            self._waits_until = None
+
+    def synchronised(self) -> None:
+        """Handle that the wall clock is right from now on."""
+        present = offset_ms(self._clock)
+        if self._is_unnoticed(present):
+            self.stepped()
+        with self._lock:
+            setting = self._settings[-1]
+            was_wrong, setting.trust = setting.trust is Trust.WRONG, Trust.SURE
+        now = self._clock.monotonic()
+        self._steady_from = min(self._steady_from, now)
+        if was_wrong:
+            self._trusted_from = now
+        self._waits_until = None
+
+    def look(self) -> None:
+        """Let lines wait no longer if they have waited long enough; keep up with the monitor."""
+        now = self._clock.monotonic()
+        if now >= self._look_at:
+            self._look_at = now + LOOK_EVERY_S
+            trust = self._present_trust
+            if not self._is_unnoticed(offset_ms(self._clock)):
+                with self._lock:
+                    setting = self._settings[-1]
+                    setting.trust = trust if setting.trust is not Trust.SURE else setting.trust
+        if self._waits_until is not None and now >= self._waits_until:
+            self._waits_until = None
+            hint = "is there a network? lines get the time that the clock shows"
+            log.warning("clock_not_set", waited_s=self._wait_s, hint=hint)
+
+    @property
+    def _present_trust(self) -> Trust:
+        return _trust(self._monitor.status)
+
+    def _is_unnoticed(self, present: int) -> bool:
+        return abs(present - self._settings[-1].offset_ms) > STEP_MS
+
+
+def _trust(status: ClockStatus) -> Trust:
+    if status.synchronised:
+        return Trust.SURE
+    return Trust.WRONG if status.likely_wrong else Trust.UNSURE

@@ -1,0 +1,135 @@
+"""The power is cut: a real file system that forgets what was not synced, under a real kei."""
+
+import fcntl
+import json
+import os
+import random
+import sqlite3
+import struct
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from boards import write_serial_jobs
+from programs import running
+from upload_support import Server
+
+DISK_BYTES = 64 * 1024 * 1024
+CUTS = int(os.environ.get("KEI_CUTS", "5"))
+LONGEST_S = 3.0
+_SHUTDOWN, _NO_LOG_FLUSH = 0x8004587D, 2  # EXT4_IOC_SHUTDOWN, <linux/ext4.h>
+SENSOR = "sim-sensor:interval=0.05,seed={}"
+
+
+class Disk:
+    """An ext4 in a file, whose power can be cut."""
+
+    def __init__(self, folder: Path) -> None:
+        self.image, self.folder = folder / "image", folder / "disk"
+        self.folder.mkdir()
+        with self.image.open("wb") as file:
+            file.truncate(DISK_BYTES)
+        try:
+            self._run("mkfs.ext4", "-q", "-F", str(self.image))
+            self.mount()
+        except (OSError, subprocess.CalledProcessError) as error:
+            pytest.skip(f"no ext4 can be mounted here: {error}")
+
+    def mount(self) -> None:
+        self._run("mount", "-o", "loop", str(self.image), str(self.folder))
+
+    def cut(self) -> None:
+        fd = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.ioctl(fd, _SHUTDOWN, struct.pack("I", _NO_LOG_FLUSH))
+        except OSError as error:
+            pytest.skip(f"this ext4 cannot be shut down: {error}")
+        finally:
+            os.close(fd)
+
+    def unmount(self) -> None:
+        self._run("umount", str(self.folder))
+
+    def _run(self, *command: str) -> None:
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    made = Disk(tmp_path)
+    yield made
+    subprocess.run(["umount", "--lazy", str(made.folder)], check=False, timeout=30)
+
+
+def in_database(folder: Path) -> Counter[tuple[str, str]]:
+    """Sensor and value of every reading."""
+    with closing(sqlite3.connect(folder / "kei.db")) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        rows = connection.execute(
+            "SELECT s.sensor, r.value, s.places, r.data_id FROM readings r"
+            " JOIN series s ON s.id = r.series_id"
+        ).fetchall()
+    return Counter(
+        (sensor, f"{value / 10_000:.{places}f} {data_id}")
+        for sensor, value, places, data_id in rows
+    )
+
+
+def in_text(folder: Path) -> Counter[tuple[str, str]]:
+    """The same of every complete line."""
+    lines = [
+        line.split(",")
+        for path in folder.glob("[0-9]*-*.txt")
+        for line in path.read_text().split("\n")[:-1]
+    ]
+    return Counter((fields[2], f"{fields[3]} {fields[4]}") for fields in lines)
+
+
+@pytest.mark.timeout(100 + 20 * CUTS)
+def test_after_each_power_cut_the_text_has_all_that_the_database_has(
+    tmp_path: Path, disk: Disk
+) -> None:
+    chance = random.Random(1)
+    with closing(Server()) as server:
+        below = f"""
+[recorder]
+directory = "disk"
+database = "disk/kei.db"
+sync = "5s"
+[summary]
+cycle = 1
+[[upload]]
+target_url = "{server.url}"
+format = "json"
+what = "readings"
+cycle = 1
+"""
+        for number in range(CUTS + 1):
+            jobs = write_serial_jobs(tmp_path, SENSOR.format(number), below=below)
+            before = in_text(disk.folder)
+            with running("--jobs", str(jobs), TZ="Asia/Tokyo") as kei:
+                kei.wait_for(lambda: in_text(disk.folder) > before, 30, "a reading")  # noqa: B023
+                posts = len(server.posts)
+                kei.wait_for(lambda: len(server.posts) > posts, 30, "an upload")  # noqa: B023
+                if number == CUTS:
+                    assert kei.stop() == 0
+                    break
+                with pytest.raises(subprocess.TimeoutExpired):
+                    kei.process.wait(chance.uniform(0, LONGEST_S))
+                disk.cut()
+                kei.process.kill()
+                kei.process.wait(10)
+            disk.unmount()
+            disk.mount()
+        text, database = in_text(disk.folder), in_database(disk.folder)
+        sent = Counter(
+            (row["sensor"], row["id"])
+            for body in server.bodies
+            for row in json.loads(body)["readings"]
+        )
+    assert text == database
+    assert text.total() > 20 * CUTS
+    assert sent.total() >= text.total() - 1

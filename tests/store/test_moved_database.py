@@ -1,0 +1,127 @@
+"""A database file that is removed or replaced while kei runs: noticed, told once, made good."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from fakes import TOKYO, FakeClock
+from stored import daily, recorder_of
+from structlog.testing import capture_logs
+
+from kei.core.clock import epoch_ms
+from kei.core.reading import Reading
+from kei.settings.upload import What
+from kei.store import moved_database, pending
+from kei.store.database import Database
+from kei.store.queue import UploadQueue
+from kei.store.recorder import Recorder
+
+NOON_MS = epoch_ms(datetime(2026, 11, 23, 12, tzinfo=TOKYO))
+ALL = ("kei.db", "kei.db-wal", "kei.db-shm")
+
+
+class Kei:
+    """A recorder with its database, and a target that gets what is recorded."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.clock = FakeClock(NOON_MS, TOKYO)
+        self.database = Database.open(folder / "kei.db", self.clock)
+        self.recorder: Recorder = recorder_of(self.database, daily(folder), clock=self.clock)
+        self.queue = UploadQueue(self.database, self.recorder.commit)
+        self.queue.register("server", What.READINGS, None)
+
+    def record(self, *numbers: int) -> None:
+        for number in numbers:
+            time_ms = NOON_MS + number * 1000
+            self.recorder.record([Reading(time_ms, "BR", "E7", Decimal(number), "x")])
+
+    def later(self) -> None:
+        self.clock.advance(5)
+        self.recorder.tick()
+
+    def on_disk(self) -> list[int]:
+        """What another process finds."""
+        with closing(sqlite3.connect(self.folder / "kei.db")) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+            rows = connection.execute("SELECT value FROM readings ORDER BY id").fetchall()
+        return [value // 10_000 for (value,) in rows]
+
+    def uploads(self) -> list[int]:
+        rows = self.queue.pending("server", What.READINGS, 100)
+        self.queue.advance("server", What.READINGS, rows[-1].id if rows else 0)
+        return [int(row.item.value) for row in rows if isinstance(row.item, Reading)]
+
+
+@pytest.fixture
+def kei(tmp_path: Path) -> Iterator[Kei]:
+    kei = Kei(tmp_path)
+    yield kei
+    kei.recorder.close()
+    kei.database.close()
+
+
+@pytest.mark.parametrize("files", [ALL, ALL[:1], ALL[:2]])
+def test_a_removed_database_is_written_anew_with_everything_and_told_once(
+    kei: Kei, files: tuple[str, ...]
+) -> None:
+    kei.record(1, 2)
+    assert kei.uploads() == [1, 2]
+    kei.record(3)
+    for name in files:
+        (kei.folder / name).unlink()
+    with capture_logs() as logs:
+        kei.later()
+        kei.later()
+        kei.record(4)
+        assert kei.uploads() == [3, 4]
+    assert kei.on_disk() == [1, 2, 3, 4]
+    assert [e["event"] for e in logs if e["log_level"] == "error"] == ["database_gone"]
+
+
+def test_where_that_is_not_possible_the_text_gives_the_readings(
+    kei: Kei, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kei.record(1, 2)
+    kei.recorder.commit()
+    kei.record(3)
+    (kei.folder / "kei.db").unlink()
+    monkeypatch.setattr("kei.store.database.rescue", lambda *_: False)
+    kei.later()
+    kei.record(4)
+    kei.recorder.commit()
+    assert kei.on_disk() == [1, 2, 3, 4]
+
+
+def test_a_rescue_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "there.db").write_text("of another program")
+    with closing(sqlite3.connect(":memory:")) as connection, capture_logs() as logs:
+        assert not moved_database.rescue(connection, tmp_path / "there.db")
+    assert [path.name for path in tmp_path.iterdir()] == ["there.db"]
+    assert [entry["event"] for entry in logs] == ["database_not_rescued"]
+
+
+def test_a_backup_that_is_put_in_its_place_gets_what_it_lacks(kei: Kei) -> None:
+    kei.record(1)
+    kei.recorder.commit()
+    with (
+        closing(sqlite3.connect(kei.folder / "kei.db")) as source,
+        closing(sqlite3.connect(kei.folder / "backup.db")) as backup,
+    ):
+        source.backup(backup)
+    kei.record(2)
+    kei.recorder.commit()
+    with kei.database.transaction() as connection:  # has no line
+        made = Reading(NOON_MS + 9000, "BR", "E7", Decimal(9), "x")
+        pending.add(connection, [pending.Item(made, None)], "")
+    kei.record(3)
+    (kei.folder / "backup.db").replace(kei.folder / "kei.db")
+    with capture_logs() as logs:
+        kei.later()
+    kei.recorder.commit()
+    assert sorted(kei.on_disk()) == [1, 2, 3, 9]
+    assert [e["event"] for e in logs if e["log_level"] == "error"] == ["database_replaced"]
