@@ -1,5 +1,6 @@
 """The facts about a kei that another process can find out: from its answer and its database."""
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import tzinfo
@@ -15,9 +16,13 @@ from kei.echonet.meter_class import UNIT_OF_SENSOR
 from kei.meter.expected import Expected, expected_of
 from kei.settings.config import Config
 from kei.settings.upload import What
+from kei.store.extract import Query, readings
 from kei.store.read_only import Waiting, read_overview
 from kei.store.text import DailyFile
 from kei.upload.traffic import UploadStatus
+
+FUTURE_LIMIT_S = 60.0  # the meter's own clock may be ahead; any more, and a clock was wrong
+LOOK_BACK_MS = 2 * 86_400_000  # for the newest reading that is not from the future
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,8 @@ class Facts:
         expected: the properties that the meter is asked for.
         snapshot: the answer of the running kei; None if none runs, or it does not answer.
         silence: why a kei that runs does not answer; None if it does, or none runs.
-        series: the newest reading of each series.
+        series: the newest reading of each series; one from the future only if it has no other of
+            the last two days.
         uploads: in the order of the configuration.
         database_fault: why the database cannot be read; None if it can.
     """
@@ -97,7 +103,8 @@ def gather(path: Path, *, environ: Mapping[str, str], clock: Clock) -> Facts:
     try:
         text = DailyFile(wanted.recorder.directory, wanted.recorder.fname_base, "", clock.zone)
         contents = read_overview(wanted.recorder.database, text, targets, clock)
-        series, waiting = contents.last, contents.waiting
+        waiting = contents.waiting
+        series = tuple(_present(each, wanted, text, clock) for each in contents.last)
     except StoreError as error:
         database_fault = str(error)
     return Facts(
@@ -111,6 +118,19 @@ def gather(path: Path, *, environ: Mapping[str, str], clock: Clock) -> Facts:
         uploads=tuple(_uploads(wanted, waiting, snapshot)),
         database_fault=database_fault,
     )
+
+
+def _present(last: Reading, wanted: Config, text: DailyFile, clock: Clock) -> Reading:
+    """Return the last recorded reading of a series, or an earlier one if it is from the future.
+
+    The time of a meter's half-hour value is the meter's own, which may have been wrong.
+    """
+    until_ms = clock.now_ms() + round(FUTURE_LIMIT_S * 1000)
+    if last.time_ms <= until_ms:
+        return last
+    query = Query(until_ms - LOOK_BACK_MS, until_ms + 1, last.unit, last.sensor)
+    earlier = deque(readings(wanted.recorder.database, text, query), maxlen=1)
+    return earlier[0] if earlier else last
 
 
 def _ask(database: Path, clock: Clock) -> tuple[Snapshot | None, str | None]:

@@ -143,8 +143,8 @@ def test_what_a_server_says_cannot_steer_the_terminal() -> None:
 def test_machines_see_one_object() -> None:
     found = json_of(FACTS)
     assert list(found) == [
-        "time", "well", "problems", "running", "version", "pid", "up_s", "clock", "session",
-        "sensors", "series", "recorder", "uploads", "errors",
+        "time", "well", "problems", "running", "version", "pid", "up_s", "clock",
+        "meter_clock", "session", "sensors", "series", "recorder", "uploads", "errors",
     ]  # fmt: skip
     assert found["time"] == "2026-11-23T10:00:00+09:00"
     assert (found["well"], found["problems"], found["running"]) == (True, [], True)
