@@ -217,3 +217,17 @@ def test_a_reading_from_the_future_of_an_older_kei_does_not_stay_the_newest(
     (newest,) = [each for each in found["series"] if each["sensor"] == "EA"]
     assert newest["time"].startswith(str(datetime.now().year))  # noqa: DTZ005, TID251 - about now
     assert [each["rule"] for each in found["problems"]] == ["not_running"]
+
+
+def test_a_clock_that_nobody_has_set_judges_no_stamp(tmp_path: Path) -> None:
+    (tmp_path / "offset").write_text(str(-60 * 86_400_000))
+    begun_s = now_s()
+    program = (str(SUPPORT / "kei_by_another_clock.py"), str(tmp_path / "offset"))
+    with simulator(tmp_path / "dongle"):
+        without_wait = "[recorder]\nwait_for_clock = 0"
+        jobs = write_jobs(tmp_path, str(tmp_path / "dongle"), without_wait, requests=REQUESTS)
+        with running("--jobs", str(jobs), program=program, TZ="UTC") as kei:
+            kei.wait_for(lambda: {"EA", "EB"} <= set(sensors(tmp_path)), 20, "EA and EB")
+            assert kei.stop() == 0
+    assert {each / 1000 for each in in_database(tmp_path, "EA")} <= half_hours(begun_s)
+    assert kei.events("stamp_refused") == []
