@@ -1,5 +1,6 @@
 """The meter line of an engine: the session with the meter that jobs.toml names, or none."""
 
+import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -136,6 +137,7 @@ class MeterLine:
         if offset != METER_UTC_OFFSET:
             self._incidents.raised(
                 "time_zone_differs",
+                level=logging.INFO,  # all goes well: only midnight is another one
                 utc_offset=offset,
                 hint="the meter's times are Japan time, files are written in local time; "
                 "to have them the same: timedatectl set-timezone Asia/Tokyo, then restart kei",
