@@ -308,6 +308,11 @@ UNRECORDED = {
     )
 }
 
+STAMPED_SENSORS = frozenset(
+    sensor for row in PROPERTIES.values() if row.schedule for sensor in row.sensors
+)
+"""SensorIDs whose readings have the meter's own time."""
+
 UNIT_OF_SENSOR = {sensor: row.number.unit for row in PROPERTIES.values() for sensor in row.sensors}
 
 _NO_SCALE = Scale(1, Decimal(1))  # for the rows that do not use it
