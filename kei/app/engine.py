@@ -106,6 +106,7 @@ class Engine:
             self._intake,
             self._database,
             clock=clock,
+            trust=self._monitor,
             rng=rng,
             workers=self._workers,
             on_joined=partial(self._job_set.run_after, Event.JOINED),
@@ -205,6 +206,7 @@ class Engine:
                 for status in (sender.status() for sender in self._job_set.senders)
             ),
             lines=logs.recent_lines(),
+            meter_clock=meter.decoder.meter_clock.status if meter else None,
         )
 
     def supervise(self) -> None:

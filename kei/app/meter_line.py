@@ -1,13 +1,19 @@
 """The meter line of an engine: the session with the meter that jobs.toml names, or none."""
 
+import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import structlog
+
 from kei.app.workers import Workers, WorkerTarget
 from kei.core.clock import Clock
+from kei.core.incidents import Incidents
 from kei.meter.decoder import FIRST_EPCS, MeterDecoder
+from kei.meter.meter_clock import METER_UTC_OFFSET, utc_offset
+from kei.meter.stamps import ClockTrust
 from kei.settings.broute import SIMULATED_PORT, Broute
 from kei.settings.config import Config
 from kei.store.intake_queue import Record
@@ -16,6 +22,8 @@ from kei.wisun.interfaces import Listener, Memory, OnData, OnLost, Settings, Tra
 from kei.wisun.session import Session
 from kei.wisun.transcript import Transcript
 from kei.wisun.transport import SerialTransport
+
+log = structlog.stdlib.get_logger("kei.meter")
 
 SESSION_THREAD, SIMULATOR_THREAD = "wisun-keeper", "simulator"
 SESSION_LIMIT_S = 7.0  # leaving the meter takes at most 6 s
@@ -46,6 +54,7 @@ class MeterLine:
         record: takes the readings.
         memory: survives restarts.
         clock: wall and monotonic time.
+        trust: whether the former can be trusted.
         rng: for the jitter of pauses.
         workers: the threads.
         on_joined: called after each join, by any thread.
@@ -60,6 +69,7 @@ class MeterLine:
         memory: Memory,
         *,
         clock: Clock,
+        trust: ClockTrust,
         rng: random.Random,
         workers: Workers,
         on_joined: Callable[[], None],
@@ -67,10 +77,12 @@ class MeterLine:
         self._record = record
         self._memory = memory
         self._clock = clock
+        self._trust = trust
         self._rng = rng
         self._workers = workers
         self._on_joined = on_joined
         self.meter: Meter | None = None
+        self._incidents = Incidents(log, clock)
 
     def prepare(self, config: Config) -> Meter | None:
         """Return what `change_to` is to take up: the present meter if its settings are the same.
@@ -86,7 +98,12 @@ class MeterLine:
             return self.meter
         clock, memory = self._clock, self._memory
         decoder = MeterDecoder(
-            broute.unit, self._record, memory, clock=clock, on_joined=self._on_joined
+            broute.unit,
+            self._record,
+            memory,
+            clock=clock,
+            trust=self._trust,
+            on_joined=self._on_joined,
         )
         session, simulator = build_session(
             broute, memory, decoder, clock=clock, rng=self._rng, transcript=transcript
@@ -101,10 +118,24 @@ class MeterLine:
         self._workers.stop(SIMULATOR_THREAD, limit_s=SIMULATOR_LIMIT_S)
         self.meter = meter
         if meter is None:
+            self._incidents.ended("time_zone_differs")
             return
+        self._compare_zones()
         if meter.simulator is not None:
             self._workers.start(SIMULATOR_THREAD, meter.simulator)
         self._workers.start(SESSION_THREAD, meter.session, meter.session.heartbeat)
+
+    def _compare_zones(self) -> None:
+        """Log once if local time, in which files are written, is not that of the meter."""
+        offset = utc_offset(self._clock)
+        if offset != METER_UTC_OFFSET:
+            self._incidents.raised(
+                "time_zone_differs",
+                level=logging.INFO,  # all goes well: only midnight is another one
+                utc_offset=offset,
+                hint="the meter's times are Japan time, files are written in local time; "
+                "to have them the same: timedatectl set-timezone Asia/Tokyo, then restart kei",
+            )
 
 
 def build_session(

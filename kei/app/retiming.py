@@ -4,6 +4,7 @@ import structlog
 
 from kei.core.clock import Clock
 from kei.core.errors import StoreError
+from kei.echonet.meter_class import STAMPED_SENSORS
 from kei.settings.recorder import RecorderSettings
 from kei.store.read_only import read_overview
 from kei.store.recorder import Recorder
@@ -32,11 +33,18 @@ class Retiming:
 
 
 def newest_reading_ms(recorder: RecorderSettings, clock: Clock) -> int | None:
-    """Return the time of the newest reading; None if there is none, or it cannot be read."""
+    """Return the newest time that this machine's clock gave a reading.
+
+    Values with the meter's own time say nothing of this clock: a meter may have been ahead.
+
+    Returns:
+        milliseconds since 1970; None if there is none, or it cannot be read.
+    """
     text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
     try:
         last = read_overview(recorder.database, text, (), clock).last
     except StoreError as error:
         log.warning("newest_reading_unknown", reason=str(error))
         return None
-    return max((reading.time_ms for reading in last), default=None)
+    own = (reading.time_ms for reading in last if reading.sensor not in STAMPED_SENSORS)
+    return max(own, default=None)

@@ -9,6 +9,7 @@ from typing import get_args, get_origin, get_type_hints
 
 from kei.core.errors import Malformed
 from kei.core.logs import LogLine
+from kei.meter.meter_clock import MeterClockStatus
 from kei.sensors.counters import ReaderStatus
 from kei.store.sinks import RecorderStatus
 from kei.timekeeping.monitor import ClockStatus
@@ -41,6 +42,7 @@ class Snapshot:
         sensors: ports, in the order of the configuration.
         uploads: in the order of the configuration.
         lines: the last log lines of level WARNING and above, the newest last.
+        meter_clock: the meter's time beside this machine's; None without a `[broute]` table.
     """
 
     version: str
@@ -52,6 +54,7 @@ class Snapshot:
     sensors: tuple[ReaderStatus, ...]
     uploads: tuple[UploadStatus, ...]
     lines: tuple[LogLine, ...]
+    meter_clock: MeterClockStatus | None = None
 
 
 def clipped(text: str | None) -> str | None:

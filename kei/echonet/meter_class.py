@@ -9,7 +9,7 @@ point.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from enum import StrEnum
 
@@ -35,11 +35,17 @@ COEFFICIENT_WHERE_ABSENT = 1  # of a meter without D3
 NO_DATA_U32 = 0xFFFFFFFE
 NO_TIME = b"\xff\xff\xff\xff"  # begins the time stamp of a value that there is not yet
 TIME_STAMP_BYTES = 7
+METER_ZONE = timezone(timedelta(hours=9))  # of the clock of every meter: Japan has one time
+YEARS = range(2000, 2100)  # of a time stamp that can be right; the meters came in 2014
 NO_DAY, NO_YEAR = 0xFF, b"\xff\xff"  # E5 and ED before they are set
 HALF_HOURS_A_DAY = 48
 
 EPC_COEFFICIENT = 0xD3
 EPC_ENERGY_UNIT = 0xE1
+
+
+class ImpossibleStamp(Malformed):
+    """A property has a time stamp that is no time, or none of a smart meter."""
 
 
 class Absent(StrEnum):
@@ -78,7 +84,7 @@ class Value:
     Attributes:
         sensor: SensorID of the files.
         value: the number in its unit (W, A, kWh), or why there is none.
-        at: the meter's own time stamp, local time without zone, where it sent one.
+        at: the meter's own time stamp, Japan time, where it sent one.
     """
 
     sensor: str
@@ -184,12 +190,15 @@ def _date_time(data: bytes) -> datetime:
     """Read a time stamp: year (two bytes), month, day, hour, minute, second.
 
     Raises:
-        Malformed: not a date.
+        ImpossibleStamp: there is no such time, or it is far from any that a meter can have.
     """
     try:
-        return datetime(int.from_bytes(data[:2], "big"), *data[2:])  # noqa: DTZ001 - meter's local time
+        naive = datetime(int.from_bytes(data[:2], "big"), *data[2:])  # noqa: DTZ001 - zone comes below
     except ValueError as error:
-        raise Malformed(f"no date: {data.hex()} ({error})") from None
+        raise ImpossibleStamp(f"no date: {data.hex()} ({error})") from None
+    if naive.year not in YEARS:
+        raise ImpossibleStamp(f"no date of a meter: {data.hex()}")
+    return naive.replace(tzinfo=METER_ZONE)
 
 
 def _hex(edt: bytes, _: Scale | None) -> str:
@@ -277,6 +286,11 @@ UNRECORDED = {
     )
 }
 
+STAMPED_SENSORS = frozenset(
+    sensor for row in PROPERTIES.values() if row.measured_every_s for sensor in row.sensors
+)
+"""SensorIDs whose readings have the meter's own time."""
+
 UNIT_OF_SENSOR = {sensor: row.number.unit for row in PROPERTIES.values() for sensor in row.sensors}
 
 _NO_SCALE = Scale(1, Decimal(1))  # for the rows that do not use it
@@ -294,7 +308,8 @@ def decode(epc: int, edt: bytes, scale: Scale | None) -> tuple[Value, ...]:
         a value for each SensorID of the property, in the order of the table.
 
     Raises:
-        Malformed: not in the table, of the wrong length, or with an impossible date.
+        Malformed: not in the table, or of the wrong length.
+        ImpossibleStamp: its time stamp cannot be right.
         ValueError: the scale is needed and missing; the caller's mistake.
     """
     spec = PROPERTIES.get(epc)

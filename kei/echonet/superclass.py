@@ -1,12 +1,13 @@
 """The properties that every ECHONET Lite device has (super class, 0x80 to 0x9F), as one table.
 
-Their data are turned into texts for people, never into readings. Names and codes are those of the
-ECHONET Machine Readable Appendix, release R, super class 0x0000.
+Their data are turned into texts for people, never into readings; the clock into a time to compare
+with. Names and codes are those of the ECHONET Machine Readable Appendix, release R, super class
+0x0000.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, time
+from datetime import date, datetime, time, tzinfo
 
 from kei.core.errors import Malformed
 from kei.echonet.frame import property_map
@@ -14,6 +15,7 @@ from kei.echonet.frame import property_map
 EPC_VERSION = 0x82
 EPC_MAKER = 0x8A
 EPC_SERIAL_NUMBER = 0x8D
+EPC_TIME, EPC_DATE = 0x97, 0x98  # of the device's own clock
 EPC_ANNOUNCED = 0x9D
 EPC_SETTABLE = 0x9E
 EPC_READABLE = 0x9F
@@ -72,18 +74,28 @@ def _ascii(edt: bytes) -> str | None:
     return text if text.isascii() and text.isprintable() and text else None
 
 
-def _date(edt: bytes) -> str | None:
+def _day(edt: bytes) -> date | None:
     try:
-        return date(int.from_bytes(edt[:2], "big"), *edt[2:]).isoformat()
+        return date(int.from_bytes(edt[:2], "big"), *edt[2:])
     except (TypeError, ValueError):
         return None
 
 
-def _time(edt: bytes) -> str | None:
+def _minute(edt: bytes) -> time | None:
     try:
-        return time(*edt).isoformat("minutes") if len(edt) == 2 else None
+        return time(*edt) if len(edt) == 2 else None
     except ValueError:
         return None
+
+
+def _date(edt: bytes) -> str | None:
+    day = _day(edt)
+    return day.isoformat() if day else None
+
+
+def _time(edt: bytes) -> str | None:
+    minute = _minute(edt)
+    return None if minute is None else minute.isoformat("minutes")
 
 
 def _map(edt: bytes) -> str | None:
@@ -108,13 +120,30 @@ SUPER_PROPERTIES: dict[int, SuperProperty] = {
         SuperProperty(0x8C, "product code", _ascii),
         SuperProperty(EPC_SERIAL_NUMBER, "production number", _ascii),
         SuperProperty(0x8E, "production date", _date),
-        SuperProperty(0x97, "current time", _time),
-        SuperProperty(0x98, "current date", _date),
+        SuperProperty(EPC_TIME, "current time", _time),
+        SuperProperty(EPC_DATE, "current date", _date),
         SuperProperty(EPC_ANNOUNCED, "properties that it announces", _map),
         SuperProperty(EPC_SETTABLE, "properties that can be set", _map),
         SuperProperty(EPC_READABLE, "properties that can be read", _map),
     )
 }
+
+
+def clock_of(date_edt: bytes, time_edt: bytes, zone: tzinfo) -> datetime:
+    """Return what a device's clock shows, which has no seconds.
+
+    Args:
+        date_edt: the data of EPC 98, any bytes.
+        time_edt: the data of EPC 97, any bytes.
+        zone: of the device.
+
+    Raises:
+        Malformed: they are no date and time.
+    """
+    day, minute = _day(date_edt), _minute(time_edt)
+    if day is None or minute is None:
+        raise Malformed(f"no date and time: {_hex(date_edt)} {_hex(time_edt)}")
+    return datetime.combine(day, minute, zone)
 
 
 def describe(epc: int, edt: bytes) -> str:

@@ -63,6 +63,8 @@ class RequestJob:
             while epcs:
                 at_once = epcs[: self._decoder.most_at_once]
                 epcs = epcs[len(at_once) :] + self._ask(at_once, self._budget_s)
+            for epcs in self._decoder.wanted_last():
+                self._ask_clock(epcs)
         except NotReady as error:
             self._incidents.raised("requests_waiting", level=logging.INFO, reason=str(error))
             log.debug("request_held", reason=str(error))
@@ -91,6 +93,17 @@ class RequestJob:
                 return tuple(epc for epc in epcs if epc in cut_off)
         self._decoder.take(answer, asked=epcs)
         return ()
+
+    def _ask_clock(self, epcs: tuple[int, ...]) -> None:
+        """Ask for the meter's clock, which nothing depends on: a miss is no fault."""
+        try:
+            answer = self._session.get(epcs, FIRST_BUDGET_S)
+        except NotReady:
+            raise
+        except RetryLater as error:
+            log.debug("clock_not_answered", reason=str(error))
+        else:
+            self._decoder.meter_clock.take(answer.properties)
 
     def _alone_after_misses(self, epcs: tuple[int, ...]) -> tuple[int, ...]:
         """Try one property after several misses: some meters answer no frame with more.

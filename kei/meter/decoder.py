@@ -17,13 +17,17 @@ from kei.echonet.meter_class import (
     EPC_COEFFICIENT,
     EPC_ENERGY_UNIT,
     PROPERTIES,
+    TIME_STAMP_BYTES,
     Absent,
+    ImpossibleStamp,
     Scale,
     Value,
     decode,
     scale_number,
 )
 from kei.echonet.superclass import EPC_READABLE
+from kei.meter.meter_clock import MeterClock
+from kei.meter.stamps import HINTS, ClockTrust, Doubt, doubt_about
 from kei.store.intake_queue import Record
 from kei.wisun.interfaces import Answer, Memory
 
@@ -47,12 +51,14 @@ class MeterDecoder:
         unit: UnitID of the readings.
         recorder: takes them.
         memory: keeps coefficient and unit.
-        clock: for the local time zone, in which the meter stamps its values.
+        clock: wall and monotonic time.
+        trust: whether the former can be trusted, so that the meter's time stamps are judged by it.
         on_joined: called after each join, to ask for everything once.
 
     Attributes:
         scale: what turns counts into kWh; None until it is known from this meter.
         most_at_once: how many properties this meter is asked for in one frame, 1..6.
+        meter_clock: the meter's own clock, compared with the machine's.
     """
 
     def __init__(
@@ -62,14 +68,17 @@ class MeterDecoder:
         memory: Memory,
         *,
         clock: Clock,
+        trust: ClockTrust,
         on_joined: Callable[[], None],
     ) -> None:
         self.scale: Scale | None = None
         self.most_at_once = MOST_AT_ONCE
+        self.meter_clock = MeterClock(clock, trust)
         self._unit = unit
         self._recorder = recorder
         self._memory = memory
         self._clock = clock
+        self._trust = trust
         self._on_joined = on_joined
         self._incidents = Incidents(log, clock)
         self._memory_key = ""  # of the meter that has been joined
@@ -97,6 +106,7 @@ class MeterDecoder:
             self._readable, self._map_tries = None, 0
             self.most_at_once = MOST_AT_ONCE
             self._ask_first_at = None
+            self.meter_clock.joined()
             self._learn(first)
 
     def ready(self) -> None:
@@ -131,6 +141,13 @@ class MeterDecoder:
             if EPC_ENERGY_UNIT in may_have and self._energy_unit is None:
                 wanted.append(EPC_ENERGY_UNIT)
             return tuple(wanted)
+
+    def wanted_last(self) -> tuple[tuple[int, ...], ...]:
+        """Return what has to be asked after everything else, one frame each: the meter's clock.
+
+        The caller asks for it, and hands what comes to `meter_clock`.
+        """
+        return self.meter_clock.due(self._readable, self.most_at_once)
 
     @property
     def _may_have_map(self) -> bool:
@@ -216,7 +233,7 @@ class MeterDecoder:
                 if value.at is None:
                     measured_now.append(Reading(at_ms, self._unit, sensor, number, DATA_ID))
                 else:
-                    time_ms = epoch_ms(value.at.replace(tzinfo=self._clock.zone))
+                    time_ms = epoch_ms(value.at)
                     stamped.append(Reading(time_ms, self._unit, sensor, number, DATA_ID))
         if measured_now:
             self._recorder.record(measured_now)
@@ -237,11 +254,32 @@ class MeterDecoder:
         self._incidents.ended("unit_unknown")
         try:
             values = decode(epc, edt, self.scale)
+        except ImpossibleStamp:
+            self._refuse_stamp(epc, Doubt.IMPOSSIBLE, edt[:TIME_STAMP_BYTES].hex().upper())
+            return ()
         except Malformed as error:
             self._incidents.raised("property_malformed", key=epc, reason=str(error))
             return ()
         self._incidents.ended("property_malformed", key=epc)
+        if (at := values[0].at) is not None:
+            doubt = doubt_about(at, self._clock, self._trust)
+            if doubt is not None:
+                self._refuse_stamp(epc, doubt, at.isoformat())
+                return ()
+            for each in Doubt:
+                self._incidents.ended("stamp_refused", key=(epc, each))
         return values
+
+    def _refuse_stamp(self, epc: int, why: Doubt, stamp: str) -> None:
+        """Log that a value is not recorded because of its time stamp."""
+        self._incidents.raised(
+            "stamp_refused",
+            key=(epc, why),
+            epc=f"{epc:02X}",
+            why=why.value,
+            stamp=stamp,
+            hint=HINTS[why],
+        )
 
     def _remembered_scale(self) -> Scale | None:
         try:

@@ -2,7 +2,8 @@
 
 import random
 
-from kei.core.clock import Clock, local
+from kei.core.clock import Clock
+from kei.echonet.meter_class import METER_ZONE
 from kei.simulator.dongle.dongle import VirtualDongle
 from kei.simulator.dongle.models import MODELS
 from kei.simulator.dongle.wire import MeterRadio
@@ -15,16 +16,15 @@ from kei.simulator.options import SimulatorOptions
 def build(options: SimulatorOptions, clock: Clock) -> VirtualDongle:
     """Return a dongle that has just been switched on.
 
-    The meter's clock starts with the local time, and then runs evenly at its speed, whatever
-    happens to the machine's clock or the summer time: its registers never go back.
+    The meter's clock starts with the time in Japan, whatever the machine's zone is, and then runs
+    evenly at its speed, whatever happens to the machine's clock: its registers never go back.
 
     Raises:
         ConfigError: the file of a recorded day cannot be read.
     """
     start_ms, began = clock.now_ms(), clock.monotonic()
-    offset = local(start_ms, clock.zone).utcoffset()
-    start_s = start_ms / 1000 + (offset.total_seconds() if offset else 0.0)
-    meter_s = start_s + options.clock_skew
+    in_japan_s = start_ms / 1000 + METER_ZONE.utcoffset(None).total_seconds()
+    meter_s = in_japan_s + options.clock_skew
     household: Load = (
         RecordedHousehold(options.household)
         if options.household

@@ -11,6 +11,7 @@ from stored import BOOT, daily
 from kei.app.retiming import Retiming, newest_reading_ms
 from kei.config import load
 from kei.core.reading import Reading
+from kei.settings.recorder import RecorderSettings
 from kei.store.database import Database
 from kei.store.recorder import Recorder
 from kei.timekeeping.gate import TimeGate
@@ -121,10 +122,21 @@ def test_the_newest_reading_is_found_also_when_only_the_text_has_it(
     bench: Bench, tmp_path: Path
 ) -> None:
     bench.record()
-    path = tmp_path / "jobs.toml"
+    assert newest_reading_ms(settings_of(tmp_path), bench.clock) == NOW_MS + 10_000
+
+
+def test_a_value_with_the_meters_own_time_says_nothing_of_this_clock(
+    bench: Bench, tmp_path: Path
+) -> None:
+    bench.record()
+    bench.recorder.record_once([Reading(NOW_MS + YEAR_MS, "BR", "EA", Decimal(1), "x")])
+    assert newest_reading_ms(settings_of(tmp_path), bench.clock) == NOW_MS + 10_000
+
+
+def settings_of(folder: Path) -> RecorderSettings:
+    path = folder / "jobs.toml"
     path.write_text('[recorder]\nfname_base = "home"\n')
-    recorder = load(path, environ={}).recorder
-    assert newest_reading_ms(recorder, bench.clock) == NOW_MS + 10_000
+    return load(path, environ={}).recorder
 
 
 @pytest.mark.parametrize("bench", [120.0], indirect=True)

@@ -22,7 +22,7 @@ from kei.echonet.meter_class import (
 )
 
 TENTH = Scale(1, Decimal("0.1"))
-HALF_PAST_TWELVE = datetime(2024, 1, 15, 12, 30)
+HALF_PAST_TWELVE = datetime.fromisoformat("2024-01-15T12:30:00+09:00")
 
 
 def shown(epc: int, edt: str, scale: Scale | None = TENTH) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import structlog
 from fakes import FakeClock
 from session_bench import Memory
+from stored import RIGHT
 from structlog.testing import capture_logs
 
 from kei.core.errors import NotReady, RetryLater, Stopping
@@ -67,10 +68,13 @@ def one_only(epcs: Epcs) -> Answer:
     return everything(epcs)
 
 
-def job(answer: Callable[[Epcs], Answer], *epcs: int) -> tuple[RequestJob, Meter, Sink]:
+def job(
+    answer: Callable[[Epcs], Answer], *epcs: int, readable: bytes = EVERYTHING
+) -> tuple[RequestJob, Meter, Sink]:
     clock, meter, sink = FakeClock(), Meter(answer), Sink()
-    decoder = MeterDecoder("BR", sink, Memory(), clock=clock, on_joined=lambda: None)
-    decoder.joined("0", everything((0xD3, 0xE1, 0x9F)))
+    decoder = MeterDecoder("BR", sink, Memory(), clock=clock, trust=RIGHT, on_joined=lambda: None)
+    first = {**everything((0xD3, 0xE1)).properties, 0x9F: readable}
+    decoder.joined("0", Answer(1, first, frozenset()))
     incidents = Incidents(structlog.stdlib.get_logger("kei.request"), clock)
     return RequestJob(epcs, 10, session=meter, decoder=decoder, incidents=incidents), meter, sink
 
@@ -151,3 +155,46 @@ def test_a_stop_ends_it_without_a_word() -> None:
     with capture_logs() as logs:
         request.run()
     assert logs == []
+
+
+CLOCK_MAP = encode_property_map(frozenset(PROPERTIES) | {0x97, 0x98})
+NOVEMBER_14 = {0x97: bytes((22, 13)), 0x98: bytes((7, 231, 11, 14))}
+
+
+def with_clock(epcs: Epcs) -> Answer:
+    data = DATA | NOVEMBER_14
+    return Answer(1, {epc: data[epc] for epc in epcs}, frozenset())
+
+
+def test_the_meters_clock_is_asked_last_and_once_a_day() -> None:
+    request, meter, sink = job(with_clock, 0xE7, readable=CLOCK_MAP)
+    for _ in range(2):
+        request.run()
+    assert meter.asked == [(0xE7,), (0x98, 0x97), (0xE7,)]
+    assert sink.sensors == ["E7", "E7"]
+
+
+def test_a_clock_that_is_not_answered_is_no_fault() -> None:
+    def silent_of_it(epcs: Epcs) -> Answer:
+        if 0x97 in epcs:
+            raise RetryLater("no answer")
+        return with_clock(epcs)
+
+    request, meter, _ = job(silent_of_it, 0xE7, readable=CLOCK_MAP)
+    with capture_logs() as logs:
+        for _ in range(2):
+            request.run()
+    assert [e for e in logs if e["log_level"] != "debug"] == []
+    assert meter.asked.count((0x98, 0x97)) == 1
+
+
+def test_a_clock_that_is_refused_in_spite_of_the_map_is_no_fault() -> None:
+    def refusing(epcs: Epcs) -> Answer:
+        if 0x97 in epcs:
+            return Answer(1, {}, frozenset(epcs))
+        return with_clock(epcs)
+
+    request, _, _ = job(refusing, 0xE7, readable=CLOCK_MAP)
+    with capture_logs() as logs:
+        request.run()
+    assert [e for e in logs if e["log_level"] != "debug"] == []

@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo
 
+import pytest
 from fakes import TOKYO, FakeClock
 from session_bench import Memory
+from stored import RIGHT, ConstantMonitor
 from structlog.testing import capture_logs
 
 from kei.core.reading import Reading, plain
@@ -19,6 +22,7 @@ EVERYTHING = encode_property_map(frozenset(PROPERTIES))
 D3_E1 = {0xD3: b"\0\0\0\x01", 0xE1: b"\x01"}
 E0 = bytes.fromhex("0001AB25")
 EA = bytes.fromhex("07E8010F0C1E000001AB25")
+EA_MS = 1_705_289_400_000  # 2024-01-15 12:30 in Tokyo
 EVENT = "event"
 
 
@@ -43,6 +47,7 @@ class Bench:
     memory: Memory = field(default_factory=Memory)
     clock: FakeClock = field(default_factory=lambda: FakeClock(zone=TOKYO))
     record: Record = field(default_factory=Record)
+    trust: ConstantMonitor = RIGHT
     joins: list[None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -51,6 +56,7 @@ class Bench:
             self.record,
             self.memory,
             clock=self.clock,
+            trust=self.trust,
             on_joined=lambda: self.joins.append(None),
         )
 
@@ -160,12 +166,13 @@ def test_a_unit_that_the_standard_does_not_know_is_no_unit() -> None:
     assert bench.values() == []
 
 
-def test_half_hour_values_have_the_local_time_of_the_meter_and_are_recorded_once() -> None:
-    bench = Bench()
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York"])
+def test_half_hour_values_have_the_meters_time_and_are_recorded_once(zone: str) -> None:
+    bench = Bench(clock=FakeClock(EA_MS + 60_000, ZoneInfo(zone)))
     bench.join(D3_E1)
     bench.source.notified((Property(0xEA, EA),), AT_MS)
     (reading,) = bench.record.once
-    assert reading.time_ms == 1_705_289_400_000  # 2024-01-15 12:30 in Tokyo
+    assert reading.time_ms == EA_MS
     assert bench.record.plain == []
 
 

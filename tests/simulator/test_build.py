@@ -1,6 +1,7 @@
 """The whole simulation as its options say."""
 
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from fakes import TOKYO, FakeClock
@@ -37,8 +38,9 @@ def ask(dongle: VirtualDongle, clock: FakeClock, epc: int) -> bytes:
     return decode(answer).properties[0].edt
 
 
-def test_the_meter_keeps_local_time() -> None:
-    clock = FakeClock(NOON_MS, TOKYO)
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York"])
+def test_the_meter_keeps_the_time_of_japan_wherever_the_machine_is(zone: str) -> None:
+    clock = FakeClock(NOON_MS, ZoneInfo(zone))
     dongle = joined("", clock)
     assert ask(dongle, clock, 0x97) == bytes((12, 35))
     assert ask(dongle, clock, 0x98) == bytes((0x07, 0xE8, 1, 15))

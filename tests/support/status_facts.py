@@ -9,6 +9,7 @@ from kei.commands.status.facts import Facts, Upload
 from kei.core.logs import LogLine
 from kei.core.reading import Reading
 from kei.meter.expected import Expected
+from kei.meter.meter_clock import MeterClockStatus
 from kei.sensors.counters import ReaderStatus
 from kei.store.read_only import Waiting
 from kei.store.sinks import RecorderStatus, SinkStatus
@@ -62,6 +63,7 @@ SNAPSHOT = Snapshot(
     sensors=(PORT,),
     uploads=(LIVE,),
     lines=(LogLine(NOW_MS - 60_000, "warning", "kei.session", "port_lost reason=gone"),),
+    meter_clock=MeterClockStatus(ahead_s=12, utc_offset="+09:00"),
 )
 
 

@@ -133,4 +133,4 @@ def test_current_is_what_the_other_program_showed_without_decimals(log: list[str
 def test_the_notification_at_half_past_eight_has_its_own_time(log: list[str]) -> None:
     (notified,) = [f for f in frames(log) if f.esv is Esv.INF and f.seoj == METER]
     (value,) = decode_property(0xEA, notified.properties[0].edt, SCALE)
-    assert (str(value.at), str(value.value)) == ("2022-08-01 20:30:00", "770.58")
+    assert (str(value.at), str(value.value)) == ("2022-08-01 20:30:00+09:00", "770.58")

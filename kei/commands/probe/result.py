@@ -230,7 +230,7 @@ def _numbers(values: tuple[Value, ...], unit: str | None) -> str:
             text = value.value.value.replace("_", " ")
         else:
             text = f"{plain(value.value)} {unit or ''}".rstrip()
-            text += f" at {value.at}" if value.at is not None else ""
+            text += f" at {value.at:%Y-%m-%d %H:%M:%S}" if value.at is not None else ""
         texts.append(f"{value.sensor} {text}" if len(values) > 1 else text)
     return ", ".join(texts)
 

@@ -11,7 +11,15 @@ from kei.core.clock import local
 from kei.core.logs import LogLine
 from kei.core.reading import Reading
 
-_LIVE = ("version", "pid", "up_s", "clock", "session", "sensors")  # as the running kei says
+_LIVE = (
+    "version",
+    "pid",
+    "up_s",
+    "clock",
+    "meter_clock",
+    "session",
+    "sensors",
+)  # as the running kei says
 
 
 def to_json(facts: Facts, problems: Sequence[Problem]) -> str:

@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
-from kei.commands.status.facts import Facts, Upload
+from kei.app.status_document import Snapshot
+from kei.commands.status.facts import FUTURE_LIMIT_S, Facts, Upload
 from kei.commands.status.rules import Problem, span
 from kei.core.clock import local
 from kei.core.reading import plain
+from kei.meter.meter_clock import METER_UTC_OFFSET, TOLERANCE_S
 from kei.sensors.counters import ReaderStatus
 from kei.store.sinks import SinkStatus
 from kei.wisun.interfaces import SessionStatus, State
@@ -68,10 +70,24 @@ def _head(facts: Facts, problems: Sequence[Problem]) -> Block:
         about = "runs, but does not answer" if facts.runs else "does not run"
     details = [f"{problem.rule.value}: {problem.detail}" for problem in problems]
     head = {"kei": [about], "problems": details or ["none"]}
-    if snapshot is not None and not snapshot.clock.synchronised:
-        wrong = ", and likely to be wrong" if snapshot.clock.likely_wrong else ""
-        head["clock"] = [f"not synchronised{wrong}"]
+    if snapshot is not None and (clock := list(_clock(snapshot))):
+        head["clock"] = clock
     return head
+
+
+def _clock(snapshot: Snapshot) -> Iterator[str]:
+    """Yield what a person should know about the clocks; nothing when all agree."""
+    if not snapshot.clock.synchronised:
+        wrong = ", and likely to be wrong" if snapshot.clock.likely_wrong else ""
+        yield f"not synchronised{wrong}"
+    meter = snapshot.meter_clock
+    if meter is None:
+        return
+    if meter.ahead_s is not None and abs(meter.ahead_s) > TOLERANCE_S:
+        way = "ahead of" if meter.ahead_s > 0 else "behind"
+        yield f"the meter's is {span(abs(meter.ahead_s))} {way} this machine's"
+    if meter.utc_offset != METER_UTC_OFFSET:
+        yield f"local time is UTC{meter.utc_offset}, the meter's is UTC{METER_UTC_OFFSET}"
 
 
 def _session(session: SessionStatus) -> Block:
@@ -120,7 +136,7 @@ def _series(facts: Facts) -> list[str]:
             reading.sensor,
             plain(reading.value),
             facts.unit_of_measure(reading) or "",
-            span(facts.age_s(reading.time_ms)),
+            _age(facts.age_s(reading.time_ms)),
         )
         for reading in facts.series
     ]
@@ -128,6 +144,10 @@ def _series(facts: Facts) -> list[str]:
     return [
         f"{r[0]:{unit}}  {r[1]:{sensor}}  {r[2]:>{value}} {r[3]:{of}}  {r[4]:>{age}}" for r in rows
     ]
+
+
+def _age(age_s: float) -> str:
+    return span(age_s) if age_s >= -FUTURE_LIMIT_S else f"{span(-age_s)} in the future"
 
 
 def _outlet(outlet: SinkStatus) -> str:

@@ -1,5 +1,6 @@
 """The facts about a kei that another process can find out: from its answer and its database."""
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import tzinfo
@@ -17,9 +18,13 @@ from kei.echonet.meter_class import UNIT_OF_SENSOR
 from kei.meter.expected import Expected, expected_of
 from kei.settings.config import Config
 from kei.settings.upload import What
+from kei.store.extract import Query, readings
 from kei.store.read_only import Waiting, read_overview
 from kei.store.text import DailyFile
 from kei.upload.traffic import UploadStatus
+
+FUTURE_LIMIT_S = 60.0  # the meter's own clock may be ahead; any more, and a clock was wrong
+LOOK_BACK_MS = 2 * 86_400_000  # for the newest reading that is not from the future
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,8 @@ class Facts:
         expected: the properties that the meter is asked for.
         snapshot: the answer of the running kei; None if none runs, or it does not answer.
         silence: why a kei that runs does not answer; None if it does, or none runs.
-        series: the newest reading of each series.
+        series: the newest reading of each series; one from the future only if it has no other of
+            the last two days.
         uploads: in the order of the configuration.
         database_fault: why the database cannot be read; None if it can.
     """
@@ -146,9 +152,10 @@ def read_database(wanted: Config, clock: Clock) -> Stored:
     try:
         text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
         contents = read_overview(recorder.database, text, targets, clock)
+        series = tuple(_present(each, wanted, text, clock) for each in contents.last)
     except StoreError as error:
         return Stored(fault=str(error))
-    return Stored(contents.last, contents.waiting)
+    return Stored(series, contents.waiting)
 
 
 def facts_of(wanted: Config, answer: Answer, stored: Stored, clock: Clock) -> Facts:
@@ -164,6 +171,19 @@ def facts_of(wanted: Config, answer: Answer, stored: Stored, clock: Clock) -> Fa
         uploads=tuple(_uploads(wanted, stored.waiting, answer.snapshot)),
         database_fault=stored.fault,
     )
+
+
+def _present(last: Reading, wanted: Config, text: DailyFile, clock: Clock) -> Reading:
+    """Return the last recorded reading of a series, or an earlier one if it is from the future.
+
+    The time of a meter's half-hour value is the meter's own, which may have been wrong.
+    """
+    until_ms = clock.now_ms() + round(FUTURE_LIMIT_S * 1000)
+    if last.time_ms <= until_ms:
+        return last
+    query = Query(until_ms - LOOK_BACK_MS, until_ms + 1, last.unit, last.sensor)
+    earlier = deque(readings(wanted.recorder.database, text, query), maxlen=1)
+    return earlier[0] if earlier else last
 
 
 def _uploads(

@@ -4,12 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum, auto
 
-from kei.commands.status.facts import Facts, Upload
+from kei.commands.status.facts import FUTURE_LIMIT_S, Facts, Upload
 from kei.meter.expected import Expected
 
 NOT_JOINED_LIMIT_S = 600.0
 STALE_CYCLES, STALE_GRACE_S = 3, 60.0
-CLOCK_TOLERANCE_S = 60.0  # the meter's own clock may be ahead; any more, and a clock was wrong
 UPLOAD_LIMIT_S = 600.0
 BEHIND_LIMIT_S = 3600.0  # what a month without network leaves is sent within minutes
 SENSOR_PORT_LIMIT_S = 60.0  # a board is unplugged and back sooner
@@ -88,15 +87,13 @@ def _patience_s(expected: Expected) -> float:
 
 
 def _stale_series(facts: Facts, expected: Expected) -> str | None:
-    newest = max(
-        (r for r in facts.series if r.unit == facts.unit and r.sensor in expected.sensors),
-        key=lambda reading: reading.time_ms,
-        default=None,
-    )
+    own = [r for r in facts.series if r.unit == facts.unit and r.sensor in expected.sensors]
+    present = [reading for reading in own if facts.age_s(reading.time_ms) >= -FUTURE_LIMIT_S]
+    newest = max(present or own, key=lambda reading: reading.time_ms, default=None)
     if newest is None:
         return None
     age_s = facts.age_s(newest.time_ms)
-    if age_s < -CLOCK_TOLERANCE_S:
+    if age_s < -FUTURE_LIMIT_S:
         return f"{newest.sensor} (from the future by {span(-age_s)}: a clock was wrong)"
     return f"{newest.sensor} ({span(age_s)})" if age_s > _patience_s(expected) else None
 

@@ -12,6 +12,7 @@ from kei.commands.status import StatusReport
 from kei.commands.status.as_text import DOING
 from kei.commands.status.facts import Facts, Upload
 from kei.commands.status.rules import problems_of
+from kei.meter.meter_clock import MeterClockStatus
 from kei.store.read_only import Waiting
 from kei.timekeeping.monitor import ClockStatus
 from kei.wisun.interfaces import State
@@ -84,6 +85,26 @@ def test_people_are_told_of_a_clock_that_is_not_synchronised(
     assert json_of(facts)["clock"] == {"synchronised": False, "likely_wrong": likely_wrong}
 
 
+@pytest.mark.parametrize(
+    ("meter_clock", "told"),
+    [
+        (MeterClockStatus(-3600, "+09:00"), "the meter's is 1 h behind this machine's"),
+        (MeterClockStatus(301, "+09:00"), "the meter's is 5 min ahead of this machine's"),
+        (MeterClockStatus(0, "-05:00"), "local time is UTC-05:00, the meter's is UTC+09:00"),
+    ],
+)
+def test_people_are_told_of_a_meter_with_another_time(
+    meter_clock: MeterClockStatus, told: str
+) -> None:
+    text = text_of(replace(FACTS, snapshot=replace(SNAPSHOT, meter_clock=meter_clock)))
+    assert text.splitlines()[2] == f"clock      {told}"
+
+
+def test_a_reading_from_the_future_is_shown_as_one() -> None:
+    text = text_of(replace(FACTS, series=(reading("EA", "1", -7200),)))
+    assert "2 h in the future" in text
+
+
 def test_people_see_what_is_known_when_kei_does_not_run() -> None:
     uploads = (replace(FACTS.uploads[0], live=None),)
     lines = text_of(replace(FACTS, snapshot=None, uploads=uploads)).splitlines()
@@ -143,8 +164,8 @@ def test_what_a_server_says_cannot_steer_the_terminal() -> None:
 def test_machines_see_one_object() -> None:
     found = json_of(FACTS)
     assert list(found) == [
-        "time", "well", "problems", "running", "version", "pid", "up_s", "clock", "session",
-        "sensors", "series", "recorder", "uploads", "errors",
+        "time", "well", "problems", "running", "version", "pid", "up_s", "clock",
+        "meter_clock", "session", "sensors", "series", "recorder", "uploads", "errors",
     ]  # fmt: skip
     assert found["time"] == "2026-11-23T10:00:00+09:00"
     assert (found["well"], found["problems"], found["running"]) == (True, [], True)

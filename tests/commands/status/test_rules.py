@@ -90,6 +90,11 @@ def test_one_of_two_phases_is_enough() -> None:
     assert problems_of(facts) == ()
 
 
+def test_a_phase_from_the_future_does_not_hide_the_other() -> None:
+    facts = replace(FACTS, series=(*FACTS.series, reading("E8T", "1", -100_000)))
+    assert problems_of(facts) == ()
+
+
 def test_a_series_that_never_had_a_reading_is_no_fault_while_others_have() -> None:
     assert problems_of(replace(FACTS, series=FACTS.series[:1])) == ()
 

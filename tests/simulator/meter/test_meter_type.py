@@ -11,7 +11,7 @@ from simulator_bench import SteadyHousehold
 
 from kei.core.errors import ConfigError
 from kei.echonet.frame import CONTROLLER, METER, Esv, Frame, Property, decode, property_map
-from kei.echonet.meter_class import Scale
+from kei.echonet.meter_class import METER_ZONE, Scale
 from kei.echonet.meter_class import decode as decode_value
 from kei.simulator.build import build
 from kei.simulator.household.adjustable import InstalledLoad
@@ -146,7 +146,7 @@ def test_registers_begin_at_zero_with_the_installation() -> None:
 def test_the_clock_of_the_meter_may_be_off(skew: int) -> None:
     clock = FakeClock(NOW * 1000)
     dongle = build(parse_sim_port(f"sim:clock-skew={skew}"), clock)
-    moment = datetime.fromtimestamp(NOW + skew, UTC)
+    moment = datetime.fromtimestamp(NOW + skew, METER_ZONE)
     shown = bytes.fromhex(value(dongle._meter, 0x97))
     assert shown == bytes((moment.hour, moment.minute))
 
