@@ -112,9 +112,12 @@ def initial_checkpoint(clock: Clock, text: DailyFile, *, is_new: bool) -> Checkp
     """
     today = local(clock.now_ms(), text.zone).date()
     first = today - timedelta(days=NEW_DATABASE_DAYS - 1)
-    # A database with rows is of an older kei, which wrote the line of a row before the row.
-    taken = [day for day in text.days() if is_new and first <= day <= today]
-    recent = text.days()[-checkpoints.DAYS_MAX :]
+    days = text.days()
+    # Those of the last days, by the clock and, as that may be wrong, by the files. A database with
+    # rows is of an older kei, which wrote the line of a row before the row.
+    newest = days[-NEW_DATABASE_DAYS:]
+    taken = [day for day in days if is_new and (first <= day <= today or day in newest)]
+    recent = sorted({*days[-checkpoints.DAYS_MAX :], *taken})
     ends = {day: 0 if day in taken else text.size(day) for day in recent}
     return Checkpoint(ends, text.fingerprints(ends))
 

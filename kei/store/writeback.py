@@ -30,15 +30,17 @@ class WriteBack:
         self._limit_s = limit_s
         self._accounting = accounting
         self._oldest: float | None = None  # when the first unsynced append was made
+        self._touched: float | None = None  # when something else was written first
         self._changed = self._checked = clock.monotonic()
         self._before: int | None = None
 
     @property
     def due(self) -> float | None:
         """When to sync, monotonic; None if everything is synced."""
-        if self._oldest is None:
-            return None
-        return min(self._oldest + self._limit_s, self._changed + WRITTEN_BY_S)
+        dues = [] if self._touched is None else [self._touched + self._limit_s]
+        if self._oldest is not None:
+            dues += [self._oldest + self._limit_s, self._changed + WRITTEN_BY_S]
+        return min(dues, default=None)
 
     def before_append(self) -> None:
         """Call this before each append, in the same thread."""
@@ -58,13 +60,16 @@ class WriteBack:
         self._before = None
 
     def touched(self) -> None:
-        """Call this when something else has been written that is to be synced."""
-        if self._oldest is None:
-            self._oldest = self._changed = self._clock.monotonic()
+        """Call this when something else has been written that is to be synced.
+
+        That can wait for the lines that come next.
+        """
+        if self._touched is None:
+            self._touched = self._clock.monotonic()
 
     def after_sync(self) -> None:
         """Call this when everything is on the disk."""
-        self._oldest = None
+        self._oldest = self._touched = None
 
     def _write_bytes(self) -> int | None:
         if self._accounting is None:

@@ -230,7 +230,8 @@ class Lives(RuleBasedStateMachine):
                 time_ms = true_ms = NOON_MS + hours * HOUR_MS + number * 1000
                 made_ms = None
             self.times[number] = true_ms
-            readings.append(Reading(time_ms, "BR", "E7", Decimal(number), "x", made_ms))
+            sensor = "E7" if hours is None else "EA"
+            readings.append(Reading(time_ms, "BR", sensor, Decimal(number), "x", made_ms))
             self.clock.advance(1)
         new = set(range(self.number, self.number + count))
         self.number += count
@@ -385,7 +386,8 @@ class Lives(RuleBasedStateMachine):
         for line in lines:
             true_ms = self.times[value_of(line)]
             if true_ms is not None:
-                made = Reading(true_ms, "BR", "E7", Decimal(value_of(line)), "x")
+                sensor = line.split(",")[2]
+                made = Reading(true_ms, "BR", sensor, Decimal(value_of(line)), "x")
                 assert line == reading_line(made, TOKYO)
 
     def teardown(self) -> None:

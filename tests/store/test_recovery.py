@@ -75,14 +75,14 @@ def test_the_second_time_there_is_nothing_to_do(database: Database, text: DailyF
     assert logs == []
 
 
-def test_a_new_database_takes_the_readings_of_today_and_yesterday(
+def test_a_new_database_takes_the_readings_of_today_and_yesterday_and_of_the_newest_files(
     tmp_path: Path, text: DailyFile
 ) -> None:
     database = Database.open(tmp_path / "new.db", FakeClock(NOON_MS, TOKYO))
     for day in (21, 22, 23, 24):
         text.append(date(2026, 11, day), [f"2026/11/{day} 10:00:00,BR,E7,{day},x"])
     recover(database, text)
-    assert [line.split(",")[3] for line in rows(database)] == ["22", "23"]
+    assert [line.split(",")[3] for line in rows(database)] == ["22", "23", "24"]
     database.close()
 
 
