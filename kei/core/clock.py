@@ -5,7 +5,7 @@ import os
 import time
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _READ_LIMIT_S = 0.05  # in which both clocks have to be read
@@ -75,6 +75,23 @@ def local_zone() -> tzinfo:
 def _present_offset() -> tzinfo:
     offset = datetime.now(UTC).astimezone().utcoffset()
     return timezone(offset or timedelta(0))
+
+
+class Instant(NamedTuple):
+    """A moment by both clocks, read together.
+
+    Attributes:
+        time_ms: wall clock, milliseconds since 1970 in UTC.
+        monotonic_ms: monotonic clock; None if it is not known.
+    """
+
+    time_ms: int
+    monotonic_ms: int | None = None
+
+
+def instant(clock: Clock) -> Instant:
+    """Return the present moment."""
+    return Instant(clock.now_ms(), monotonic_ms(clock))
 
 
 def monotonic_ms(clock: Clock) -> int:

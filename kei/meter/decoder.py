@@ -7,7 +7,7 @@ from decimal import Decimal, InvalidOperation
 
 import structlog
 
-from kei.core.clock import Clock, epoch_ms
+from kei.core.clock import Clock, Instant, epoch_ms
 from kei.core.errors import KeiError, Malformed
 from kei.core.incidents import Incidents
 from kei.core.reading import Reading
@@ -88,7 +88,7 @@ class MeterDecoder:
         self._readable: frozenset[int] | None = None
         self._map_tries = 0
         self._ask_first_at: float | None = None
-        self._held: deque[tuple[int, bytes, int]] = deque(maxlen=HELD_MAX)  # EPC, data, at_ms
+        self._held: deque[tuple[int, bytes, Instant]] = deque(maxlen=HELD_MAX)
         self._lock = threading.Lock()  # answers come in the threads of the request jobs
 
     def joined(self, meter: str, first: Answer) -> None:
@@ -178,12 +178,12 @@ class MeterDecoder:
                 self._incidents.raised("property_not_given", key=epc, epc=f"{epc:02X}")
         with self._lock:
             self._learn(answer)
-            self._record(answer.properties.items(), answer.at_ms)
+            self._record(answer.properties.items(), answer.at)
 
-    def notified(self, properties: tuple[Property, ...], at_ms: int) -> None:
+    def notified(self, properties: tuple[Property, ...], at: Instant) -> None:
         """Record what the meter sent by itself."""
         with self._lock:
-            self._record([(item.epc, item.edt) for item in properties], at_ms)
+            self._record([(item.epc, item.edt) for item in properties], at)
 
     def _learn(self, answer: Answer) -> None:
         """Take property map, coefficient and unit from an answer, as far as it has them."""
@@ -208,8 +208,8 @@ class MeterDecoder:
             if self.scale != before:
                 self._remember(self.scale)
                 held, self._held = self._held, deque(maxlen=HELD_MAX)
-                for epc, edt, at_ms in held:
-                    self._record([(epc, edt)], at_ms)
+                for epc, edt, at in held:
+                    self._record([(epc, edt)], at)
 
     def _lacks_coefficient(self, answer: Answer) -> bool:
         """Tell whether the meter has none; a meter that refuses everything may just be busy."""
@@ -218,12 +218,12 @@ class MeterDecoder:
         is_busy = not answer.properties and self._may_have_map
         return EPC_COEFFICIENT in answer.refused and not is_busy
 
-    def _record(self, properties: Iterable[tuple[int, bytes]], at_ms: int) -> None:
+    def _record(self, properties: Iterable[tuple[int, bytes]], at: Instant) -> None:
         """Record the values with the time they came at, or with the meter's own time stamp."""
         measured_now: list[Reading] = []
         stamped: list[Reading] = []
         for epc, edt in properties:
-            for value in self._values(epc, edt, at_ms):
+            for value in self._values(epc, edt, at):
                 sensor, number = value.sensor, value.value
                 if isinstance(number, Absent):
                     why = number.value
@@ -231,7 +231,9 @@ class MeterDecoder:
                     continue
                 self._incidents.ended("no_value", key=sensor)
                 if value.at is None:
-                    measured_now.append(Reading(at_ms, self._unit, sensor, number, DATA_ID))
+                    measured_now.append(
+                        Reading(at.time_ms, self._unit, sensor, number, DATA_ID, at.monotonic_ms)
+                    )
                 else:
                     time_ms = epoch_ms(value.at)
                     stamped.append(Reading(time_ms, self._unit, sensor, number, DATA_ID))
@@ -240,7 +242,7 @@ class MeterDecoder:
         if stamped:
             self._recorder.record_once(stamped)
 
-    def _values(self, epc: int, edt: bytes, at_ms: int) -> tuple[Value, ...]:
+    def _values(self, epc: int, edt: bytes, at: Instant) -> tuple[Value, ...]:
         """Return the values of a property; none if it has to wait, or cannot be read."""
         spec = PROPERTIES.get(epc)
         if spec is None:
@@ -248,7 +250,7 @@ class MeterDecoder:
                 log.debug("property_ignored", epc=f"{epc:02X}")
             return ()
         if spec.number.needs_scale and self.scale is None:
-            self._held.append((epc, edt, at_ms))
+            self._held.append((epc, edt, at))
             self._incidents.raised("unit_unknown", hint="energy waits for D3 and E1 of this meter")
             return ()
         self._incidents.ended("unit_unknown")
@@ -261,10 +263,10 @@ class MeterDecoder:
             self._incidents.raised("property_malformed", key=epc, reason=str(error))
             return ()
         self._incidents.ended("property_malformed", key=epc)
-        if (at := values[0].at) is not None:
-            doubt = doubt_about(at, self._clock, self._trust)
+        if (stamp := values[0].at) is not None:
+            doubt = doubt_about(stamp, self._clock, self._trust)
             if doubt is not None:
-                self._refuse_stamp(epc, doubt, at.isoformat())
+                self._refuse_stamp(epc, doubt, stamp.isoformat())
                 return ()
             for each in Doubt:
                 self._incidents.ended("stamp_refused", key=(epc, each))

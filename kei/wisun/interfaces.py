@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum, auto
 from typing import Protocol
 
+from kei.core.clock import Instant
 from kei.core.errors import PortLost
 from kei.core.secret import Secret
 from kei.echonet.frame import Frame, Property
@@ -143,11 +144,11 @@ class Received:
 
     Attributes:
         frame: the frame.
-        at_ms: when it came, milliseconds since 1970 in UTC.
+        at: when it came.
     """
 
     frame: Frame
-    at_ms: int
+    at: Instant
 
 
 Inbound = Message | Received  # what a conversation gets to see
@@ -238,12 +239,12 @@ class Answer:
     """The meter's answer to a Get.
 
     Attributes:
-        at_ms: when it came, milliseconds since 1970 in UTC.
+        at: when it came.
         properties: the data of each property that it gave.
         refused: the properties that it says it cannot give now.
     """
 
-    at_ms: int
+    at: Instant
     properties: dict[int, bytes]
     refused: frozenset[int]
 
@@ -302,7 +303,7 @@ class Listener(Protocol):
     def ready(self) -> None:
         """React to the meter being ready for requests."""
 
-    def notified(self, properties: tuple[Property, ...], at_ms: int) -> None:
+    def notified(self, properties: tuple[Property, ...], at: Instant) -> None:
         """Take the properties of a notification, which the meter sent unasked."""
 
 

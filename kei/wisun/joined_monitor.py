@@ -136,7 +136,7 @@ class JoinedMonitor:
         """Hand on a notification of the meter, and confirm it if the meter asks for that."""
         frame = received.frame
         if frame.seoj == METER:
-            self._listener.notified(frame.properties, received.at_ms)
+            self._listener.notified(frame.properties, received.at)
         else:
             log.debug("instance_list", seoj=f"{frame.seoj:06X}")
         if frame.esv is not Esv.INFC:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from kei.core.clock import Clock
+from kei.core.clock import Clock, instant
 from kei.core.errors import Malformed
 from kei.echonet.frame import METER, UDP_PORT, Esv, Frame, Property, decode, get_request
 from kei.wisun.commands import SkCommands
@@ -77,7 +77,7 @@ class Request:
         is_answer = frame.esv in (Esv.GET_RES, Esv.GET_SNA) and frame.seoj == METER
         if not is_answer or not given or not given <= set(self.epcs):
             return False
-        self.answer = Answer(received.at_ms, properties, frozenset(refused))
+        self.answer = Answer(received.at, properties, frozenset(refused))
         return True
 
 
@@ -234,7 +234,7 @@ class Requests:
             self.ignored += 1
             log.debug("frame_ignored", reason=str(error))
             return None
-        received = Received(frame, self._clock.now_ms())
+        received = Received(frame, instant(self._clock))
         if frame.esv in (Esv.INF, Esv.INFC):
             self.notifications.append(received)
             return None

@@ -8,6 +8,7 @@ from session_bench import Memory
 from stored import RIGHT
 from structlog.testing import capture_logs
 
+from kei.core.clock import Instant
 from kei.core.errors import NotReady, RetryLater, Stopping
 from kei.core.incidents import Incidents
 from kei.core.reading import Reading
@@ -53,7 +54,7 @@ class Sink:
 
 
 def everything(epcs: Epcs) -> Answer:
-    return Answer(1, {epc: DATA[epc] for epc in epcs}, frozenset())
+    return Answer(Instant(1), {epc: DATA[epc] for epc in epcs}, frozenset())
 
 
 def at_most(count: int) -> Callable[[Epcs], Answer]:
@@ -74,7 +75,7 @@ def job(
     clock, meter, sink = FakeClock(), Meter(answer), Sink()
     decoder = MeterDecoder("BR", sink, Memory(), clock=clock, trust=RIGHT, on_joined=lambda: None)
     first = {**everything((0xD3, 0xE1)).properties, 0x9F: readable}
-    decoder.joined("0", Answer(1, first, frozenset()))
+    decoder.joined("0", Answer(Instant(1), first, frozenset()))
     incidents = Incidents(structlog.stdlib.get_logger("kei.request"), clock)
     return RequestJob(epcs, 10, session=meter, decoder=decoder, incidents=incidents), meter, sink
 
@@ -163,7 +164,7 @@ NOVEMBER_14 = {0x97: bytes((22, 13)), 0x98: bytes((7, 231, 11, 14))}
 
 def with_clock(epcs: Epcs) -> Answer:
     data = DATA | NOVEMBER_14
-    return Answer(1, {epc: data[epc] for epc in epcs}, frozenset())
+    return Answer(Instant(1), {epc: data[epc] for epc in epcs}, frozenset())
 
 
 def test_the_meters_clock_is_asked_last_and_once_a_day() -> None:
@@ -191,7 +192,7 @@ def test_a_clock_that_is_not_answered_is_no_fault() -> None:
 def test_a_clock_that_is_refused_in_spite_of_the_map_is_no_fault() -> None:
     def refusing(epcs: Epcs) -> Answer:
         if 0x97 in epcs:
-            return Answer(1, {}, frozenset(epcs))
+            return Answer(Instant(1), {}, frozenset(epcs))
         return with_clock(epcs)
 
     request, _, _ = job(refusing, 0xE7, readable=CLOCK_MAP)

@@ -16,7 +16,7 @@ from session_bench import Memory
 from stored import RIGHT, ConstantMonitor, recorder_of
 from structlog.testing import capture_logs
 
-from kei.core.clock import epoch_ms, local
+from kei.core.clock import Instant, epoch_ms, local
 from kei.echonet.frame import Property
 from kei.echonet.meter_class import PROPERTIES
 from kei.meter.decoder import MeterDecoder
@@ -87,13 +87,13 @@ def test_any_bytes_of_the_meter_are_recorded_or_told(
 ) -> None:
     with capture_logs() as logs, home(zone, trust) as it:
         known = {0xD3: b"\0\0\0\1", 0xE1: b"\1"}
-        it.decoder.joined("001D129012345678", Answer(epoch_ms(NOW), known, frozenset()))
+        it.decoder.joined("001D129012345678", Answer(Instant(epoch_ms(NOW)), known, frozenset()))
         for number, (epc, edt) in enumerate(sent):
             if number % 2:
-                it.decoder.notified((Property(epc, edt),), epoch_ms(NOW))
+                it.decoder.notified((Property(epc, edt),), Instant(epoch_ms(NOW)))
             else:
-                it.decoder.take(Answer(epoch_ms(NOW), {epc: edt}, frozenset()), (epc,))
-        it.decoder.notified((Property(0xE7, b"\0\0\1\xf8"),), epoch_ms(NOW))
+                it.decoder.take(Answer(Instant(epoch_ms(NOW)), {epc: edt}, frozenset()), (epc,))
+        it.decoder.notified((Property(0xE7, b"\0\0\1\xf8"),), Instant(epoch_ms(NOW)))
         it.recorder.commit()
         lines = [line for file in it.folder.glob("*.txt") for line in file.read_text().splitlines()]
         assert any(line.endswith(",BR,E7,504,x") for line in lines)

@@ -10,6 +10,7 @@ from session_bench import Memory
 from stored import RIGHT, ConstantMonitor
 from structlog.testing import capture_logs
 
+from kei.core.clock import Instant
 from kei.core.reading import Reading, plain
 from kei.echonet.frame import Property, encode_property_map
 from kei.echonet.meter_class import PROPERTIES
@@ -61,12 +62,12 @@ class Bench:
         )
 
     def join(self, properties: dict[int, bytes], *refused: int, meter: str = METER) -> None:
-        self.source.joined(meter, Answer(AT_MS, properties, frozenset(refused)))
+        self.source.joined(meter, Answer(Instant(AT_MS), properties, frozenset(refused)))
         self.source.ready()
 
     def answer(self, properties: dict[int, bytes], *refused: int) -> None:
         asked = (*properties, *refused)
-        self.source.take(Answer(AT_MS, properties, frozenset(refused)), asked)
+        self.source.take(Answer(Instant(AT_MS), properties, frozenset(refused)), asked)
 
     def values(self) -> list[tuple[str, str]]:
         return [(r.sensor, plain(r.value)) for r in self.record.plain + self.record.once]
@@ -170,7 +171,7 @@ def test_a_unit_that_the_standard_does_not_know_is_no_unit() -> None:
 def test_half_hour_values_have_the_meters_time_and_are_recorded_once(zone: str) -> None:
     bench = Bench(clock=FakeClock(EA_MS + 60_000, ZoneInfo(zone)))
     bench.join(D3_E1)
-    bench.source.notified((Property(0xEA, EA),), AT_MS)
+    bench.source.notified((Property(0xEA, EA),), Instant(AT_MS))
     (reading,) = bench.record.once
     assert reading.time_ms == EA_MS
     assert bench.record.plain == []

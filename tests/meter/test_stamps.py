@@ -9,7 +9,7 @@ from session_bench import Memory
 from stored import RIGHT, ConstantMonitor
 from structlog.testing import capture_logs
 
-from kei.core.clock import epoch_ms
+from kei.core.clock import Instant, epoch_ms
 from kei.core.reading import Reading
 from kei.echonet.frame import Property
 from kei.echonet.meter_class import METER_ZONE
@@ -107,10 +107,10 @@ class Bench:
             "BR", self.sink, Memory(), clock=self.clock, trust=trust, on_joined=lambda: None
         )
         scale = {0xD3: b"\0\0\0\1", 0xE1: b"\1"}
-        self.decoder.joined("001D129012345678", Answer(0, scale, frozenset()))
+        self.decoder.joined("001D129012345678", Answer(Instant(0), scale, frozenset()))
 
     def hear(self, stamp: bytes) -> None:
-        self.decoder.notified(ea(stamp), epoch_ms(NOW))
+        self.decoder.notified(ea(stamp), Instant(epoch_ms(NOW)))
 
 
 @pytest.mark.parametrize("stamp", IMPOSSIBLE.values(), ids=IMPOSSIBLE)
@@ -153,5 +153,5 @@ def test_each_reason_is_told_by_itself() -> None:
 def test_the_other_values_of_an_answer_with_a_bad_stamp_are_recorded() -> None:
     bench = Bench()
     answer = {0xEA: bytes(11), 0xE7: b"\0\0\1\xf8"}
-    bench.decoder.take(Answer(epoch_ms(NOW), answer, frozenset()), tuple(answer))
+    bench.decoder.take(Answer(Instant(epoch_ms(NOW)), answer, frozenset()), tuple(answer))
     assert [reading.sensor for reading in bench.sink.readings] == ["E7"]

@@ -88,7 +88,10 @@ class Servers:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                size = int(self.headers["Content-Length"])
+                body = self.rfile.read(size)
+                if len(body) < size:  # whoever sent it was killed
+                    return
                 servers.take(self.path, self.headers.get("Idempotency-Key", ""), body)
                 self.send_response(200)
                 self.send_header("Content-Length", "2")

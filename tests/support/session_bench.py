@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from fakes import FastClock
 from programs import wait_until
 
+from kei.core.clock import Instant
 from kei.echonet.frame import Property
 from kei.simulator.port.server import Simulator
 from kei.wisun.interfaces import Answer, OnData, Transport
@@ -38,8 +39,8 @@ class Listener:
     def ready(self) -> None:
         assert self.joins
 
-    def notified(self, properties: tuple[Property, ...], at_ms: int) -> None:
-        assert at_ms > 0
+    def notified(self, properties: tuple[Property, ...], at: Instant) -> None:
+        assert at.time_ms > 0
         self.notifications.append(properties)
 
 

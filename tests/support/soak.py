@@ -270,7 +270,7 @@ class Requester:
         return found
 
     def _wrong_values(self, answer: Answer, asked_ms: int) -> int:
-        seconds = range(asked_ms // 1000, answer.at_ms // 1000 + 1)
+        seconds = range(asked_ms // 1000, answer.at.time_ms // 1000 + 1)
         shown = {
             POWER: lambda second: self._rig.household.watt(second).to_bytes(4, "big", signed=True),
             ENERGY: self._counter.normal,

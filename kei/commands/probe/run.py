@@ -20,7 +20,7 @@ from kei.commands.probe.questions import ask_everything
 from kei.commands.probe.result import ProbeResult
 from kei.config.errors import fault_line
 from kei.core import logs
-from kei.core.clock import Clock
+from kei.core.clock import Clock, Instant
 from kei.core.errors import ConfigError, NotReady, Stopping
 from kei.core.signals import STOP_SIGNALS, SignalQueue
 from kei.echonet.frame import Property
@@ -94,7 +94,7 @@ class _JoinListener:
         """End the wait."""
         self.ready_once.set()
 
-    def notified(self, properties: tuple[Property, ...], at_ms: int) -> None:
+    def notified(self, properties: tuple[Property, ...], at: Instant) -> None:
         """Ignore what the meter sends by itself: nothing is recorded here."""
 
 

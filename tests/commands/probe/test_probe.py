@@ -16,7 +16,7 @@ from jobs_file import BROUTE, JobsFile
 from kei.commands.probe.questions import LOOK_AGAIN_S, Got, Missing, ask_everything
 from kei.commands.probe.result import Item, ProbeResult, scale_of
 from kei.commands.probe.run import join_and_ask
-from kei.core.clock import SystemClock
+from kei.core.clock import Instant, SystemClock
 from kei.core.errors import NotReady, RetryLater, Stopping
 from kei.core.signals import SignalQueue
 from kei.echonet.frame import encode_property_map
@@ -171,7 +171,9 @@ class FakeMeter:
         if self.failures.get(epc):
             raise self.failures[epc].pop(0)
         data = self.has.get(epc)
-        return Answer(1, {epc: data} if data else {}, frozenset() if data else frozenset({epc}))
+        return Answer(
+            Instant(1), {epc: data} if data else {}, frozenset() if data else frozenset({epc})
+        )
 
 
 @pytest.fixture
