@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from kei.settings.upload import What
 from kei.store.database import Database
 from kei.store.reading_table import IN_SPANS, span_of
-from kei.store.rows import TABLES, Row, rows_behind, rows_of
+from kei.store.rows import TABLES, Row, rows_of
 
 ROWS_MAX = 2_500_000  # of one target: 100 MB of lines of about 40 bytes
 
@@ -129,6 +129,18 @@ class UploadQueue:
                 [(target, what.value, row.id, reason, now_ms) for row in rows],
             )
             _advance(connection, target, what, rows[-1].id)
+
+
+def rows_behind(connection: sqlite3.Connection, what: What, cursor: int) -> int:
+    """Return how many rows there are behind an ID, without counting them one by one.
+
+    IDs are consecutive, and rows are removed from the front.
+    """
+    first, last = connection.execute(
+        f"SELECT (SELECT min(id) FROM {TABLES[what].name}), (SELECT max(id) FROM"
+        f" {TABLES[what].name})"
+    ).fetchone()
+    return 0 if last is None else max(0, int(last) - max(cursor, int(first) - 1))
 
 
 def _first_since(connection: sqlite3.Connection, what: What, since_ms: int) -> int | None:

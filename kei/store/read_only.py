@@ -14,8 +14,9 @@ from kei.core.errors import StoreError
 from kei.core.reading import Reading
 from kei.settings.upload import What
 from kei.store.opening import describe_read_error
+from kei.store.queue import rows_behind
 from kei.store.recovery import only_in_text
-from kei.store.rows import READING_COLUMNS, TABLES, ReadingRow, reading_of, rows_behind
+from kei.store.rows import READING_COLUMNS, TABLES, ReadingRow, reading_of
 from kei.store.schema import VERSION
 from kei.store.text import DailyFile
 

@@ -3,7 +3,6 @@
 In statements `r` is the row of one of the two tables, and `s` that of its series.
 """
 
-import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -82,15 +81,3 @@ TABLES = {
 def rows_of(what: What, found: Iterable[Sequence[Any]]) -> list[Row]:
     """Return the rows that a statement found which selects the columns of their table."""
     return [Row(columns[0], TABLES[what].item_of(columns)) for columns in found]
-
-
-def rows_behind(connection: sqlite3.Connection, what: What, cursor: int) -> int:
-    """Return how many rows there are behind an ID, without counting them one by one.
-
-    IDs are consecutive, and rows are removed from the front.
-    """
-    first, last = connection.execute(
-        f"SELECT (SELECT min(id) FROM {TABLES[what].name}), (SELECT max(id) FROM"
-        f" {TABLES[what].name})"
-    ).fetchone()
-    return 0 if last is None else max(0, int(last) - max(cursor, int(first) - 1))

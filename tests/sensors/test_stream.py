@@ -147,3 +147,8 @@ def test_any_number_of_series_takes_bounded_memory() -> None:
     assert len(rig.silence.silent()) == len(logs) == SERIES_MAX
     rig.feed(*["A1,NEW,1"] * LINES_MIN)
     assert len(rig.silence.silent()) == SERIES_MAX - 1
+
+
+def test_a_reading_has_both_clocks_of_its_moment(rig: Rig) -> None:
+    (reading,) = rig.feed("A1,T1,20.5,1")
+    assert (reading.time_ms, reading.monotonic_ms) == (rig.clock.now_ms(), 1_000_000)

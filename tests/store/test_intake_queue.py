@@ -84,3 +84,40 @@ def test_what_comes_after_the_end_is_handed_over_by_another_run() -> None:
     queue.record([reading(3)])
     queue.run()
     assert [number for _, number in recorder.taken] == [1, 2, 3]
+
+
+def test_a_reading_is_stamped_when_it_is_brought_and_not_when_it_is_handed_on() -> None:
+    taken: list[Reading] = []
+
+    class Recorder(SlowRecorder):
+        def _take(self, how: str, readings: Sequence[Reading]) -> None:
+            taken.extend(readings)
+
+    clock = FakeClock()
+    queue = IntakeQueue(Recorder(), clock)
+    made = clock.now_ms() - 500  # half a second before it is brought
+    queue.record([Reading(made, "A1", "T1", Decimal(1), "x")])
+    queue.record([Reading(made, "A1", "T1", Decimal(2), "x", monotonic_ms=7)])
+    queue.record_once([Reading(made, "BR", "EA", Decimal(3), "x")])
+    clock.advance(60)
+    clock.wall_ms += 3_600_000  # the clock is set meanwhile
+    queue.stop()
+    queue.run()
+    assert [each.monotonic_ms for each in taken] == [999_500, 7, None]
+
+
+def test_an_error_of_ours_ends_neither_the_thread_nor_the_stop() -> None:
+    class Broken(SlowRecorder):
+        def _take(self, how: str, readings: Sequence[Reading]) -> None:
+            if readings[0].value == 1:
+                raise OverflowError("date value out of range")
+            super()._take(how, readings)
+
+    recorder = Broken()
+    recorder.may.set()
+    queue = IntakeQueue(recorder, FakeClock())
+    queue.record([reading(1)])
+    queue.record_once([reading(2)])
+    queue.stop()
+    queue.run()
+    assert recorder.taken == [("once", 2)]
