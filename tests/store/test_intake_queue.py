@@ -90,7 +90,7 @@ def test_a_reading_is_stamped_when_it_is_brought_and_not_when_it_is_handed_on() 
     taken: list[Reading] = []
 
     class Recorder(SlowRecorder):
-        def _take(self, how: str, readings: Sequence[Reading]) -> None:
+        def _take(self, how: str, readings: Sequence[Reading]) -> None:  # noqa: ARG002 - a protocol
             taken.extend(readings)
 
     clock = FakeClock()
