@@ -95,8 +95,14 @@ def _add_jobs(parser: argparse.ArgumentParser, default: object) -> None:
 def _add_export(parser: argparse.ArgumentParser) -> None:
     _add_jobs(parser, default=argparse.SUPPRESS)
     day = "a day (2026-11-23) or a local time (2026-11-23T07:30)"
-    parser.add_argument("--from", dest="begin", required=True, metavar="D", help=day)
-    parser.add_argument("--to", dest="end", required=True, metavar="D", help="a day is included")
+    parser.add_argument("--from", dest="begin", metavar="D", help=day)
+    parser.add_argument("--to", dest="end", metavar="D", help="a day is included")
+    parser.add_argument(
+        "--pending",
+        action="store_true",
+        help="instead of a range, the readings that have no line yet: they wait for the clock, or "
+        "for a text file that can be written",
+    )
     parser.add_argument("--unit", metavar="U", help="only this UnitID")
     parser.add_argument("--sensor", metavar="S", help="only this SensorID")
     parser.add_argument(
@@ -310,8 +316,15 @@ def _status(path: Path, *, as_json: bool) -> int:
 def _export(args: argparse.Namespace) -> int:
     from kei.commands.export import Form, Selection, export  # noqa: PLC0415
 
-    form = Form(args.format)
-    selection = Selection(args.begin, args.end, args.unit, args.sensor, args.summary, form)
+    selection = Selection(
+        args.begin,
+        args.end,
+        args.unit,
+        args.sensor,
+        summary=args.summary,
+        pending=args.pending,
+        form=Form(args.format),
+    )
     sys.stdout.writelines(
         export(args.jobs, selection, environ=os.environ, clock=clock.SystemClock())
     )

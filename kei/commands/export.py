@@ -34,20 +34,22 @@ class Selection:
     """The arguments of the command.
 
     Attributes:
-        begin: a day or a local time.
-        end: a day, which is included, or a local time, which is not.
+        begin: a day or a local time; None with `pending` only.
+        end: a day, which is included, or a local time, which is not; None as above.
         unit: UnitID; None for all.
         sensor: SensorID; None for all.
         summary: whether to export summaries instead of readings.
+        pending: whether to export the readings that have no line yet, whatever their time.
         form: of the lines.
     """
 
-    begin: str
-    end: str
+    begin: str | None
+    end: str | None
     unit: str | None
     sensor: str | None
     summary: bool
     form: Form
+    pending: bool = False
 
 
 def export(
@@ -65,22 +67,18 @@ def export(
         ConfigError: the file does not validate, or a day or time is malformed.
         StoreError: there is no database, or it cannot be read.
     """
-    query = Query(
-        _instant("--from", selection.begin, clock.zone, days=0),
-        _instant("--to", selection.end, clock.zone, days=1),
-        selection.unit,
-        selection.sensor,
-    )
-    if query.to_ms <= query.from_ms:
-        raise ConfigError([f"--to {selection.end}: lies before --from {selection.begin}"])
+    query = None if selection.pending else _query(selection, clock.zone)
     recorder = config.load(path, environ=environ, with_secrets=False).recorder
-    text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
-    items: Iterator[Reading] | Iterator[Summary] = (
-        extract.summaries(recorder.database, query)
-        if selection.summary
-        else extract.readings(recorder.database, text, query)
-    )
-    columns = SUMMARY_COLUMNS if selection.summary else READING_COLUMNS
+    items: Iterator[Reading] | Iterator[Summary]
+    if query is None:
+        items = extract.pending_readings(recorder.database, selection.unit, selection.sensor)
+    elif selection.summary:
+        items = extract.summaries(recorder.database, query)
+    else:
+        text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
+        items = extract.readings(recorder.database, text, query)
+    has_windows = selection.summary and not selection.pending
+    columns = SUMMARY_COLUMNS if has_windows else READING_COLUMNS
     if selection.form is Form.JSONL:
         for item in items:
             yield _json_line(columns, item, clock.zone)
@@ -88,6 +86,21 @@ def export(
     yield _csv_line(columns)
     for item in items:
         yield _csv_line(_csv_fields(item, clock.zone))
+
+
+def _query(selection: Selection, zone: tzinfo) -> Query:
+    """Return what the arguments ask for; ConfigError."""
+    if selection.begin is None or selection.end is None:
+        raise ConfigError(["kei export: needs --from D and --to D, or --pending"])
+    query = Query(
+        _instant("--from", selection.begin, zone, days=0),
+        _instant("--to", selection.end, zone, days=1),
+        selection.unit,
+        selection.sensor,
+    )
+    if query.to_ms <= query.from_ms:
+        raise ConfigError([f"--to {selection.end}: lies before --from {selection.begin}"])
+    return query
 
 
 def _instant(option: str, text: str, zone: tzinfo, *, days: int) -> int:

@@ -24,6 +24,9 @@ from kei.store.state import load_state, save_state
 
 log = structlog.stdlib.get_logger("kei.store")
 
+YOUNG_BYTES = 65_536  # of a few hours
+MOVE_LOG_EVERY_S = 600.0  # as often as rows come
+
 CHECK_EVERY_S = 5.0  # whether the file is still the one that has the name
 
 
@@ -53,7 +56,7 @@ class Database:
         self.generation = 0
         self._identity: FileIdentity | None = None
         self._carried: list[PendingRow] = []  # from a database that was replaced
-        self._check_at = clock.monotonic()
+        self._check_at = self._move_log_at = clock.monotonic()
 
     @classmethod
     def open(cls, path: Path, clock: Clock) -> Self:
@@ -102,6 +105,7 @@ class Database:
             try:
                 yield connection
                 connection.execute("COMMIT")
+                self._move_log_of_young_file(connection)
             except BaseException:
                 self._series.clear()  # a roll-back removes new ones
                 # SQLite has rolled back by itself after some errors.
@@ -109,6 +113,17 @@ class Database:
                     if connection.in_transaction:
                         connection.execute("ROLLBACK")
                 raise
+
+    def _move_log_of_young_file(self, connection: sqlite3.Connection) -> None:
+        """Move the log into a file that is still small, so that whoever copies it has something.
+
+        SQLite does that by itself about twice a day; it costs writing, so only at first.
+        """
+        now = self.clock.monotonic()
+        if now < self._move_log_at or self._path.stat().st_size >= YOUNG_BYTES:
+            return
+        self._move_log_at = now + MOVE_LOG_EVERY_S
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def check(self) -> None:
         """Look whether the file has been removed or replaced, at most every few seconds.

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from kei.core.errors import StoreError
 from kei.core.reading import Reading, Summary
+from kei.store import pending
 from kei.store.opening import describe_read_error
 from kei.store.read_only import connect_read_only
 from kei.store.reading_table import IN_SPANS, span_of
@@ -81,6 +82,25 @@ def readings(path: Path, text: DailyFile, query: Query) -> Iterator[Reading]:
         recent = [reading for reading in recent if _matches(reading, query)]
         recent.sort(key=_TIME)  # stable: those of the same time stay in their order
         yield from merge(_stored(connection, query, newest_id), recent, key=_TIME)
+
+
+def pending_readings(path: Path, unit: str | None, sensor: str | None) -> Iterator[Reading]:
+    """Yield the readings that have no line yet, in the order in which they came.
+
+    Their times are those that the clock showed: it may have been wrong.
+
+    Args:
+        path: the database.
+        unit: UnitID; None for all.
+        sensor: SensorID; None for all.
+
+    Raises:
+        StoreError: there is no database, or it cannot be read.
+    """
+    with _read_only(path) as connection:
+        for reading in pending.readings(connection):
+            if unit in {None, reading.unit} and sensor in {None, reading.sensor}:
+                yield reading
 
 
 def summaries(path: Path, query: Query) -> Iterator[Summary]:

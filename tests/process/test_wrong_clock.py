@@ -124,6 +124,24 @@ def test_all_that_waited_for_the_clock_is_there_when_it_is_set(
         finish(bench, kei)
 
 
+def test_what_waits_for_the_clock_can_be_exported(bench: Bench) -> None:
+    bench.set_clock(-60 * DAY_S)
+    with bench.running() as kei:
+        wait_for_port(kei, bench.sensor)
+        bench.measure(3)
+        wait_until(lambda: len(exported(bench, "--pending")) == 1 + 3, 10, "what is pending")
+        assert exported(bench, "--pending")[0] == "time,unit,sensor,value,id"
+        assert [line.split(",")[3] for line in exported(bench, "--pending")[1:]] == ["0", "1", "2"]
+        assert exported(bench, "--pending", "--sensor", "T2") == ["time,unit,sensor,value,id"]
+        assert kei.stop() == 0
+
+
+def exported(bench: Bench, *arguments: str) -> list[str]:
+    with running("export", "--jobs", str(bench.jobs), *arguments) as export:
+        assert export.wait() == 0, export.output()
+        return export.lines
+
+
 def finish(bench: Bench, kei: Program) -> None:
     """Set the clock right while the sensor goes on and the kernel says that nobody has set it."""
     assert bench.in_text() == {}

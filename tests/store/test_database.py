@@ -3,13 +3,14 @@
 import sqlite3
 import stat
 import threading
+from contextlib import closing
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from fakes import FakeClock
+from fakes import TOKYO, FakeClock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stored import add_readings, add_summaries, computed
@@ -18,7 +19,7 @@ from kei.core.errors import StoreError
 from kei.core.reading import Reading, Summary, plain
 from kei.settings.upload import What
 from kei.store import schema
-from kei.store.database import Database
+from kei.store.database import MOVE_LOG_EVERY_S, Database
 from kei.store.queue import UploadQueue
 from kei.store.reading_table import ReadingTable
 from kei.store.summary_table import SummaryTable
@@ -314,3 +315,16 @@ def test_a_file_locked_by_another_process_is_a_store_error(
     other.execute("ROLLBACK")
     other.close()
     add_readings(database, [reading(1)])
+
+
+def test_a_young_file_has_what_its_log_had_some_minutes_ago(tmp_path: Path) -> None:
+    clock = FakeClock(zone=TOKYO)
+    database = Database.open(tmp_path / "kei.db", clock)
+    database.set_state("key", "before")
+    clock.advance(MOVE_LOG_EVERY_S)
+    database.set_state("other", "after")
+    (tmp_path / "copy.db").write_bytes((tmp_path / "kei.db").read_bytes())
+    with closing(sqlite3.connect(tmp_path / "copy.db")) as copy:
+        found = copy.execute("SELECT value FROM state WHERE key = 'key'").fetchall()
+    assert found == [("before",)]
+    database.close()
