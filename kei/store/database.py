@@ -56,7 +56,8 @@ class Database:
         self.generation = 0
         self._identity: FileIdentity | None = None
         self._carried: list[PendingRow] = []  # from a database that was replaced
-        self._check_at = self._move_log_at = clock.monotonic()
+        self._check_at = clock.monotonic()
+        self._move_log_at = self._check_at + MOVE_LOG_EVERY_S
 
     @classmethod
     def open(cls, path: Path, clock: Clock) -> Self:

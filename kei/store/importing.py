@@ -82,19 +82,15 @@ class Importer:
         self._readings = ReadingTable(database)
         self._text = text
         self._zone = text.zone
-        recover(database, text)
         self._latest_ms = clock.now_ms() + _AHEAD_MS
         with database.access() as connection:
             is_new = not load_number(connection, DONE_UNTIL_KEY)
         if is_new:
-            # Without this, the averages of all that is imported would be written into the `sum`
-            # files, which may have them.
-            first_ms = self._readings.next_ms(0)
-            now_ms = clock.now_ms()
-            start_ms, _ = window_around(
-                now_ms if first_ms is None else first_ms, self._zone, cycle_s
-            )
+            # Without this, the averages of all that is imported, and of what recovery takes from
+            # the newest files, would be written into the `sum` files, which may have them.
+            start_ms, _ = window_around(clock.now_ms(), self._zone, cycle_s)
             database.set_state(DONE_UNTIL_KEY, str(start_ms))
+        recover(database, text)
 
     def add(self, file: Path, progress: Callable[[float], None]) -> Imported:
         """Add the lines of a file that the database does not have.
