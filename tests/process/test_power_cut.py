@@ -18,7 +18,7 @@ from programs import running
 from upload_support import Server
 
 DISK_BYTES = 64 * 1024 * 1024
-CUTS = int(os.environ.get("KEI_CUTS", "5"))
+CUTS = int(os.environ.get("KEI_CUTS", "3"))
 LONGEST_S = 3.0
 _SHUTDOWN, _NO_LOG_FLUSH = 0x8004587D, 2  # EXT4_IOC_SHUTDOWN, <linux/ext4.h>
 SENSOR = "sim-sensor:interval=0.05,seed={}"
