@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from kei import __version__
+from kei.commands.times import joined
 from kei.core import clock
 from kei.core.errors import ConfigError, KeiError
 from kei.core.signals import SignalQueue
@@ -94,7 +95,7 @@ def _add_jobs(parser: argparse.ArgumentParser, default: object) -> None:
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
     _add_jobs(parser, default=argparse.SUPPRESS)
-    day = "a day (2026-11-23) or a local time (2026-11-23T07:30)"
+    day = "a day (2026-11-23, today, yesterday, -7d) or a time (2026-11-23T07:30)"
     parser.add_argument("--from", dest="begin", metavar="D", help=day)
     parser.add_argument("--to", dest="end", metavar="D", help="a day is included")
     parser.add_argument(
@@ -177,7 +178,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     signals = SignalQueue()
     words = sys.argv[1:] if argv is None else argv
     parser = build_parser(simulate="simulate" in words)
-    args, unknown = parser.parse_known_args(words)
+    args, unknown = parser.parse_known_args(joined(words))
     if unknown:
         parser.error(f"unrecognized arguments{_option_names(unknown)}")
     try:
@@ -326,7 +327,7 @@ def _export(args: argparse.Namespace) -> int:
         form=Form(args.format),
     )
     sys.stdout.writelines(
-        export(args.jobs, selection, environ=os.environ, clock=clock.SystemClock())
+        export(args.jobs, selection, environ=os.environ, clock=clock.SystemClock(), tell=_to_stderr)
     )
     sys.stdout.flush()
     return EXIT_OK

@@ -3,15 +3,16 @@
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import tzinfo
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 
 from kei import config
-from kei.core.clock import Clock, epoch_ms, local
+from kei.commands import times
+from kei.core.clock import Clock, local
 from kei.core.errors import ConfigError
 from kei.core.reading import Reading, Summary, plain
 from kei.store import extract
@@ -20,13 +21,14 @@ from kei.store.text import DailyFile
 
 READING_COLUMNS = ("time", "unit", "sensor", "value", "id")
 SUMMARY_COLUMNS = ("time", "unit", "sensor", "average", "min", "max", "count", "state")
+NAMES_SHOWN = 20  # of series, in a message
 
 
 class Form(StrEnum):
     """The format of the lines."""
 
-    CSV = "csv"  # with the names of the columns first; local time as in the daily files
-    JSONL = "jsonl"  # one object a line; RFC 3339 times
+    CSV = "csv"  # with the names of the columns first
+    JSONL = "jsonl"  # one object a line
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,8 @@ class Selection:
     """The arguments of the command.
 
     Attributes:
-        begin: a day or a local time; None with `pending` only.
-        end: a day, which is included, or a local time, which is not; None as above.
+        begin: a day or a time as `kei.commands.times` reads it; None with `pending` only.
+        end: a day, which is included, or a time, which is not; None as above.
         unit: UnitID; None for all.
         sensor: SensorID; None for all.
         summary: whether to export summaries instead of readings.
@@ -53,77 +55,81 @@ class Selection:
 
 
 def export(
-    path: Path, selection: Selection, *, environ: Mapping[str, str], clock: Clock
+    path: Path,
+    selection: Selection,
+    *,
+    environ: Mapping[str, str],
+    clock: Clock,
+    tell: Callable[[str], None],
 ) -> Iterator[str]:
-    """Yield lines with their ends, the oldest first.
+    """Yield lines with their ends, the oldest first; times are RFC 3339 with the offset.
 
     Args:
         path: jobs.toml; its database is read.
         selection: the arguments.
         environ: the environment.
-        clock: for the local time zone.
+        clock: for today and the local time zone.
+        tell: takes a line for a person, of names that were not found.
 
     Raises:
         ConfigError: the file does not validate, or a day or time is malformed.
         StoreError: there is no database, or it cannot be read.
     """
-    query = None if selection.pending else _query(selection, clock.zone)
+    span = None if selection.pending else _span(selection, clock)
     recorder = config.load(path, environ=environ, with_secrets=False).recorder
+    database = recorder.database
+    unit, sensor = _series(extract.series(database), selection, tell)
     items: Iterator[Reading] | Iterator[Summary]
-    if query is None:
-        items = extract.pending_readings(recorder.database, selection.unit, selection.sensor)
+    if span is None:
+        items = extract.pending_readings(database, unit, sensor)
     elif selection.summary:
-        items = extract.summaries(recorder.database, query)
+        items = extract.summaries(database, Query(*span, unit, sensor))
     else:
         text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
-        items = extract.readings(recorder.database, text, query)
+        items = extract.readings(database, text, Query(*span, unit, sensor))
     has_windows = selection.summary and not selection.pending
     columns = SUMMARY_COLUMNS if has_windows else READING_COLUMNS
-    if selection.form is Form.JSONL:
-        for item in items:
-            yield _json_line(columns, item, clock.zone)
-        return
-    yield _csv_line(columns)
+    if selection.form is Form.CSV:
+        yield _csv_line(columns)
     for item in items:
-        yield _csv_line(_csv_fields(item, clock.zone))
+        if selection.form is Form.CSV:
+            yield _csv_line((_time(item, clock.zone), *_texts(item)))
+        else:
+            yield _json_line(columns, item, clock.zone)
 
 
-def _query(selection: Selection, zone: tzinfo) -> Query:
-    """Return what the arguments ask for; ConfigError."""
+def _span(selection: Selection, clock: Clock) -> tuple[int, int]:
+    """Return the range of time, milliseconds since 1970 in UTC; ConfigError."""
     if selection.begin is None or selection.end is None:
         raise ConfigError(["kei export: needs --from D and --to D, or --pending"])
-    query = Query(
-        _instant("--from", selection.begin, zone, days=0),
-        _instant("--to", selection.end, zone, days=1),
-        selection.unit,
-        selection.sensor,
-    )
-    if query.to_ms <= query.from_ms:
+    from_ms = times.instant("--from", selection.begin, clock, is_end=False)
+    to_ms = times.instant("--to", selection.end, clock, is_end=True)
+    if to_ms <= from_ms:
         raise ConfigError([f"--to {selection.end}: lies before --from {selection.begin}"])
-    return query
+    return from_ms, to_ms
 
 
-def _instant(option: str, text: str, zone: tzinfo, *, days: int) -> int:
-    """Return the instant of a local time, or the beginning of the day `days` after a day."""
-    written = text.replace("/", "-")
-    try:
-        if len(written) <= len("YYYY-MM-DD"):
-            day = date.fromisoformat(written) + timedelta(days=days)
-            return epoch_ms(datetime(day.year, day.month, day.day, tzinfo=zone))
-        moment = datetime.fromisoformat(written)
-        return epoch_ms(moment if moment.tzinfo else moment.replace(tzinfo=zone))
-    except (ValueError, OverflowError):
-        example = "write 2026-11-23, or 2026-11-23T07:30"
-        raise ConfigError([f"{option} {text}: is no day and no time; {example}"]) from None
+def _series(
+    known: Collection[tuple[str, str]], selection: Selection, tell: Callable[[str], None]
+) -> tuple[str | None, str | None]:
+    """Return unit and sensor as they were recorded: `e7` means E7, if there is no e7."""
+    unit = _recorded("--unit", selection.unit, {unit for unit, _ in known}, tell)
+    sensors = {name for of_unit, name in known if unit in {None, of_unit}}
+    return unit, _recorded("--sensor", selection.sensor, sensors, tell)
 
 
-def _csv_fields(item: Reading | Summary, zone: tzinfo) -> tuple[str, ...]:
-    if isinstance(item, Reading):
-        moment = local(item.time_ms, zone).strftime("%Y/%m/%d %H:%M:%S")
-    else:
-        moment = local(item.start_ms, zone).strftime("%Y/%m/%d %H:%M")
-    values = (plain(each) if isinstance(each, Decimal) else str(each) for each in _values(item))
-    return (moment, *values)
+def _recorded(
+    option: str, wanted: str | None, known: Collection[str], tell: Callable[[str], None]
+) -> str | None:
+    if wanted is None or wanted in known:
+        return wanted
+    alike = [name for name in known if name.lower() == wanted.lower()]
+    if len(alike) == 1:
+        return alike[0]
+    # Its first readings may be in the text alone.
+    there = ", ".join(sorted(alike or known)[:NAMES_SHOWN]) or "nothing yet"
+    tell(f"note: {option} {wanted}: nothing of this name was recorded; there is: {there}")
+    return wanted
 
 
 def _csv_line(fields: tuple[str, ...]) -> str:
@@ -134,11 +140,19 @@ def _csv_line(fields: tuple[str, ...]) -> str:
 
 def _json_line(columns: tuple[str, ...], item: Reading | Summary, zone: tzinfo) -> str:
     """Return the object, put together by hand: json.dumps would convert a Decimal to a float."""
-    time_ms = item.time_ms if isinstance(item, Reading) else item.start_ms
-    texts = [json.dumps(local(time_ms, zone).isoformat(timespec="milliseconds"))]
+    texts = [json.dumps(_time(item, zone))]
     texts += [plain(v) if isinstance(v, Decimal) else json.dumps(v) for v in _values(item)]
     pairs = (f'"{name}": {text}' for name, text in zip(columns, texts, strict=True))
     return "{" + ", ".join(pairs) + "}\n"
+
+
+def _time(item: Reading | Summary, zone: tzinfo) -> str:
+    time_ms = item.time_ms if isinstance(item, Reading) else item.start_ms
+    return local(time_ms, zone).isoformat(timespec="milliseconds")
+
+
+def _texts(item: Reading | Summary) -> Iterator[str]:
+    return (plain(each) if isinstance(each, Decimal) else str(each) for each in _values(item))
 
 
 def _values(item: Reading | Summary) -> tuple[str | int | Decimal, ...]:

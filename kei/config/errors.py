@@ -48,7 +48,7 @@ class FaultList:
 
 def fault_line(path: Path, line: int, key: str, what: str, remedy: str) -> str:
     """Return the one line that names file, line, key, fault and remedy."""
-    return _printable(f"{path}:{line}: {key}: {what}; {remedy}")
+    return printable(f"{path}:{line}: {key}: {what}; {remedy}")
 
 
 def dotted(key: KeyPath) -> str:
@@ -63,7 +63,8 @@ def dotted(key: KeyPath) -> str:
     return text
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """Return a text without characters that a terminal would act on."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
         for character in text

@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
-from kei.config.errors import FaultList, fault_line
+from kei.config.errors import FaultList, fault_line, printable
 from kei.config.tables import build_config
 from kei.config.toml_lines import locate
 from kei.config.values import Source
@@ -63,11 +63,11 @@ def _text(path: Path) -> str:
     except FileNotFoundError:
         where = "there is no such file" + ("" if path.is_absolute() else f" in {Path.cwd()}")
         remedy = "name yours with --jobs FILE; the jobs.toml that comes with kei is an example"
-        raise _fault(path, 1, where, remedy) from None
+        raise _unreadable(path, where, remedy) from None
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         remedy = "give the path of a jobs.toml that kei's user may read"
-        raise _fault(path, 1, f"cannot be read ({reason})", remedy) from None
+        raise _unreadable(path, f"cannot be read ({reason})", remedy) from None
     if len(data) > MAX_BYTES:
         raise _fault(path, 1, f"has more than {MAX_BYTES} bytes", "is it a jobs.toml?")
     try:
@@ -103,6 +103,11 @@ def _remedy(said: str, line: str) -> str:
             "this is Python, like keilog's keiconf.py; docs/from-keilog.md shows what it is in TOML"
         )
     return "look for a missing quote, bracket or equals sign"
+
+
+def _unreadable(path: Path, what: str, remedy: str) -> ConfigError:
+    """Return the fault of a file that has no line, as nothing of it could be read."""
+    return ConfigError([printable(f"{path}: {what}; {remedy}")])
 
 
 def _fault(path: Path, line: int, what: str, remedy: str) -> ConfigError:

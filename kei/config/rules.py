@@ -18,6 +18,7 @@ from kei.upload.formats import FORMATS
 from kei.wisun.dialects import DIALECTS
 
 _EPC = re.compile(r"[0-9A-Fa-f]{2}")
+_PATTERN = re.compile(r"[*?\[]")
 _WINDOWS_PORT = re.compile(r"COM[0-9]+:?", re.IGNORECASE)
 
 KNOWN_EPCS = [f"{epc:02X}" for epc in PROPERTIES]
@@ -84,6 +85,8 @@ def needs_of_format(target: UploadTarget, given: Collection[str]) -> Iterator[Co
 def port(text: str) -> str:
     """Take the path of a serial device, or `sim:` with or without options."""
     plain(text)
+    if text != text.strip():
+        raise Wrong(f"{shown(text)} begins or ends with a blank", f"write {shown(text.strip())}")
     if text.startswith(SIMULATED_SENSORS):
         raise Wrong(
             "the simulated sensors are no smart meter",
@@ -91,6 +94,11 @@ def port(text: str) -> str:
         )
     if text == SIMULATED_PORT.rstrip(":"):
         raise Wrong(f"{shown(text)} lacks its colon", f'write "{SIMULATED_PORT}" for the simulator')
+    if _PATTERN.search(text) and not text.startswith(SIMULATED_PORT):
+        raise Wrong(
+            f"{shown(text)} is a pattern, and kei opens one port",
+            "write one of the names that `ls /dev/serial/by-id/*` shows",
+        )
     if _WINDOWS_PORT.fullmatch(text):
         raise Wrong(
             f"{shown(text)} is the name of a port under Windows",
@@ -143,7 +151,8 @@ def epc(text: str) -> int:
     code = int(text, 16)
     if code in UNRECORDED:
         what = f"{digits} is {UNRECORDED[code].kind.value}, which kei does not read"
-        raise Wrong(what, f"known are {known}")
+        instead = " and ".join(f"{each:02X}" for each in UNRECORDED[code].instead)
+        raise Wrong(what, (f"did you mean {instead}? " if instead else "") + f"known are {known}")
     if code not in PROPERTIES:
         raise Wrong(f"{digits} is not known to kei", f"{hint}known are {known}")
     return code

@@ -155,14 +155,17 @@ def _whole(kind: keys.Whole | keys.OneOf, value: object) -> int:
 
 def _duration(kind: keys.Duration, value: object) -> float:
     if isinstance(value, str):
-        seconds = text_rules.duration(value)
+        seconds = text_rules.duration(value, kind.low, kind.high)
     else:
         # As a float, like the bounds: the decimal 0.1 is less than the float of that name.
         seconds = float(_finite(value, _DURATION))
     if kind.low <= seconds <= kind.high:
         return kind.rule(seconds)
     low, high = map(text_rules.show_duration, (kind.low, kind.high))
-    raise Wrong(f"{shown(value)} is out of range", f"it must be from {low} to {high}")
+    is_bare = isinstance(value, int | float) and value > 0
+    likely = text_rules.likely_duration(str(value), kind.low, kind.high) if is_bare else None
+    hint = f'did you mean "{likely}"? ' if likely else ""
+    raise Wrong(f"{shown(value)} is out of range", f"{hint}it must be from {low} to {high}")
 
 
 def _moment(value: object) -> date | datetime | None:

@@ -148,12 +148,14 @@ class UnrecordedSpec:
         kind: why it is not recorded.
         describe: its data and the scale, as far as it is known, to a text for people;
             Malformed if they do not fit the standard.
+        instead: recorded properties that tell the same, as the meter goes on.
     """
 
     epc: int
     name: str
     kind: Kind
     describe: Callable[[bytes, Scale | None], str]
+    instead: tuple[int, ...] = ()
 
 
 def _coefficient(data: bytes, _: Scale) -> Decimal | Absent:
@@ -273,15 +275,27 @@ UNRECORDED = {
     row.epc: row
     for row in (
         UnrecordedSpec(0xC0, "Route-B identification number", Kind.SECRET, _hex),
-        UnrecordedSpec(0xD0, "energy at the last minute, both directions", Kind.MINUTE, _hex),
-        UnrecordedSpec(0xE2, "history of a day, normal direction", Kind.HISTORY, _day_history),
-        UnrecordedSpec(0xE4, "history of a day, reverse direction", Kind.HISTORY, _day_history),
+        UnrecordedSpec(
+            0xD0, "energy at the last minute, both directions", Kind.MINUTE, _hex, (0xE0, 0xE3)
+        ),
+        UnrecordedSpec(
+            0xE2, "history of a day, normal direction", Kind.HISTORY, _day_history, (0xEA,)
+        ),
+        UnrecordedSpec(
+            0xE4, "history of a day, reverse direction", Kind.HISTORY, _day_history, (0xEB,)
+        ),
         UnrecordedSpec(0xE5, "day of that history", Kind.SETTING, _day),
         UnrecordedSpec(
-            0xEC, "history of half hours, both directions", Kind.HISTORY, _half_hour_history
+            0xEC,
+            "history of half hours, both directions",
+            Kind.HISTORY,
+            _half_hour_history,
+            (0xEA, 0xEB),
         ),
         UnrecordedSpec(0xED, "time of that history", Kind.SETTING, _half_hours),
-        UnrecordedSpec(0xEE, "history of minutes, both directions", Kind.HISTORY, _hex),
+        UnrecordedSpec(
+            0xEE, "history of minutes, both directions", Kind.HISTORY, _hex, (0xE0, 0xE3)
+        ),
         UnrecordedSpec(0xEF, "time of that history", Kind.SETTING, _hex),
     )
 }

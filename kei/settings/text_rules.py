@@ -5,6 +5,7 @@ A rule for a secret never repeats the text, nor does one for a text that may car
 
 import codecs
 import json
+import math
 import re
 from datetime import date, datetime
 from urllib.parse import urlsplit
@@ -53,18 +54,38 @@ def shown(value: object) -> str:
     return str(value)
 
 
-def duration(text: str) -> float:
-    """Read `500ms`, `10s`, `5m`, `1h` or `1d`; seconds."""
+def duration(text: str, low_s: float = 0, high_s: float = math.inf) -> float:
+    """Read `500ms`, `10s`, `5m`, `1h` or `1d`; seconds.
+
+    Args:
+        text: the duration.
+        low_s: the least that is allowed where it stands; only what is within is advised.
+        high_s: the most.
+
+    Raises:
+        Wrong: it is no duration. What is out of range is returned.
+    """
     found = _DURATION.fullmatch(text)
     if found is None:
-        raise Wrong(f"{shown(text)} is no duration", _duration_remedy(text))
+        raise Wrong(f"{shown(text)} is no duration", _duration_remedy(text, low_s, high_s))
     return float(found[1]) * _UNIT_S[found[2]]
 
 
-def _duration_remedy(text: str) -> str:
+def likely_duration(number: str, low_s: float, high_s: float) -> str | None:
+    """Return what a number without a unit probably means: seconds, or the unit of the least."""
+    for unit in ("s", show_duration(low_s)[-1]):
+        if unit in _UNIT_S and low_s <= float(number) * _UNIT_S[unit] <= high_s:
+            return f"{number}{unit}"
+    return None
+
+
+def _duration_remedy(text: str, low_s: float, high_s: float) -> str:
     usual = 'a number of seconds, or a text like "500ms" "10s" "5m" "1h" "1d"'
     if _NUMBER.fullmatch(text):
-        return f'write {text} without quotes, or "{text}s"'
+        likely = likely_duration(text, low_s, high_s)
+        if likely is None or likely == f"{text}s":
+            return f'write {text} without quotes, or "{text}s"'
+        return f'write "{likely}"'
     tight = re.fullmatch(r"\s*([0-9.]+)\s*(ms|[smhd])[a-z]*\s*", text, re.IGNORECASE)
     if tight and _DURATION.fullmatch(likely := tight[1] + tight[2].lower()):
         return f'write "{likely}" ({usual})'

@@ -84,6 +84,16 @@ def readings(path: Path, text: DailyFile, query: Query) -> Iterator[Reading]:
         yield from merge(_stored(connection, query, newest_id), recent, key=_TIME)
 
 
+def series(path: Path) -> list[tuple[str, str]]:
+    """Return UnitID and SensorID of all that was recorded.
+
+    Raises:
+        StoreError: there is no database, or it cannot be read.
+    """
+    with _read_only(path) as connection:
+        return connection.execute("SELECT unit, sensor FROM series").fetchall()
+
+
 def pending_readings(path: Path, unit: str | None, sensor: str | None) -> Iterator[Reading]:
     """Yield the readings that have no line yet, in the order in which they came.
 

@@ -3,7 +3,7 @@
 import csv
 import json
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -53,17 +53,21 @@ def lines(
     sensor: str | None = None,
     summary: bool = False,
     form: Form = Form.CSV,
+    tell: Callable[[str], None] = print,
 ) -> list[str]:
     selection = Selection(begin, end, unit, sensor, summary, form)
-    return list(export(jobs.path, selection, environ={}, clock=FakeClock(zone=TOKYO)))
+    clock = FakeClock(zone=TOKYO)
+    return list(export(jobs.path, selection, environ={}, clock=clock, tell=tell))
 
 
-def test_a_reading_is_a_line_as_in_the_daily_file(jobs: JobsFile, database: Database) -> None:
+def test_a_reading_is_a_line_with_the_offset_of_its_time(
+    jobs: JobsFile, database: Database
+) -> None:
     add_readings(database, [reading(0), reading(1, "E0", "10934.9")])
     assert lines(jobs) == [
         "time,unit,sensor,value,id\n",
-        "2026/11/23 00:00:00,BR,E7,512,x\n",
-        "2026/11/23 00:01:00,BR,E0,10934.9,x\n",
+        "2026-11-23T00:00:00.000+09:00,BR,E7,512,x\n",
+        "2026-11-23T00:01:00.000+09:00,BR,E0,10934.9,x\n",
     ]
 
 
@@ -85,7 +89,7 @@ def test_a_window_has_its_average_and_more(jobs: JobsFile, database: Database) -
     add_summaries(database, [Summary(MIDNIGHT, "BR", "E7", *numbers, 60)])
     assert lines(jobs, summary=True) == [
         "time,unit,sensor,average,min,max,count,state\n",
-        "2026/11/23 00:00,BR,E7,498.25,-3,1000,60,complete\n",
+        "2026-11-23T00:00:00.000+09:00,BR,E7,498.25,-3,1000,60,complete\n",
     ]
     (line,) = lines(jobs, summary=True, form=Form.JSONL)
     assert json.loads(line)["average"] == 498.25
@@ -115,10 +119,44 @@ def test_unit_and_sensor_select(jobs: JobsFile, database: Database) -> None:
     rows = list(csv.reader(lines(jobs, unit="BR")))[1:]
     assert [row[2] for row in rows] == ["E7", "E0", "T,1"]
     assert len(lines(jobs, unit="A1", sensor="E7")) == 2
-    assert len(lines(jobs, sensor="nothing")) == 1
+    assert len(lines(jobs, unit="a1", sensor="e7")) == 2
+    told: list[str] = []
+    assert len(lines(jobs, sensor="nothing", tell=told.append)) == 1
+    assert told == [
+        "note: --sensor nothing: nothing of this name was recorded; there is: E0, E7, T,1"
+    ]
 
 
-@pytest.mark.parametrize("wrong", ["yesterday", "2026-13-01", "", "2026-11-23T25:00", "9" * 30])
+def test_of_two_names_that_differ_in_case_each_is_found_by_itself(
+    jobs: JobsFile, database: Database
+) -> None:
+    add_readings(database, [reading(0, "t1"), reading(0, "T1"), reading(1, "T1")])
+    assert [len(lines(jobs, sensor=name)) for name in ("t1", "T1")] == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "minutes"),
+    [
+        ("today", "today", [0]),
+        ("yesterday", "Yesterday", [-1]),
+        ("-1d", "today", [-1, 0]),
+        ("-7d", "-1d", [-1]),
+        ("-0d", "2026-11-23T12:00", [0]),
+    ],
+)
+def test_days_are_named_as_people_name_them(
+    jobs: JobsFile, database: Database, begin: str, end: str, minutes: list[int]
+) -> None:
+    add_readings(database, [reading(minute) for minute in (-1, 0, 1440)])
+    selection = Selection(begin, end, None, None, summary=False, form=Form.CSV)
+    clock = FakeClock(MIDNIGHT + 12 * 60 * MINUTE, TOKYO)
+    found = list(export(jobs.path, selection, environ={}, clock=clock, tell=print))
+    assert len(found) == 1 + len(minutes)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["tomorrow", "2026-13-01", "-d", "-999999d", "7d", "", "2026-11-23T25:00", "9" * 30]
+)
 def test_what_is_no_day_is_told_with_an_example(jobs: JobsFile, wrong: str) -> None:
     with pytest.raises(ConfigError, match=r"--from .*: is no day and no time; write 2026-11-23"):
         lines(jobs, begin=wrong)
@@ -176,7 +214,10 @@ def test_the_command_writes_lines_and_ends_well(jobs: JobsFile, database: Databa
     command = ("export", "--jobs", str(jobs.path), "--from", "2026-11-22", "--to", "2026-11-24")
     with running(*command, TZ="Asia/Tokyo") as kei:
         assert kei.wait() == 0
-    assert kei.lines == ["time,unit,sensor,value,id", "2026/11/23 00:00:00,BR,E7,512,x"]
+    assert kei.lines == ["time,unit,sensor,value,id", "2026-11-23T00:00:00.000+09:00,BR,E7,512,x"]
+    with running("export", "--jobs", str(jobs.path), "--from", "-9d", "--to", "-8d") as kei:
+        assert kei.wait() == 0
+    assert kei.lines == ["time,unit,sensor,value,id"]
     with running(*command[:-2], "--to", "soon") as kei:
         assert kei.wait() == 2
     assert len(kei.errors) == 1

@@ -119,7 +119,11 @@ def test_an_unknown_dongle_is_a_fault(jobs: JobsFile, dongle: str) -> None:
         ('["Ｅ７"]', "epc[0]", "two hex digits"),
         ('["E0", "E9"]', "epc[1]", f"known are {' '.join(KNOWN_EPCS)}"),
         ('["f3"]', "epc[0]", "F3 is not known to kei; did you mean E3 or D3? known are"),
-        ('["ee"]', "epc[0]", "EE is a history, which kei does not read; known are"),
+        (
+            '["ee"]',
+            "epc[0]",
+            "EE is a history, which kei does not read; did you mean E0 and E3? known are",
+        ),
         ('["E5"]', "epc[0]", "E5 is a setting of the meter for its histories, which kei does"),
         ('["0xE7"]', "epc[0]", '"0xE7" is no property code; did you mean E7? write two'),
         ('["E77"]', "epc[0]", '"E77" is no property code; did you mean E7? write two'),
