@@ -57,6 +57,11 @@ def build_parser(*, simulate: bool) -> argparse.ArgumentParser:
         action="store_true",
         help="also open each port, and say what to do if that fails",
     )
+    check.add_argument(
+        "--no-secrets",
+        action="store_true",
+        help="do not read the files that hold secrets: for a user who may not",
+    )
     probe = commands.add_parser(
         "probe", help="join the meter once, print what dongle and meter are and can do, and leave"
     )
@@ -214,7 +219,7 @@ def _dispatch(args: argparse.Namespace, signals: SignalQueue) -> int:
 
             return simulate(args)
         case "check":
-            return _check(args.jobs, probe_ports=args.probe_ports)
+            return _check(args)
         case "probe":
             signals.install()
             return _probe(args.jobs, signals, as_json=args.json)
@@ -240,15 +245,19 @@ def _run(path: Path, signals: SignalQueue) -> int:
     return EXIT_OK
 
 
-def _check(path: Path, *, probe_ports: bool) -> int:
-    from kei.commands.check import open_ports, report  # noqa: PLC0415
+def _check(args: argparse.Namespace) -> int:
+    from kei.commands.check import check  # noqa: PLC0415
 
-    for line in report(path, environ=os.environ, clock=clock.SystemClock()):
-        sys.stdout.write(line + "\n")
     are_good = True
-    for opened in open_ports(path, environ=os.environ) if probe_ports else ():
-        sys.stdout.write(opened.line + "\n")
-        are_good &= opened.is_good
+    for found in check(
+        args.jobs,
+        environ=os.environ,
+        clock=clock.SystemClock(),
+        with_secrets=not args.no_secrets,
+        probe_ports=args.probe_ports,
+    ):
+        sys.stdout.write(found.line + "\n")
+        are_good &= found.is_good
     return EXIT_OK if are_good else EXIT_FAILED
 
 

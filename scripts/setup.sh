@@ -9,11 +9,13 @@ fail() {
   exit 1
 }
 
-# Print the first Python that is new enough; a pyenv shim without a version behind it is not.
+# find_python [everybody]: print the first Python that is new enough; a pyenv shim without a version
+# behind it is not, nor, for everybody, one below /root.
 find_python() {
   local name
   for name in "${PYTHON:-python3}" python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3; do
-    if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+    if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null &&
+      { [ "${1:-}" != everybody ] || runs_for_everybody "$name"; }; then
       command -v "$name"
       return 0
     fi
@@ -21,10 +23,20 @@ find_python() {
   return 1
 }
 
+# Whether a user without any rights can run a Python: the one that a virtual environment is made of.
+runs_for_everybody() {
+  local behind
+  behind=$("$1" -c 'import sys; print(sys._base_executable)')
+  # By a shell, as setpriv itself still may everything.
+  (cd / && setpriv --reuid 65534 --regid 65534 --clear-groups sh -c '"$0" -c ""' "$behind") 2>/dev/null
+}
+
+# make_venv [everybody]: of a Python that everybody may run.
 # Debian splits venv's pip off into python3-venv: use the system's pip if there is one, else get it.
 make_venv() {
   local python
-  python=$(find_python) || fail "kei needs Python 3.11 or newer; on Debian and Raspberry Pi OS:" \
+  python=$(find_python "${1:-}") || fail \
+    "kei needs Python 3.11 or newer${1:+, and one that $1 may run}; on Debian and Raspberry Pi OS:" \
     "  sudo apt install python3 python3-venv"
   "$python" -m venv --clear "$VENV" >/dev/null 2>&1 && return 0
   if "$python" -m venv --clear --without-pip "$VENV" 2>/dev/null &&

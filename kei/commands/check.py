@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kei import config
+from kei.commands.writable import places_not_writable
 from kei.core.clock import Clock, local
 from kei.core.errors import PortLost
 from kei.core.single_instance import running_pid, text_writer_pid
@@ -14,16 +15,60 @@ from kei.jobs.triggers import ScheduleTrigger
 from kei.serialport.discovery import holders
 from kei.serialport.port import SerialPort
 from kei.settings.broute import SIMULATED_PORT
+from kei.settings.config import Config
 from kei.settings.serial import SIMULATED_SENSORS, PortSettings, SensorSettings
 
 
-def report(path: Path, *, environ: Mapping[str, str], clock: Clock) -> Iterator[str]:
-    """Yield the lines of the report: one for each job, the ports with sensors, the air time.
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report.
+
+    Attributes:
+        line: for a person.
+        is_good: False if kei cannot do its work like that.
+    """
+
+    line: str
+    is_good: bool = True
+
+
+def check(
+    path: Path,
+    *,
+    environ: Mapping[str, str],
+    clock: Clock,
+    with_secrets: bool = True,
+    probe_ports: bool = False,
+) -> Iterator[Finding]:
+    """Yield the report: one line for each job, the ports with sensors, the air time, what is odd.
+
+    Args:
+        path: jobs.toml.
+        environ: the environment.
+        clock: for the next runs.
+        with_secrets: False for a user who may not read them.
+        probe_ports: whether to open each port, and close it again at once.
 
     Raises:
         ConfigError: the file does not validate.
     """
-    wanted = config.load(path, environ=environ)
+    wanted = config.load(path, environ=environ, with_secrets=with_secrets)
+    yield from map(Finding, _plan(wanted, clock))
+    for hint in advice(wanted):
+        yield Finding(f"warning: {hint.text}")
+    text = wanted.recorder.directory / wanted.recorder.fname_base
+    writer = text_writer_pid(text)
+    if writer is not None and writer != running_pid(wanted.recorder.database):
+        remedy = "give this one a directory or fname_base of its own"
+        line = f"warning: {text}: daily files written by another kei (pid {writer}); {remedy}"
+        yield Finding(line)
+    for line in places_not_writable(wanted, path):
+        yield Finding(line, is_good=False)
+    if probe_ports:
+        yield from _open_ports(wanted)
+
+
+def _plan(wanted: Config, clock: Clock) -> Iterator[str]:
     now = local(clock.now_ms(), clock.zone)
     jobs = plan(wanted)
     width = max(len(job.id) for job in jobs)
@@ -37,54 +82,27 @@ def report(path: Path, *, environ: Mapping[str, str], clock: Clock) -> Iterator[
     if wanted.broute:
         used_s = air_time_s(wanted)
         yield f"air time: about {used_s:.1f} s an hour of the {AIR_TIME_LIMIT_S} s that are allowed"
-    for hint in advice(wanted):
-        yield f"warning: {hint.text}"
-    text = wanted.recorder.directory / wanted.recorder.fname_base
-    writer = text_writer_pid(text)
-    if writer is not None and writer != running_pid(wanted.recorder.database):
-        remedy = "give this one a directory or fname_base of its own"
-        yield f"warning: {text}: daily files written by another kei (pid {writer}); {remedy}"
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """The result of opening a port.
-
-    Attributes:
-        line: of the report.
-        is_good: whether it could be opened.
-    """
-
-    line: str
-    is_good: bool
-
-
-def open_ports(path: Path, *, environ: Mapping[str, str]) -> Iterator[Opened]:
-    """Open each port of a configuration, and close it again at once.
-
-    Raises:
-        ConfigError: the file does not validate.
-    """
-    wanted = config.load(path, environ=environ)
+def _open_ports(wanted: Config) -> Iterator[Finding]:
     own_pid = running_pid(wanted.recorder.database)
     if wanted.broute:
-        yield _tried(
-            wanted.broute.port, PortSettings(wanted.broute.baudrate, drops_dtr=None), own_pid
-        )
+        framing = PortSettings(wanted.broute.baudrate, drops_dtr=None)
+        yield _tried(wanted.broute.port, framing, own_pid)
     for port in wanted.serial:
         yield _tried(port.port, port.framing, own_pid)
 
 
-def _tried(port: str, settings: PortSettings, own_pid: int | None) -> Opened:
+def _tried(port: str, settings: PortSettings, own_pid: int | None) -> Finding:
     if port.startswith((SIMULATED_PORT, SIMULATED_SENSORS)):
-        return Opened(f"port {port}: simulated", is_good=True)
+        return Finding(f"port {port}: simulated")
     try:
         SerialPort(port, settings).close()
     except PortLost as error:
         if own_pid is not None and any(holder.pid == own_pid for holder in holders(port)):
-            return Opened(f"port {port}: open in the running kei (pid {own_pid})", is_good=True)
-        return Opened(f"port {error}", is_good=False)
-    return Opened(f"port {port}: can be opened", is_good=True)
+            return Finding(f"port {port}: open in the running kei (pid {own_pid})")
+        return Finding(f"port {error}", is_good=False)
+    return Finding(f"port {port}: can be opened")
 
 
 def _described(port: SensorSettings) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kei import config
 from kei.core.clock import Clock, local
-from kei.core.errors import ConfigError
+from kei.core.errors import ConfigError, KeiError
 from kei.core.reading import Reading, plain
 from kei.store import dead_letters
 from kei.store.dead_letters import DeadLetter, Filter
@@ -39,20 +39,23 @@ def carry_out(
         action: what to do.
         selected: with which dead letters.
         as_json: list them as JSON, one object a line.
-        environ: the environment, for the secrets that the file refers to.
+        environ: the environment.
         clock: for the time zone.
 
     Raises:
         ConfigError: the file does not validate, or has no such target.
         StoreError: the database cannot be read or written.
+        KeiError: no dead letter has an id that is to be sent again or deleted; nothing is changed.
     """
-    wanted = config.load(path, environ=environ)
+    wanted = config.load(path, environ=environ, with_secrets=False)
     names = [target.name for target in wanted.upload]
     if selected.target is not None and selected.target not in names:
         known = ", ".join(names) or "none"
         what = f"no [[upload]] is named '{selected.target}'"
         raise ConfigError([f"{path}: {what}; there is: {known}"])
     database = wanted.recorder.database
+    if action is not Action.LIST:
+        _check_ids(database, selected)
     match action:
         case Action.RETRY:
             count = dead_letters.retry(database, selected)
@@ -61,8 +64,21 @@ def carry_out(
             yield f"{dead_letters.drop(database, selected)} forgotten; the recorded data stay\n"
         case Action.LIST:
             show = _as_json if as_json else _as_text
+            letter = None
             for letter in dead_letters.find(database, selected):
                 yield show(letter, clock.zone) + "\n"
+            if letter is None and not as_json:
+                yield "none\n"
+
+
+def _check_ids(database: Path, selected: Filter) -> None:
+    """Raise KeiError for ids that no dead letter has; StoreError."""
+    found = {letter.id for letter in dead_letters.find(database, selected)}
+    if unknown := [str(each) for each in selected.ids if each not in found]:
+        where = f" of {selected.target}" if selected.target else ""
+        raise KeiError(
+            f"no dead letter{where} has the id {', '.join(unknown)}; `kei dead-letters` lists them"
+        )
 
 
 def _as_text(letter: DeadLetter, zone: tzinfo) -> str:

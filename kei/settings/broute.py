@@ -16,6 +16,10 @@ from kei.settings.keys import (
     table,
 )
 
+# Those of the power companies' own examples: no meter knows them but the simulated one.
+EXAMPLE_ID = "00112233445566778899AABBCCDDEEFF"
+EXAMPLE_PWD = "0123456789AB"  # noqa: S105 - a dummy
+
 SIMULATED_PORT = "sim:"  # begins the port of a simulated dongle; its options follow
 
 # The rates that POSIX and Linux have a name for (B300 and up, termios(3)).
@@ -63,12 +67,12 @@ class Broute:
     broute_id: Secret = key(
         SecretText(text_rules.broute_id, "32 hex digits"),
         "The ID that your power company sent you for the B route.",
-        example='"00112233445566778899AABBCCDDEEFF"',
+        example=f'"{EXAMPLE_ID}"',
     )
     broute_pwd: Secret = key(
         SecretText(text_rules.broute_pwd, "12 characters of 0-9 and A-Z"),
         "The password that came with it.",
-        example='"0123456789AB"',
+        example=f'"{EXAMPLE_PWD}"',
     )
     unit: str = key(
         Text(text_rules.identifier, text_rules.ID_SPAN),

@@ -11,7 +11,7 @@ from pathlib import Path
 from kei.core.errors import ConfigError
 from kei.echonet.meter_class import COEFFICIENT_MAX, ENERGY_UNITS, EPC_COEFFICIENT
 from kei.echonet.superclass import EPC_ANNOUNCED, EPC_READABLE, EPC_SETTABLE
-from kei.settings.broute import SIMULATED_PORT
+from kei.settings.broute import EXAMPLE_ID, EXAMPLE_PWD, SIMULATED_PORT
 from kei.simulator.dongle.models import DEFAULT_MODEL, MODELS
 from kei.simulator.dongle.timing import Timing
 from kei.simulator.faults import FaultKind, FaultSpec, parse_fault
@@ -26,8 +26,7 @@ from kei.simulator.option_parser import (
     whole,
 )
 
-DEFAULT_BROUTE_ID = "00112233445566778899AABBCCDDEEFF"
-DEFAULT_BROUTE_PWD = "0123456789AB"  # noqa: S105 - a dummy
+DEFAULT_BROUTE_ID, DEFAULT_BROUTE_PWD = EXAMPLE_ID, EXAMPLE_PWD
 _ID_CHARS, _PWD_CHARS = 32, 12
 _HEX_DIGITS = frozenset("0123456789ABCDEF")
 _MAX_SKEW_S = 366 * SECONDS_PER_DAY

@@ -49,7 +49,7 @@ def kei_of(root: Path, *args: str) -> str:
 
 
 def test_everything_is_in_its_place_and_secrets_are_for_root_alone(tmp_path: Path) -> None:
-    installed(tmp_path)
+    done = installed(tmp_path)
     assert (tmp_path / "etc/systemd/system/kei.service").read_text() == UNIT.read_text()
     assert (tmp_path / "etc/logrotate.d/kei").is_file()
     assert str((tmp_path / "usr/local/bin/kei").readlink()) == "/opt/kei/venv/bin/kei"
@@ -63,6 +63,7 @@ def test_everything_is_in_its_place_and_secrets_are_for_root_alone(tmp_path: Pat
     assert 'broute_id_file  = "broute_id"' in text
     assert "00112233" not in text
     assert "request-E7" in kei_of(tmp_path, "check", "--jobs", str(jobs))
+    assert "simulated meter until you give it yours" in done.stdout
     programs = tmp_path / "opt/kei/venv/bin"
     assert (programs / "kei").read_text().startswith("#!/opt/kei/venv-")
     for file in programs.iterdir():
@@ -72,12 +73,15 @@ def test_everything_is_in_its_place_and_secrets_are_for_root_alone(tmp_path: Pat
 def test_an_upgrade_keeps_what_is_mine_and_one_that_fails_changes_nothing(tmp_path: Path) -> None:
     installed(tmp_path)
     jobs, secret = tmp_path / "etc/kei/jobs.toml", tmp_path / "etc/kei/broute_pwd"
-    jobs.write_text(jobs.read_text() + "# mine\n")
+    jobs.write_text(jobs.read_text().replace('"sim:"', '"/dev/ttyUSB0"') + "# mine\n")
     secret.write_text("AAAABBBBCCCC\n")
     before = environment(tmp_path)
-    installed(tmp_path)
+    done = installed(tmp_path)
     after = environment(tmp_path)
     assert before != after
+    version = kei_of(tmp_path, "--version").strip()
+    assert done.stdout.splitlines()[-1] == f"kei is up to date: {version}"
+    assert "rm" not in done.stdout.split()
     nowhere = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/nonexistent", "PIP_CONFIG_FILE": os.devnull}
     done = script("install", DESTDIR=str(tmp_path), **nowhere)
     assert done.returncode == 1
@@ -215,3 +219,27 @@ def test_old_data_files_are_compressed_and_young_ones_left_alone(
     subprocess.run([rotate, "--force", "-s", state, rules], check=False, timeout=30)
     assert {path.name for path in logs.iterdir()} == {"kei.log.1"}
     assert all(path.exists() for path in young), "not even by force"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be somebody without rights")
+def test_a_python_that_the_service_may_not_run_is_not_used(tmp_path: Path) -> None:
+    hidden = tmp_path / "hidden"
+    hidden.mkdir(mode=0o700)
+    open_python = Path("/usr/bin/python3")
+    if not open_python.exists():
+        pytest.skip("no Python of the system")
+    (hidden / "python3").symlink_to(open_python)
+    environ = os.environ | {"PATH": f"{hidden}:/usr/bin:/bin"}
+    found = {
+        whose: subprocess.run(
+            ["bash", "-c", f"source {ROOT}/scripts/setup.sh; find_python {whose}"],
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        ).stdout.strip()
+        for whose in ("", "everybody")
+    }
+    assert found[""] == str(hidden / "python3")
+    assert found["everybody"].startswith(("/usr/bin/python3", "/bin/python3"))

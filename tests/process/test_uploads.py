@@ -64,7 +64,7 @@ def test_a_refused_row_can_be_seen_and_sent_once_more_while_kei_runs(
     server.always(refuse_the_first)
     jobs = write_jobs(tmp_path, SIMULATED, upload(server), requests=FAST)
     with running("--jobs", str(jobs)) as program:
-        wait_until(lambda: kei(jobs, "dead-letters"), 20, "a refused row")
+        wait_until(lambda: kei(jobs, "dead-letters") != ["none"], 20, "a refused row")
         (line,) = kei(jobs, "dead-letters")
         assert "BR,E7," in line
         assert "refused: status 400: no such thing" in line
@@ -72,7 +72,7 @@ def test_a_refused_row_can_be_seen_and_sent_once_more_while_kei_runs(
         assert document["row"]["sensor"] == "E7"
         refused.set()
         assert kei(jobs, "dead-letters", "retry")[0].startswith("1 to be sent once more")
-        wait_until(lambda: not kei(jobs, "dead-letters"), 20, "it to be taken")
+        wait_until(lambda: kei(jobs, "dead-letters") == ["none"], 20, "it to be taken")
         assert program.stop() == 0
     assert not [error for error in program.errors if "Traceback" in error]
 
