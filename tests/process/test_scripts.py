@@ -173,3 +173,17 @@ def test_simulated_day_leaves_the_files_of_a_real_kei(tmp_path: Path) -> None:
     assert {line.split(",")[2] for line in lines} >= {"E0", "E3", "E7", "E8R", "E8T"}
     assert all(line.startswith("2026/11/24 00:") for line in lines)
     assert run_script("simulated_day.py", str(folder)).returncode == 2, "it is not empty"
+
+
+def test_run_takes_paths_from_where_one_is(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('[[serial]]\nport = "sim-sensor:"\n')
+    for arguments, expected in ((("--jobs", "mine.toml"), "sim-sensor:"), ((), "request-E7")):
+        done = subprocess.run(
+            [ROOT / "scripts/run", "check", *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        assert expected in done.stdout
