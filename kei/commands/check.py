@@ -14,7 +14,7 @@ from kei.jobs.kinds import plan
 from kei.jobs.triggers import ScheduleTrigger
 from kei.serialport.discovery import holders
 from kei.serialport.port import SerialPort
-from kei.settings.broute import SIMULATED_PORT
+from kei.settings.broute import EXAMPLE_ID, EXAMPLE_PWD, SIMULATED_PORT, Broute
 from kei.settings.config import Config
 from kei.settings.serial import SIMULATED_SENSORS, PortSettings, SensorSettings
 
@@ -54,8 +54,9 @@ def check(
     """
     wanted = config.load(path, environ=environ, with_secrets=with_secrets)
     yield from map(Finding, _plan(wanted, clock))
-    for hint in advice(wanted):
-        yield Finding(f"warning: {hint.text}")
+    hints = [hint.text for hint in advice(wanted)]
+    for hint in (*hints, *_of_example(wanted.broute)):
+        yield Finding(f"warning: {hint}")
     text = wanted.recorder.directory / wanted.recorder.fname_base
     writer = text_writer_pid(text)
     if writer is not None and writer != running_pid(wanted.recorder.database):
@@ -110,3 +111,17 @@ def _described(port: SensorSettings) -> str:
     line = f"{framing.baudrate} {framing.bytesize}{framing.parity}{framing.stopbits}"
     checked = " ".join(f"{check.unit},{check.sensor}" for check in port.checks)
     return f"{port.port} at {line}" + (f", checks for {checked}" if checked else "")
+
+
+def _of_example(broute: Broute | None) -> Iterator[str]:
+    """Yield what to say if a dongle is to be used with the ID or password of the example."""
+    if broute is None or not broute.port.startswith("/dev/") or broute.port.startswith("/dev/pts/"):
+        return
+    pairs = (
+        ("broute_id", broute.broute_id.reveal().upper(), EXAMPLE_ID),
+        ("broute_pwd", broute.broute_pwd.reveal(), EXAMPLE_PWD),
+    )
+    if not (names := [name for name, text, example in pairs if text == example]):
+        return
+    which = f"{' and '.join(names)} {'are those' if len(names) > 1 else 'is that'} of the example"
+    yield f"{which}, which no meter takes: write what your power company has sent you"

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kei.jobs.kinds import duration
-from kei.settings.broute import EXAMPLE_ID, EXAMPLE_PWD, Broute
 from kei.settings.config import Config
 
 ANSWER_S = 2.0  # what a meter takes on a good link, at most
@@ -36,8 +35,6 @@ def advice(config: Config) -> Iterator[Advice]:
     if config.broute is None and not config.serial:
         text = "there is nothing to record: neither a [broute] nor a [[serial]] table"
         yield Advice(text, is_urgent=True)
-    if (fault := _of_example(config.broute)) is not None:
-        yield Advice(fault, is_urgent=True)
     used_s = air_time_s(config)
     if used_s > AIR_TIME_LIMIT_S / 2:
         text = (
@@ -53,17 +50,3 @@ def advice(config: Config) -> Iterator[Advice]:
                 "on a weak link more: many will be left out"
             )
             yield Advice(text, is_urgent=False)
-
-
-def _of_example(broute: Broute | None) -> str | None:
-    """Return what to say if a dongle is to be used with the ID or password of the example."""
-    if broute is None or not broute.port.startswith("/dev/") or broute.port.startswith("/dev/pts/"):
-        return None
-    pairs = (
-        ("broute_id", broute.broute_id.reveal().upper(), EXAMPLE_ID),
-        ("broute_pwd", broute.broute_pwd.reveal(), EXAMPLE_PWD),
-    )
-    if not (names := [name for name, text, example in pairs if text == example]):
-        return None
-    which = f"{' and '.join(names)} {'are those' if len(names) > 1 else 'is that'} of the example"
-    return f"{which}, which no meter takes: write what your power company has sent you"

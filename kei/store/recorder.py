@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
 from kei.core.clock import Clock, offset_ms
 from kei.core.errors import StoreError
@@ -111,7 +112,9 @@ class Recorder:
 
     def status(self) -> RecorderStatus:
         """Return the state of both sinks; returns at once, even if the disk stalls."""
-        return self._writer.status()
+        commit_at = self._commit_at
+        in_s = None if commit_at is None else round(commit_at - self._clock.monotonic(), 1)
+        return replace(self._writer.status(), commit_in_s=in_s)
 
     @property
     def is_complete(self) -> bool:

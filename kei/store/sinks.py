@@ -35,12 +35,17 @@ class RecorderStatus:
         database: the database.
         pending: readings that have no line yet: they wait for the clock, or for the text.
         set_aside: readings that cannot be written, whatever the disk does.
+        uncommitted: readings that are in the text, and come into the database with the next
+            commit; None of an older kei.
+        commit_in_s: seconds until then; None while nothing is to be committed.
     """
 
     text: SinkStatus
     database: SinkStatus
     pending: int = 0
     set_aside: int = 0
+    uncommitted: int | None = 0
+    commit_in_s: float | None = None
 
 
 class Sink:

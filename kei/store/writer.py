@@ -186,6 +186,7 @@ class Writer:
             self._database.status(len(self._fresh) + len(self._unsaved) + self._forgotten),
             waiting,
             self._maker.set_aside,
+            len(self._unsaved) + self._forgotten,
         )
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """Facts of a kei with which all is well, for tests to spoil."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 from fakes import TOKYO
@@ -59,7 +60,9 @@ SNAPSHOT = Snapshot(
     up_s=3 * HOUR_S + 20,
     clock=ClockStatus(synchronised=True, likely_wrong=False),
     session=SESSION,
-    recorder=RecorderStatus(OUTLET, OUTLET),
+    recorder=RecorderStatus(
+        OUTLET, replace(OUTLET, written=1090), uncommitted=12, commit_in_s=40.0
+    ),
     sensors=(PORT,),
     uploads=(LIVE,),
     lines=(LogLine(NOW_MS - 60_000, "warning", "kei.session", "port_lost reason=gone"),),

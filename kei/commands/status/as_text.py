@@ -10,7 +10,7 @@ from kei.core.clock import local
 from kei.core.reading import plain
 from kei.meter.meter_clock import METER_UTC_OFFSET, TOLERANCE_S
 from kei.sensors.counters import ReaderStatus
-from kei.store.sinks import SinkStatus
+from kei.store.sinks import RecorderStatus, SinkStatus
 from kei.wisun.interfaces import SessionStatus, State
 
 Block: TypeAlias = dict[str, list[str]]
@@ -50,8 +50,7 @@ def _blocks(facts: Facts, problems: Sequence[Problem]) -> Iterator[Block]:
         yield {"sensors": [line for port in snapshot.sensors for line in _port(port)]}
     yield {"series": _series(facts)}
     if snapshot:
-        outlets = {"text": snapshot.recorder.text, "database": snapshot.recorder.database}
-        yield {"recorder": [f"{name:8}  {_outlet(outlet)}" for name, outlet in outlets.items()]}
+        yield {"recorder": list(_recorder(facts, snapshot.recorder))}
     for upload in facts.uploads:
         yield {"upload": list(_upload(facts, upload))}
     if snapshot:
@@ -101,10 +100,11 @@ def _session(session: SessionStatus) -> Block:
         network = f"channel {session.channel}, PAN {session.pan_id}"
     if session.lqi is not None:
         signal = f"LQI {session.lqi}, {session.rssi_dbm} dBm"
-    requests = (
-        f"{session.answered} answered, {session.missed} missed, {session.held_back} held back, "
-        f"{session.ignored_frames} frames ignored"
-    )
+    requests = f"{session.answered} answered, {session.missed} missed"
+    if session.held_back:
+        requests += f", {session.held_back} not sent (no session, or no air time left)"
+    if session.ignored_frames:
+        requests += f"; {session.ignored_frames} frames ignored (late, double or foreign)"
     return {
         "session": [f"{state} for {span(session.since_s)}"],
         "dongle": [dongle],
@@ -150,8 +150,21 @@ def _age(age_s: float) -> str:
     return span(age_s) if age_s >= -FUTURE_LIMIT_S else f"{span(-age_s)} in the future"
 
 
+def _recorder(facts: Facts, recorder: RecorderStatus) -> Iterator[str]:
+    yield f"text      {_outlet(recorder.text)}"
+    next_commit = ""
+    if recorder.uncommitted and recorder.commit_in_s is not None and not recorder.database.fault:
+        at = local(facts.now_ms + round(recorder.commit_in_s * 1000), facts.zone)
+        next_commit = f", {recorder.uncommitted} to be committed by {at:%H:%M:%S}"
+    yield f"database  {_outlet(recorder.database)}{next_commit}"
+
+
 def _outlet(outlet: SinkStatus) -> str:
-    counts = f"{outlet.written} written, {outlet.waiting} waiting, {outlet.dropped} dropped"
+    counts = f"{outlet.written} written"
+    if outlet.waiting or outlet.fault:
+        counts += f", {outlet.waiting} wait for the disk"
+    if outlet.dropped:
+        counts += f", {outlet.dropped} dropped, as too many waited"
     return f"{counts}, FAULT {outlet.fault}" if outlet.fault else counts
 
 
@@ -159,8 +172,11 @@ def _upload(facts: Facts, upload: Upload) -> Iterator[str]:
     waiting, live = upload.waiting, upload.live
     rows = "not known"
     if waiting:
-        dropped = f", {waiting.dropped} dropped" if waiting.dropped else ""
-        rows = f"{waiting.rows} waiting, {waiting.set_aside} set aside{dropped}"
+        rows = f"{waiting.rows} waiting"
+        if waiting.set_aside:
+            rows += f", {waiting.set_aside} refused (kei dead-letters lists them)"
+        if waiting.dropped:
+            rows += f", {waiting.dropped} dropped (the oldest, as too many waited)"
     yield f"{upload.name}: {rows}"
     if live is None:
         return

@@ -152,7 +152,8 @@ def read_database(wanted: Config, clock: Clock) -> Stored:
     try:
         text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
         contents = read_overview(recorder.database, text, targets, clock)
-        series = tuple(_present(each, wanted, text, clock) for each in contents.last)
+        ordered = sorted(contents.last, key=lambda each: _place(each, wanted))
+        series = tuple(_present(each, wanted, text, clock) for each in ordered)
     except StoreError as error:
         return Stored(fault=str(error))
     return Stored(series, contents.waiting)
@@ -184,6 +185,12 @@ def _present(last: Reading, wanted: Config, text: DailyFile, clock: Clock) -> Re
     query = Query(until_ms - LOOK_BACK_MS, until_ms + 1, last.unit, last.sensor)
     earlier = deque(readings(wanted.recorder.database, text, query), maxlen=1)
     return earlier[0] if earlier else last
+
+
+def _place(reading: Reading, wanted: Config) -> tuple[bool, str, str]:
+    """Return a key for the order of the series: the meter's first, then by name."""
+    is_of_meter = wanted.broute is not None and reading.unit == wanted.broute.unit
+    return not is_of_meter, reading.unit, reading.sensor
 
 
 def _uploads(

@@ -38,7 +38,8 @@ def test_people_see_columns_that_line_up() -> None:
         "dongle     RL7023-DSS, firmware 1.5.2\n"
         "network    channel 33, PAN 8888\n"
         "signal     LQI 225, -42.4 dBm\n"
-        "requests   1100 answered, 3 missed, 4 held back, 1 frames ignored\n"
+        "requests   1100 answered, 3 missed, 4 not sent (no session, or no air time left); "
+        "1 frames ignored (late, double or foreign)\n"
         "\n"
         "sensors    /dev/ttyACM0: open for 3 h, last line 2 s ago\n"
         "             2160 recorded, left out: 12 repeat, 1 fields\n"
@@ -49,10 +50,10 @@ def test_people_see_columns_that_line_up() -> None:
         "           BR    E0      10934.9 kWh       2 min\n"
         "           A1    T1        21.53      2 h 30 min\n"
         "\n"
-        "recorder   text      1102 written, 0 waiting, 0 dropped\n"
-        "           database  1102 written, 0 waiting, 0 dropped\n"
+        "recorder   text      1102 written\n"
+        "           database  1090 written, 12 to be committed by 10:00:40\n"
         "\n"
-        "upload     server: 3 waiting, 0 set aside\n"
+        "upload     server: 3 waiting\n"
         "           last success 12 s ago\n"
         "           sent 20 KiB today, 52 KiB yesterday\n"
         "\n"
@@ -111,7 +112,7 @@ def test_people_see_what_is_known_when_kei_does_not_run() -> None:
     assert lines[0] == "kei        does not run"
     assert lines[1] == "problems   not_running: kei does not run"
     assert any("E7" in line and "-512 W" in line for line in lines)
-    assert lines[-1] == "upload     server: 3 waiting, 0 set aside"
+    assert lines[-1] == "upload     server: 3 waiting"
 
 
 def test_each_problem_has_a_line() -> None:
@@ -147,7 +148,7 @@ def test_a_failing_upload_says_why() -> None:
     live = replace(LIVE, last_success_ms=None, last_error="status 503: busy", failures=4)
     facts = replace(FACTS, uploads=(Upload("server", 60.0, Waiting(9, None, 2), live),))
     assert text_of(facts).splitlines()[-6:-2] == [
-        "upload     server: 9 waiting, 2 set aside",
+        "upload     server: 9 waiting, 2 refused (kei dead-letters lists them)",
         "           last success none since the start",
         "           sent 20 KiB today, 52 KiB yesterday",
         "           last error (4 in a row): status 503: busy",
