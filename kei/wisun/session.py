@@ -12,7 +12,7 @@ import structlog
 from kei.core.clock import Clock
 from kei.core.errors import NotReady, PortLost, RejoinNeeded, RetryLater, Stopping
 from kei.wisun.commands import SkCommands
-from kei.wisun.connect_steps import ConnectSteps, KnownNetworks
+from kei.wisun.connect_steps import ConnectSteps
 from kei.wisun.interfaces import (
     Answer,
     Datagram,
@@ -32,6 +32,7 @@ from kei.wisun.interfaces import (
 from kei.wisun.joined_monitor import JoinedMonitor
 from kei.wisun.link import Link
 from kei.wisun.machine import Machine, Outcome
+from kei.wisun.remembered import KnownNetworks
 from kei.wisun.requests import Request, Requests
 from kei.wisun.skstack import rssi_dbm
 

@@ -10,8 +10,8 @@ from session_bench import Bench, Memory
 from structlog.testing import capture_logs
 
 from kei.core.errors import NotReady, PortLost, RetryLater, StoreError
-from kei.wisun.connect_steps import NETWORK_KEY
 from kei.wisun.interfaces import OnData, State
+from kei.wisun.remembered import NETWORK_KEY
 
 Start = Callable[..., Bench]
 

@@ -6,8 +6,8 @@ from session_bench import Memory
 
 from kei.core.errors import StoreError
 from kei.core.incidents import Incidents
-from kei.wisun.connect_steps import NETWORK_KEY, KnownNetworks
 from kei.wisun.interfaces import Network
+from kei.wisun.remembered import NETWORK_KEY, KnownNetworks
 
 NEAR, FAR, FURTHER = (
     Network(33, 0x8888, "001D129012345678", 225),
