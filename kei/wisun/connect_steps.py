@@ -6,18 +6,18 @@ from functools import partial
 import structlog
 
 from kei.core.errors import KeiError, RejoinNeeded
-from kei.wisun.commands import UNANSWERED_S, LeaveResult, SkCommands
+from kei.wisun.commands import TERMINATE_TIMEOUT_S, UNANSWERED_S, LeaveResult, SkCommands
 from kei.wisun.interfaces import Answer, EventNumber, OpenPort, Settings, State
 from kei.wisun.link import CommandRefused, NoReply
 from kei.wisun.machine import Machine, Outcome
-from kei.wisun.remembered import KnownNetworks
+from kei.wisun.remembered import KnownNetworks, LastSession
 from kei.wisun.requests import Requests
 from kei.wisun.skstack import rssi_dbm
 
 log = structlog.stdlib.get_logger("kei.session")
 
 SCAN_DURATIONS = (4, 5, 6, 7)  # 4.8, 9.2, 18 and 36 s over all channels
-REST_AFTER_LEAVING_S = 10.0  # a join at once after SKTERM fails (field experience)
+ADOPT_TIMEOUT_S = 6.0  # one try, and an answer to it that comes late
 FIRST_ANSWER_TIMEOUT_S = 15.0  # three tries; for each of two questions
 PROBE_EPCS = (0x80,)  # operation status: every device has it (super class, required)
 CHECK_LIMIT_S = 60.0
@@ -38,6 +38,7 @@ class ConnectSteps:
         commands: SkCommands,
         requests: Requests,
         networks: KnownNetworks,
+        last_session: LastSession,
     ) -> None:
         self._settings = settings
         self._open_port = open_port
@@ -49,6 +50,7 @@ class ConnectSteps:
         self._commands = commands
         self._requests = requests
         self._networks = networks
+        self._last_session = last_session
 
     def open(self) -> Outcome:
         """INIT: open the port."""
@@ -59,13 +61,12 @@ class ConnectSteps:
         return Outcome.DONE
 
     def identify(self) -> Outcome:
-        """OPEN: find out what is on the port, and reset it."""
+        """OPEN: find out what is on the port, and whether it may have a session of ours."""
         self._machine.established = False
         before = self._commands.dongle
-        self._rest_after(self._commands.identify())
+        self._commands.identify()
         dongle = self._commands.dongle
         assert dongle is not None, "identify found it"
-        self._gate.open()
         log.log(
             logging.DEBUG if dongle == before else logging.INFO,
             "dongle_ready",
@@ -73,11 +74,52 @@ class ConnectSteps:
             firmware=dongle.firmware,
             product=dongle.product,
         )
+        self._last_session.recall()
+        return Outcome.KNOWN if self._may_have_session() else Outcome.DONE
+
+    def _may_have_session(self) -> bool:
+        """Return whether the dongle may still have a session that we have not ended.
+
+        A dongle that was without power, or that another program has used, is tuned elsewhere.
+        """
+        if self._machine.silences or not (self._last_session.is_open and self._networks.recall()):
+            return False
+        try:
+            tuned = self._commands.is_tuned(self._networks.current)
+            return tuned and self._commands.has_id(self._settings.broute_id)
+        except (CommandRefused, NoReply):  # only a reset may help
+            return False
+
+    def adopt(self) -> Outcome:
+        """ADOPT: ask the meter once; an answer proves the session that the dongle still has."""
+        machine = self._machine
+        machine.established = True  # its end counts from now on, and a stop ends it
+        self._requests.talk_to(self._networks.current)
+        self._gate.end_renewal()
+        try:
+            request = self._requests.begin(self._settings.first_epcs, ADOPT_TIMEOUT_S)
+            try:
+                self._requests.attempt(request)
+            finally:
+                self._requests.end(request)
+        except RejoinNeeded as error:
+            log.debug("session_not_adopted", reason=str(error))
+            return Outcome.FAILED
+        machine.first_answer = request.answer
+        if request.answer is None:
+            log.debug("session_not_adopted", reason="no answer")
+            return Outcome.FAILED
+        self._note_success(adopted=True)
         return Outcome.DONE
 
     def set_up(self) -> Outcome:
-        """SETUP: give the dongle its registers and credentials."""
+        """SETUP: end what session there is, reset the dongle, give it registers and credentials."""
+        was_thought_open = self._machine.established
+        if self._leave() is LeaveResult.NO_SESSION and was_thought_open:
+            # Nobody knows since when: a process that was killed may have ended it just now.
+            self._last_session.ended(rest=True)
         self._commands.set_up(self._settings.broute_id, self._settings.broute_pwd)
+        self._gate.open()
         return Outcome.KNOWN if self._networks.recall() else Outcome.DONE
 
     def scan(self) -> Outcome:
@@ -104,8 +146,8 @@ class ConnectSteps:
         """JOIN: authenticate with the network that is next, and get a first answer."""
         machine = self._machine
         if machine.established:  # the meter is silent, or a renewal has not ended
-            self._leave()
-        machine.sleep(machine.rest_until - self._clock.monotonic())
+            self._leave(meter_s=UNANSWERED_S)
+        machine.sleep(self._last_session.rest_until - self._clock.monotonic())
         self._requests.talk_to(self._networks.current)
         self._gate.end_renewal()
         broken: KeiError | None = None
@@ -135,6 +177,7 @@ class ConnectSteps:
         """Join and get a first answer: joined but silent happens, only an answer proves it."""
         if not self._commands.join(self._networks.current):
             return False
+        self._networks.credentials_taken()
         self._machine.shorten_backoff()  # ID and password are right: worth trying again soon
         for epcs in (self._settings.first_epcs, PROBE_EPCS):  # some meters answer one at a time
             answer = self._ask(epcs)
@@ -144,7 +187,7 @@ class ConnectSteps:
             if answer is not None:
                 self._machine.first_answer = answer
                 return True
-        self._leave()
+        self._leave(meter_s=UNANSWERED_S)
         return False
 
     def _ask(self, epcs: tuple[int, ...]) -> Answer | None:
@@ -160,7 +203,7 @@ class ConnectSteps:
             if not self._commands.is_limited():
                 self._gate.on_event(EventNumber.LIMIT_OFF)
 
-    def _note_success(self) -> None:
+    def _note_success(self, *, adopted: bool = False) -> None:
         network = self._networks.current
         self._machine.failed_rounds = 0
         lqi = network.lqi if self._requests.lqi is None else self._requests.lqi
@@ -170,18 +213,18 @@ class ConnectSteps:
             pan_id=f"{network.pan_id:04X}",
             lqi=lqi,
             rssi_dbm=rssi_dbm(lqi),
+            adopted=adopted,
         )
         self._incidents.all_ended()
         self._networks.joined()
+        self._last_session.opened()
 
-    def _leave(self) -> None:
-        """End the session, and let the meter forget it."""
+    def _leave(self, meter_s: float = TERMINATE_TIMEOUT_S) -> LeaveResult:
+        """End the session, and let the meter forget it; the next join waits for that."""
         self._machine.established = False
-        self._rest_after(self._commands.leave(meter_s=UNANSWERED_S))
-
-    def _rest_after(self, result: LeaveResult) -> None:
-        if result is LeaveResult.CONFIRMED:
-            self._machine.rest_until = self._clock.monotonic() + REST_AFTER_LEAVING_S
+        result = self._commands.leave(meter_s=meter_s)
+        self._last_session.ended(rest=result is LeaveResult.CONFIRMED)
+        return result
 
     def leave_on_shutdown(self) -> None:
         """End the PANA session if there may be one, and close the port."""
@@ -193,6 +236,7 @@ class ConnectSteps:
                 with machine.lock:
                     ended = self._commands.leave_on_shutdown(joining=is_joining)
                 log.info("session_left", ended=ended)
+                self._last_session.ended(rest=ended)
         finally:
             self._link.detach()
             machine.move_to(State.INIT)

@@ -29,7 +29,7 @@ class Outcome(StrEnum):
     """How the action of a state ended."""
 
     DONE = auto()
-    KNOWN = auto()  # set up, and a network is remembered from an earlier time
+    KNOWN = auto()  # as DONE, and what an earlier time has left makes the way shorter
     FAILED = auto()  # not now; again after a pause
     BROKEN = auto()  # the dongle does not do what it should: start over from the port
     GIVEN_UP = auto()  # failed so often that what this step builds on is in doubt
@@ -57,6 +57,9 @@ class Transition:
 TRANSITIONS: dict[tuple[State, Outcome], Transition] = {
     (State.INIT, Outcome.DONE): Transition(State.OPEN),
     (State.OPEN, Outcome.DONE): Transition(State.SETUP),
+    (State.OPEN, Outcome.KNOWN): Transition(State.ADOPT),
+    (State.ADOPT, Outcome.DONE): Transition(State.JOINED),
+    (State.ADOPT, Outcome.FAILED): Transition(State.SETUP),
     (State.SETUP, Outcome.DONE): Transition(State.SCAN),
     (State.SETUP, Outcome.KNOWN): Transition(State.JOIN),
     (State.SCAN, Outcome.DONE): Transition(State.JOIN),
@@ -139,10 +142,9 @@ class Machine:
         stopping: set when the program is being stopped.
         state: the present one.
         failure: what is wrong with it, if anything.
-        established: the dongle has reported a PANA session, and no end of it since.
+        established: the dongle has a PANA session, for all that is known.
         first_answer: of a meter that has been joined and not yet announced to the listener.
         changed_at: when the meter was joined, or the session was lost (monotonic).
-        rest_until: no join before that (monotonic).
         failed_rounds: rounds of joining every known network in vain since the last join.
         silences: sessions in a row that were lost because the meter was silent.
         checked_misses: missed requests up to which the dongle has been checked for a restart.
@@ -169,7 +171,6 @@ class Machine:
         self.first_answer: Answer | None = None
         self.changed_at = clock.monotonic()
         # Used by the session thread alone.
-        self.rest_until = 0.0
         self.failed_rounds = 0
         self.silences = 0
         self.checked_misses = 0

@@ -32,7 +32,7 @@ from kei.wisun.interfaces import (
 from kei.wisun.joined_monitor import JoinedMonitor
 from kei.wisun.link import Link
 from kei.wisun.machine import Machine, Outcome
-from kei.wisun.remembered import KnownNetworks
+from kei.wisun.remembered import KnownNetworks, LastSession, Notes, fingerprint
 from kei.wisun.requests import Request, Requests
 from kei.wisun.skstack import rssi_dbm
 
@@ -71,8 +71,11 @@ class Session:
         self._commands = commands = SkCommands(link, clock, settings.dialect)
         self._machine = machine = Machine(link, clock, rng)
         self._requests = requests = Requests(link, commands, machine.gate, clock, rng)
-        networks = KnownNetworks(memory, machine.incidents)
-        self._steps = ConnectSteps(settings, open_port, machine, commands, requests, networks)
+        credentials = fingerprint(settings.broute_id, settings.broute_pwd)
+        networks = KnownNetworks(Notes(memory, machine.incidents), credentials)
+        lasting = memory if settings.outlives_us else None
+        last = LastSession(Notes(lasting, machine.incidents), clock)
+        self._steps = ConnectSteps(settings, open_port, machine, commands, requests, networks, last)
         self._monitor = JoinedMonitor(machine, commands, requests, listener)
         self.heartbeat = machine.heartbeat
 
@@ -207,6 +210,7 @@ class Session:
             {
                 State.INIT: self._steps.open,
                 State.OPEN: self._steps.identify,
+                State.ADOPT: self._steps.adopt,
                 State.SETUP: self._steps.set_up,
                 State.SCAN: self._steps.scan,
                 State.JOIN: self._steps.join,
