@@ -5,6 +5,7 @@ session's machine. A dongle with another grammar needs another class with these 
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from enum import Enum, auto
 from itertools import chain
 
@@ -96,6 +97,27 @@ class SkCommands:
         product = _version(self._optional("SKAPPVER"))
         self.dongle = Dongle(self._preset or self._recognised(), firmware, product)
 
+    def recognise_anew(self) -> bool:
+        """Find out the dialect after all, because the dongle does not understand the preset one.
+
+        Returns:
+            whether it has another one, which is used from now on.
+
+        Raises:
+            CommandRefused, NoReply: the dongle does not say what it is.
+        """
+        if self._preset is None:
+            return False
+        self._link.send(b"\r\n")  # ends what it took of a datagram as a line
+        self._link.drain(QUIET_S, DRAIN_LIMIT_S)
+        dialect = self._recognised()
+        if dialect.side == self._preset.side:
+            return False
+        self._preset = None
+        self.dongle = replace(self._known_dongle, dialect=dialect)
+        self._tell_quality()
+        return True
+
     def _recognised(self) -> Dialect:
         infos = self._infos()
         if not infos:
@@ -144,11 +166,15 @@ class SkCommands:
         may_be_binary = self._dialect.payload_mode and not self._payload_mode_written
         if may_be_binary and self._payload_mode() == BINARY_PAYLOAD:
             self._choose_ascii_payload()
-        if self._dialect.lqi_register:
-            self._optional("SKSREG", "SA2", "1")
+        self._tell_quality()
         password = broute_pwd.reveal()
         self._command("SKSETPWD", f"{len(password):X}", password)
         self._command("SKSETRBID", broute_id.reveal())
+
+    def _tell_quality(self) -> None:
+        """Have the dongle tell the LQI of each datagram, if it can."""
+        if self._dialect.lqi_register:
+            self._optional("SKSREG", "SA2", "1")
 
     def scan(self, duration: int) -> list[Network]:
         """Look for meters of our pairing ID on all channels once.
@@ -272,13 +298,16 @@ class SkCommands:
 
     def send_datagram(self, address: str, payload: bytes) -> None:
         """Have the dongle send a UDP datagram; its reply is left to the caller to receive."""
+        self._link.send(send_to(address, payload, side=self._dialect.side))
+
+    @property
+    def _known_dongle(self) -> Dongle:
         assert self.dongle is not None, "identify comes first"
-        self._link.send(send_to(address, payload, side=self.dongle.dialect.side))
+        return self.dongle
 
     @property
     def _dialect(self) -> Dialect:
-        assert self.dongle is not None, "identify comes first"
-        return self.dongle.dialect
+        return self._known_dongle.dialect
 
     def _infos(self) -> list[Info]:
         return [line for line in self._command("SKINFO") if isinstance(line, Info)]

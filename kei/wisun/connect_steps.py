@@ -7,8 +7,8 @@ import structlog
 
 from kei.core.errors import KeiError, RejoinNeeded
 from kei.wisun.commands import TERMINATE_TIMEOUT_S, UNANSWERED_S, LeaveResult, SkCommands
-from kei.wisun.interfaces import Answer, EventNumber, OpenPort, Settings, State
-from kei.wisun.link import CommandRefused, NoReply
+from kei.wisun.interfaces import Answer, EventNumber, Network, OpenPort, Settings, State
+from kei.wisun.link import NOT_UNDERSTOOD, OUT_OF_RANGE, CommandRefused, NoReply
 from kei.wisun.machine import Machine, Outcome
 from kei.wisun.remembered import KnownNetworks, LastSession
 from kei.wisun.requests import Requests
@@ -17,6 +17,7 @@ from kei.wisun.skstack import rssi_dbm
 log = structlog.stdlib.get_logger("kei.session")
 
 SCAN_DURATIONS = (4, 5, 6, 7)  # 4.8, 9.2, 18 and 36 s over all channels
+LONGEST_SCAN = 8  # 72 s, after a round of the others in vain; older firmware has no such scan
 ADOPT_TIMEOUT_S = 6.0  # one try, and an answer to it that comes late
 FIRST_ANSWER_TIMEOUT_S = 15.0  # three tries; for each of two questions
 PROBE_EPCS = (0x80,)  # operation status: every device has it (super class, required)
@@ -124,10 +125,10 @@ class ConnectSteps:
 
     def scan(self) -> Outcome:
         """SCAN: look for the meter, longer each time."""
-        for duration in SCAN_DURATIONS:
+        in_vain = self._machine.scanned_in_vain
+        for duration in (*SCAN_DURATIONS, LONGEST_SCAN) if in_vain else SCAN_DURATIONS:
             log.debug("scan_started", duration=duration)
-            found = self._commands.scan(duration)
-            if found:
+            if found := self._scan_once(duration):
                 self._networks.replace(found)
                 self._incidents.ended("meter_not_found")
                 before, best = self._requests.network, found[0]
@@ -135,12 +136,43 @@ class ConnectSteps:
                 level = logging.DEBUG if is_known else logging.INFO
                 log.log(level, "meter_found", channel=best.channel, lqi=best.lqi)
                 return Outcome.DONE
+        self._machine.scanned_in_vain = True
         self._incidents.raised(
             "meter_not_found",
             hint="check the B-route ID; move the dongle closer to the meter; "
             "is the B route in service yet? (the power company's letter says from when)",
         )
         return Outcome.FAILED
+
+    def _scan_once(self, duration: int) -> list[Network]:
+        try:
+            return self._commands.scan(duration)
+        except CommandRefused as error:
+            if (duration, error.code) == (LONGEST_SCAN, OUT_OF_RANGE):
+                log.debug("scan_not_available", duration=duration)
+                return []
+            if not self._is_another_dongle(error):
+                raise
+            return self._commands.scan(duration)
+
+    def _is_another_dongle(self, refusal: CommandRefused) -> bool:
+        """Return whether the dongle has another dialect than jobs.toml says, now that it is known.
+
+        Told once: the dialect that was found stays.
+        """
+        configured = self._settings.dialect
+        if refusal.code not in NOT_UNDERSTOOD or not self._commands.recognise_anew():
+            return False
+        assert configured is not None, "it is not the one that was found"
+        assert self._commands.dongle is not None, "it was recognised"
+        found = self._commands.dongle.dialect.name
+        log.warning(
+            "dongle_setting_wrong",
+            configured=configured.name,
+            found=found,
+            hint=f'kei goes on with {found}; in jobs.toml set dongle = "auto" or "{found}"',
+        )
+        return True
 
     def join(self) -> Outcome:
         """JOIN: authenticate with the network that is next, and get a first answer."""
@@ -164,14 +196,37 @@ class ConnectSteps:
         all_failed = self._networks.failed()
         if broken is not None:
             raise broken
-        self._incidents.raised(
-            "join_failed",
-            hint="check B-route ID and password; another device may hold the meter's only session",
-        )
+        self._tell_join_failed()
         if not all_failed:
             return Outcome.FAILED
         machine.failed_rounds += 1
         return Outcome.GIVEN_UP if machine.failed_rounds < ROUNDS_UNTIL_REOPEN else Outcome.BROKEN
+
+    def _tell_join_failed(self) -> None:
+        """Tell what may be the cause, which is not the credentials if a meter has taken them."""
+        if not self._networks.are_credentials_proven:
+            self._incidents.raised(
+                "join_failed",
+                hint="check B-route ID and password; "
+                "another device may hold the meter's only session",
+            )
+            return
+        self._incidents.raised(
+            "join_failed",
+            key="proven",
+            lqi=self._lqi,
+            rssi_dbm=rssi_dbm(self._lqi),
+            hint="the meter is silent; ID and password are right, it has taken them before: "
+            "is the signal good (-88 dBm or better)? "
+            "another device may hold the meter's only session",
+        )
+
+    @property
+    def _lqi(self) -> int:
+        """Of the meter's last frame, or else of the beacon of the network that was tried."""
+        heard, network = self._requests.lqi, self._requests.network
+        assert network is not None, "it was tried"
+        return network.lqi if heard is None else heard
 
     def _get_first_answer(self) -> bool:
         """Join and get a first answer: joined but silent happens, only an answer proves it."""
@@ -191,7 +246,10 @@ class ConnectSteps:
         return False
 
     def _ask(self, epcs: tuple[int, ...]) -> Answer | None:
-        return self._requests.ask(epcs, FIRST_ANSWER_TIMEOUT_S).answer
+        request = self._requests.ask(epcs, FIRST_ANSWER_TIMEOUT_S)
+        if request.refusal is not None and self._is_another_dongle(request.refusal):
+            request = self._requests.ask(epcs, FIRST_ANSWER_TIMEOUT_S)
+        return request.answer
 
     def _await_end_of_limit(self) -> None:
         """Wait while the dongle must not send; its EVENT 33 may have been lost."""
@@ -206,13 +264,12 @@ class ConnectSteps:
     def _note_success(self, *, adopted: bool = False) -> None:
         network = self._networks.current
         self._machine.failed_rounds = 0
-        lqi = network.lqi if self._requests.lqi is None else self._requests.lqi
         log.info(
             "session_joined",
             channel=network.channel,
             pan_id=f"{network.pan_id:04X}",
-            lqi=lqi,
-            rssi_dbm=rssi_dbm(lqi),
+            lqi=self._lqi,
+            rssi_dbm=rssi_dbm(self._lqi),
             adopted=adopted,
         )
         self._incidents.all_ended()

@@ -72,10 +72,12 @@ class Session:
         self._machine = machine = Machine(link, clock, rng)
         self._requests = requests = Requests(link, commands, machine.gate, clock, rng)
         credentials = fingerprint(settings.broute_id, settings.broute_pwd)
-        networks = KnownNetworks(Notes(memory, machine.incidents), credentials)
+        self._networks = KnownNetworks(Notes(memory, machine.incidents), credentials)
         lasting = memory if settings.outlives_us else None
         last = LastSession(Notes(lasting, machine.incidents), clock)
-        self._steps = ConnectSteps(settings, open_port, machine, commands, requests, networks, last)
+        self._steps = ConnectSteps(
+            settings, open_port, machine, commands, requests, self._networks, last
+        )
         self._monitor = JoinedMonitor(machine, commands, requests, listener)
         self.heartbeat = machine.heartbeat
 
@@ -98,6 +100,11 @@ class Session:
     def network(self) -> Network | None:
         """The last network that was tried; None until one was found. Any thread."""
         return self._requests.network
+
+    @property
+    def are_credentials_proven(self) -> bool:
+        """Whether a meter has taken ID and password, now or in an earlier life. Any thread."""
+        return self._networks.are_credentials_proven
 
     def status(self) -> SessionStatus:
         """Return a snapshot; any thread."""

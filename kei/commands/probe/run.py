@@ -145,6 +145,11 @@ def _how_far(session: Session, port: str, limit_s: float) -> str:
         )
     elif session.network is None:
         stuck = "the meter was not found; check the B-route ID, and move the dongle closer to it"
+    elif session.are_credentials_proven:
+        stuck = (
+            "the meter has taken ID and password, but does not answer; is the signal good "
+            f"({session.status().rssi_dbm} dBm, -88 or better is)?"
+        )
     else:
         stuck = (
             "the meter was found but not joined; check the B-route password, "
