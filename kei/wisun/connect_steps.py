@@ -11,14 +11,13 @@ from kei.wisun.interfaces import Answer, EventNumber, Network, OpenPort, Setting
 from kei.wisun.link import NOT_UNDERSTOOD, OUT_OF_RANGE, CommandRefused, NoReply
 from kei.wisun.machine import Machine, Outcome
 from kei.wisun.remembered import KnownNetworks, LastSession
-from kei.wisun.requests import Requests
+from kei.wisun.requests import TRY_S, Requests
 from kei.wisun.skstack import rssi_dbm
 
 log = structlog.stdlib.get_logger("kei.session")
 
 SCAN_DURATIONS = (4, 5, 6, 7)  # 4.8, 9.2, 18 and 36 s over all channels
 LONGEST_SCAN = 8  # 72 s, after a round of the others in vain; older firmware has no such scan
-ADOPT_TIMEOUT_S = 6.0  # one try, and an answer to it that comes late
 FIRST_ANSWER_TIMEOUT_S = 15.0  # three tries; for each of two questions
 PROBE_EPCS = (0x80,)  # operation status: every device has it (super class, required)
 CHECK_LIMIT_S = 60.0
@@ -55,6 +54,7 @@ class ConnectSteps:
 
     def open(self) -> Outcome:
         """INIT: open the port."""
+        self._last_session.recall()
         self._link.detach()
         self._machine.established = False
         on_lost = partial(self._machine.report, Outcome.PORT_LOST)
@@ -75,7 +75,6 @@ class ConnectSteps:
             firmware=dongle.firmware,
             product=dongle.product,
         )
-        self._last_session.recall()
         return Outcome.KNOWN if self._may_have_session() else Outcome.DONE
 
     def _may_have_session(self) -> bool:
@@ -98,7 +97,7 @@ class ConnectSteps:
         self._requests.talk_to(self._networks.current)
         self._gate.end_renewal()
         try:
-            request = self._requests.begin(self._settings.first_epcs, ADOPT_TIMEOUT_S)
+            request = self._requests.begin(self._settings.first_epcs, TRY_S)
             try:
                 self._requests.attempt(request)
             finally:
@@ -179,9 +178,11 @@ class ConnectSteps:
         machine = self._machine
         if machine.established:  # the meter is silent, or a renewal has not ended
             self._leave(meter_s=UNANSWERED_S)
-        machine.sleep(self._last_session.rest_until - self._clock.monotonic())
         self._requests.talk_to(self._networks.current)
         self._gate.end_renewal()
+        if (rest_s := self._last_session.rest_until - self._clock.monotonic()) > 0:
+            log.info("meter_rests", seconds=round(rest_s, 1))
+            machine.sleep(rest_s)
         broken: KeiError | None = None
         try:
             self._await_end_of_limit()
@@ -287,7 +288,9 @@ class ConnectSteps:
         """End the PANA session if there may be one, and close the port."""
         machine = self._machine
         is_joining = machine.state is State.JOIN
-        may_have_session = machine.established or is_joining or machine.state is State.JOINED
+        is_joined = machine.state is State.JOINED
+        left_open = machine.established or self._last_session.is_open
+        may_have_session = left_open or is_joining or is_joined
         try:
             if self._link.is_open and may_have_session:
                 with machine.lock:

@@ -221,6 +221,20 @@ def test_a_stop_in_the_middle_ends_the_session(start: Start) -> None:
     assert bench.memory[SESSION_KEY].startswith("left ")
 
 
+def test_a_stop_before_the_dongle_is_known_ends_a_session_that_was_left_open(start: Start) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        assert callable(say)
+        return data.startswith(b"SKVER")
+
+    before = start()
+    bench = start(memory=killed(before), beside=before, meddle=meddle)
+    wait_until(lambda: b"SKVER" in bench.sent, 10, "the first command")
+    bench.session.stop()
+    bench.session_thread.join(10)
+    assert bench.sent.endswith(b"SKTERM\r\n")
+    assert bench.memory[SESSION_KEY].startswith("left ")
+
+
 def test_a_port_that_was_away_for_a_moment_costs_no_join(start: Start) -> None:
     def meddle(data: bytes, say: OnData) -> bool:
         assert callable(say)
