@@ -36,6 +36,7 @@ def test_after_a_kill_the_session_goes_on_and_after_an_end_the_meter_rests(tmp_p
             kei.process.kill()
             kei.wait()
         with running("--jobs", str(jobs)) as kei:
+            kei.wait_for_event("meter_rests")
             kei.wait_for_event("session_joined")
             assert kei.stop() == 0
         joined_at, left_at = said_at(transcript, "SKJOIN"), said_at(transcript, "EVENT 27", last=2)

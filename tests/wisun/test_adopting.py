@@ -188,6 +188,19 @@ def test_a_dongle_that_was_given_another_id_is_not_asked(start: Start, reply: by
     assert (b"SKJOIN" in bench.sent) == is_other
 
 
+def test_a_dongle_that_does_not_say_how_it_is_tuned_is_set_up_anew(start: Start) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        if data.startswith(b"SKINFO"):
+            say(b"FAIL ER10\r\n")
+        return data.startswith(b"SKINFO")
+
+    before = start()
+    memory = killed(before)
+    bench = start(memory=memory, beside=before, dongle="RL7023-DSS", meddle=meddle)
+    assert b"SKSENDTO" not in before_join(bench)
+    bench.wait_for_join()
+
+
 def test_a_session_of_other_credentials_is_ended_unasked(start: Start) -> None:
     before = start()
     bench = start(memory=killed(before), beside=before, password="BA9876543210")
