@@ -256,6 +256,7 @@ class ConnectSteps:
         """Wait while the dongle must not send; its EVENT 33 may have been lost."""
         check_at = self._clock.monotonic() + CHECK_LIMIT_S
         while self._gate.is_limited:
+            self._machine.heartbeat.beat()
             if self._link.receive(check_at) is not None:
                 continue
             check_at = self._clock.monotonic() + CHECK_LIMIT_S

@@ -385,3 +385,19 @@ def test_a_port_that_goes_away_whenever_it_is_used_is_left_alone_for_longer(star
     clocks.append(bench.clock)
     wait_until(lambda: len(losses) >= 5, 10, "some rounds")
     assert losses[4] - losses[3] > 8
+
+
+def test_a_limit_that_lasts_while_the_meter_is_to_be_joined_is_no_hang(start: Start) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        if data.startswith(b"SKSREG SFB"):
+            say(b"ESREG 1\r\nOK\r\n")
+        return data.startswith(b"SKSREG SFB")
+
+    bench = start(meddle=meddle, speed=200)
+    bench.wait_for_join()
+    bench.says(b"EVENT 32 " + METER + b" 0\r\nEVENT 26 " + METER + b" 0\r\n")
+    wait_until(lambda: bench.session.state is State.JOIN, 10, "the end of the session")
+    began, longest_s = bench.clock.monotonic(), 0.0
+    while bench.clock.monotonic() < began + 700:
+        longest_s = max(longest_s, bench.session.heartbeat.silent_s)
+    assert longest_s < 300
