@@ -114,7 +114,8 @@ class SkCommands:
         if dialect.side == self._preset.side:
             return False
         self._preset = None
-        self.dongle = replace(self._known_dongle, dialect=dialect)
+        assert self.dongle is not None, "identify comes first"
+        self.dongle = replace(self.dongle, dialect=dialect)
         self._tell_quality()
         return True
 
@@ -298,16 +299,13 @@ class SkCommands:
 
     def send_datagram(self, address: str, payload: bytes) -> None:
         """Have the dongle send a UDP datagram; its reply is left to the caller to receive."""
-        self._link.send(send_to(address, payload, side=self._dialect.side))
-
-    @property
-    def _known_dongle(self) -> Dongle:
         assert self.dongle is not None, "identify comes first"
-        return self.dongle
+        self._link.send(send_to(address, payload, side=self.dongle.dialect.side))
 
     @property
     def _dialect(self) -> Dialect:
-        return self._known_dongle.dialect
+        assert self.dongle is not None, "identify comes first"
+        return self.dongle.dialect
 
     def _infos(self) -> list[Info]:
         return [line for line in self._command("SKINFO") if isinstance(line, Info)]
