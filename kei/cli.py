@@ -266,7 +266,9 @@ def _probe(path: Path, signals: SignalQueue, *, as_json: bool) -> int:
 
     if sys.stderr.isatty():
         _to_stderr("looking for the meter: one to two minutes, five at most; Ctrl-C ends it")
-    found = probe(path, environ=os.environ, clock=clock.SystemClock(), signals=signals)
+    found = probe(
+        path, environ=os.environ, clock=clock.SystemClock(), signals=signals, tell=_to_stderr
+    )
     if found is not None:  # None: ended by a signal
         sys.stdout.write(found.to_json() if as_json else found.to_text())
     return EXIT_OK

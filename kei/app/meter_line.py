@@ -175,7 +175,9 @@ def build_session(
         return SerialTransport(port, broute.baudrate, on_data, on_lost)
 
     dialect = DIALECTS.get(broute.dongle)
-    settings = Settings(broute.broute_id, broute.broute_pwd, dialect, FIRST_EPCS)
+    settings = Settings(
+        broute.broute_id, broute.broute_pwd, dialect, FIRST_EPCS, outlives_us=simulator is None
+    )
     secrets = (broute.broute_id, broute.broute_pwd)
     tap = None if transcript is None else Transcript(transcript, secrets, clock)
     session = Session(settings, open_port, memory, listener, clock=clock, rng=rng, tap=tap)

@@ -21,6 +21,7 @@ _LARGEST = 1 << 53  # a float has every integer up to here
 _MEANINGS = {
     State.INIT: "waiting for the dongle's port",
     State.OPEN: "looking for a dongle at the port",
+    State.ADOPT: "resuming the session with the meter",
     State.SETUP: "setting the dongle up",
     State.SCAN: "scanning for the meter",
     State.JOIN: "joining the meter",

@@ -33,6 +33,10 @@ class PortLost(KeiError):
     """The serial port failed or was unplugged: open it again."""
 
 
+class PortBusy(PortLost):
+    """Another program has the serial port: its owner has to stop that; then open it again."""
+
+
 class Stopping(KeiError):
     """The program is being stopped: return at once."""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import serial
 
-from kei.core.errors import PortLost
+from kei.core.errors import PortBusy, PortLost
 from kei.serialport import discovery
 from kei.settings.serial import PortSettings
 
@@ -33,7 +33,8 @@ class SerialPort:
         settings: how it is opened.
 
     Raises:
-        PortLost: missing, not permitted, busy or not a serial port; the text says which.
+        PortBusy: another program has it; the text says which, if the system tells.
+        PortLost: missing, not permitted or not a serial port; the text says which.
     """
 
     def __init__(self, port: str, settings: PortSettings) -> None:
@@ -41,7 +42,8 @@ class SerialPort:
         try:
             self._serial = _opened(port, settings)
         except (serial.SerialException, OSError, ValueError, termios.error) as error:
-            raise PortLost(_reason(port, error)) from None
+            kind = PortBusy if _is_busy(error) else PortLost
+            raise kind(_reason(port, error)) from None
         self._fd = self._serial.fileno()
         self._lock = threading.Lock()
         self._is_open = True
@@ -152,13 +154,18 @@ def _reason(port: str, error: Exception) -> str:
         return f"{port}: no such device; is it plugged in? {discovery.describe_present(port)}"
     if number == errno.EACCES:
         return f"{port}: permission denied; {_permission_remedy(port)}"
-    if number in (errno.EBUSY, errno.EAGAIN) or "exclusively lock" in str(error):
+    if _is_busy(error):
         return f"{port}: {discovery.describe_use(port)}"
     if number in _NO_SERIAL_PORT:
         return f"{port}: not a serial port; {discovery.describe_present(port)}"
     if number in (errno.EIO, errno.ENXIO, errno.ENODEV):
         return f"{port}: unplugged"
     return f"{port}: {error}"
+
+
+def _is_busy(error: Exception) -> bool:
+    """Return whether another program has the port for itself."""
+    return _errno(error) in (errno.EBUSY, errno.EAGAIN) or "exclusively lock" in str(error)
 
 
 def _permission_remedy(port: str) -> str:

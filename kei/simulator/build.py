@@ -1,6 +1,7 @@
 """Builds a simulated dongle with its meter and household from the options."""
 
 import random
+from dataclasses import replace
 
 from kei.core.clock import Clock
 from kei.echonet.meter_class import METER_ZONE
@@ -30,9 +31,12 @@ def build(options: SimulatorOptions, clock: Clock) -> VirtualDongle:
         if options.household
         else Household(options.seed, solar=options.solar)
     )
+    model = MODELS[options.dongle]
+    if options.longest_scan is not None:
+        model = replace(model, longest_scan=options.longest_scan)
     return VirtualDongle(
-        MODELS[options.dongle],
-        MeterRadio(options.broute_id, options.broute_pwd),
+        model,
+        MeterRadio(options.broute_id, options.broute_pwd, heard_from=options.heard_from),
         Meter(
             household,
             lambda: meter_s + (clock.monotonic() - began) * options.speed,

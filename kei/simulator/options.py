@@ -12,7 +12,7 @@ from kei.core.errors import ConfigError
 from kei.echonet.meter_class import COEFFICIENT_MAX, ENERGY_UNITS, EPC_COEFFICIENT
 from kei.echonet.superclass import EPC_ANNOUNCED, EPC_READABLE, EPC_SETTABLE
 from kei.settings.broute import EXAMPLE_ID, EXAMPLE_PWD, SIMULATED_PORT
-from kei.simulator.dongle.models import DEFAULT_MODEL, MODELS
+from kei.simulator.dongle.models import DEFAULT_MODEL, LONGEST_SCAN, MODELS
 from kei.simulator.dongle.timing import Timing
 from kei.simulator.faults import FaultKind, FaultSpec, parse_fault
 from kei.simulator.household.profile import SECONDS_PER_DAY
@@ -50,6 +50,8 @@ class SimulatorOptions:
     latency: float | None = None
     scan_time: float | None = None
     join_time: float | None = None
+    longest_scan: int | None = None
+    heard_from: int = 0
     solar: bool = False
     transcript: Path | None = None
     speed: float = 1.0
@@ -153,6 +155,18 @@ OPTIONS = (
         "--scan-time", "of every scan (default: by the duration asked for)", "SECONDS", _SECONDS
     ),
     Option("--join-time", "of a join that succeeds (default: realistic)", "SECONDS", _SECONDS),
+    Option(
+        "--longest-scan",
+        "that the dongle takes, a longer one is ER06 (default: by its kind)",
+        "DURATION",
+        whole(1, LONGEST_SCAN),
+    ),
+    Option(
+        "--heard-from",
+        "of a scan, the least that hears the meter (default: any)",
+        "DURATION",
+        whole(0, LONGEST_SCAN),
+    ),
     Option(
         "--speed",
         "of the meter's clock, so that days pass in minutes (default: 1)",

@@ -5,6 +5,7 @@ session's machine. A dongle with another grammar needs another class with these 
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from enum import Enum, auto
 from itertools import chain
 
@@ -84,32 +85,45 @@ class SkCommands:
         self._payload_mode_written = False
         self.dongle: Dongle | None = None
 
-    def identify(self) -> LeaveResult:
-        """Find out what is on the freshly opened port, whatever state it is in, and reset it.
+    def identify(self) -> None:
+        """Find out what is on the freshly opened port, whatever state it is in.
 
-        Returns:
-            how a PANA session was ended that the dongle may still have had.
+        A PANA session that the dongle may have is left alone.
 
         Raises:
             NoReply: nothing on the port speaks SKSTACK-IP.
         """
         firmware = self._synchronise()
-        left = self.leave()
-        self._command("SKRESET", timeout_s=RESET_TIMEOUT_S)
         product = _version(self._optional("SKAPPVER"))
-        dialect, mode = self._preset, ""
-        if dialect is None:
-            infos = self._infos()
-            if not infos:
-                raise NoReply("the dongle's answer to SKINFO has no EINFO line")
-            mode = self._payload_mode()
-            dialect = recognise(dual=infos[0].dual, payload_mode=bool(mode))
-        elif dialect.payload_mode:
-            mode = self._payload_mode()
-        if mode == BINARY_PAYLOAD and not self._payload_mode_written:
-            self._choose_ascii_payload()
-        self.dongle = Dongle(dialect, firmware, product)
-        return left
+        self.dongle = Dongle(self._preset or self._recognised(), firmware, product)
+
+    def recognise_anew(self) -> bool:
+        """Find out the dialect after all, because the dongle does not understand the preset one.
+
+        Returns:
+            whether it has another one, which is used from now on.
+
+        Raises:
+            CommandRefused, NoReply: the dongle does not say what it is.
+        """
+        if self._preset is None:
+            return False
+        self._link.send(b"\r\n")  # ends what it took of a datagram as a line
+        self._link.drain(QUIET_S, DRAIN_LIMIT_S)
+        dialect = self._recognised()
+        if dialect.side == self._preset.side:
+            return False
+        self._preset = None
+        assert self.dongle is not None, "identify comes first"
+        self.dongle = replace(self.dongle, dialect=dialect)
+        self._tell_quality()
+        return True
+
+    def _recognised(self) -> Dialect:
+        infos = self._infos()
+        if not infos:
+            raise NoReply("the dongle's answer to SKINFO has no EINFO line")
+        return recognise(dual=infos[0].dual, payload_mode=bool(self._payload_mode()))
 
     def _synchronise(self) -> str:
         """Return the firmware version: one clean answer, whatever was in the line buffer."""
@@ -144,16 +158,24 @@ class SkCommands:
         log.info("payload_mode_written", mode=ASCII_PAYLOAD, taken=bool(reply))
 
     def set_up(self, broute_id: Secret, broute_pwd: Secret) -> None:
-        """Give the dongle its registers and credentials; needed after every reset.
+        """Reset the dongle, and give it its registers and credentials, which a reset clears.
 
         Raises:
             CommandRefused, NoReply: the dongle does not take them.
         """
-        if self._dialect.lqi_register:
-            self._optional("SKSREG", "SA2", "1")
+        self._command("SKRESET", timeout_s=RESET_TIMEOUT_S)
+        may_be_binary = self._dialect.payload_mode and not self._payload_mode_written
+        if may_be_binary and self._payload_mode() == BINARY_PAYLOAD:
+            self._choose_ascii_payload()
+        self._tell_quality()
         password = broute_pwd.reveal()
         self._command("SKSETPWD", f"{len(password):X}", password)
         self._command("SKSETRBID", broute_id.reveal())
+
+    def _tell_quality(self) -> None:
+        """Have the dongle tell the LQI of each datagram, if it can."""
+        if self._dialect.lqi_register:
+            self._optional("SKSREG", "SA2", "1")
 
     def scan(self, duration: int) -> list[Network]:
         """Look for meters of our pairing ID on all channels once.
@@ -250,6 +272,15 @@ class SkCommands:
                 tuned = [(info.channel, info.pan_id) for info in infos]
                 return (network.channel, network.pan_id) in tuned
         return True
+
+    def has_id(self, broute_id: Secret) -> bool:
+        """Return whether the dongle was set up with this ID: register S0A has the end of it.
+
+        If it does not say, it is assumed to have it.
+        """
+        lines = self._optional("SKSREG", "SA")
+        ends = [line.value.upper() for line in lines if isinstance(line, Register)]
+        return not ends or broute_id.reveal().upper().endswith(tuple(ends))
 
     def is_limited(self) -> bool:
         """Return whether the dongle is at its transmission limit (register SFB).

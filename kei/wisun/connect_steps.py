@@ -1,100 +1,27 @@
-"""The actions of the states before JOINED: open, identify, set up, scan, join; and leaving.
-
-`KnownNetworks` says which network is tried next, and which one a restart begins with.
-"""
+"""The actions of the states before JOINED: open, identify, set up, scan, join; and leaving."""
 
 import logging
-from collections import deque
-from collections.abc import Iterable
 from functools import partial
 
 import structlog
 
 from kei.core.errors import KeiError, RejoinNeeded
-from kei.core.incidents import Incidents
-from kei.wisun.commands import UNANSWERED_S, LeaveResult, SkCommands
-from kei.wisun.interfaces import Answer, EventNumber, Memory, Network, OpenPort, Settings, State
-from kei.wisun.link import CommandRefused, NoReply
+from kei.wisun.commands import TERMINATE_TIMEOUT_S, UNANSWERED_S, LeaveResult, SkCommands
+from kei.wisun.interfaces import Answer, EventNumber, Network, OpenPort, Settings, State
+from kei.wisun.link import NOT_UNDERSTOOD, OUT_OF_RANGE, CommandRefused, NoReply
 from kei.wisun.machine import Machine, Outcome
-from kei.wisun.requests import Requests
+from kei.wisun.remembered import KnownNetworks, LastSession
+from kei.wisun.requests import TRY_S, Requests
 from kei.wisun.skstack import rssi_dbm
 
 log = structlog.stdlib.get_logger("kei.session")
 
 SCAN_DURATIONS = (4, 5, 6, 7)  # 4.8, 9.2, 18 and 36 s over all channels
-REST_AFTER_LEAVING_S = 10.0  # a join at once after SKTERM fails (field experience)
+LONGEST_SCAN = 8  # 72 s, after a round of the others in vain; older firmware has no such scan
 FIRST_ANSWER_TIMEOUT_S = 15.0  # three tries; for each of two questions
 PROBE_EPCS = (0x80,)  # operation status: every device has it (super class, required)
 CHECK_LIMIT_S = 60.0
 ROUNDS_UNTIL_REOPEN = 2  # of scanning and joining in vain
-FAILURES_UNTIL_RESCAN = 2  # of each network that was found at least one
-NETWORK_KEY = "broute.network"
-
-
-class KnownNetworks:
-    """The networks that a scan found, or the one of the last join. For the session thread.
-
-    Args:
-        memory: keeps the network of the last join.
-        incidents: for failures of the memory.
-    """
-
-    def __init__(self, memory: Memory, incidents: Incidents) -> None:
-        self._memory = memory
-        self._incidents = incidents
-        self._networks: deque[Network] = deque()
-        self._failures = 0
-        self._forgotten = False  # ignore the memory: it may not have taken the deletion
-
-    @property
-    def current(self) -> Network:
-        """The network to try now; there has to be one."""
-        return self._networks[0]
-
-    def recall(self) -> bool:
-        """Replace the list by the network of the last join; return whether there is one."""
-        network = None if self._forgotten else self._recalled()
-        self._networks = deque([network] if network else [])
-        return network is not None
-
-    def replace(self, networks: Iterable[Network]) -> None:
-        """Replace the list by what a scan found, the best one first."""
-        by_mac: dict[str, Network] = {}
-        for network in networks:
-            by_mac.setdefault(network.mac, network)  # heard twice in a scan
-        self._networks = deque(by_mac.values())
-        self._failures = 0
-
-    def joined(self) -> None:
-        """Remember the current network for the next start."""
-        self._failures = 0
-        self._forgotten = False
-        self._remember(self.current.to_text())
-
-    def failed(self) -> bool:
-        """Go on to the next network; return whether all have failed, so that a scan is due."""
-        self._networks.rotate(-1)
-        self._failures += 1
-        if self._failures < max(FAILURES_UNTIL_RESCAN, len(self._networks)):
-            return False
-        self._failures = 0
-        self._forgotten = True
-        self._remember("")
-        return True
-
-    def _recalled(self) -> Network | None:
-        try:
-            text = self._memory.get_state(NETWORK_KEY)
-        except KeiError as error:
-            self._incidents.raised("memory_unreadable", key=NETWORK_KEY, reason=str(error))
-            return None
-        return Network.from_text(text) if text else None
-
-    def _remember(self, text: str) -> None:
-        try:
-            self._memory.set_state(NETWORK_KEY, text)
-        except KeiError as error:
-            self._incidents.raised("memory_unwritable", key=NETWORK_KEY, reason=str(error))
 
 
 class ConnectSteps:
@@ -111,6 +38,7 @@ class ConnectSteps:
         commands: SkCommands,
         requests: Requests,
         networks: KnownNetworks,
+        last_session: LastSession,
     ) -> None:
         self._settings = settings
         self._open_port = open_port
@@ -122,9 +50,11 @@ class ConnectSteps:
         self._commands = commands
         self._requests = requests
         self._networks = networks
+        self._last_session = last_session
 
     def open(self) -> Outcome:
         """INIT: open the port."""
+        self._last_session.recall()
         self._link.detach()
         self._machine.established = False
         on_lost = partial(self._machine.report, Outcome.PORT_LOST)
@@ -132,13 +62,12 @@ class ConnectSteps:
         return Outcome.DONE
 
     def identify(self) -> Outcome:
-        """OPEN: find out what is on the port, and reset it."""
+        """OPEN: find out what is on the port, and whether it may have a session of ours."""
         self._machine.established = False
         before = self._commands.dongle
-        self._rest_after(self._commands.identify())
+        self._commands.identify()
         dongle = self._commands.dongle
         assert dongle is not None, "identify found it"
-        self._gate.open()
         log.log(
             logging.DEBUG if dongle == before else logging.INFO,
             "dongle_ready",
@@ -146,19 +75,59 @@ class ConnectSteps:
             firmware=dongle.firmware,
             product=dongle.product,
         )
+        return Outcome.KNOWN if self._may_have_session() else Outcome.DONE
+
+    def _may_have_session(self) -> bool:
+        """Return whether the dongle may still have a session that we have not ended.
+
+        A dongle that was without power, or that another program has used, is tuned elsewhere.
+        """
+        if self._machine.silences or not (self._last_session.is_open and self._networks.recall()):
+            return False
+        try:
+            tuned = self._commands.is_tuned(self._networks.current)
+            return tuned and self._commands.has_id(self._settings.broute_id)
+        except (CommandRefused, NoReply):  # only a reset may help
+            return False
+
+    def adopt(self) -> Outcome:
+        """ADOPT: ask the meter once; an answer proves the session that the dongle still has."""
+        machine = self._machine
+        machine.established = True  # its end counts from now on, and a stop ends it
+        self._requests.talk_to(self._networks.current)
+        self._gate.end_renewal()
+        try:
+            request = self._requests.begin(self._settings.first_epcs, TRY_S)
+            try:
+                self._requests.attempt(request)
+            finally:
+                self._requests.end(request)
+        except RejoinNeeded as error:
+            log.debug("session_not_adopted", reason=str(error))
+            return Outcome.FAILED
+        machine.first_answer = request.answer
+        if request.answer is None:
+            log.debug("session_not_adopted", reason="no answer")
+            return Outcome.FAILED
+        self._note_success(adopted=True)
         return Outcome.DONE
 
     def set_up(self) -> Outcome:
-        """SETUP: give the dongle its registers and credentials."""
+        """SETUP: end what session there is, reset the dongle, give it registers and credentials."""
+        was_thought_open = self._machine.established
+        if self._leave() is LeaveResult.NO_SESSION and was_thought_open:
+            # Nobody knows since when: a process that was killed may have ended it just now.
+            self._last_session.ended(rest=True)
         self._commands.set_up(self._settings.broute_id, self._settings.broute_pwd)
+        self._gate.open()
         return Outcome.KNOWN if self._networks.recall() else Outcome.DONE
 
     def scan(self) -> Outcome:
         """SCAN: look for the meter, longer each time."""
-        for duration in SCAN_DURATIONS:
+        in_vain = self._machine.scanned_in_vain
+        for duration in (*SCAN_DURATIONS, LONGEST_SCAN) if in_vain else SCAN_DURATIONS:
             log.debug("scan_started", duration=duration)
-            found = self._commands.scan(duration)
-            if found:
+            if found := self._scan_once(duration):
                 self._networks.replace(found)
                 self._incidents.ended("meter_not_found")
                 before, best = self._requests.network, found[0]
@@ -166,6 +135,7 @@ class ConnectSteps:
                 level = logging.DEBUG if is_known else logging.INFO
                 log.log(level, "meter_found", channel=best.channel, lqi=best.lqi)
                 return Outcome.DONE
+        self._machine.scanned_in_vain = True
         self._incidents.raised(
             "meter_not_found",
             hint="check the B-route ID; move the dongle closer to the meter; "
@@ -173,14 +143,46 @@ class ConnectSteps:
         )
         return Outcome.FAILED
 
+    def _scan_once(self, duration: int) -> list[Network]:
+        try:
+            return self._commands.scan(duration)
+        except CommandRefused as error:
+            if (duration, error.code) == (LONGEST_SCAN, OUT_OF_RANGE):
+                log.debug("scan_not_available", duration=duration)
+                return []
+            if not self._is_another_dongle(error):
+                raise
+            return self._commands.scan(duration)
+
+    def _is_another_dongle(self, refusal: CommandRefused) -> bool:
+        """Return whether the dongle has another dialect than jobs.toml says, now that it is known.
+
+        Told once: the dialect that was found stays.
+        """
+        configured = self._settings.dialect
+        if refusal.code not in NOT_UNDERSTOOD or not self._commands.recognise_anew():
+            return False
+        assert configured is not None, "it is not the one that was found"
+        assert self._commands.dongle is not None, "it was recognised"
+        found = self._commands.dongle.dialect.name
+        log.warning(
+            "dongle_setting_wrong",
+            configured=configured.name,
+            found=found,
+            hint=f'kei goes on with {found}; in jobs.toml set dongle = "auto" or "{found}"',
+        )
+        return True
+
     def join(self) -> Outcome:
         """JOIN: authenticate with the network that is next, and get a first answer."""
         machine = self._machine
         if machine.established:  # the meter is silent, or a renewal has not ended
-            self._leave()
-        machine.sleep(machine.rest_until - self._clock.monotonic())
+            self._leave(meter_s=UNANSWERED_S)
         self._requests.talk_to(self._networks.current)
         self._gate.end_renewal()
+        if (rest_s := self._last_session.rest_until - self._clock.monotonic()) > 0:
+            log.info("meter_rests", seconds=round(rest_s, 1))
+            machine.sleep(rest_s)
         broken: KeiError | None = None
         try:
             self._await_end_of_limit()
@@ -195,19 +197,43 @@ class ConnectSteps:
         all_failed = self._networks.failed()
         if broken is not None:
             raise broken
-        self._incidents.raised(
-            "join_failed",
-            hint="check B-route ID and password; another device may hold the meter's only session",
-        )
+        self._tell_join_failed()
         if not all_failed:
             return Outcome.FAILED
         machine.failed_rounds += 1
         return Outcome.GIVEN_UP if machine.failed_rounds < ROUNDS_UNTIL_REOPEN else Outcome.BROKEN
 
+    def _tell_join_failed(self) -> None:
+        """Tell what may be the cause, which is not the credentials if a meter has taken them."""
+        if not self._networks.are_credentials_proven:
+            self._incidents.raised(
+                "join_failed",
+                hint="check B-route ID and password; "
+                "another device may hold the meter's only session",
+            )
+            return
+        self._incidents.raised(
+            "join_failed",
+            key="proven",
+            lqi=self._lqi,
+            rssi_dbm=rssi_dbm(self._lqi),
+            hint="the meter is silent; ID and password are right, it has taken them before: "
+            "is the signal good (-88 dBm or better)? "
+            "another device may hold the meter's only session",
+        )
+
+    @property
+    def _lqi(self) -> int:
+        """Of the meter's last frame, or else of the beacon of the network that was tried."""
+        heard, network = self._requests.lqi, self._requests.network
+        assert network is not None, "it was tried"
+        return network.lqi if heard is None else heard
+
     def _get_first_answer(self) -> bool:
         """Join and get a first answer: joined but silent happens, only an answer proves it."""
         if not self._commands.join(self._networks.current):
             return False
+        self._networks.credentials_taken()
         self._machine.shorten_backoff()  # ID and password are right: worth trying again soon
         for epcs in (self._settings.first_epcs, PROBE_EPCS):  # some meters answer one at a time
             answer = self._ask(epcs)
@@ -217,55 +243,61 @@ class ConnectSteps:
             if answer is not None:
                 self._machine.first_answer = answer
                 return True
-        self._leave()
+        self._leave(meter_s=UNANSWERED_S)
         return False
 
     def _ask(self, epcs: tuple[int, ...]) -> Answer | None:
-        return self._requests.ask(epcs, FIRST_ANSWER_TIMEOUT_S).answer
+        request = self._requests.ask(epcs, FIRST_ANSWER_TIMEOUT_S)
+        if request.refusal is not None and self._is_another_dongle(request.refusal):
+            request = self._requests.ask(epcs, FIRST_ANSWER_TIMEOUT_S)
+        return request.answer
 
     def _await_end_of_limit(self) -> None:
         """Wait while the dongle must not send; its EVENT 33 may have been lost."""
         check_at = self._clock.monotonic() + CHECK_LIMIT_S
         while self._gate.is_limited:
+            self._machine.heartbeat.beat()
             if self._link.receive(check_at) is not None:
                 continue
             check_at = self._clock.monotonic() + CHECK_LIMIT_S
             if not self._commands.is_limited():
                 self._gate.on_event(EventNumber.LIMIT_OFF)
 
-    def _note_success(self) -> None:
+    def _note_success(self, *, adopted: bool = False) -> None:
         network = self._networks.current
         self._machine.failed_rounds = 0
-        lqi = network.lqi if self._requests.lqi is None else self._requests.lqi
         log.info(
             "session_joined",
             channel=network.channel,
             pan_id=f"{network.pan_id:04X}",
-            lqi=lqi,
-            rssi_dbm=rssi_dbm(lqi),
+            lqi=self._lqi,
+            rssi_dbm=rssi_dbm(self._lqi),
+            adopted=adopted,
         )
         self._incidents.all_ended()
         self._networks.joined()
+        self._last_session.opened()
 
-    def _leave(self) -> None:
-        """End the session, and let the meter forget it."""
+    def _leave(self, meter_s: float = TERMINATE_TIMEOUT_S) -> LeaveResult:
+        """End the session, and let the meter forget it; the next join waits for that."""
         self._machine.established = False
-        self._rest_after(self._commands.leave(meter_s=UNANSWERED_S))
-
-    def _rest_after(self, result: LeaveResult) -> None:
-        if result is LeaveResult.CONFIRMED:
-            self._machine.rest_until = self._clock.monotonic() + REST_AFTER_LEAVING_S
+        result = self._commands.leave(meter_s=meter_s)
+        self._last_session.ended(rest=result is LeaveResult.CONFIRMED)
+        return result
 
     def leave_on_shutdown(self) -> None:
         """End the PANA session if there may be one, and close the port."""
         machine = self._machine
         is_joining = machine.state is State.JOIN
-        may_have_session = machine.established or is_joining or machine.state is State.JOINED
+        is_joined = machine.state is State.JOINED
+        left_open = machine.established or self._last_session.is_open
+        may_have_session = left_open or is_joining or is_joined
         try:
             if self._link.is_open and may_have_session:
                 with machine.lock:
                     ended = self._commands.leave_on_shutdown(joining=is_joining)
                 log.info("session_left", ended=ended)
+                self._last_session.ended(rest=ended)
         finally:
             self._link.detach()
             machine.move_to(State.INIT)

@@ -158,8 +158,9 @@ class State(StrEnum):
     """How far the session has come; what follows each state is in `machine`."""
 
     INIT = auto()  # the port is closed: open it
-    OPEN = auto()  # the port is open: find out what is on it, reset it
-    SETUP = auto()  # a dongle answers: give it registers and credentials
+    OPEN = auto()  # the port is open: find out what is on it
+    ADOPT = auto()  # a dongle answers, and may still have a session of ours: ask the meter
+    SETUP = auto()  # a dongle answers: reset it, give it registers and credentials
     SCAN = auto()  # it is ready: look for the meter's network
     JOIN = auto()  # a network is known: authenticate and get a first answer
     JOINED = auto()  # the meter answers: monitor it
@@ -174,12 +175,14 @@ class Settings:
         broute_pwd: 12 characters.
         dialect: of the dongle; None to recognise it.
         first_epcs: what to ask right after joining, as the proof of the session.
+        outlives_us: whether dongle and meter go on when kei ends, as all real ones do.
     """
 
     broute_id: Secret
     broute_pwd: Secret
     dialect: Dialect | None
     first_epcs: tuple[int, ...]
+    outlives_us: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,8 @@ log = structlog.stdlib.get_logger("kei.session")
 AT_ONCE = 0.0  # the urgency of the session thread: before every request
 RENEWAL_S = 75.0  # EVENT 29 to 25: median 2 s, longest seen 42 s
 LIMIT_S = 3660.0  # the limit is on the sum of an hour (ARIB STD-T108): EVENT 33 was missed
-_NOT_UNDERSTOOD = (4, 5, 6)  # FAIL codes: unknown command, number of arguments, their form
+OUT_OF_RANGE = 6  # FAIL code: the form or range of an argument
+NOT_UNDERSTOOD = (4, 5, OUT_OF_RANGE)  # unknown command, number of arguments, their form
 STALE_S = 2.0  # a line of 2.6 kB takes a quarter of a second at 115200 baud
 REPLY_TIMEOUT_S = 5.0  # a plain command takes 5-15 ms, "may take seconds" (command reference)
 
@@ -197,7 +198,7 @@ class Link:
         if isinstance(error, NoReply) and self._transport is not None:
             if others := self._transport.holders():
                 return f"{error}; the port is also used by {', '.join(others)}"
-        elif isinstance(error, CommandRefused) and error.code in _NOT_UNDERSTOOD:
+        elif isinstance(error, CommandRefused) and error.code in NOT_UNDERSTOOD:
             return f'{error}; is broute.dongle right? "auto" finds out by itself'
         return str(error)
 

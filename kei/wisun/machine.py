@@ -29,7 +29,7 @@ class Outcome(StrEnum):
     """How the action of a state ended."""
 
     DONE = auto()
-    KNOWN = auto()  # set up, and a network is remembered from an earlier time
+    KNOWN = auto()  # as DONE, and what an earlier time has left makes the way shorter
     FAILED = auto()  # not now; again after a pause
     BROKEN = auto()  # the dongle does not do what it should: start over from the port
     GIVEN_UP = auto()  # failed so often that what this step builds on is in doubt
@@ -57,6 +57,9 @@ class Transition:
 TRANSITIONS: dict[tuple[State, Outcome], Transition] = {
     (State.INIT, Outcome.DONE): Transition(State.OPEN),
     (State.OPEN, Outcome.DONE): Transition(State.SETUP),
+    (State.OPEN, Outcome.KNOWN): Transition(State.ADOPT),
+    (State.ADOPT, Outcome.DONE): Transition(State.JOINED),
+    (State.ADOPT, Outcome.FAILED): Transition(State.SETUP),
     (State.SETUP, Outcome.DONE): Transition(State.SCAN),
     (State.SETUP, Outcome.KNOWN): Transition(State.JOIN),
     (State.SCAN, Outcome.DONE): Transition(State.JOIN),
@@ -76,7 +79,7 @@ FLAPPING_MAX_S = 30.0  # a meter that can be joined is not left alone for long
 SHORT_PAUSE_S = 1.0  # a dongle that is plugged in again is back within 10 s
 LOSS_PAUSE_MAX_S = 32.0  # a hub that cannot feed the radio drops it at each attempt
 STABLE_S = 60.0  # a session that is lost sooner does not count as success
-STILL_LIMIT_S = 600.0  # a step takes two minutes at most, when every scan goes on to its end
+STILL_LIMIT_S = 600.0  # a step takes four minutes at most, if no scan tells its end
 SESSION_ENDS = frozenset(
     {
         EventNumber.JOIN_FAILED,  # of a renewal
@@ -139,10 +142,10 @@ class Machine:
         stopping: set when the program is being stopped.
         state: the present one.
         failure: what is wrong with it, if anything.
-        established: the dongle has reported a PANA session, and no end of it since.
+        established: the dongle has a PANA session, for all that is known.
         first_answer: of a meter that has been joined and not yet announced to the listener.
         changed_at: when the meter was joined, or the session was lost (monotonic).
-        rest_until: no join before that (monotonic).
+        scanned_in_vain: scans of every usual length have not heard a meter.
         failed_rounds: rounds of joining every known network in vain since the last join.
         silences: sessions in a row that were lost because the meter was silent.
         checked_misses: missed requests up to which the dongle has been checked for a restart.
@@ -169,7 +172,7 @@ class Machine:
         self.first_answer: Answer | None = None
         self.changed_at = clock.monotonic()
         # Used by the session thread alone.
-        self.rest_until = 0.0
+        self.scanned_in_vain = False
         self.failed_rounds = 0
         self.silences = 0
         self.checked_misses = 0

@@ -12,7 +12,7 @@ import structlog
 from kei.core.clock import Clock
 from kei.core.errors import NotReady, PortLost, RejoinNeeded, RetryLater, Stopping
 from kei.wisun.commands import SkCommands
-from kei.wisun.connect_steps import ConnectSteps, KnownNetworks
+from kei.wisun.connect_steps import ConnectSteps
 from kei.wisun.interfaces import (
     Answer,
     Datagram,
@@ -32,6 +32,7 @@ from kei.wisun.interfaces import (
 from kei.wisun.joined_monitor import JoinedMonitor
 from kei.wisun.link import Link
 from kei.wisun.machine import Machine, Outcome
+from kei.wisun.remembered import KnownNetworks, LastSession, Notes, fingerprint
 from kei.wisun.requests import Request, Requests
 from kei.wisun.skstack import rssi_dbm
 
@@ -70,8 +71,13 @@ class Session:
         self._commands = commands = SkCommands(link, clock, settings.dialect)
         self._machine = machine = Machine(link, clock, rng)
         self._requests = requests = Requests(link, commands, machine.gate, clock, rng)
-        networks = KnownNetworks(memory, machine.incidents)
-        self._steps = ConnectSteps(settings, open_port, machine, commands, requests, networks)
+        credentials = fingerprint(settings.broute_id, settings.broute_pwd)
+        self._networks = KnownNetworks(Notes(memory, machine.incidents), credentials)
+        lasting = memory if settings.outlives_us else None
+        last = LastSession(Notes(lasting, machine.incidents), clock)
+        self._steps = ConnectSteps(
+            settings, open_port, machine, commands, requests, self._networks, last
+        )
         self._monitor = JoinedMonitor(machine, commands, requests, listener)
         self.heartbeat = machine.heartbeat
 
@@ -94,6 +100,11 @@ class Session:
     def network(self) -> Network | None:
         """The last network that was tried; None until one was found. Any thread."""
         return self._requests.network
+
+    @property
+    def are_credentials_proven(self) -> bool:
+        """Whether a meter has taken ID and password, now or in an earlier life. Any thread."""
+        return self._networks.are_credentials_proven
 
     def status(self) -> SessionStatus:
         """Return a snapshot; any thread."""
@@ -206,6 +217,7 @@ class Session:
             {
                 State.INIT: self._steps.open,
                 State.OPEN: self._steps.identify,
+                State.ADOPT: self._steps.adopt,
                 State.SETUP: self._steps.set_up,
                 State.SCAN: self._steps.scan,
                 State.JOIN: self._steps.join,

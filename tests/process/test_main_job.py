@@ -107,6 +107,7 @@ def test_the_network_is_remembered_so_that_a_restart_needs_no_scan(tmp_path: Pat
     with running("--jobs", str(jobs)) as kei:
         kei.wait_for_event("session_joined")
         assert not kei.events("meter_found")
+        assert not kei.events("meter_rests"), "a simulated meter ends with kei"
         assert kei.stop() == 0
 
 

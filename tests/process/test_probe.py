@@ -98,15 +98,17 @@ def test_a_port_that_is_missing_is_told_at_once(tmp_path: Path) -> None:
     assert kei.lines == []
 
 
-def test_a_port_in_use_is_told_at_once_and_by_whom(tmp_path: Path) -> None:
+def test_a_port_in_use_ends_a_probe_at_once_which_says_by_whom(tmp_path: Path) -> None:
     with simulator(tmp_path / "dongle"):
         jobs = write_jobs(tmp_path, str(tmp_path / "dongle"))
         with running("--jobs", str(jobs)) as holder:
             holder.wait_for_event("session_joined")
             with running("probe", "--jobs", str(jobs)) as kei:
-                kei.wait_for(lambda: kei.errors, 10, "the fault")
-                assert f"(pid {holder.process.pid})" in kei.errors[0]
-                assert kei.stop() == 0
+                assert kei.wait(DEADLINE_S) == 1
+                (told,) = kei.errors
+                assert told.startswith(f"kei: {tmp_path / 'dongle'}: in use by ")
+                assert told.endswith(f"(pid {holder.process.pid}); stop it first")
+                assert kei.lines == []
             assert holder.stop() == 0
 
 

@@ -114,6 +114,21 @@ def test_a_recorded_day_is_played(tmp_path: Path) -> None:
     assert ask(dongle, clock, 0xE7) == (1234).to_bytes(4, "big")
 
 
+def test_a_meter_may_be_heard_by_long_scans_alone() -> None:
+    clock = FakeClock(NOON_MS, TOKYO)
+    dongle = build(parse_sim_port(f"sim:{FAST},heard-from=8"), clock)
+    say(dongle, clock, f"SKSETRBID {BROUTE_ID}\r\n".encode())
+    assert "EPANDESC" not in say(dongle, clock, b"SKSCAN 2 FFFFFFFF 7 0\r\n")
+    assert "EPANDESC" in say(dongle, clock, b"SKSCAN 2 FFFFFFFF 8 0\r\n")
+
+
+def test_a_dongle_may_know_no_longer_scan() -> None:
+    clock = FakeClock(NOON_MS, TOKYO)
+    dongle = build(parse_sim_port(f"sim:{FAST},longest-scan=7"), clock)
+    assert "OK" in say(dongle, clock, b"SKSCAN 2 FFFFFFFF 7 0\r\n")
+    assert "FAIL ER06" in say(dongle, clock, b"SKSCAN 2 FFFFFFFF 8 0\r\n")
+
+
 def test_the_same_seed_gives_the_same_answers_and_delays() -> None:
     def session() -> list[tuple[float, str]]:
         clock = FakeClock(NOON_MS, TOKYO)

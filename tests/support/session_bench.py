@@ -46,7 +46,11 @@ class Listener:
 
 @dataclass
 class Bench:
-    """A session, the simulator that it talks to, and what it said."""
+    """A session, the simulator that it talks to, and what it said.
+
+    Attributes:
+        is_deaf: the dongle hears nothing more, as if the process had been killed.
+    """
 
     session: Session
     simulator: Simulator
@@ -56,6 +60,7 @@ class Bench:
     clock: FastClock
     began: float
     session_thread: threading.Thread
+    is_deaf: bool = False
 
     def says(self, data: bytes) -> None:
         """Have the dongle say something by itself."""

@@ -55,7 +55,10 @@ def start() -> Iterator[Start]:
 
         def open_port(on_data: OnData, on_lost: OnLost) -> Transport:
             port = SerialTransport(simulator.port, 115200, on_data, on_lost)
-            return Recording(port, sent, on_data, meddle)
+            return Recording(port, sent, on_data, lambda *said: bench.is_deaf or meddles(*said))
+
+        def meddles(data: bytes, on_data: OnData) -> bool:
+            return meddle is not None and meddle(data, on_data)
 
         listener, memory = Listener(), Memory() if memory is None else memory
         dialect = None if dongle is None else DIALECTS[dongle]

@@ -55,7 +55,7 @@ SCANNING = [
     Case("scan-miss@1", 3, 0, while_="SKSCAN"),
     Case("scan-miss@1-2", 3, 0),
     Case("scan-miss@1-4", 6, 0),  # back to the port after all four durations
-    Case("scan-miss@1-8", 12, 0),
+    Case("scan-miss@1-9", 12, 0),  # the second time after five
     *(
         # No EVENT 22, no credentials: all durations in vain (5 + 9 + 18 + 35 s), then all anew.
         Case(f"{kind}@t3", bound_s, 0, f"{REAL_SCAN},dongle={dongle}", 60, "SKSCAN")

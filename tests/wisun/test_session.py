@@ -9,8 +9,8 @@ from programs import wait_until
 from session_bench import Bench, Memory
 
 from kei.core.errors import NotReady, RetryLater
-from kei.wisun.connect_steps import NETWORK_KEY
 from kei.wisun.interfaces import OnData, State
+from kei.wisun.remembered import NETWORK_KEY
 
 Start = Callable[..., Bench]
 

@@ -11,7 +11,7 @@ import pytest
 import serial
 from programs import wait_until
 
-from kei.core.errors import PortLost
+from kei.core.errors import PortBusy, PortLost
 from kei.serialport import discovery
 from kei.wisun.transport import SerialTransport
 
@@ -78,6 +78,8 @@ def test_a_port_in_use_is_told_with_a_remedy(port: tuple[int, str]) -> None:
     _, name = port
     line, _, _ = opened(name)
     assert reason(name).startswith(f"{name}: in use by ")
+    with pytest.raises(PortBusy):
+        opened(name)
     line.close()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 from kei import config
 from kei.app.meter_line import (
@@ -21,29 +22,39 @@ from kei.commands.probe.result import ProbeResult
 from kei.config.errors import fault_line
 from kei.core import logs
 from kei.core.clock import Clock, Instant
-from kei.core.errors import ConfigError, NotReady, Stopping
+from kei.core.errors import ConfigError, NotReady, PortBusy, PortLost, Stopping
 from kei.core.signals import STOP_SIGNALS, SignalQueue
 from kei.echonet.frame import Property
-from kei.settings.broute import Broute
-from kei.wisun.interfaces import Answer
+from kei.serialport import discovery
+from kei.serialport.port import SerialPort
+from kei.settings.broute import SIMULATED_PORT, Broute
+from kei.settings.serial import PortSettings
+from kei.wisun.interfaces import Answer, State
 from kei.wisun.session import Session
+from kei.wisun.skstack import rssi_dbm
 
-JOIN_LIMIT_S = 300.0  # four scans of growing length take 70 s, a join that fails 40 s
+JOIN_LIMIT_S = 300.0  # a round of scans takes 70 s, the next one 140 s, a join that fails 40 s
 POLL_S = 0.1  # between two looks at what is waited for; a signal ends the wait at once
+TELL_EVERY_S = 30.0  # what is being tried, until the meter is joined
+
+Tell: TypeAlias = Callable[[str], None]
+"""Takes a line for a person."""
 
 
 def probe(
-    path: Path, *, environ: Mapping[str, str], clock: Clock, signals: SignalQueue
+    path: Path, *, environ: Mapping[str, str], clock: Clock, signals: SignalQueue, tell: Tell
 ) -> ProbeResult | None:
     """Find out what dongle and meter are; faults on the way are logged to stderr at once.
 
     Nothing is stored and nothing that was stored is used: the meter is found by a real scan.
+    Until it is joined, `tell` is given a line each half minute.
 
     Returns:
         the result; None when HUP, INT or TERM ended the probe.
 
     Raises:
         ConfigError: jobs.toml does not validate, or has no dongle.
+        PortBusy: another program has the port; the text names it, if the system tells.
         NotReady: the meter was not joined in time; the text says how far the probe got.
         OSError: there is no pseudo terminal for a simulated port.
     """
@@ -53,26 +64,34 @@ def probe(
         raise ConfigError([fault_line(path, 1, "broute", "there is no dongle to probe", remedy)])
     logs.masker.hide([broute.broute_id, broute.broute_pwd])
     logs.configure_stderr(environ)
-    return join_and_ask(broute, clock=clock, signals=signals)
+    return join_and_ask(broute, clock=clock, signals=signals, tell=tell)
 
 
 def join_and_ask(
-    broute: Broute, *, clock: Clock, signals: SignalQueue, limit_s: float = JOIN_LIMIT_S
+    broute: Broute, *, clock: Clock, signals: SignalQueue, tell: Tell, limit_s: float = JOIN_LIMIT_S
 ) -> ProbeResult | None:
     """Join the meter within so many seconds, ask it everything, and leave; see `probe`."""
+    if not broute.port.startswith(SIMULATED_PORT):
+        _check_not_busy(broute)
     listener, stop = _JoinListener(), threading.Event()
     rng = random.Random()  # noqa: S311 - jitter
     session, simulator = build_session(broute, _NoMemory(), listener, clock=clock, rng=rng)
     try:
         # The pool ends last: a question that is still open ends with the session.
         with ThreadPoolExecutor(1, "probe") as pool, _running(session, simulator, stop, clock):
-            deadline = clock.monotonic() + limit_s
-            is_joined = listener.ready_once.is_set
-            _wait(signals, lambda: is_joined() or clock.monotonic() >= deadline)
-            if not is_joined():
-                raise NotReady(_how_far(session, broute.port, limit_s))
+            begun, told = clock.monotonic(), 0
+            while not listener.ready_once.is_set():
+                tried_s = clock.monotonic() - begun
+                if tried_s >= limit_s:
+                    raise NotReady(_how_far(session, broute.port, limit_s))
+                if tried_s >= (told + 1) * TELL_EVERY_S:
+                    told += 1
+                    _check_not_shared(session, broute.port)
+                    tell(f"{tried_s:.0f} s: {_doing(session, broute)}")
+                _wait_a_moment(signals)
             asking = pool.submit(ask_everything, session.get, clock, stop)
-            _wait(signals, asking.done)
+            while not asking.done():
+                _wait_a_moment(signals)
             dongle, network, lqi = session.dongle, session.network, session.status().lqi
             assert dongle is not None, "it was identified before the join"
             assert network is not None, "it was found before the join"
@@ -125,15 +144,54 @@ def _running(
         workers.stop(SIMULATOR_THREAD, limit_s=SIMULATOR_LIMIT_S)
 
 
-def _wait(signals: SignalQueue, is_over: Callable[[], bool]) -> None:
-    """Wait until something is over.
+def _wait_a_moment(signals: SignalQueue) -> None:
+    """Wait until it is worth looking again.
 
     Raises:
-        Stopping: HUP, INT or TERM came first.
+        Stopping: HUP, INT or TERM came.
     """
-    while not is_over():
-        if signals.wait(POLL_S) in STOP_SIGNALS:
-            raise Stopping("a signal ends the probe")
+    if signals.wait(POLL_S) in STOP_SIGNALS:
+        raise Stopping("a signal ends the probe")
+
+
+def _check_not_busy(broute: Broute) -> None:
+    """Check that no other program has the port for itself.
+
+    Raises:
+        PortBusy: one has.
+    """
+    try:
+        SerialPort(broute.port, PortSettings(broute.baudrate, drops_dtr=None)).close()
+    except PortBusy:
+        raise
+    except PortLost:
+        return  # it may be plugged in while the probe runs; the session tells what is wrong
+
+
+def _check_not_shared(session: Session, port: str) -> None:
+    """Check that no other program, which does not respect the lock, takes the answers away.
+
+    Raises:
+        PortBusy: nothing has answered so far, and another program has the port open.
+    """
+    if session.dongle is None and discovery.holders(port):
+        raise PortBusy(f"{port}: {discovery.describe_use(port)}")
+
+
+def _doing(session: Session, broute: Broute) -> str:
+    """Return in one line what is being tried now."""
+    network = session.network
+    match session.state:
+        case State.SCAN:
+            return "scanning for the meter; each scan takes longer, up to 72 s"
+        case State.JOIN if network is not None:
+            signal = f"LQI {network.lqi}, {rssi_dbm(network.lqi)} dBm"
+            return f"joining the meter on channel {network.channel} ({signal})"
+        case _ if session.dongle is None:
+            port = f"{broute.port} at {broute.baudrate} baud"
+            return f"asking {port} for a Wi-SUN dongle (SKVER); nothing has answered so far"
+        case _:
+            return "setting the dongle up"
 
 
 def _how_far(session: Session, port: str, limit_s: float) -> str:
@@ -145,6 +203,11 @@ def _how_far(session: Session, port: str, limit_s: float) -> str:
         )
     elif session.network is None:
         stuck = "the meter was not found; check the B-route ID, and move the dongle closer to it"
+    elif session.are_credentials_proven:
+        stuck = (
+            "the meter has taken ID and password, but does not answer; is the signal good "
+            f"({session.status().rssi_dbm} dBm, -88 or better is)?"
+        )
     else:
         stuck = (
             "the meter was found but not joined; check the B-route password, "

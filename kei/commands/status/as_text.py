@@ -20,6 +20,7 @@ Block: TypeAlias = dict[str, list[str]]
 DOING: dict[str, str] = {
     State.INIT: "waiting for the port",
     State.OPEN: "talking to the dongle",
+    State.ADOPT: "resuming the session",
     State.SETUP: "setting the dongle up",
     State.SCAN: "looking for the meter",
     State.JOIN: "authenticating",

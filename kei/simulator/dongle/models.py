@@ -29,6 +29,7 @@ class DongleModel:
 
 
 DEFAULT_MODEL = "RL7023-DSS"
+LONGEST_SCAN = 14  # as the manual of 1.2.10 documents
 _DUAL = DongleModel(
     DEFAULT_MODEL,
     version="1.5.2",
@@ -43,7 +44,7 @@ _SINGLE = DongleModel(
     app_version="rev26e",
     dual=False,
     product_commands=False,
-    longest_scan=14,  # as the manual of 1.2.10 documents
+    longest_scan=LONGEST_SCAN,
 )
 
 MODELS: dict[str, DongleModel] = {

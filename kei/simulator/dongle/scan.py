@@ -54,7 +54,8 @@ class Scanner:
             self._finish(now + total, core.wire.energy(core.address, levels))
             return
         hit_at = now + total * core.rng.uniform(*_HIT_SHARE)
-        if core.meter.channel in channels and not home and not missed:
+        heard = core.meter.channel in channels and duration >= core.meter.heard_from
+        if heard and not home and not missed:
             core.timeline.at(hit_at, lambda _now: self._beacon(mode), Group.SCAN)
         self._finish(now + total, core.wire.event(Event.SCAN_DONE, core.address))
 

@@ -74,7 +74,17 @@ def link_local(mac: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class MeterRadio:
-    """What finding and joining the meter takes; `channel` as in S02, `pan_id` as in S03."""
+    """What finding and joining the meter takes.
+
+    Attributes:
+        broute_id: 32 characters.
+        broute_pwd: 12 characters.
+        channel: as in S02.
+        pan_id: as in S03.
+        mac: of the meter.
+        lqi: of its frames.
+        heard_from: the least duration of a scan that hears it, 0 to 14.
+    """
 
     broute_id: str = field(repr=False)
     broute_pwd: str = field(repr=False)
@@ -82,6 +92,7 @@ class MeterRadio:
     pan_id: int = 0x8888
     mac: int = METER_MAC
     lqi: int = 0xE1
+    heard_from: int = 0
 
     @property
     def address(self) -> str:

@@ -1,23 +1,27 @@
 """A probe inside: what is asked and how it is shown; the whole command is tested elsewhere."""
 
 import json
+import os
+import subprocess
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from fakes import FakeClock
+from fakes import FakeClock, FastClock
 from hypothesis import given
 from hypothesis import strategies as st
 from jobs_file import BROUTE, JobsFile
+from programs import unmeasured
 
 from kei.commands.probe.questions import LOOK_AGAIN_S, Got, Missing, ask_everything
 from kei.commands.probe.result import Item, ProbeResult, scale_of
 from kei.commands.probe.run import join_and_ask
 from kei.core.clock import Instant, SystemClock
-from kei.core.errors import NotReady, RetryLater, Stopping
+from kei.core.errors import KeiError, NotReady, RetryLater, Stopping
 from kei.core.signals import SignalQueue
 from kei.echonet.frame import encode_property_map
 from kei.echonet.meter_class import PROPERTIES, Scale
@@ -296,5 +300,75 @@ def test_a_probe_that_gives_up_says_what_to_check(
     broute: Callable[[str], Broute], port: str, limit_s: float, stuck: str
 ) -> None:
     with pytest.raises(NotReady, match=stuck):
-        join_and_ask(broute(port), clock=SystemClock(), signals=SignalQueue(), limit_s=limit_s)
+        join_and_ask(
+            broute(port),
+            clock=SystemClock(),
+            signals=SignalQueue(),
+            tell=lambda _line: None,
+            limit_s=limit_s,
+        )
     assert not [t for t in threading.enumerate() if t.name in ("wisun-keeper", "simulator")]
+
+
+def told(broute: Broute, *, limit_s: float) -> tuple[list[str], str]:
+    """What a probe in vain says on the way, by a clock that runs fast, and at its end."""
+    lines: list[str] = []
+    with pytest.raises(KeiError) as end:
+        join_and_ask(
+            broute, clock=FastClock(40), signals=SignalQueue(), tell=lines.append, limit_s=limit_s
+        )
+    return lines, str(end.value)
+
+
+@pytest.fixture
+def silent_port() -> Iterator[str]:
+    """A port on which nobody answers."""
+    master, slave = os.openpty()
+    name = os.ttyname(slave)
+    os.close(slave)
+    yield name
+    os.close(master)
+
+
+def test_on_a_silent_port_a_probe_says_each_half_minute_what_it_tries(
+    broute: Callable[[str], Broute], silent_port: str
+) -> None:
+    lines, end = told(broute(silent_port), limit_s=100)
+    assert len(lines) == 3
+    assert [int(line.split()[0]) // 30 for line in lines] == [1, 2, 3]
+    tries = f"asking {silent_port} at 115200 baud for a Wi-SUN dongle (SKVER)"
+    assert [line for line in lines if tries in line] == lines
+    assert f"no dongle answers on {silent_port}" in end
+
+
+def test_a_silent_port_that_another_program_reads_ends_a_probe(
+    broute: Callable[[str], Broute], silent_port: str
+) -> None:
+    hold = "import sys; f = open(sys.argv[1], 'rb+', 0); print('open', flush=True); f.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, silent_port], stdout=subprocess.PIPE, env=unmeasured()
+    ) as other:
+        try:
+            assert other.stdout is not None
+            other.stdout.readline()
+            lines, end = told(broute(silent_port), limit_s=100)
+        finally:
+            other.kill()
+    assert lines == []
+    assert f"(pid {other.pid}); stop it first" in end
+
+
+def test_a_probe_says_where_it_is_in_scans_and_joins(broute: Callable[[str], Broute]) -> None:
+    lines, _ = told(broute("sim:latency=0,join-time=0,fault=scan-miss%100"), limit_s=70)
+    assert "scanning for the meter" in lines[0]
+    lines, _ = told(
+        broute("sim:latency=0,scan-time=0,join-time=20,fault=join-fail%100"), limit_s=40
+    )
+    assert "joining the meter on channel 33 (LQI 225, -42.4 dBm)" in lines[0]
+
+
+def test_a_meter_that_takes_the_password_and_says_nothing_is_called_so(
+    broute: Callable[[str], Broute],
+) -> None:
+    _, end = told(broute(f"{FAST},fault=drop%100"), limit_s=45)
+    assert "the meter has taken ID and password, but does not answer" in end

@@ -1,0 +1,266 @@
+"""A dongle that still has the session of a kei that was killed, and what only looks like one."""
+
+from collections.abc import Callable
+
+import pytest
+from programs import wait_until
+from session_bench import Bench, Memory
+from structlog.testing import capture_logs
+
+from kei.core.errors import PortLost
+from kei.wisun.interfaces import OnData, State
+from kei.wisun.remembered import NETWORK_KEY, REST_AFTER_LEAVING_S, SESSION_KEY
+
+Start = Callable[..., Bench]
+
+POWER = (0xE7,)
+METER = b"FE80:0000:0000:0000:021D:1290:1234:5678"
+FOREIGN = b"FE80:0000:0000:0000:021D:1290:8765:4321"
+ENDS_OR_DISTURBS = (b"SKTERM", b"SKRESET", b"SKJOIN", b"SKSCAN", b"SKSET", b"SKSREG S", b"WOPT")
+READS = b"SKSREG SA\r\n"  # a register is only read
+
+
+def killed(bench: Bench, *, leaves: bool = False) -> Memory:
+    """End a session without a word to the dongle; return what was remembered when it was killed.
+
+    Args:
+        bench: of a session that is joined; what it sends from now on is lost.
+        leaves: the dongle's session is ended, but nobody has noted that.
+    """
+    bench.wait_for_join()
+    memory = Memory(bench.memory)
+    bench.is_deaf = not leaves
+    bench.session.stop()
+    bench.session_thread.join(10)
+    return memory
+
+
+def before_join(bench: Bench) -> bytes:
+    """What was sent until the meter was joined anew."""
+    wait_until(lambda: b"SKJOIN" in bench.sent, 20, "a join")
+    return bytes(bench.sent[: bench.sent.index(b"SKJOIN")])
+
+
+def in_order(said: bytes, *words: bytes) -> bool:
+    at = [said.find(word) for word in words]
+    return -1 not in at and at == sorted(at)
+
+
+@pytest.mark.parametrize("dongle", ["RL7023-DSS", "RL7023-IPS", "BP35A1", "BP35C2"])
+def test_a_living_session_is_taken_over_as_it_is(start: Start, dongle: str) -> None:
+    before = start(f",dongle={dongle}")
+    memory = killed(before)
+    began = before.clock.monotonic()
+    with capture_logs() as logs:
+        bench = start(memory=memory, beside=before)
+        bench.wait_for_join()
+    assert bench.clock.monotonic() - began < REST_AFTER_LEAVING_S
+    sent = bytes(bench.sent).replace(READS, b"")
+    assert [word for word in ENDS_OR_DISTURBS if word in sent] == []
+    ((meter, first),) = bench.listener.joins
+    assert meter == "001D129012345678"
+    assert set(first.properties) == {0xD3, 0xE1}
+    (joined,) = [line for line in logs if line["event"] == "session_joined"]
+    assert (joined["adopted"], joined["channel"], joined["pan_id"]) == (True, 33, "8888")
+    assert len(bench.session.get(POWER, 5).properties[0xE7]) == 4
+    bench.session.stop()
+    bench.session_thread.join(10)
+    assert bench.sent.endswith(b"SKTERM\r\n")
+    assert bench.memory[SESSION_KEY].startswith("left ")
+
+
+def test_a_session_that_was_taken_over_may_be_taken_over_again_and_may_end(start: Start) -> None:
+    before = start()
+    again = start(memory=killed(before), beside=before)
+    bench = start(memory=killed(again), beside=before)
+    bench.wait_for_join()
+    assert b"SKJOIN" not in bench.sent
+    bench.says(b"EVENT 26 " + METER + b" 0\r\n")
+    bench.wait_for_join(2)
+    assert bench.sent.count(b"SKJOIN") == 1
+
+
+def refuses(number: int) -> Callable[[bytes, OnData], None]:
+    """The dongle refuses to send."""
+    return lambda _data, say: say(f"FAIL ER{number:02d}\r\n".encode())
+
+
+def hangs_up(data: bytes, say: OnData) -> None:
+    """The meter ends the session."""
+    assert data
+    say(b"EVENT 26 " + METER + b" 0\r\n")
+
+
+def answers_for_another(data: bytes, say: OnData) -> None:
+    """The answer comes, with the right TID, but from the meter of a neighbour."""
+    frame = b"\x10\x81" + data[-14:-12] + bytes.fromhex("02880105FF017202D30400000001E10101")
+    head = FOREIGN + b" " + METER + f" 0E1A 0E1A 001D129087654321 1 0 {len(frame):04X} ".encode()
+    say(b"EVENT 21 " + METER + b" 0 00\r\nOK\r\n")
+    say(b"ERXUDP " + head + frame.hex().upper().encode() + b"\r\n")
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [refuses(10), refuses(5), hangs_up, answers_for_another],
+    ids=["ER10", "ER05", "EVENT-26", "another-meter"],
+)
+def test_a_session_that_does_not_answer_is_ended_and_the_meter_joined_anew(
+    start: Start, reply: Callable[[bytes, OnData], None]
+) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        if not data.startswith(b"SKSENDTO") or asked:
+            return False
+        asked.append(data)
+        reply(data, say)
+        return True
+
+    asked: list[bytes] = []
+    before = start()
+    bench = start(memory=killed(before), beside=before, meddle=meddle)
+    assert in_order(before_join(bench), b"SKSENDTO", b"SKTERM", b"SKRESET", b"SKSETPWD")
+    assert before_join(bench).count(b"SKSENDTO") == 1
+    bench.wait_for_join(deadline_s=30)
+    assert b"SKSCAN" not in bench.sent
+
+
+def test_a_meter_that_has_forgotten_the_session_is_waited_for_shortly(start: Start) -> None:
+    before = start(",fault=lost@2")
+    before.wait_for_join()
+    bench = start(memory=killed(before), beside=before)
+    began = bench.clock.monotonic()
+    said = before_join(bench)
+    assert bench.clock.monotonic() - began < 20
+    assert said.count(b"SKSENDTO") == 1
+    bench.wait_for_join()
+
+
+def test_a_session_that_was_ended_just_now_is_joined_anew_after_a_rest(start: Start) -> None:
+    before = start()
+    memory = killed(before, leaves=True)
+    assert memory[SESSION_KEY] == "open"
+    began = before.clock.monotonic()
+    bench = start(memory=memory, beside=before)
+    assert in_order(before_join(bench), b"SKSENDTO", b"SKTERM")
+    assert bench.clock.monotonic() - began >= REST_AFTER_LEAVING_S
+    bench.wait_for_join()
+
+
+def test_the_rest_after_leaving_goes_on_over_a_restart(start: Start) -> None:
+    before = start()
+    before.wait_for_join()
+    before.session.stop()
+    before.session_thread.join(10)
+    left = before.clock.monotonic()
+    resting = start(memory=before.memory, beside=before)
+    wait_until(lambda: b"SKSETRBID" in resting.sent, 10, "the set-up")
+    memory = Memory(resting.memory)
+    resting.is_deaf = True
+    resting.session.stop()
+    resting.session_thread.join(10)
+    bench = start(memory=memory, beside=before)
+    bench.wait_for_join()
+    assert REST_AFTER_LEAVING_S - 1 <= bench.clock.monotonic() - left < 2 * REST_AFTER_LEAVING_S
+    assert b"SKSENDTO" not in before_join(bench)
+    assert b"SKJOIN" not in resting.sent
+
+
+def test_a_dongle_without_our_network_is_not_asked(start: Start) -> None:
+    memory = killed(start())
+    bench = start(memory=memory)  # another dongle, or one that was without power
+    assert b"SKSENDTO" not in before_join(bench)
+    bench.wait_for_join()
+    assert b"SKSCAN" not in bench.sent
+
+
+@pytest.mark.parametrize("reply", [b"ESREG 87654321\r\nOK\r\n", b"FAIL ER06\r\n"])
+def test_a_dongle_that_was_given_another_id_is_not_asked(start: Start, reply: bytes) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        if data == READS:
+            say(reply)
+        return data == READS
+
+    before = start()
+    bench = start(memory=killed(before), beside=before, meddle=meddle)
+    is_other = reply.startswith(b"ESREG")
+    if is_other:
+        assert b"SKSENDTO" not in before_join(bench)
+    bench.wait_for_join()
+    assert (b"SKJOIN" in bench.sent) == is_other
+
+
+def test_a_dongle_that_does_not_say_how_it_is_tuned_is_set_up_anew(start: Start) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        if data.startswith(b"SKINFO"):
+            say(b"FAIL ER10\r\n")
+        return data.startswith(b"SKINFO")
+
+    before = start()
+    memory = killed(before)
+    bench = start(memory=memory, beside=before, dongle="RL7023-DSS", meddle=meddle)
+    assert b"SKSENDTO" not in before_join(bench)
+    bench.wait_for_join()
+
+
+def test_a_session_of_other_credentials_is_ended_unasked(start: Start) -> None:
+    before = start()
+    bench = start(memory=killed(before), beside=before, password="BA9876543210")
+    wait_until(lambda: b"SKSCAN" in bench.sent, 10, "a scan")
+    said = bytes(bench.sent)
+    assert b"SKSENDTO" not in said
+    assert in_order(said, b"SKTERM", b"SKRESET", b"SKSCAN")
+
+
+def test_a_session_is_not_sought_where_none_was_left(start: Start) -> None:
+    before = start()
+    memory = killed(before)
+    del memory[SESSION_KEY]
+    bench = start(memory=memory, beside=before)
+    assert b"SKSENDTO" not in before_join(bench)
+    bench.wait_for_join()
+    assert NETWORK_KEY in memory
+
+
+def test_a_stop_in_the_middle_ends_the_session(start: Start) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        assert callable(say)
+        return data.startswith(b"SKSENDTO")
+
+    before = start()
+    bench = start(memory=killed(before), beside=before, meddle=meddle)
+    wait_until(lambda: bench.session.state is State.ADOPT, 10, "the question")
+    bench.session.stop()
+    bench.session_thread.join(10)
+    assert bench.sent.endswith(b"SKTERM\r\n")
+    assert bench.memory[SESSION_KEY].startswith("left ")
+
+
+def test_a_stop_before_the_dongle_is_known_ends_a_session_that_was_left_open(start: Start) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        assert callable(say)
+        return data.startswith(b"SKVER")
+
+    before = start()
+    bench = start(memory=killed(before), beside=before, meddle=meddle)
+    wait_until(lambda: b"SKVER" in bench.sent, 10, "the first command")
+    bench.session.stop()
+    bench.session_thread.join(10)
+    assert bench.sent.endswith(b"SKTERM\r\n")
+    assert bench.memory[SESSION_KEY].startswith("left ")
+
+
+def test_a_port_that_was_away_for_a_moment_costs_no_join(start: Start) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        assert callable(say)
+        if data.endswith(b"\xe7\x00") and not lost:
+            lost.append(data)
+            raise PortLost("a loose plug")
+        return False
+
+    lost: list[bytes] = []
+    bench = start(meddle=meddle)
+    bench.wait_for_join()
+    with pytest.raises(Exception, match="loose plug"):
+        bench.session.get(POWER, 5)
+    bench.wait_for_join(2)
+    assert bench.sent.count(b"SKJOIN") == 1
+    assert 0xE7 in bench.session.get(POWER, 5).properties
