@@ -70,7 +70,12 @@ class Recorder:
     def record(self, readings: Sequence[Reading]) -> None:
         """Record readings timed by the wall clock. A failing disk is logged, not raised."""
         with self._lock:
-            self._add([Item(each, self._setting_of(each)) for each in readings])
+            items = []
+            for each in readings:
+                made_ms = each.monotonic_ms
+                offset = offset_ms(self._clock) if made_ms is None else each.time_ms - made_ms
+                items.append(Item(each, offset))
+            self._add(items)
 
     def record_once(self, readings: Sequence[Reading]) -> None:
         """Record those readings whose series has none of that time yet.
@@ -102,8 +107,15 @@ class Recorder:
             self._settle(commit=True)
             self._writer.sync()
 
-    def clock_changed(self) -> None:
-        """Correct what the clock had wrong, and write what has waited for it."""
+    def stepped(self, by_ms: int) -> None:  # noqa: ARG002 - the time gate knows it
+        """Do the same as `synchronised`: what was wrong may be right by now."""
+        self.synchronised()
+
+    def synchronised(self) -> None:
+        """Correct what the clock had wrong, and write what has waited for it.
+
+        With `stepped`, for the clock monitor, which has told the time gate before.
+        """
         with self._lock:
             self._writer.clock_changed()
             self._settle(commit=False)
@@ -153,7 +165,7 @@ class Recorder:
         with self._lock:
             now, writer = self._clock.monotonic(), self._writer
             is_changed = writer.look()
-            has_waited = _is_due(self._gate.waits_until, now)
+            has_waited = self._gate.look()
             if _is_due(self._commit_at, now):
                 self._settle(commit=True)
             elif is_changed or has_waited or (writer.has_to_retry and self._retry_at <= now):
@@ -190,12 +202,6 @@ class Recorder:
         after = self._next_due
         if after is not None and (before is None or after < before):
             self._wake.set()
-
-    def _setting_of(self, reading: Reading) -> int:
-        """Return wall clock minus monotonic clock when a reading was made."""
-        if reading.monotonic_ms is None:
-            return offset_ms(self._clock)
-        return reading.time_ms - reading.monotonic_ms
 
 
 def _is_due(at: float | None, now: float) -> bool:

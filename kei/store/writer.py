@@ -140,7 +140,8 @@ class Writer:
     def has_to_retry(self) -> bool:
         """Whether something is to be tried again."""
         unsettled = self._progress.checkpoint is None or bool(self._progress.others)
-        return bool(self._sinks.fault) or unsettled or self._spans_due
+        fault = self._text.fault or self._database.fault
+        return fault is not None or unsettled or self._spans_due
 
     @property
     def is_database_failing(self) -> bool:
@@ -205,7 +206,6 @@ class Writer:
     def settle(self, *, commit: bool) -> None:
         """Write what can be written now: lines, and rows if `commit` is set."""
         try:
-            self._gate.look()
             if self._store.generation != self._generation:
                 self._generation = self._store.generation
                 self._progress.saved(None)

@@ -21,7 +21,6 @@ log = structlog.stdlib.get_logger("kei.clock")
 SETTINGS_MAX = 16  # that are known; readings wait for longer than one only while a disk stalls
 # After a step that no time service vouches for: a clock that is set wrong is set right again soon.
 STEADY_S = 60.0
-LOOK_EVERY_S = 0.5  # whether the trust in the present setting has changed
 
 
 class Trust(IntEnum):
@@ -69,7 +68,7 @@ class TimeGate:
         self._settings = deque([_Setting(offset_ms(clock), trust)], maxlen=SETTINGS_MAX)
         is_wrong = wait_s > 0 and trust is Trust.WRONG
         self._waits_until = now + wait_s if is_wrong else None
-        self._trusted_from = self._steady_from = self._look_at = now
+        self._trusted_from = self._steady_from = now
 
     @property
     def waits_until(self) -> float | None:
@@ -158,20 +157,26 @@ class TimeGate:
             self._trusted_from = now
         self._waits_until = None
 
-    def look(self) -> None:
-        """Let lines wait no longer if they have waited long enough; keep up with the monitor."""
-        now = self._clock.monotonic()
-        if now >= self._look_at:
-            self._look_at = now + LOOK_EVERY_S
-            trust = self._present_trust
-            if not self._is_unnoticed(offset_ms(self._clock)):
-                with self._lock:
-                    setting = self._settings[-1]
-                    setting.trust = trust if setting.trust is not Trust.SURE else setting.trust
-        if self._waits_until is not None and now >= self._waits_until:
+    def look(self) -> bool:
+        """Let lines wait no longer if they have waited long enough; keep up with the monitor.
+
+        To be called every few seconds, so that it is known at a step what the time before was
+        worth, and when `waits_until` is over.
+
+        Returns:
+            whether lines have just waited long enough.
+        """
+        trust = self._present_trust
+        if not self._is_unnoticed(offset_ms(self._clock)):
+            with self._lock:
+                setting = self._settings[-1]
+                setting.trust = trust if setting.trust is not Trust.SURE else setting.trust
+        if self._waits_until is not None and self._clock.monotonic() >= self._waits_until:
             self._waits_until = None
             hint = "is there a network? lines get the time that the clock shows"
             log.warning("clock_not_set", waited_s=self._wait_s, hint=hint)
+            return True
+        return False
 
     @property
     def _present_trust(self) -> Trust:

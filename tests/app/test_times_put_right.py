@@ -8,7 +8,7 @@ import pytest
 from fakes import TOKYO, FakeClock
 from stored import BOOT, daily
 
-from kei.app.retiming import Retiming, newest_reading_ms
+from kei.app.engine import newest_reading_ms
 from kei.config import load
 from kei.core.reading import Reading
 from kei.settings.recorder import RecorderSettings
@@ -35,7 +35,7 @@ class Bench:
         gate = TimeGate(self.clock, self.monitor, wait_s)
         self.recorder = Recorder(self.database, daily(folder), gate, clock=self.clock, boot=BOOT)
         self.monitor.add_listener(gate)
-        self.monitor.add_listener(Retiming(self.recorder))
+        self.monitor.add_listener(self.recorder)
         self.recorder.start()
 
     def _adjtimex(self, timex: Timex) -> int:
