@@ -133,13 +133,21 @@ def test_what_waits_for_the_clock_can_be_exported(bench: Bench) -> None:
         assert exported(bench, "--pending")[0] == "time,unit,sensor,value,id"
         assert [line.split(",")[3] for line in exported(bench, "--pending")[1:]] == ["0", "1", "2"]
         assert exported(bench, "--pending", "--sensor", "T2") == ["time,unit,sensor,value,id"]
+        assert "3 without a line wait for the clock to be set" in status_of(bench)
         assert kei.stop() == 0
+    assert "3 without a line wait for the next start of kei" in status_of(bench)
 
 
 def exported(bench: Bench, *arguments: str) -> list[str]:
     with running("export", "--jobs", str(bench.jobs), *arguments) as export:
         assert export.wait() == 0, export.output()
         return export.lines
+
+
+def status_of(bench: Bench) -> str:
+    with running("status", "--jobs", str(bench.jobs)) as status:
+        status.wait()
+    return "\n".join(status.lines)
 
 
 def finish(bench: Bench, kei: Program) -> None:
