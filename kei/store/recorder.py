@@ -12,7 +12,7 @@ from kei.store.pending import Item
 from kei.store.sinks import RecorderStatus
 from kei.store.text import DailyFile
 from kei.store.writer import RETRY_S, Writer
-from kei.timekeeping.gate import TimeGate
+from kei.timekeeping.gate import TimeGate, Trust
 
 DEFAULT_BOUND = 10_000  # readings, a day of the default requests; some 4 MB
 
@@ -74,7 +74,8 @@ class Recorder:
             for each in readings:
                 made_ms = each.monotonic_ms
                 offset = offset_ms(self._clock) if made_ms is None else each.time_ms - made_ms
-                items.append(Item(each, offset))
+                # A setting that nobody comes to know had been ended before the next look at it.
+                items.append(Item(each, offset, Trust.WRONG))
             self._add(items)
 
     def record_once(self, readings: Sequence[Reading]) -> None:

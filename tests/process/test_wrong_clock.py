@@ -50,9 +50,9 @@ cycle = 1
 """,
         )
 
-    def set_clock(self, offset_s: float) -> None:
+    def set_clock(self, offset_s: float, kernel: str = "") -> None:
         new = self.folder / "offset.new"
-        new.write_text(str(round(offset_s * 1000)))
+        new.write_text(f"{round(offset_s * 1000)} {kernel}")
         new.replace(self.folder / "offset")
 
     @contextmanager
@@ -172,17 +172,24 @@ def finish(bench: Bench, kei: Program) -> None:
     assert not [line for line in kei.lines if '"level": "error"' in line]
 
 
-@pytest.mark.parametrize("years", [2, 10])
-def test_a_clock_that_is_ahead_for_some_seconds_costs_nothing(bench: Bench, years: int) -> None:
-    bench.set_clock(0)
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_clock_that_is_ahead_for_some_seconds_costs_nothing(bench: Bench, *, kept: bool) -> None:
+    """If a time service keeps it, that will set it right: nothing gets a time by it meanwhile."""
+    right, ahead = ("synchronised", "not") if kept else ("", "")
+    bench.set_clock(0, right)
     with bench.running() as kei:
         wait_for_port(kei, bench.sensor)
         bench.measure(10)
         kei.wait_for(lambda: len(summaries(bench.folder)) >= 1, 20, "an average")
-        bench.set_clock(years * YEAR_S)
+        bench.set_clock(10 * YEAR_S if kept else 2 * YEAR_S, ahead)
+        if kept:
+            bench.measure(5)  # also before the step is noticed
         kei.wait_for_event("clock_stepped")
-        time.sleep(2.5)  # noqa: TID251 - some seconds
-        bench.set_clock(0)
+        if kept:
+            bench.measure(12)
+        else:
+            time.sleep(2.5)  # noqa: TID251 - some seconds
+        bench.set_clock(0, right)
         kei.wait_for_event("clock_stepped", count=2)
         bench.measure(5)
         kei.wait_for(lambda: bench.is_right(bench.in_text()), 20, "every line")

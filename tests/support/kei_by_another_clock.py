@@ -1,7 +1,8 @@
 """`kei`, on a machine whose wall clock is off by what a file says, in milliseconds.
 
 Only the wall clock is: monotonic time stays true, as it does when somebody sets the clock of a
-real machine. To be run as `python kei_by_another_clock.py FILE [arguments of kei]`.
+real machine. Behind the number the file may say what the kernel says: `synchronised` or not. To be
+run as `python kei_by_another_clock.py FILE [arguments of kei]`.
 """
 
 import sys
@@ -11,14 +12,16 @@ from typing import Self
 
 import apscheduler.schedulers.base
 
+import kei.app.engine
 import kei.core.clock
 from kei.cli import main
+from kei.timekeeping.linux import LinuxClock
 
 OFFSET_FILE = Path(sys.argv[1])
 
 
 def offset_ms() -> int:
-    return int(OFFSET_FILE.read_text())
+    return int(OFFSET_FILE.read_text().split()[0])
 
 
 class OtherClock(kei.core.clock.SystemClock):
@@ -35,7 +38,14 @@ class OtherDatetime(datetime):
         return cls.fromtimestamp(shown.timestamp(), tz)
 
 
+class OtherKernel(LinuxClock):
+    def kernel_synchronised(self) -> bool | None:
+        said = OFFSET_FILE.read_text().split()[1:]
+        return said == ["synchronised"] if said else super().kernel_synchronised()
+
+
 if __name__ == "__main__":
     kei.core.clock.SystemClock = OtherClock  # type: ignore[misc]
     apscheduler.schedulers.base.datetime = OtherDatetime
+    vars(kei.app.engine)["LinuxClock"] = OtherKernel
     sys.exit(main(sys.argv[2:]))
