@@ -100,7 +100,8 @@ class Engine:
         )
         self._job_set = JobSet(self._scheduler, context)
         self._begun = clock.monotonic()
-        self._was_ready = False  # for averages, at the last look
+        # At the last look: ready for averages; the clock trusted enough for pruning.
+        self._was_ready = self._was_trusted = False
         self._status = StatusServer(recorder.database, lambda: encode(self.snapshot()), clock)
         self._workers = Workers(clock)
         self._sensors = SensorLines(self._intake.record, clock, self._workers)
@@ -226,7 +227,10 @@ class Engine:
         is_ready = self._gate.is_steady and self._recorder.is_complete
         if is_ready and not self._was_ready:
             self._job_set.run_after(Event.READY)
-        self._was_ready = is_ready
+        is_trusted = self._gate.is_trusted
+        if is_trusted and not self._was_trusted:
+            self._job_set.run_after(Event.TRUSTED)
+        self._was_ready, self._was_trusted = is_ready, is_trusted
 
     def status_summary(self) -> str:
         """Return in one line what is being done, and what is in the way; never blocks."""

@@ -21,6 +21,7 @@ log = structlog.stdlib.get_logger("kei.clock")
 SETTINGS_MAX = 16  # that are known; readings wait for longer than one only while a disk stalls
 # After a step that no time service vouches for: a clock that is set wrong is set right again soon.
 STEADY_S = 60.0
+TRUSTED_S = 3600.0  # before anything is removed by the clock
 
 
 class Trust(IntEnum):
@@ -100,6 +101,11 @@ class TimeGate:
         if self.is_closed or self._monitor.status.likely_wrong:
             return 0.0
         return self._clock.monotonic() - self._trusted_from
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether what is too old by the clock may be removed."""
+        return self.trusted_s >= TRUSTED_S
 
     def trust_of(self, offset: int, if_unknown: Trust = Trust.UNSURE) -> Trust:
         """Return what times by a setting are worth.

@@ -1,10 +1,12 @@
 """`kei`, on a machine whose wall clock is off by what a file says, in milliseconds.
 
 Only the wall clock is: monotonic time stays true, as it does when somebody sets the clock of a
-real machine. Behind the number the file may say what the kernel says: `synchronised` or not. To be
+real machine. Behind the number the file may say what the kernel says: `synchronised` or not. The
+environment's TRUSTED_S is how long the clock has to be trusted before old rows go, seconds. To be
 run as `python kei_by_another_clock.py FILE [arguments of kei]`.
 """
 
+import os
 import sys
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
@@ -14,6 +16,7 @@ import apscheduler.schedulers.base
 
 import kei.app.engine
 import kei.core.clock
+import kei.timekeeping.gate
 from kei.cli import main
 from kei.timekeeping.linux import LinuxClock
 
@@ -48,4 +51,6 @@ if __name__ == "__main__":
     kei.core.clock.SystemClock = OtherClock  # type: ignore[misc]
     apscheduler.schedulers.base.datetime = OtherDatetime
     vars(kei.app.engine)["LinuxClock"] = OtherKernel
+    if trusted_s := os.environ.get("TRUSTED_S"):
+        vars(kei.timekeeping.gate)["TRUSTED_S"] = float(trusted_s)
     sys.exit(main(sys.argv[2:]))
