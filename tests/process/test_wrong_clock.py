@@ -138,6 +138,31 @@ def test_what_waits_for_the_clock_can_be_exported(bench: Bench) -> None:
     assert "3 without a line wait for the next start of kei" in status_of(bench)
 
 
+def test_a_restored_backup_writes_nothing_twice_of_what_waited_then(bench: Bench) -> None:
+    bench.set_clock(-60 * DAY_S)
+    copy = bench.folder / "copy.db"
+    with bench.running() as kei:
+        wait_for_port(kei, bench.sensor)
+        bench.measure(3)
+        wait_until(lambda: len(exported(bench, "--pending")) == 1 + 3, 10, "what is pending")
+        with running("backup", "--jobs", str(bench.jobs), str(copy)) as backup:
+            assert backup.wait() == 0, backup.output()
+        bench.set_clock(0)
+        kei.wait_for(lambda: len(bench.in_text()) == 3, 20, "lines")
+        bench.measure(3)
+        assert kei.stop() == 0
+    with running("restore", "--jobs", str(bench.jobs), str(copy)) as restore:
+        assert restore.wait() == 0, restore.output()
+    bench.set_clock(1)  # so that the same reading would be another line
+    with bench.running() as kei:
+        wait_for_port(kei, bench.sensor)
+        bench.measure(1)
+        kei.wait_for(lambda: len(bench.in_text()) == 7, 20, "the new line")
+        assert kei.stop() == 0
+    assert bench.in_text().keys() == bench.in_database().keys() == bench.made.keys()
+    assert exported(bench, "--pending")[1:] == []
+
+
 def exported(bench: Bench, *arguments: str) -> list[str]:
     with running("export", "--jobs", str(bench.jobs), *arguments) as export:
         assert export.wait() == 0, export.output()
