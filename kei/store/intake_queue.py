@@ -28,7 +28,7 @@ class Record(Protocol):
         """Write these readings."""
 
     def record_once(self, readings: Sequence[Reading]) -> None:
-        """Write those whose series has no reading of that time yet."""
+        """Write those whose series has no reading of that time and value yet."""
 
 
 class IntakeQueue:

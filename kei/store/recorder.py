@@ -79,7 +79,7 @@ class Recorder:
             self._add(items)
 
     def record_once(self, readings: Sequence[Reading]) -> None:
-        """Record those readings whose series has none of that time yet.
+        """Record those readings whose series has none of that time and value yet.
 
         For values with the meter's own time, which may arrive more than once. When the database
         cannot be asked, they are recorded: a line twice is better than none.
