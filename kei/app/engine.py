@@ -13,7 +13,6 @@ import structlog
 from kei import __version__
 from kei.app.job_set import JobSet
 from kei.app.meter_line import SESSION_LIMIT_S, SESSION_THREAD, MeterLine
-from kei.app.retiming import Retiming, newest_reading_ms
 from kei.app.sensor_lines import SensorLines
 from kei.app.status_document import Snapshot, clipped, encode, status_summary
 from kei.app.status_server import StatusServer
@@ -23,13 +22,16 @@ from kei.core.clock import Clock
 from kei.core.errors import StoreError
 from kei.core.incidents import Incidents
 from kei.core.single_instance import InstanceLock
+from kei.echonet.meter_class import STAMPED_SENSORS
 from kei.jobs.advice import advice
 from kei.jobs.kinds import Event, JobContext
 from kei.jobs.scheduler import Scheduler
 from kei.sensors.counters import ReaderStatus
 from kei.settings.config import Config
+from kei.settings.recorder import RecorderSettings
 from kei.store.database import Database
 from kei.store.intake_queue import IntakeQueue
+from kei.store.read_only import read_overview
 from kei.store.recorder import Recorder
 from kei.store.sinks import SinkStatus
 from kei.store.text import DailyFile
@@ -82,7 +84,7 @@ class Engine:
         self._intake = IntakeQueue(self._recorder, clock)
         self._scheduler = Scheduler(clock, len(config.upload))
         self._monitor.add_listener(self._gate)
-        self._monitor.add_listener(Retiming(self._recorder))
+        self._monitor.add_listener(self._recorder)
         self._monitor.add_listener(self._scheduler)
         context = JobContext(
             database=self._database,
@@ -98,7 +100,8 @@ class Engine:
         )
         self._job_set = JobSet(self._scheduler, context)
         self._begun = clock.monotonic()
-        self._was_ready = False  # for averages, at the last look
+        # At the last look: ready for averages; the clock trusted enough for pruning.
+        self._was_ready = self._was_trusted = False
         self._status = StatusServer(recorder.database, lambda: encode(self.snapshot()), clock)
         self._workers = Workers(clock)
         self._sensors = SensorLines(self._intake.record, clock, self._workers)
@@ -224,7 +227,10 @@ class Engine:
         is_ready = self._gate.is_steady and self._recorder.is_complete
         if is_ready and not self._was_ready:
             self._job_set.run_after(Event.READY)
-        self._was_ready = is_ready
+        is_trusted = self._gate.is_trusted
+        if is_trusted and not self._was_trusted:
+            self._job_set.run_after(Event.TRUSTED)
+        self._was_ready, self._was_trusted = is_ready, is_trusted
 
     def status_summary(self) -> str:
         """Return in one line what is being done, and what is in the way; never blocks."""
@@ -240,6 +246,24 @@ class Engine:
         """Return the names of what hangs, so that only a new process helps."""
         hanging = ["scheduler"] if self._scheduler.heartbeat.has_stopped else []
         return self._workers.stuck() + hanging
+
+
+def newest_reading_ms(recorder: RecorderSettings, clock: Clock) -> int | None:
+    """Return the newest time that this machine's clock gave a reading.
+
+    Values with the meter's own time say nothing of this clock: a meter may have been ahead.
+
+    Returns:
+        milliseconds since 1970; None if there is none, or it cannot be read.
+    """
+    text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
+    try:
+        last = read_overview(recorder.database, text, (), clock).last
+    except StoreError as error:
+        log.warning("newest_reading_unknown", reason=str(error))
+        return None
+    own = (reading.time_ms for reading in last if reading.sensor not in STAMPED_SENSORS)
+    return max(own, default=None)
 
 
 def _clipped(status: SessionStatus) -> SessionStatus:

@@ -10,6 +10,7 @@ from kei.core.clock import Clock, local
 from kei.core.single_instance import InstanceLock
 from kei.store import backup
 from kei.store.backup import Content
+from kei.store.text import DailyFile
 
 
 def back_up(
@@ -43,12 +44,14 @@ def restore(
         ConfigError: jobs.toml does not validate.
         StoreError: kei runs, or the copy cannot be used; the database is as it was.
     """
-    database = config.load(path, environ=environ, with_secrets=False).recorder.database
+    recorder = config.load(path, environ=environ, with_secrets=False).recorder
+    database = recorder.database
+    text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
     lock = InstanceLock(database)
     try:
         with line:
             show = partial(line.show, f"copying {source.name}")
-            done = backup.restore(source, database, clock, show)
+            done = backup.restore(source, database, text, clock, show)
     finally:
         lock.release()
     yield f"{database}: restored from {source}, {_described(done.content, clock)}\n"

@@ -91,12 +91,7 @@ class Instant(NamedTuple):
 
 def instant(clock: Clock) -> Instant:
     """Return the present moment."""
-    return Instant(clock.now_ms(), monotonic_ms(clock))
-
-
-def monotonic_ms(clock: Clock) -> int:
-    """Return the monotonic clock in milliseconds."""
-    return round(clock.monotonic() * 1000)
+    return Instant(clock.now_ms(), round(clock.monotonic() * 1000))
 
 
 def offset_ms(clock: Clock) -> int:

@@ -51,6 +51,7 @@ class Event(Enum):
 
     JOINED = auto()  # the meter can be asked
     SUMMARISED = auto()  # there are new summaries
+    TRUSTED = auto()  # the clock has been trusted for long enough to remove old rows by it
     READY = auto()  # all readings are written and the clock can be trusted: at the start or later
 
 

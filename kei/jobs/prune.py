@@ -11,7 +11,16 @@ import structlog
 from kei.core.clock import Clock
 from kei.core.errors import StoreError
 from kei.core.incidents import Incidents
-from kei.jobs.kinds import AfterWindows, Executor, Job, JobContext, JobKind, Planned, duration
+from kei.jobs.kinds import (
+    AfterWindows,
+    Event,
+    Executor,
+    Job,
+    JobContext,
+    JobKind,
+    Planned,
+    duration,
+)
 from kei.settings.config import Config
 
 if TYPE_CHECKING:
@@ -24,8 +33,8 @@ DAY_S = 86_400
 PRUNE_AT_S = 3 * 3600 + 17 * 60
 CAUTIOUS_MS = 2 * 86_400_000  # recorded time that goes in a night: more than a day brings
 _EVER_MS = -(1 << 53)  # no reading is older
-TRUSTED_S = 3600.0  # for how long the clock has to have been right, without a step
 STEP = 500  # rows deleted at once: some milliseconds in which a new reading has to wait
+STATE_KEY = "pruned"  # when that was done last, milliseconds since 1970
 SUMMARIES_KEPT_S = 10 * 366 * 86_400.0  # some 30 MB a year at the default requests
 
 
@@ -45,8 +54,8 @@ class Gate(Protocol):
     """How far the wall clock may be relied on."""
 
     @property
-    def trusted_s(self) -> float:
-        """For how long it has been trusted without a step, seconds; 0 if it is not."""
+    def is_trusted(self) -> bool:
+        """Whether what is too old by it may be removed."""
 
 
 class Pruner:
@@ -55,7 +64,7 @@ class Pruner:
     Args:
         database: what they are deleted from.
         monitor: says whether the clock is kept right.
-        gate: says for how long it has been trusted.
+        gate: says whether it has been trusted for long enough.
         retention_s: how long readings and dead letters stay, seconds.
         clock: by which rows are too old.
     """
@@ -67,6 +76,7 @@ class Pruner:
         from kei.store.reading_table import ReadingTable  # noqa: PLC0415
         from kei.store.summary_table import SummaryTable  # noqa: PLC0415
 
+        self._database = database
         self._clock = clock
         self._monitor = monitor
         self._gate = gate
@@ -80,11 +90,15 @@ class Pruner:
         self._incidents = Incidents(log, clock)
 
     def run(self) -> None:
-        """Delete what is too old, in small steps; after a failure the next night tries again.
+        """Delete what is too old, once a night, in small steps.
 
-        So it does when the clock has not been trusted for long enough, or is set meanwhile.
+        A night on which that failed, or the clock was set meanwhile, is made up for when this is
+        called again: the next night, or when the clock has been trusted for long enough.
         """
         try:
+            begun_ms = self._clock.now_ms()
+            if not (self._gate.is_trusted and self._is_due(begun_ms)):
+                return
             now_ms = self._cautious_now_ms()
             for name, table, kept_ms in self._tables:
                 total = 0
@@ -92,6 +106,8 @@ class Pruner:
                     total += removed
                 if total:
                     log.info("pruned", table=name, count=total)
+            if self._gate.is_trusted:
+                self._database.set_state(STATE_KEY, str(begun_ms))
         except StoreError as error:
             self._incidents.raised("prune_failed", reason=str(error))
         else:
@@ -99,7 +115,21 @@ class Pruner:
 
     def _prune(self, table: _Table, before_ms: int) -> int:
         # Looked at after the clock was read, and before each step.
-        return table.prune(before_ms, STEP) if self._gate.trusted_s >= TRUSTED_S else 0
+        return table.prune(before_ms, STEP) if self._gate.is_trusted else 0
+
+    def _is_due(self, now_ms: int) -> bool:
+        """Return whether this has not been done since 03:17 of today, or of yesterday before that.
+
+        A time of the future is of a clock that was ahead.
+        """
+        from kei.store.state import load_number  # noqa: PLC0415
+        from kei.store.summaries import window_around  # noqa: PLC0415
+
+        night_ms = PRUNE_AT_S * 1000
+        midnight_ms, _ = window_around(now_ms - night_ms, self._clock.zone, DAY_S)
+        with self._database.access() as connection:
+            done_ms = load_number(connection, STATE_KEY)
+        return not midnight_ms + night_ms <= done_ms <= now_ms
 
     def _cautious_now_ms(self) -> int:
         """Return milliseconds since 1970, never more than the wall clock shows.
@@ -129,6 +159,7 @@ def _plan(config: Config) -> Iterator[Planned]:
         executor=Executor.UPKEEP,
         origin=config.recorder,
         build=partial(_build, retention_s),
+        also_after=Event.TRUSTED,  # a machine that is off at night, or booted shortly before
     )
 
 

@@ -38,6 +38,7 @@ MOST_AT_ONCE = 6  # what a meter must handle (application interface specificatio
 FIRST_EPCS = (EPC_COEFFICIENT, EPC_ENERGY_UNIT)  # asked right after joining
 ASK_FIRST_AGAIN_S = 60.0  # a meter without a unit, or a weak link, must not hold up the rest
 MAP_TRIES = 3  # to get the property map; then every property is asked for
+LOOK_AT_CLOCK_S = 60.0  # between two looks whether the meter's clock is to be asked, or is off
 HELD_MAX = 64  # energy values that wait for the unit; the meter sends two each half hour
 
 
@@ -88,6 +89,7 @@ class MeterDecoder:
         self._readable: frozenset[int] | None = None
         self._map_tries = 0
         self._ask_first_at: float | None = None
+        self._look_at_clock = 0.0
         self._held: deque[tuple[int, bytes, Instant]] = deque(maxlen=HELD_MAX)
         self._lock = threading.Lock()  # answers come in the threads of the request jobs
 
@@ -105,7 +107,7 @@ class MeterDecoder:
             # Learnt anew after each join: the meter may be another, or have been misjudged.
             self._readable, self._map_tries = None, 0
             self.most_at_once = MOST_AT_ONCE
-            self._ask_first_at = None
+            self._ask_first_at, self._look_at_clock = None, 0.0
             self.meter_clock.joined()
             self._learn(first)
 
@@ -147,6 +149,11 @@ class MeterDecoder:
 
         The caller asks for it, and hands what comes to `meter_clock`.
         """
+        now = self._clock.monotonic()
+        if now < self._look_at_clock:
+            return ()
+        if self._readable is not None:
+            self._look_at_clock = now + LOOK_AT_CLOCK_S
         return self.meter_clock.due(self._readable, self.most_at_once)
 
     @property

@@ -1,6 +1,6 @@
 """The bytes of one port become readings: lines are split, parsed and filtered. No I/O."""
 
-from kei.core.clock import Clock, monotonic_ms
+from kei.core.clock import Clock, Instant, instant
 from kei.core.reading import Reading
 from kei.sensors.counters import LineCounters
 from kei.sensors.filters import Outliers, Repeats
@@ -35,7 +35,7 @@ class Stream:
         lines = self.splitter.feed(data)
         if not lines:
             return []
-        now = self._clock.now_ms(), monotonic_ms(self._clock)
+        now = instant(self._clock)
         readings = []
         for raw in lines:
             line = parse(raw, self._encoding)
@@ -46,7 +46,7 @@ class Stream:
                 else:
                     reason = self._outliers.check(line)
                 if reason is None:
-                    readings.append(self._reading(line, *now))
+                    readings.append(self._reading(line, now))
                     continue
             else:
                 reason = line
@@ -54,9 +54,9 @@ class Stream:
         self._counters.count_accepted(len(readings))
         return readings
 
-    def _reading(self, line: Line, now_ms: int, at_ms: int) -> Reading:
+    def _reading(self, line: Line, at: Instant) -> Reading:
         data_id = line.data_id
         if data_id is None:
             data_id = str(self._next_id)
             self._next_id = (self._next_id + 1) % DATA_IDS
-        return Reading(now_ms, line.unit, line.sensor, line.value, data_id, at_ms)
+        return Reading(at.time_ms, line.unit, line.sensor, line.value, data_id, at.monotonic_ms)

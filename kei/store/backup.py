@@ -16,9 +16,11 @@ from pathlib import Path
 from kei.core.clock import Clock, local
 from kei.core.errors import StoreError
 from kei.core.single_instance import running_pid
+from kei.store import recovery
 from kei.store.opening import describe, is_damage
 from kei.store.read_only import connect_read_only
 from kei.store.schema import VERSION
+from kei.store.text import DailyFile
 
 Progress = Callable[[float], None]
 """Called with the share that is done, 0 to 1."""
@@ -77,12 +79,15 @@ def back_up(database: Path, target: Path, progress: Progress) -> Content:
         return copy.content
 
 
-def restore(source: Path, database: Path, clock: Clock, progress: Progress) -> Restored:
+def restore(
+    source: Path, database: Path, text: DailyFile, clock: Clock, progress: Progress
+) -> Restored:
     """Put a copy in the place of a database, which nobody may use meanwhile.
 
     Args:
         source: the copy; it stays as it is.
         database: what is there is kept under a name with the time.
+        text: the daily files, which may have lines of what had none when the copy was made.
         clock: for that name.
         progress: told how far it is.
 
@@ -92,6 +97,7 @@ def restore(source: Path, database: Path, clock: Clock, progress: Progress) -> R
     _check_source(source, database)
     database = Path(os.path.realpath(database))  # a link stays one
     with _errors(source, database), _copied(source, database, progress) as copy:
+        copy.expect_lines_since(text)
         copy.give_to(database if database.exists() else database.parent)
         aside = _keep(database, clock) if os.path.lexists(database) else None
         for suffix in ("-wal", "-shm"):  # they would be taken for those of the new one
@@ -174,6 +180,14 @@ class _Copy:
         self._fd = fd
         self._target = target
         self.content = content
+
+    def expect_lines_since(self, text: DailyFile) -> None:
+        """Let kei find the lines of `pending` that the text has got since the copy was made."""
+        with closing(sqlite3.connect(self._path, isolation_level=None)) as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version == VERSION:  # an older one has no such table
+                connection.execute("PRAGMA synchronous = OFF")  # `put` syncs it
+                recovery.expect_lines_since(connection, text)
 
     def give_to(self, like: Path) -> None:
         """Let it belong to whom a file or folder belongs, if root makes the copy."""

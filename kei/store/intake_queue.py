@@ -28,7 +28,7 @@ class Record(Protocol):
         """Write these readings."""
 
     def record_once(self, readings: Sequence[Reading]) -> None:
-        """Write those whose series has no reading of that time yet."""
+        """Write those whose series has no reading of that time and value yet."""
 
 
 class IntakeQueue:
@@ -55,14 +55,17 @@ class IntakeQueue:
             readings: in order.
             once: whether they are for `record_once` of the recorder.
         """
-        if not once:
-            # Now, not when they are handed on: until then the clock may have been set.
-            setting_ms = offset_ms(self._clock)
-            readings = [_stamped(reading, setting_ms) for reading in readings]
+        brought = []
+        for each in readings:
+            reading = each
+            if each.monotonic_ms is None and not once:
+                # Now, not when it is handed on: until then the clock may have been set.
+                reading = replace(each, monotonic_ms=each.time_ms - offset_ms(self._clock))
+            brought.append((once, reading))
         with self._changed:
             while len(self._waiting) >= self._bound and not self._stopping:
                 self._changed.wait()
-            self._waiting += [(once, reading) for reading in readings]
+            self._waiting += brought
             self._changed.notify_all()
 
     def record_once(self, readings: Sequence[Reading]) -> None:
@@ -80,22 +83,14 @@ class IntakeQueue:
             if not waiting:
                 return
             for once, group in groupby(waiting, key=itemgetter(0)):
-                self._hand_on(once, [reading for _, reading in group])
-
-    def _hand_on(self, once: bool, readings: Sequence[Reading]) -> None:  # noqa: FBT001 - a key
-        try:
-            self._methods[once](readings)
-        except Exception:
-            log.exception("readings_not_taken", count=len(readings))
+                readings = list(map(itemgetter(1), group))
+                try:
+                    self._methods[once](readings)
+                except Exception:
+                    log.exception("readings_not_taken", count=len(readings))
 
     def stop(self) -> None:
         """Make `run` return as soon as nothing waits; any thread."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
-
-
-def _stamped(reading: Reading, setting_ms: int) -> Reading:
-    if reading.monotonic_ms is not None:
-        return reading
-    return replace(reading, monotonic_ms=reading.time_ms - setting_ms)

@@ -51,7 +51,8 @@ class LineMaker:
             reading = item.reading
             if item.offset_ms is not None:
                 best_ms = self._gate.best_offset_ms(item.offset_ms, item.trust)
-                reading = item.at(reading.time_ms + best_ms - item.offset_ms)
+                if best_ms != item.offset_ms:
+                    reading = item.at(reading.time_ms + best_ms - item.offset_ms)
             day, text = dated_line(reading, self._zone)
         except Exception as error:  # noqa: BLE001 - whatever it is, the next one goes on
             self._refuse(item, error)

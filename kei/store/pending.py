@@ -187,11 +187,11 @@ class PendingQueue:
         self._settled, self._prepared = [], [id_ for id_, _ in lines]
 
     def has(self, reading: Reading) -> bool:
-        """Return whether there is one of the same series and time, by no clock of ours."""
+        """Return whether there is one of the same series, time and value, by no clock of ours."""
         with self._database.access() as connection:
             row = connection.execute(
                 "SELECT 1 FROM pending WHERE unit = ? AND sensor = ? AND time_ms = ?"
-                " AND monotonic_ms IS NULL LIMIT 1",
-                (reading.unit, reading.sensor, reading.time_ms),
+                " AND value = ? AND monotonic_ms IS NULL LIMIT 1",
+                (reading.unit, reading.sensor, reading.time_ms, plain(reading.value)),
             ).fetchone()
         return row is not None

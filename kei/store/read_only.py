@@ -54,10 +54,12 @@ class Overview:
     Attributes:
         last: the newest reading of each series, in the order of recording.
         waiting: for each target that was asked for, in that order.
+        pending: how many readings have no line in the text yet.
     """
 
     last: tuple[Reading, ...]
     waiting: tuple[Waiting, ...]
+    pending: int = 0
 
 
 def read_overview(
@@ -87,6 +89,7 @@ def read_overview(
             return Overview(
                 last=_last(connection, text),
                 waiting=tuple(_waiting(connection, name, what) for name, what in targets),
+                pending=connection.execute("SELECT count(*) FROM pending").fetchone()[0],
             )
     except sqlite3.Error as error:
         raise StoreError(f"{path}: {describe_read_error(error, path)}") from error

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 
 from kei.core.reading import Reading
 from kei.store.database import Database
@@ -98,14 +99,15 @@ class ReadingTable:
         mark_spans(connection, ((row[0], row[2]) for row in rows))
         return first_id
 
-    def has(self, unit: str, sensor: str, time_ms: int) -> bool:
-        """Return whether there is a reading of this series and time."""
+    def has(self, unit: str, sensor: str, time_ms: int, value: Decimal | None = None) -> bool:
+        """Return whether there is a reading of this series and time, and value if one is given."""
+        packed = None if value is None else pack(value)
         with self._database.access() as connection:
             row = connection.execute(
                 f"SELECT 1{IN_SPANS} AND r.time_ms = ?"
                 " AND r.series_id IN (SELECT id FROM series WHERE unit = ? AND sensor = ?)"
-                " WHERE p.span = ? LIMIT 1",
-                (time_ms, unit, sensor, span_of(time_ms)),
+                " WHERE p.span = ? AND r.value = ifnull(?, r.value) LIMIT 1",
+                (time_ms, unit, sensor, span_of(time_ms), packed),
             ).fetchone()
         return row is not None
 

@@ -13,7 +13,7 @@ from kei.store.pending import Item
 from kei.store.sinks import RecorderStatus
 from kei.store.text import DailyFile
 from kei.store.writer import RETRY_S, Writer
-from kei.timekeeping.gate import TimeGate
+from kei.timekeeping.gate import TimeGate, Trust
 
 DEFAULT_BOUND = 10_000  # readings, a day of the default requests; some 4 MB
 
@@ -71,10 +71,16 @@ class Recorder:
     def record(self, readings: Sequence[Reading]) -> None:
         """Record readings timed by the wall clock. A failing disk is logged, not raised."""
         with self._lock:
-            self._add([Item(each, self._setting_of(each)) for each in readings])
+            items = []
+            for each in readings:
+                made_ms = each.monotonic_ms
+                offset = offset_ms(self._clock) if made_ms is None else each.time_ms - made_ms
+                # A setting that nobody comes to know had been ended before the next look at it.
+                items.append(Item(each, offset, Trust.WRONG))
+            self._add(items)
 
     def record_once(self, readings: Sequence[Reading]) -> None:
-        """Record those readings whose series has none of that time yet.
+        """Record those readings whose series has none of that time and value yet.
 
         For values with the meter's own time, which may arrive more than once. When the database
         cannot be asked, they are recorded: a line twice is better than none.
@@ -103,8 +109,15 @@ class Recorder:
             self._settle(commit=True)
             self._writer.sync()
 
-    def clock_changed(self) -> None:
-        """Correct what the clock had wrong, and write what has waited for it."""
+    def stepped(self, by_ms: int) -> None:  # noqa: ARG002 - the time gate knows it
+        """Do the same as `synchronised`: what was wrong may be right by now."""
+        self.synchronised()
+
+    def synchronised(self) -> None:
+        """Correct what the clock had wrong, and write what has waited for it.
+
+        With `stepped`, for the clock monitor, which has told the time gate before.
+        """
         with self._lock:
             self._writer.clock_changed()
             self._settle(commit=False)
@@ -156,7 +169,7 @@ class Recorder:
         with self._lock:
             now, writer = self._clock.monotonic(), self._writer
             is_changed = writer.look()
-            has_waited = _is_due(self._gate.waits_until, now)
+            has_waited = self._gate.look()
             if _is_due(self._commit_at, now):
                 self._settle(commit=True)
             elif is_changed or has_waited or (writer.has_to_retry and self._retry_at <= now):
@@ -193,12 +206,6 @@ class Recorder:
         after = self._next_due
         if after is not None and (before is None or after < before):
             self._wake.set()
-
-    def _setting_of(self, reading: Reading) -> int:
-        """Return wall clock minus monotonic clock when a reading was made."""
-        if reading.monotonic_ms is None:
-            return offset_ms(self._clock)
-        return reading.time_ms - reading.monotonic_ms
 
 
 def _is_due(at: float | None, now: float) -> bool:

@@ -15,7 +15,7 @@ import structlog
 
 from kei.core.clock import Clock, epoch_ms, local
 from kei.core.errors import Malformed
-from kei.core.reading import Reading
+from kei.core.reading import Reading, plain
 from kei.store import checkpoints, pending
 from kei.store.checkpoints import Checkpoint
 from kei.store.database import Database
@@ -81,6 +81,39 @@ def only_in_text(connection: sqlite3.Connection, text: DailyFile) -> tuple[int, 
         for line in (text.peek(day, end) if day not in replaced else ())
     ]
     return newest, [reading for _, reading in _parsed(text, extra)]
+
+
+def expect_lines_since(connection: sqlite3.Connection, text: DailyFile) -> None:
+    """Let recovery find the lines that readings in `pending` have got since a copy was made.
+
+    They have got them with another time, as the clock had been set, and in the order in which they
+    came; so of lines with the same series, value and DataID the first ones are theirs.
+
+    Args:
+        connection: of the copy; nobody else uses it.
+        text: the daily files, which kei went on to write.
+
+    Raises:
+        TextError: a daily file cannot be read.
+    """
+    ids = [id_ for (id_,) in connection.execute("SELECT id FROM pending ORDER BY id").fetchall()]
+    if not ids:
+        return
+    times: dict[tuple[str, ...], list[int]] = {}
+    for reading in reversed(only_in_text(connection, text)[1]):
+        times.setdefault(_content(reading), []).append(reading.time_ms)
+    lines = [
+        (id_, same.pop())
+        for id_, reading in zip(ids, pending.readings(connection), strict=True)
+        if (same := times.get(_content(reading)))
+    ]
+    connection.execute("BEGIN")
+    pending.prepare(connection, (), lines)
+    connection.execute("COMMIT")
+
+
+def _content(reading: Reading) -> tuple[str, ...]:
+    return reading.unit, reading.sensor, plain(reading.value), reading.data_id
 
 
 def fill(database: Database, text: DailyFile, day: date) -> None:

@@ -183,11 +183,17 @@ class Summariser:
                 break
 
     def _compute_again(self) -> None:
-        """Compute those windows again whose readings have changed since."""
-        for dirty in dirty_windows.dirty_ranges(self._database):
+        """Compute those windows again whose readings have changed since, the newest range first.
+
+        As for those that are new, the rest of many is left to the next run: an import of years
+        shall not keep the windows waiting that end meanwhile.
+        """
+        left = _MAX_WINDOWS_A_RUN
+        for dirty in reversed(dirty_windows.dirty_ranges(self._database)):
             rest: DirtyRange | None = dirty
-            while rest is not None:
+            while rest is not None and left > 0:
                 rest = self._compute_next_again(rest)
+                left -= 1
 
     def _compute_next_again(self, dirty: DirtyRange) -> DirtyRange | None:
         """Compute the first window of a range again; return what is left of it, None if nothing."""

@@ -76,7 +76,7 @@ class DailyFile:
         Raises:
             TextError: the disk did not take them; the file is as it was before.
         """
-        data = "".join(f"{line}\n" for line in lines).encode()
+        data = "\n".join([*lines, ""]).encode()
         with self._lock, self._errors(day):
             fd = self._opened(day)
             size = self._whole_size(fd, day)

@@ -23,6 +23,7 @@ import sqlite3
 from collections import deque
 from collections.abc import Sequence
 from datetime import date
+from decimal import Decimal
 from itertools import islice
 
 import structlog
@@ -108,7 +109,11 @@ class Writer:
         self._fresh.extend(items)
 
     def fresh_of(self, readings: Sequence[Reading]) -> list[Item]:
-        """Return those readings, with times of their own, whose series has none of that time."""
+        """Return those readings, with times of their own, that their series does not have yet.
+
+        One of the same time with another value is another: an older kei in another zone than Japan
+        stamped values by up to 9 hours ahead, which are there when the right ones come.
+        """
         known = {_identity(item.reading) for item in self._fresh if item.offset_ms is None}
         known |= {_identity(line.reading) for line in self._unsaved}
         fresh: list[Item] = []
@@ -140,7 +145,8 @@ class Writer:
     def has_to_retry(self) -> bool:
         """Whether something is to be tried again."""
         unsettled = self._progress.checkpoint is None or bool(self._progress.others)
-        return bool(self._sinks.fault) or unsettled or self._spans_due
+        fault = self._text.fault or self._database.fault
+        return fault is not None or unsettled or self._spans_due
 
     @property
     def is_database_failing(self) -> bool:
@@ -206,7 +212,6 @@ class Writer:
     def settle(self, *, commit: bool) -> None:
         """Write what can be written now: lines, and rows if `commit` is set."""
         try:
-            self._gate.look()
             if self._store.generation != self._generation:
                 self._generation = self._store.generation
                 self._progress.saved(None)
@@ -514,12 +519,12 @@ class Writer:
     def _is_stored(self, reading: Reading) -> bool:
         try:
             return self._pending.has(reading) or self._table.has(
-                reading.unit, reading.sensor, reading.time_ms
+                reading.unit, reading.sensor, reading.time_ms, reading.value
             )
         except StoreError as error:
             self._sinks.failed(error)
             return False
 
 
-def _identity(reading: Reading) -> tuple[str, str, int]:
-    return reading.unit, reading.sensor, reading.time_ms
+def _identity(reading: Reading) -> tuple[str, str, int, Decimal]:
+    return reading.unit, reading.sensor, reading.time_ms, reading.value

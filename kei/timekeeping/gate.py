@@ -21,7 +21,7 @@ log = structlog.stdlib.get_logger("kei.clock")
 SETTINGS_MAX = 16  # that are known; readings wait for longer than one only while a disk stalls
 # After a step that no time service vouches for: a clock that is set wrong is set right again soon.
 STEADY_S = 60.0
-LOOK_EVERY_S = 0.5  # whether the trust in the present setting has changed
+TRUSTED_S = 3600.0  # before anything is removed by the clock
 
 
 class Trust(IntEnum):
@@ -57,7 +57,8 @@ class TimeGate:
     Args:
         clock: wall and monotonic time.
         monitor: knows whether the wall clock can be trusted.
-        wait_s: how long lines wait for a clock that is likely to be wrong at the start, seconds.
+        wait_s: how long lines wait for a clock that is likely to be wrong, seconds: at the start,
+            and, for a minute at most, after somebody has set a clock that a time service kept.
     """
 
     def __init__(self, clock: Clock, monitor: Monitor, wait_s: float = 0.0) -> None:
@@ -67,9 +68,10 @@ class TimeGate:
         self._lock = threading.Lock()
         now, trust = clock.monotonic(), _trust(monitor.status)
         self._settings = deque([_Setting(offset_ms(clock), trust)], maxlen=SETTINGS_MAX)
+        self._waits_s = wait_s
         is_wrong = wait_s > 0 and trust is Trust.WRONG
         self._waits_until = now + wait_s if is_wrong else None
-        self._trusted_from = self._steady_from = self._look_at = now
+        self._trusted_from = self._steady_from = now
 
     @property
     def waits_until(self) -> float | None:
@@ -99,6 +101,11 @@ class TimeGate:
         if self.is_closed or self._monitor.status.likely_wrong:
             return 0.0
         return self._clock.monotonic() - self._trusted_from
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether what is too old by the clock may be removed."""
+        return self.trusted_s >= TRUSTED_S
 
     def trust_of(self, offset: int, if_unknown: Trust = Trust.UNSURE) -> Trust:
         """Return what times by a setting are worth.
@@ -136,12 +143,17 @@ class TimeGate:
         now, present, trust = self._clock.monotonic(), offset_ms(self._clock), self._present_trust
         with self._lock:
             before = self._settings[-1]
+            # The time service that kept the clock will have it right again, unless it has gone.
+            is_doubtful = self._wait_s > 0 and before.trust > trust and before.trust is Trust.SURE
             if before.trust is Trust.UNSURE and trust is not Trust.SURE:
                 before.trust = Trust.SURE
-            self._settings.append(_Setting(present, trust))
+            self._settings.append(_Setting(present, Trust.WRONG if is_doubtful else trust))
         self._trusted_from = now
         self._steady_from = now if trust is Trust.SURE else now + STEADY_S
-        if trust is not Trust.WRONG:
+        if is_doubtful:
+            self._waits_s = min(self._wait_s, STEADY_S)
+            self._waits_until = now + self._waits_s
+        elif trust is not Trust.WRONG:
             self._waits_until = None
 
     def synchronised(self) -> None:
@@ -158,20 +170,26 @@ class TimeGate:
             self._trusted_from = now
         self._waits_until = None
 
-    def look(self) -> None:
-        """Let lines wait no longer if they have waited long enough; keep up with the monitor."""
-        now = self._clock.monotonic()
-        if now >= self._look_at:
-            self._look_at = now + LOOK_EVERY_S
-            trust = self._present_trust
-            if not self._is_unnoticed(offset_ms(self._clock)):
-                with self._lock:
-                    setting = self._settings[-1]
-                    setting.trust = trust if setting.trust is not Trust.SURE else setting.trust
-        if self._waits_until is not None and now >= self._waits_until:
+    def look(self) -> bool:
+        """Let lines wait no longer if they have waited long enough; keep up with the monitor.
+
+        To be called every few seconds, so that it is known at a step what the time before was
+        worth, and when `waits_until` is over.
+
+        Returns:
+            whether lines have just waited long enough.
+        """
+        has_waited = self._waits_until is not None and self._clock.monotonic() >= self._waits_until
+        if has_waited:
             self._waits_until = None
             hint = "is there a network? lines get the time that the clock shows"
-            log.warning("clock_not_set", waited_s=self._wait_s, hint=hint)
+            log.warning("clock_not_set", waited_s=self._waits_s, hint=hint)
+        trust = self._present_trust
+        if self._waits_until is None and not self._is_unnoticed(offset_ms(self._clock)):
+            with self._lock:
+                setting = self._settings[-1]
+                setting.trust = trust if setting.trust is not Trust.SURE else setting.trust
+        return has_waited
 
     @property
     def _present_trust(self) -> Trust:

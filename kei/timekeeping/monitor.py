@@ -3,15 +3,16 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, time
 from functools import partial
 from typing import Protocol
 
 import structlog
 
-from kei.core.clock import Clock, offset_ms
+from kei import RELEASED
+from kei.core.clock import Clock, epoch_ms, offset_ms
 from kei.core.heartbeat import Heartbeat
-from kei.timekeeping.heuristics import likely_wrong
-from kei.timekeeping.linux import LinuxClock
+from kei.timekeeping.linux import ClockSources, LinuxClock
 
 log = structlog.stdlib.get_logger("kei.clock")
 
@@ -19,6 +20,7 @@ CHECK_S = 0.5  # twice within the shortest usual cycle of a job
 STEP_MS = 2000  # less disturbs no job and shifts no reading by much
 # A time service may be started after kei, in the same boot.
 SOURCES_AGAIN_S, SOURCES_LIMIT_S = 10.0, 120.0
+_RELEASED_MS = epoch_ms(datetime.combine(RELEASED, time(), UTC))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,3 +157,24 @@ def _call(listener: ClockListener, report: Callable[[], None]) -> None:
         report()
     except Exception:
         log.exception("clock_listener_failed", listener=type(listener).__name__)
+
+
+def likely_wrong(
+    *, synchronised: bool, sources: ClockSources, now_ms: int, newest_ms: int | None
+) -> bool:
+    """Return whether it is better to wait for the clock to be set than to use its time.
+
+    It is better where the clock will be set, as on a Raspberry Pi without a battery clock, and
+    where it cannot be right, because it shows a time that has passed already.
+
+    Args:
+        synchronised: whether a time service has set the clock.
+        sources: from what the machine knows the time.
+        now_ms: what the clock shows, milliseconds since 1970.
+        newest_ms: the time of the newest record when kei was started; None if there was none.
+    """
+    if synchronised:
+        return False
+    if sources.time_service and not sources.battery_clock:
+        return True
+    return now_ms < _RELEASED_MS or (newest_ms is not None and now_ms < newest_ms)

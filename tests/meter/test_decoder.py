@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -80,6 +81,27 @@ def test_an_answer_becomes_readings_of_its_time() -> None:
     assert bench.values() == [("E7", "504"), ("E0", "10934.9")]
     (power, _) = bench.record.plain
     assert (power.time_ms, power.unit, power.data_id) == (AT_MS, "BR", "x")
+
+
+def test_the_meters_clock_is_thought_of_once_a_minute_and_after_each_join() -> None:
+    bench = Bench()
+    bench.join(D3_E1)
+    assert bench.source.wanted_last() == ()  # what the meter has is not known yet
+    bench.answer({0x9F: encode_property_map(frozenset({0x97, 0x98, 0x9F, 0xE7}))})
+    assert bench.source.wanted_last() == ((0x98, 0x97),)
+    shown = datetime.fromtimestamp(bench.clock.now_ms() / 1000, TOKYO)
+    date = shown.year.to_bytes(2, "big") + bytes((shown.month, shown.day))
+    bench.source.meter_clock.take({0x98: date, 0x97: bytes((shown.hour, shown.minute))})
+    bench.clock.wall_ms -= 3_600_000
+    told = []
+    for _ in range(7):
+        with capture_logs() as logs:
+            assert bench.source.wanted_last() == ()
+        told.append([entry[EVENT] for entry in logs])
+        bench.clock.advance(10)
+    assert told == [[]] * 6 + [["meter_clock_differs"]]
+    bench.join(D3_E1 | {0x9F: encode_property_map(frozenset({0x97, 0x98, 0x9F}))})
+    assert bench.source.wanted_last() == ((0x98, 0x97),)
 
 
 def test_energy_before_the_unit_is_known_is_held_back_until_it_is() -> None:

@@ -95,23 +95,26 @@ def test_a_file_system_that_is_read_only_at_the_start_is_made_up_for_when_it_is_
     assert exported(jobs) == text(disk)
 
 
-@pytest.mark.parametrize("is_new", [True, False])
+@pytest.mark.parametrize(("is_new", "free"), [(True, 0), (False, 0), (False, 1)])
 def test_a_disk_without_a_free_inode_at_the_start_is_made_up_for_when_there_is_one(
-    disk: Path, jobs: Path, *, is_new: bool
+    disk: Path, jobs: Path, free: int, *, is_new: bool
 ) -> None:
-    if not is_new:  # there is a database then, but no room for its log
+    if not is_new:  # there is a database then, but no room for its log, or for the log's index
         with running("--jobs", str(jobs)) as kei:
             kei.wait_for(lambda: len(readings(disk)) >= 2, 20, "readings")
             assert kei.stop() == 0
         assert not (disk / "kei.db-wal").exists()
     before, there = len(readings(disk)), os.statvfs(disk)
-    mount("-o", f"remount,nr_inodes={there.f_files - there.f_ffree},size=2m", str(disk))
+    mount("-o", f"remount,nr_inodes={there.f_files - there.f_ffree + free},size=2m", str(disk))
     with running("--jobs", str(jobs)) as kei:
         has_answers(kei, jobs, 5)
         assert "no free inodes" in str(recorder_of(jobs)["database"]["fault"])
         mount("-o", "remount,nr_inodes=100,size=2m", str(disk))
         wait_until(lambda: len(readings(disk)) >= before + 5, 20, "lines")
+        kei.wait_for_event("recording_resumed")
         assert kei.stop() == 0
+    assert len(kei.events("database_not_opened")) == 1
+    assert len([line for line in kei.lines if '"level": "error"' in line]) == 1
     assert exported(jobs) == text(disk)
 
 

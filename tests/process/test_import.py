@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 from programs import ROOT, SIMULATED, readings, running, summaries, wait_until, write_jobs
 from small_disks import fill, small_disk
 from strangers import STRANGER, needs_root, public_folder
+from upload_support import Post, Server
 
 FAST = '[[broute.requests]]\nepc = ["E7"]\ncycle = 0.1'
 TZ = "Asia/Tokyo"
@@ -290,6 +292,43 @@ def test_where_imported_readings_go_is_said(tmp_path: Path) -> None:
     assert old.startswith("note: readings that are older than retention = 400d leave the database")
     _, said, _ = command("import", "--jobs", jobs, tmp_path / "20240301-old.txt")
     assert len(said) == 1
+
+
+def test_a_server_gets_what_was_added_only_if_it_was_served_before_or_asks_for_it(
+    tmp_path: Path,
+) -> None:
+    """Nobody knows what a server that is new here has of it; one that was served lacks it."""
+    with closing(Server()) as server:
+        target = ["[[upload]]", f'target_url = "{server.url}"', 'format = "json"', "cycle = 1"]
+        readings_of = [*target, 'what = "readings"']
+        asks = [
+            *readings_of,
+            'name = "asks"',
+            'since = "2024-03-01"',
+            'headers = { X-Who = "asks" }',
+        ]
+        jobs = jobs_of(tmp_path, *readings_of, 'name = "server"', *asks)
+        for number, expected in ((1, {"asks"}), (2, {"asks", "server"})):
+            old = [line.replace("/03/01", f"/03/0{number}") for line in LINES]
+            _, lines, _ = command(
+                "import", "--jobs", jobs, write(tmp_path / f"2024030{number}-old.txt", old)
+            )
+            assert f"{len(LINES)} added" in lines[0]
+            server.posts.clear()
+            with running("--jobs", str(jobs), TZ=TZ) as kei:
+                wait_until(lambda: with_live_values(server) == {"asks", "server"}, 20, "uploads")
+                assert kei.stop() == 0
+            day = f"2024-03-0{number}"
+            assert {who(post) for post in server.posts if day in post.body.decode()} == expected
+
+
+def who(post: Post) -> str:
+    return post.headers.get("X-Who") or "server"
+
+
+def with_live_values(server: Server) -> set[str]:
+    """Who has got readings of today."""
+    return {who(post) for post in server.posts if '"time": "2024' not in post.body.decode()}
 
 
 def test_a_full_disk_is_an_error_and_what_fitted_stays(tmp_path: Path) -> None:

@@ -219,6 +219,36 @@ def test_a_reading_from_the_future_of_an_older_kei_does_not_stay_the_newest(
     assert [each["rule"] for each in found["problems"]] == ["not_running"]
 
 
+def test_half_hour_values_that_an_older_kei_stamped_ahead_do_not_keep_the_right_ones_away(
+    tmp_path: Path,
+) -> None:
+    requests = '[[broute.requests]]\nepc = ["EA"]\ncycle = 1'
+    with recording(tmp_path, requests=requests) as (kei, _):
+        kei.wait_for(lambda: "EA" in sensors(tmp_path), 20, "EA")
+        assert kei.stop() == 0
+    right = readings(tmp_path)[0]
+    with closing(sqlite3.connect(tmp_path / "kei.db")) as connection, connection:
+        # What it took at midnight in Japan for the value of 00:00 UTC, and so on until now.
+        connection.execute("UPDATE readings SET value = value - 123456")
+        for half_hours_ahead in range(1, 19):
+            connection.execute(
+                "INSERT INTO readings (series_id, time_ms, value, data_id)"
+                " SELECT series_id, time_ms + ?, value, 'x' FROM readings WHERE id = 1",
+                (half_hours_ahead * HALF_HOUR_S * 1000,),
+            )
+        connection.execute("UPDATE series SET last_id = (SELECT max(id) FROM readings)")
+    with recording(tmp_path, requests=requests) as (kei, jobs):
+        kei.wait_for(lambda: len(readings(tmp_path)) >= 2, 20, "EA")
+        found = json.loads(status(jobs, "--json"))
+        assert kei.stop() == 0
+    lines = readings(tmp_path)
+    assert lines[1] == right or lines[1][0] > right[0]  # another half-hour has begun
+    assert len(lines[1:]) == len({fields[0] for fields in lines[1:]})  # once each
+    (newest,) = [each for each in found["series"] if each["sensor"] == "EA"]
+    assert newest["value"] == float(lines[1][3])
+    assert newest["age_s"] >= 0
+
+
 def test_a_clock_that_nobody_has_set_judges_no_stamp(tmp_path: Path) -> None:
     (tmp_path / "offset").write_text(str(-60 * 86_400_000))
     begun_s = now_s()

@@ -50,9 +50,9 @@ cycle = 1
 """,
         )
 
-    def set_clock(self, offset_s: float) -> None:
+    def set_clock(self, offset_s: float, kernel: str = "") -> None:
         new = self.folder / "offset.new"
-        new.write_text(str(round(offset_s * 1000)))
+        new.write_text(f"{round(offset_s * 1000)} {kernel}")
         new.replace(self.folder / "offset")
 
     @contextmanager
@@ -133,13 +133,46 @@ def test_what_waits_for_the_clock_can_be_exported(bench: Bench) -> None:
         assert exported(bench, "--pending")[0] == "time,unit,sensor,value,id"
         assert [line.split(",")[3] for line in exported(bench, "--pending")[1:]] == ["0", "1", "2"]
         assert exported(bench, "--pending", "--sensor", "T2") == ["time,unit,sensor,value,id"]
+        assert "3 without a line wait for the clock to be set" in status_of(bench)
         assert kei.stop() == 0
+    assert "3 without a line wait for the next start of kei" in status_of(bench)
+
+
+def test_a_restored_backup_writes_nothing_twice_of_what_waited_then(bench: Bench) -> None:
+    bench.set_clock(-60 * DAY_S)
+    copy = bench.folder / "copy.db"
+    with bench.running() as kei:
+        wait_for_port(kei, bench.sensor)
+        bench.measure(3)
+        wait_until(lambda: len(exported(bench, "--pending")) == 1 + 3, 10, "what is pending")
+        with running("backup", "--jobs", str(bench.jobs), str(copy)) as backup:
+            assert backup.wait() == 0, backup.output()
+        bench.set_clock(0)
+        kei.wait_for(lambda: len(bench.in_text()) == 3, 20, "lines")
+        bench.measure(3)
+        assert kei.stop() == 0
+    with running("restore", "--jobs", str(bench.jobs), str(copy)) as restore:
+        assert restore.wait() == 0, restore.output()
+    bench.set_clock(1)  # so that the same reading would be another line
+    with bench.running() as kei:
+        wait_for_port(kei, bench.sensor)
+        bench.measure(1)
+        kei.wait_for(lambda: len(bench.in_text()) == 7, 20, "the new line")
+        assert kei.stop() == 0
+    assert bench.in_text().keys() == bench.in_database().keys() == bench.made.keys()
+    assert exported(bench, "--pending")[1:] == []
 
 
 def exported(bench: Bench, *arguments: str) -> list[str]:
     with running("export", "--jobs", str(bench.jobs), *arguments) as export:
         assert export.wait() == 0, export.output()
         return export.lines
+
+
+def status_of(bench: Bench) -> str:
+    with running("status", "--jobs", str(bench.jobs)) as status:
+        status.wait()
+    return "\n".join(status.lines)
 
 
 def finish(bench: Bench, kei: Program) -> None:
@@ -164,17 +197,24 @@ def finish(bench: Bench, kei: Program) -> None:
     assert not [line for line in kei.lines if '"level": "error"' in line]
 
 
-@pytest.mark.parametrize("years", [2, 10])
-def test_a_clock_that_is_ahead_for_some_seconds_costs_nothing(bench: Bench, years: int) -> None:
-    bench.set_clock(0)
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_clock_that_is_ahead_for_some_seconds_costs_nothing(bench: Bench, *, kept: bool) -> None:
+    """If a time service keeps it, that will set it right: nothing gets a time by it meanwhile."""
+    right, ahead = ("synchronised", "not") if kept else ("", "")
+    bench.set_clock(0, right)
     with bench.running() as kei:
         wait_for_port(kei, bench.sensor)
         bench.measure(10)
         kei.wait_for(lambda: len(summaries(bench.folder)) >= 1, 20, "an average")
-        bench.set_clock(years * YEAR_S)
+        bench.set_clock(10 * YEAR_S if kept else 2 * YEAR_S, ahead)
+        if kept:
+            bench.measure(5)  # also before the step is noticed
         kei.wait_for_event("clock_stepped")
-        time.sleep(2.5)  # noqa: TID251 - some seconds
-        bench.set_clock(0)
+        if kept:
+            bench.measure(12)
+        else:
+            time.sleep(2.5)  # noqa: TID251 - some seconds
+        bench.set_clock(0, right)
         kei.wait_for_event("clock_stepped", count=2)
         bench.measure(5)
         kei.wait_for(lambda: bench.is_right(bench.in_text()), 20, "every line")

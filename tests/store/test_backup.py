@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from fakes import TOKYO, FakeClock
 from programs import ROOT
-from stored import add_readings
+from stored import add_readings, daily
 
 from kei.core.errors import StoreError
 from kei.core.reading import Reading
@@ -44,8 +44,11 @@ for module, name in (os, "link"), (os, "fsync"), (Path, "unlink"), (Path, "repla
 
 from kei.core.clock import SystemClock
 from kei.store.backup import restore
+from kei.store.text import DailyFile
 
-restore(Path("copy.db"), Path("kei.db"), SystemClock(), lambda _: None)
+clock = SystemClock()
+text = DailyFile(Path(), "home", "", clock.zone)
+restore(Path("copy.db"), Path("kei.db"), text, clock, lambda _: None)
 """
 
 
@@ -113,7 +116,9 @@ def test_a_restore_that_is_killed_at_any_step_loses_nothing(folder: Path, tmp_pa
 def test_a_copy_with_its_log_beside_it_is_restored_with_what_the_log_has(folder: Path) -> None:
     other = folder / "other" / "kei.db"
     other.parent.mkdir()
-    done = backup.restore(folder / "kei.db", other, FakeClock(zone=TOKYO), lambda _: None)
+    done = backup.restore(
+        folder / "kei.db", other, daily(folder), FakeClock(zone=TOKYO), lambda _: None
+    )
     assert done.aside is None
     assert times(other) == set(range(20))
 
@@ -125,7 +130,9 @@ def test_a_link_to_the_database_stays_one(folder: Path) -> None:
         path.rename(disk / path.name)
     link = folder / "kei.db"
     link.symlink_to(disk / "kei.db")
-    done = backup.restore(folder / "copy.db", link, FakeClock(zone=TOKYO), lambda _: None)
+    done = backup.restore(
+        folder / "copy.db", link, daily(folder), FakeClock(zone=TOKYO), lambda _: None
+    )
     assert link.is_symlink()
     assert done.aside is not None
     assert done.aside.parent == disk
@@ -178,7 +185,7 @@ def test_a_file_system_without_second_names_keeps_the_database_all_the_same(
 
     monkeypatch.setattr(os, "link", refuse)
     done = backup.restore(
-        folder / "copy.db", folder / "kei.db", FakeClock(zone=TOKYO), lambda _: None
+        folder / "copy.db", folder / "kei.db", daily(folder), FakeClock(zone=TOKYO), lambda _: None
     )
     assert done.aside is not None
     assert (times(folder / "kei.db"), times(done.aside)) == (set(range(5)), set(range(20)))
@@ -187,7 +194,9 @@ def test_a_file_system_without_second_names_keeps_the_database_all_the_same(
 def test_two_restores_within_a_second_keep_two_databases(folder: Path) -> None:
     clock = FakeClock(zone=TOKYO)
     kept = {
-        backup.restore(folder / "copy.db", folder / "kei.db", clock, lambda _: None).aside
+        backup.restore(
+            folder / "copy.db", folder / "kei.db", daily(folder), clock, lambda _: None
+        ).aside
         for _ in range(2)
     }
     assert len(kept) == 2

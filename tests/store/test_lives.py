@@ -283,7 +283,7 @@ class Lives(RuleBasedStateMachine):
     def clock_is_set_wrong_again(self, offset_ms: int) -> None:
         self.set_clock(offset_ms)
         self.gate.stepped()
-        self.do(self.recorder.clock_changed, None)
+        self.do(self.recorder.synchronised, None)
 
     @rule(steps=st.none() | st.integers(0, FUSE_MAX), noticed=st.booleans())
     @precondition(lambda self: not self.monitor.is_right)
@@ -293,7 +293,7 @@ class Lives(RuleBasedStateMachine):
             self.record(1, None, None)
         self.monitor.is_right = True
         self.gate.synchronised()
-        self.do(self.recorder.clock_changed, steps)
+        self.do(self.recorder.synchronised, steps)
 
     def set_clock(self, offset_ms: int) -> None:
         self.clock.wall_ms = self.true_ms + round(self.clock.ticks * 1000) + offset_ms

@@ -93,6 +93,25 @@ def test_a_finished_window_is_written_with_its_start_and_average(bench: Bench) -
     assert bench.lines() == ["2026/11/23 12:00,BR,E7,12.5"]
 
 
+def test_an_import_of_months_delays_no_window_that_ends_meanwhile(bench: Bench) -> None:
+    bench.run_at(after(0))
+    for day in (9, 6, 3):  # 432 windows each, and more than 1000 together
+        begin = NOON - timedelta(days=day)
+        for window in range(432):
+            bench.measure(begin + timedelta(minutes=10 * window), window)
+    counts = []
+    for run in (10, 20, 30):
+        bench.measure(after(run - 1), run)
+        bench.run_at(after(run))
+        assert bench.lines()[-1].endswith(f",{run}")
+        with bench.database.access() as connection:
+            counts += connection.execute("SELECT count(*), min(start_ms) FROM summaries").fetchone()
+    first = epoch_ms(NOON - timedelta(days=9))
+    assert counts[0] == 1000 + 1
+    assert counts[1] > first  # the newest ones come first
+    assert counts[2:] == [3 * 432 + 2, first, 3 * 432 + 3, first]
+
+
 def test_a_window_that_still_runs_is_left_alone(bench: Bench) -> None:
     bench.measure(after(1), 10)
     bench.run_at(after(9.99))

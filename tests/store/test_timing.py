@@ -75,11 +75,11 @@ class Machine:
     def synchronise(self) -> None:
         self.monitor.synchronised, self.monitor.likely_wrong = True, False
         self.gate.synchronised()
-        self.recorder.clock_changed()
+        self.recorder.synchronised()
 
     def notice_step(self) -> None:
         self.gate.stepped()
-        self.recorder.clock_changed()
+        self.recorder.synchronised()
 
     def lines(self) -> list[str]:
         return [

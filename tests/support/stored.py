@@ -25,7 +25,7 @@ class Gate:
 
     is_steady: bool = True
     is_likely_wrong: bool = False
-    trusted_s: float = 1e9
+    is_trusted: bool = True
 
 
 @dataclass(frozen=True)

@@ -117,6 +117,34 @@ def test_a_step_closes_it_until_the_monitor_has_noticed() -> None:
     assert not bench.gate.is_closed
 
 
+def test_who_sets_a_clock_that_a_time_service_kept_is_believed_after_a_minute() -> None:
+    bench = Bench(synchronised=True)
+    bench.step(10 * YEAR_MS)
+    ahead = bench.setting
+    closed = []
+    for seconds in (0, STEADY_S - 1, 1):
+        bench.clock.advance(seconds)
+        bench.gate.look()
+        closed.append(bench.gate.is_closed)
+    assert closed == [True, True, False]
+    bench.step(-10 * YEAR_MS)
+    assert bench.gate.best_offset_ms(ahead) == ahead
+
+
+@pytest.mark.parametrize("after", [UNSURE, SURE])
+def test_a_clock_that_is_set_back_within_the_minute_has_timed_nothing(
+    after: dict[str, bool],
+) -> None:
+    bench = Bench(synchronised=True)
+    bench.step(10 * YEAR_MS)
+    ahead = bench.setting
+    bench.clock.advance(STEADY_S / 2)
+    bench.gate.look()
+    bench.step(-10 * YEAR_MS, **after)
+    assert not bench.gate.is_closed
+    assert bench.gate.best_offset_ms(ahead) == bench.setting
+
+
 def test_after_a_step_without_a_time_service_no_window_is_over_for_a_minute() -> None:
     bench = Bench()
     bench.step(YEAR_MS)

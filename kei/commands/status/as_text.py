@@ -50,8 +50,8 @@ def _blocks(facts: Facts, problems: Sequence[Problem]) -> Iterator[Block]:
     if snapshot and snapshot.sensors:
         yield {"sensors": [line for port in snapshot.sensors for line in _port(port)]}
     yield {"series": _series(facts)}
-    if snapshot:
-        yield {"recorder": list(_recorder(facts, snapshot.recorder))}
+    if recorder := list(_recorder(facts)):
+        yield {"recorder": recorder}
     for upload in facts.uploads:
         yield {"upload": list(_upload(facts, upload))}
     if snapshot:
@@ -151,13 +151,27 @@ def _age(age_s: float) -> str:
     return span(age_s) if age_s >= -FUTURE_LIMIT_S else f"{span(-age_s)} in the future"
 
 
-def _recorder(facts: Facts, recorder: RecorderStatus) -> Iterator[str]:
-    yield f"text      {_outlet(recorder.text)}"
-    next_commit = ""
-    if recorder.uncommitted and recorder.commit_in_s is not None and not recorder.database.fault:
-        at = local(facts.now_ms + round(recorder.commit_in_s * 1000), facts.zone)
-        next_commit = f", {recorder.uncommitted} to be committed by {at:%H:%M:%S}"
-    yield f"database  {_outlet(recorder.database)}{next_commit}"
+def _recorder(facts: Facts) -> Iterator[str]:
+    recorder = facts.snapshot.recorder if facts.snapshot else None
+    if recorder is not None:
+        yield f"text      {_outlet(recorder.text)}"
+        yield f"database  {_outlet(recorder.database)}{_next_commit(facts, recorder)}"
+    if facts.pending:
+        reason = "" if facts.runs else " for the next start of kei"
+        if recorder is not None:
+            failing = recorder.text.fault or recorder.database.fault
+            reason = " for the disk" if failing else " for the clock to be set"
+        yield f"{facts.pending} without a line wait{reason}; see 'kei export --pending'"
+    if recorder is not None and recorder.set_aside:
+        named = "'reading_set_aside' in the log names the first"
+        yield f"{recorder.set_aside} set aside, as they cannot be written; {named}"
+
+
+def _next_commit(facts: Facts, recorder: RecorderStatus) -> str:
+    if not recorder.uncommitted or recorder.commit_in_s is None or recorder.database.fault:
+        return ""
+    at = local(facts.now_ms + round(recorder.commit_in_s * 1000), facts.zone)
+    return f", {recorder.uncommitted} to be committed by {at:%H:%M:%S}"
 
 
 def _outlet(outlet: SinkStatus) -> str:

@@ -64,6 +64,7 @@ class Facts:
             the last two days.
         uploads: in the order of the configuration.
         database_fault: why the database cannot be read; None if it can.
+        pending: how many readings have no line in the text yet.
     """
 
     now_ms: int
@@ -75,6 +76,7 @@ class Facts:
     series: tuple[Reading, ...]
     uploads: tuple[Upload, ...]
     database_fault: str | None
+    pending: int = 0
 
     @property
     def runs(self) -> bool:
@@ -98,11 +100,13 @@ class Stored:
         series: the newest reading of each series.
         waiting: for each upload target of the configuration; empty if that is not known.
         fault: why the database cannot be read; None if it can.
+        pending: how many readings have no line in the text yet.
     """
 
     series: tuple[Reading, ...] = ()
     waiting: tuple[Waiting, ...] = ()
     fault: str | None = None
+    pending: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +160,7 @@ def read_database(wanted: Config, clock: Clock) -> Stored:
         series = tuple(_present(each, wanted, text, clock) for each in ordered)
     except StoreError as error:
         return Stored(fault=str(error))
-    return Stored(series, contents.waiting)
+    return Stored(series, contents.waiting, pending=contents.pending)
 
 
 def facts_of(wanted: Config, answer: Answer, stored: Stored, clock: Clock) -> Facts:
@@ -171,6 +175,8 @@ def facts_of(wanted: Config, answer: Answer, stored: Stored, clock: Clock) -> Fa
         series=stored.series,
         uploads=tuple(_uploads(wanted, stored.waiting, answer.snapshot)),
         database_fault=stored.fault,
+        # The running kei counts those in its memory, too.
+        pending=answer.snapshot.recorder.pending if answer.snapshot else stored.pending,
     )
 
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import cast
 
 import pytest
-from status_facts import FACTS, LIVE, PORT, SESSION, SNAPSHOT, reading
+from status_facts import FACTS, LIVE, OUTLET, PORT, SESSION, SNAPSHOT, reading
 
 from kei.commands.status import StatusReport
 from kei.commands.status.as_text import DOING
@@ -14,6 +14,7 @@ from kei.commands.status.facts import Facts, Upload
 from kei.commands.status.rules import problems_of
 from kei.meter.meter_clock import MeterClockStatus
 from kei.store.read_only import Waiting
+from kei.store.sinks import RecorderStatus
 from kei.timekeeping.monitor import ClockStatus
 from kei.wisun.interfaces import State
 
@@ -59,6 +60,22 @@ def test_people_see_columns_that_line_up() -> None:
         "\n"
         "warnings   2026-11-23 09:59:00  warning  port_lost reason=gone\n"
     )
+
+
+def test_people_see_what_has_no_line_and_what_it_waits_for() -> None:
+    failing = replace(OUTLET, waiting=3, fault="home.txt: No space left on device")
+    recorder = RecorderStatus(failing, OUTLET, pending=3, set_aside=2)
+    told = "see 'kei export --pending'\n"
+    text = text_of(replace(FACTS, snapshot=replace(SNAPSHOT, recorder=recorder), pending=3))
+    assert (
+        f"           3 without a line wait for the disk; {told}"
+        "           2 set aside, as they cannot be written;"
+        " 'reading_set_aside' in the log names the first\n"
+    ) in text
+    text = text_of(replace(FACTS, pending=3))
+    assert f"           3 without a line wait for the clock to be set; {told}" in text
+    text = text_of(replace(FACTS, snapshot=None, pending=3))
+    assert f"\nrecorder   3 without a line wait for the next start of kei; {told}" in text
 
 
 def test_people_see_what_is_wrong_with_a_port() -> None:

@@ -8,8 +8,9 @@ import pytest
 from fakes import TOKYO, FakeClock
 from stored import BOOT, daily
 
-from kei.app.retiming import Retiming, newest_reading_ms
+from kei.app.engine import newest_reading_ms
 from kei.config import load
+from kei.core.clock import instant
 from kei.core.reading import Reading
 from kei.settings.recorder import RecorderSettings
 from kei.store.database import Database
@@ -35,7 +36,7 @@ class Bench:
         gate = TimeGate(self.clock, self.monitor, wait_s)
         self.recorder = Recorder(self.database, daily(folder), gate, clock=self.clock, boot=BOOT)
         self.monitor.add_listener(gate)
-        self.monitor.add_listener(Retiming(self.recorder))
+        self.monitor.add_listener(self.recorder)
         self.recorder.start()
 
     def _adjtimex(self, timex: Timex) -> int:
@@ -99,6 +100,18 @@ def test_readings_between_a_step_and_its_notice_are_right_as_they_are(bench: Ben
     bench.record()
     bench.monitor.check()
     assert bench.times == [10_000 + YEAR_MS, 20_000 + YEAR_MS]
+
+
+def test_a_setting_that_nobody_noticed_times_nothing(bench: Bench) -> None:
+    bench.record()
+    bench.clock.advance(10)
+    bench.clock.wall_ms += 10 * YEAR_MS
+    at = instant(bench.clock)
+    bench.clock.wall_ms -= 10 * YEAR_MS  # before the monitor has looked
+    bench.recorder.record([Reading(at.time_ms, "BR", "E7", Decimal(2), "x", at.monotonic_ms)])
+    bench.monitor.check()
+    assert bench.lines == ["2027", "2027"]
+    assert bench.times == [10_000, 20_000]
 
 
 def test_what_a_synchronised_clock_has_timed_stays_when_it_is_set_by_hand(bench: Bench) -> None:

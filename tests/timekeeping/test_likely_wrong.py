@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from kei import RELEASED
 from kei.core.clock import epoch_ms
-from kei.timekeeping.heuristics import likely_wrong
 from kei.timekeeping.linux import ClockSources
+from kei.timekeeping.monitor import likely_wrong
 
 RELEASED_MS = epoch_ms(datetime.combine(RELEASED, time(), UTC))
 NOW_MS = RELEASED_MS + timedelta(days=100) // timedelta(milliseconds=1)
