@@ -145,6 +145,20 @@ def test_readings_are_saved_soon_while_the_text_does_not_take_lines(
     assert in_database(database) == []  # for no upload and no average
 
 
+def test_what_waited_gets_its_line_each_time_that_the_text_takes_lines_again(
+    recorder: Recorder, database: Database, disk: Disk, tmp_path: Path
+) -> None:
+    for number in (1, 2):
+        disk.text_fails = True
+        recorder.record([reading(number)])
+        recorder.commit()
+        assert in_pending(database) == [number]
+        disk.text_fails = False
+        recorder.commit()
+        assert in_pending(database) == []
+    assert in_text(tmp_path) == in_database(database) == [1, 2]
+
+
 def test_a_reading_that_no_line_can_be_made_of_is_set_aside_and_the_next_one_goes_on(
     recorder: Recorder, database: Database, tmp_path: Path
 ) -> None:
