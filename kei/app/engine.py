@@ -36,6 +36,7 @@ from kei.store.text import DailyFile
 from kei.timekeeping.gate import TimeGate
 from kei.timekeeping.linux import LinuxClock, adjtimex_of_libc, boot_id
 from kei.timekeeping.monitor import ClockMonitor
+from kei.upload.sender import register_before_recovery
 from kei.wisun.interfaces import SessionStatus
 
 log = structlog.stdlib.get_logger("kei.engine")
@@ -121,6 +122,9 @@ class Engine:
         """
         self._advise()
         meter = self._meter.prepare(self.config)
+        if self._instance_lock.text_was_locked or self._database.generation:
+            uploads, zone = self.config.upload, self._clock.zone
+            register_before_recovery(uploads, self._database, zone)
         self._recorder.start()
         self._workers.start(INTAKE, self._intake)
         self._sensors.change_to(self.config.serial)

@@ -71,9 +71,7 @@ def load(connection: sqlite3.Connection, limit: int, boot: str) -> list[Item]:
 
     The monotonic time of another boot says nothing: those keep the time that they have.
     """
-    rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM pending ORDER BY id LIMIT ?", (limit,)
-    )
+    rows = connection.execute(f"SELECT {_COLUMNS} FROM pending ORDER BY id LIMIT ?", (limit,))
     return [_item(row, boot) for row in rows]
 
 

@@ -259,7 +259,7 @@ class DailyFile:
                 # the page again a few seconds later.
                 os.fsync(self._opened(day))
                 if day in self._made:
-                    _sync_folder(self._directory)
+                    sync_folder(self._directory)
             self._dirty.discard(day)
             self._made.discard(day)
 
@@ -290,7 +290,8 @@ class DailyFile:
             raise TextError(f"{path}: {error.strerror or error}") from error
 
 
-def _sync_folder(path: Path) -> None:
+def sync_folder(path: Path) -> None:
+    """Return when the names in a folder are on the disk; OSError if that fails."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
