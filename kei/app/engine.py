@@ -28,6 +28,7 @@ from kei.jobs.kinds import Event, JobContext
 from kei.jobs.scheduler import Scheduler
 from kei.sensors.counters import ReaderStatus
 from kei.settings.config import Config
+from kei.store import milliseconds
 from kei.store.database import Database
 from kei.store.intake_queue import IntakeQueue
 from kei.store.recorder import Recorder
@@ -67,7 +68,8 @@ class Engine:
         except BaseException:
             self._instance_lock.release()
             raise
-        text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
+        lines_ms = milliseconds.path_of(recorder.directory, recorder.fname_base)
+        text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone, lines_ms)
         self._sums = DailyFile(recorder.directory, recorder.fname_base, "sum", clock.zone)
         newest_ms = newest_reading_ms(recorder, clock)
         self._monitor = ClockMonitor(clock, LinuxClock(adjtimex_of_libc()), newest_ms=newest_ms)

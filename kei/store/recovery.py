@@ -9,7 +9,9 @@ transaction that makes them rows. The others there have no line, and wait on.
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
+from zlib import crc32
 
 import structlog
 
@@ -157,6 +159,7 @@ class _Recovery:
     ) -> None:
         self._database = database
         self._text = text
+        self._milliseconds = text.milliseconds.load()
         self._added = 0
         # By their lines: readings, each with its ID in `pending`, if it is there.
         self._readings: dict[str, list[tuple[int | None, Reading]]] = {}
@@ -234,7 +237,7 @@ class _Recovery:
                 found.append(same[taken[line]])
                 taken[line] += 1
             elif number in parsed:
-                found.append((None, parsed[number]))
+                found.append((None, self._exact(line, parsed[number])))
         readings = [reading for _, reading in found]
         with self._database.transaction() as connection:
             self._add(connection, readings)
@@ -244,6 +247,13 @@ class _Recovery:
         for line, count in taken.items():
             del self._readings[line][:count]
         return now
+
+    def _exact(self, line: str, reading: Reading) -> Reading:
+        """Return the reading of a line with its milliseconds, if they are known."""
+        of_line = self._milliseconds.get(crc32(line.encode()))
+        if not of_line:
+            return reading
+        return replace(reading, time_ms=reading.time_ms + of_line.popleft())
 
     def _add(self, connection: sqlite3.Connection, readings: Sequence[Reading]) -> None:
         if readings:

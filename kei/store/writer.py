@@ -246,6 +246,7 @@ class Writer:
         self._generation = self._store.generation
         self._progress.saved(checkpoint)
         self._unsaved, self._forgotten = [], 0
+        self._file.milliseconds.clear()
         self._prepared = []
         self._recover_at = now
         self._write_back.touched()
@@ -365,6 +366,7 @@ class Writer:
         self._write_back.before_append()
         known = self._progress.end(day)
         begin, end = self._file.append(day, [line.text for line in batch])
+        self._file.milliseconds.add((line.text, line.reading.time_ms) for line in batch)
         self._write_back.after_append()
         self._progress.move(day, end)
         self._unsaved += batch
@@ -451,6 +453,7 @@ class Writer:
         self._pending.committed(lines)
         self._database.written += len(self._unsaved)
         self._unsaved = []
+        self._file.milliseconds.clear()
         self._write_back.touched()
         self._database.works()
 
