@@ -419,7 +419,7 @@ def test_lives(tmp_path: Path) -> None:
         run_state_machine_as_test(
             Lives,
             settings=settings(
-                max_examples=int(os.environ.get("KEI_LIVES", "60")),
+                max_examples=int(os.environ.get("KEI_LIVES", "25")),
                 # The same lives each time; others when somebody asks for a number of them.
                 derandomize="KEI_LIVES" not in os.environ,
                 stateful_step_count=25,
