@@ -29,6 +29,7 @@ from kei.jobs.scheduler import Scheduler
 from kei.sensors.counters import ReaderStatus
 from kei.settings.config import Config
 from kei.settings.recorder import RecorderSettings
+from kei.store import milliseconds
 from kei.store.database import Database
 from kei.store.intake_queue import IntakeQueue
 from kei.store.read_only import read_overview
@@ -38,6 +39,7 @@ from kei.store.text import DailyFile
 from kei.timekeeping.gate import TimeGate
 from kei.timekeeping.linux import LinuxClock, adjtimex_of_libc, boot_id
 from kei.timekeeping.monitor import ClockMonitor
+from kei.upload.sender import register_before_recovery
 from kei.wisun.interfaces import SessionStatus
 
 log = structlog.stdlib.get_logger("kei.engine")
@@ -68,7 +70,8 @@ class Engine:
         except BaseException:
             self._instance_lock.release()
             raise
-        text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
+        lines_ms = milliseconds.path_of(recorder.directory, recorder.fname_base)
+        text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone, lines_ms)
         self._sums = DailyFile(recorder.directory, recorder.fname_base, "sum", clock.zone)
         newest_ms = newest_reading_ms(recorder, clock)
         self._monitor = ClockMonitor(clock, LinuxClock(adjtimex_of_libc()), newest_ms=newest_ms)
@@ -124,6 +127,9 @@ class Engine:
         """
         self._advise()
         meter = self._meter.prepare(self.config)
+        if self._instance_lock.text_was_locked or self._database.generation:
+            uploads, zone = self.config.upload, self._clock.zone
+            register_before_recovery(uploads, self._database, zone)
         self._recorder.start()
         self._workers.start(INTAKE, self._intake)
         self._sensors.change_to(self.config.serial)

@@ -14,8 +14,11 @@ from kei.core.errors import StoreError
 from kei.core.single_instance import InstanceLock
 from kei.jobs.kinds import duration
 from kei.settings.config import Config
+from kei.settings.upload import UploadTarget
 from kei.store.database import Database
 from kei.store.importing import Imported, Importer
+from kei.store.queue import UploadQueue
+from kei.store.recovery import is_new
 from kei.store.text import DailyFile
 
 
@@ -62,8 +65,14 @@ def import_files(
         database = Database.open(recorder.database, clock)
         text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
         try:
+            queue = UploadQueue(database)
+            known = [each for each in wanted.upload if queue.is_registered(each.name, each.what)]
+            is_lost = lock.text_was_locked and is_new(database)
             importer = Importer(recorder.database, database, text, clock, wanted.summary.cycle_s)
-            yield from _import(importer, files, line, wanted, clock)
+            yield from _import(importer, files, line, wanted, clock, known)
+            if is_lost:  # what kei takes over from the text when it starts is sent again
+                for target in wanted.upload:
+                    queue.register(target.name, target.what, target.since_ms(clock.zone))
         finally:
             text.close()
             database.close()
@@ -72,7 +81,12 @@ def import_files(
 
 
 def _import(
-    importer: Importer, files: Sequence[Path], line: ProgressLine, wanted: Config, clock: Clock
+    importer: Importer,
+    files: Sequence[Path],
+    line: ProgressLine,
+    wanted: Config,
+    clock: Clock,
+    known: Sequence[UploadTarget],
 ) -> Iterator[Said]:
     added, oldest_ms = 0, clock.now_ms()
     for number, file in enumerate(files, start=1):
@@ -88,9 +102,11 @@ def _import(
         oldest_ms = min(oldest_ms, found.oldest_ms or oldest_ms)
     if not added:
         return
-    if wanted.upload:
-        names = ", ".join(target.name for target in wanted.upload)
+    if known:
+        names = ", ".join(target.name for target in known)
         yield Said(f"note: what was added is sent to the upload servers as well: {names}\n")
+    elif wanted.upload:
+        yield Said("note: upload servers get what was added only as `since` in [[upload]] says\n")
     retention_s = wanted.recorder.retention_s
     if oldest_ms < clock.now_ms() - retention_s * 1000:
         yield Said(

@@ -60,12 +60,17 @@ class InstanceLock:
         database: its path; neither it nor its folder need exist yet.
         text: folder and FNAMEBASE of the daily files, if they are written, too: `data/mydatafile`.
 
+    Attributes:
+        text_was_locked: whether the lock file of the daily files was there before: a kei has
+            written them, whatever has become of its database.
+
     Raises:
         InUse: another process has the right; the text says which.
         StoreError: the lock cannot be had; the text says why.
     """
 
     def __init__(self, database: Path, text: Path | None = None) -> None:
+        self.text_was_locked = text is not None and _of_text(text).exists()
         self._lost: str | None = None
         self._stopping = threading.Event()
         remedy = "stop it first, or give this one a database and folder of its own"

@@ -20,7 +20,7 @@ from kei.store import recovery
 from kei.store.opening import describe, is_damage
 from kei.store.read_only import connect_read_only
 from kei.store.schema import VERSION
-from kei.store.text import DailyFile
+from kei.store.text import DailyFile, sync_folder
 
 Progress = Callable[[float], None]
 """Called with the share that is done, 0 to 1."""
@@ -199,9 +199,9 @@ class _Copy:
     def put(self) -> None:
         """Give it its name, durably."""
         os.fsync(self._fd)
-        _sync_folder(self._target.parent)  # what was set aside, before anything is replaced
+        sync_folder(self._target.parent)  # what was set aside, before anything is replaced
         self._path.replace(self._target)
-        _sync_folder(self._target.parent)
+        sync_folder(self._target.parent)
 
 
 @contextlib.contextmanager
@@ -340,11 +340,3 @@ def _errors(source: Path, target: Path) -> Iterator[None]:
     except OSError as error:
         where = error.filename or target
         raise StoreError(f"{where}: {error.strerror or error}") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -11,7 +11,7 @@ from kei.store.text import DailyFile
 
 STATE_KEY = "text"
 _OTHER_FILE = -1  # a fingerprint that no file has: recovery is to compare it line by line
-DAYS_MAX = 10  # files whose end is kept: today's, and those that late lines belong to
+DAYS_MAX = 10  # files whose end is kept: the newest, and those that were changed last
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,10 @@ class Checkpoint:
 
     def moved(self, day: date, end: int, text: DailyFile) -> "Checkpoint":
         """Return the checkpoint with the end of one day changed."""
-        ends = {other: each for other, each in self.ends.items() if other != day}
-        ends = dict([*ends.items(), (day, end)][-DAYS_MAX:])
+        ends = {other: each for other, each in self.ends.items() if other != day} | {day: end}
+        newest = max(ends)  # stays, as recovery reads what is newer from the first line on
+        while len(ends) > DAYS_MAX:
+            del ends[next(other for other in ends if other != newest)]
         known = {other: each for other, each in self.fingerprints.items() if other in ends}
         return Checkpoint(ends, known | text.fingerprints([day]))
 
@@ -96,8 +98,13 @@ class Progress:
             self._ends[day] = end
 
     def is_newest(self, day: date) -> bool:
-        """Return whether no file is newer: recovery finds it without the checkpoint."""
-        return day >= max(self.checkpoint.ends if self.checkpoint else {}, default=date.min)
+        """Return whether no file is newer: recovery finds it without the checkpoint.
+
+        Raises:
+            TextError: there is no checkpoint yet, and the folder cannot be read.
+        """
+        known = self._text.days() if self.checkpoint is None else self.checkpoint.ends
+        return day >= max(known, default=date.min)
 
     def next(self) -> Checkpoint | None:
         """Return the checkpoint that is to be saved; None before recovery."""

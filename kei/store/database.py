@@ -13,9 +13,10 @@ import structlog
 from kei.core.clock import Clock, local
 from kei.core.errors import StoreError
 from kei.store.moved_database import (
+    Beginning,
     FileIdentity,
     PendingRow,
-    carry_over,
+    begin,
     pending_rows,
     rescue,
 )
@@ -56,6 +57,8 @@ class Database:
         self.generation = 0
         self._identity: FileIdentity | None = None
         self._carried: list[PendingRow] = []  # from a database that was replaced
+        self._beginnings: dict[object, Beginning] = {}
+        self._begun = 0  # the generation that has got these
         self._check_at = clock.monotonic()
         self._move_log_at = self._check_at + MOVE_LOG_EVERY_S
 
@@ -135,6 +138,15 @@ class Database:
         with self.access():
             pass
 
+    def begin_next_with(self, key: object, beginning: Beginning) -> None:
+        """Have each file that is begun in place of this one get something before all else.
+
+        Args:
+            key: what is given again for the same key replaces the former.
+            beginning: called with the connection, in a transaction.
+        """
+        self._beginnings[key] = beginning
+
     def get_state(self, key: str) -> str | None:
         """Return a value that outlives restarts, None if there is none."""
         with self.access() as connection:
@@ -183,6 +195,7 @@ class Database:
             if self._closed or self._connection is None:
                 self._closed = True
                 return
+            self._check_at = self.clock.monotonic()  # of a removed file this is the last chance
             try:
                 self.sync()
             finally:
@@ -203,9 +216,9 @@ class Database:
                 self._set_aside(error)
                 self._connection = connect(self._path)
             self._identity = FileIdentity.of(self._path)
-        if self._carried:
-            carry_over(self._connection, self._carried)
-            self._carried = []
+        if self._begun != self.generation:
+            begin(self._connection, self._carried, self._beginnings.values())
+            self._carried, self._begun = [], self.generation
         return self._connection
 
     def _check(self) -> None:

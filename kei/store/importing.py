@@ -25,7 +25,7 @@ from kei.store.dirty_windows import DONE_UNTIL_KEY, mark_dirty
 from kei.store.extract import Query
 from kei.store.lines import SUMMARY_PREFIX, reading_line, reading_of_line
 from kei.store.reading_table import ReadingTable
-from kei.store.recovery import recover
+from kei.store.recovery import begin, is_new, recover
 from kei.store.state import load_number
 from kei.store.summaries import window_around
 from kei.store.text import DailyFile
@@ -66,7 +66,7 @@ class Importer:
     Args:
         path: of the database.
         database: the same, open.
-        text: kei's own daily files; what only they have is added first.
+        text: kei's own daily files; what only they have is added, to a database that is not new.
         clock: to know times of the future.
         cycle_s: of the averages, seconds.
 
@@ -84,13 +84,16 @@ class Importer:
         self._zone = text.zone
         self._latest_ms = clock.now_ms() + _AHEAD_MS
         with database.access() as connection:
-            is_new = not load_number(connection, DONE_UNTIL_KEY)
-        if is_new:
+            has_averages = bool(load_number(connection, DONE_UNTIL_KEY))
+        if not has_averages:
             # Without this, the averages of all that is imported, and of what recovery takes from
             # the newest files, would be written into the `sum` files, which may have them.
             start_ms, _ = window_around(clock.now_ms(), self._zone, cycle_s)
             database.set_state(DONE_UNTIL_KEY, str(start_ms))
-        recover(database, text)
+        if is_new(database):
+            begin(database, text)  # kei adds them when it starts, for upload servers behind these
+        else:
+            recover(database, text)
 
     def add(self, file: Path, progress: Callable[[float], None]) -> Imported:
         """Add the lines of a file that the database does not have.

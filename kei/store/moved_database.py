@@ -3,17 +3,20 @@
 import contextlib
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
+
+from kei.store.text import sync_folder
 
 log = structlog.stdlib.get_logger("kei.store")
 
 _LOGS = ("-wal", "-shm")  # https://www.sqlite.org/wal.html
 _COLUMNS = "time_ms, monotonic_ms, boot, trust, unit, sensor, value, data_id, line_ms"
 PendingRow = tuple[object, ...]
+Beginning = Callable[[sqlite3.Connection], None]
 _File = tuple[int, int]  # device and inode
 
 
@@ -63,6 +66,7 @@ def rescue(connection: sqlite3.Connection, path: Path) -> bool:
         new.chmod(0o644)
         os.link(new, path)  # not renamed: that would replace a file that has come meanwhile
         new.unlink()
+        sync_folder(path.parent)
     except (sqlite3.Error, OSError) as error:
         with contextlib.suppress(OSError):
             new.unlink(missing_ok=True)
@@ -80,12 +84,19 @@ def pending_rows(connection: sqlite3.Connection) -> list[PendingRow]:
         return []
 
 
-def carry_over(connection: sqlite3.Connection, rows: Sequence[PendingRow]) -> None:
-    """Add these rows to another database, all or none."""
+def begin(
+    connection: sqlite3.Connection, rows: Sequence[PendingRow], beginnings: Iterable[Beginning]
+) -> None:
+    """Give another database the readings that only the one before had, and what else belongs there.
+
+    All or nothing.
+    """
     connection.execute("BEGIN IMMEDIATE")
     try:
         places = ", ".join("?" * len(_COLUMNS.split(", ")))
         connection.executemany(f"INSERT INTO pending ({_COLUMNS}) VALUES ({places})", rows)
+        for beginning in beginnings:
+            beginning(connection)
         connection.execute("COMMIT")
     finally:
         if connection.in_transaction:

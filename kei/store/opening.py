@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kei.core.errors import StoreError
 from kei.store.schema import migrate
+from kei.store.text import sync_folder
 
 # How long a write waits for another process that holds the file; more would hold up readings.
 _BUSY_TIMEOUT_S = 5.0
@@ -106,6 +107,7 @@ def connect(path: Path) -> sqlite3.Connection:
     with contextlib.suppress(FileExistsError):
         # Never opened when it exists: closing any descriptor of it would drop SQLite's locks.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE))
+        sync_folder(path.parent)
     connection = sqlite3.connect(
         path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
     )

@@ -66,14 +66,12 @@ def _row(item: Item, boot: str) -> tuple[object, ...]:
     return (reading.time_ms, monotonic_ms, boot, int(item.trust), *texts)
 
 
-def load(connection: sqlite3.Connection, after: int, limit: int, boot: str) -> list[Item]:
-    """Return the first readings behind an ID, in the order in which they came.
+def load(connection: sqlite3.Connection, limit: int, boot: str) -> list[Item]:
+    """Return the first readings, in the order in which they came.
 
     The monotonic time of another boot says nothing: those keep the time that they have.
     """
-    rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM pending WHERE id > ? ORDER BY id LIMIT ?", (after, limit)
-    )
+    rows = connection.execute(f"SELECT {_COLUMNS} FROM pending ORDER BY id LIMIT ?", (limit,))
     return [_item(row, boot) for row in rows]
 
 
@@ -123,7 +121,7 @@ def remove(connection: sqlite3.Connection, ids: Iterable[int]) -> None:
 
 def readings(connection: sqlite3.Connection) -> list[Reading]:
     """Return all of them, with the times that the clock showed, in the order in which they came."""
-    return [item.reading for item in load(connection, 0, -1, "")]
+    return [item.reading for item in load(connection, -1, "")]
 
 
 class PendingQueue:
@@ -141,8 +139,7 @@ class PendingQueue:
         self._database = database
         self._boot = boot
         self.count: int | None = None
-        self._read = 0  # ID up to which they have their line, or have been set aside
-        self._settled: list[int] = []  # IDs to be removed with the next commit
+        self._settled: set[int] = set()  # IDs to be removed with the next commit
         self._prepared: list[int] = []  # IDs whose lines are about to be appended
 
     @property
@@ -154,20 +151,21 @@ class PendingQueue:
         """Begin anew after recovery."""
         with self._database.access() as connection:
             self.count = connection.execute("SELECT count(*) FROM pending").fetchone()[0]
-        self._read, self._settled, self._prepared = 0, [], []
+        self._settled, self._prepared = set(), []
 
     def next_items(self, limit: int) -> list[Item]:
         """Return the first readings without a line."""
+        # Not those behind the last ID: SQLite gives it again once the table is empty.
         with self._database.access() as connection:
-            items = load(connection, self._read, limit, self._boot)
+            found = load(connection, limit + len(self._settled), self._boot)
+        items = [item for item in found if item.id not in self._settled][:limit]
         if not items:
             self.count = 0
         return items
 
     def settled(self, id_: int) -> None:
         """Note that a reading has its line, or cannot have one."""
-        self._settled.append(id_)
-        self._read = id_
+        self._settled.add(id_)
         self.count = max(0, (self.count or 0) - 1)
 
     def add(self, items: Sequence[Item]) -> None:
@@ -184,7 +182,7 @@ class PendingQueue:
 
     def committed(self, lines: Sequence[tuple[int, int]]) -> None:
         """Note that this transaction has been committed."""
-        self._settled, self._prepared = [], [id_ for id_, _ in lines]
+        self._settled, self._prepared = set(), [id_ for id_, _ in lines]
 
     def has(self, reading: Reading) -> bool:
         """Return whether there is one of the same series, time and value, by no clock of ours."""

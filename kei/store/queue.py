@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from kei.settings.upload import What
 from kei.store.database import Database
@@ -14,8 +15,8 @@ ROWS_MAX = 2_500_000  # of one target: 100 MB of lines of about 40 bytes
 class UploadQueue:
     """The upload queues of a database. Thread-safe.
 
-    The cursor of a target that was never registered, or whose database is new, is before the first
-    row. Every method raises `StoreError` when the database fails, and has done nothing then.
+    The cursor of a target that was never registered is before the first row. Every method raises
+    `StoreError` when the database fails, and has done nothing then.
 
     Args:
         database: where the rows and the cursors are.
@@ -30,22 +31,24 @@ class UploadQueue:
     def register(self, target: str, what: What, since_ms: int | None) -> None:
         """Give a target its cursor the first time; later calls change nothing.
 
+        It gets one, too, in each database that is begun in place of the present one, before that
+        takes over readings from the text: the target gets these, perhaps for the second time.
+
         Args:
             target: its name.
             what: what it is sent.
             since_ms: None to send what is recorded from now on; else also everything from the
                 first row on that is not older than this.
         """
+        begin = partial(_register, target=target, what=what, since_ms=since_ms)
+        self._database.begin_next_with((target, what), begin)
         with self._database.transaction() as connection:
-            last_id = _newest(connection, what)
-            if since_ms is not None:
-                first_id = _first_since(connection, what, since_ms)
-                last_id = last_id if first_id is None else first_id - 1
-            connection.execute(
-                "INSERT INTO upload_cursors (target, kind, last_id) VALUES (?, ?, ?)"
-                " ON CONFLICT DO NOTHING",
-                (target, what.value, last_id),
-            )
+            begin(connection)
+
+    def is_registered(self, target: str, what: What) -> bool:
+        """Return whether a target has its cursor: it gets whatever is added from now on."""
+        with self._database.access() as connection:
+            return _saved_cursor(connection, target, what) is not None
 
     def pending(self, target: str, what: What, limit: int) -> list[Row]:
         """Return the next rows to be sent to a target, at most so many, in the order of IDs."""
@@ -143,6 +146,20 @@ def rows_behind(connection: sqlite3.Connection, what: What, cursor: int) -> int:
     return 0 if last is None else max(0, int(last) - max(cursor, int(first) - 1))
 
 
+def _register(
+    connection: sqlite3.Connection, *, target: str, what: What, since_ms: int | None
+) -> None:
+    last_id = _newest(connection, what)
+    if since_ms is not None:
+        first_id = _first_since(connection, what, since_ms)
+        last_id = last_id if first_id is None else first_id - 1
+    connection.execute(
+        "INSERT INTO upload_cursors (target, kind, last_id) VALUES (?, ?, ?)"
+        " ON CONFLICT DO NOTHING",
+        (target, what.value, last_id),
+    )
+
+
 def _first_since(connection: sqlite3.Connection, what: What, since_ms: int) -> int | None:
     """Return the ID of the first row that is not older; looks at few rows, however many there are.
 
@@ -178,10 +195,14 @@ def _floor(connection: sqlite3.Connection, what: What, most: int) -> int:
 
 
 def _cursor(connection: sqlite3.Connection, target: str, what: What) -> int:
+    return _saved_cursor(connection, target, what) or 0
+
+
+def _saved_cursor(connection: sqlite3.Connection, target: str, what: What) -> int | None:
     row: tuple[int] | None = connection.execute(
         "SELECT last_id FROM upload_cursors WHERE target = ? AND kind = ?", (target, what.value)
     ).fetchone()
-    return 0 if row is None else row[0]
+    return None if row is None else row[0]
 
 
 def _advance(connection: sqlite3.Connection, target: str, what: What, last_id: int) -> None:

@@ -9,7 +9,9 @@ transaction that makes them rows. The others there have no line, and wait on.
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
+from zlib import crc32
 
 import structlog
 
@@ -51,6 +53,28 @@ def recover(
         StoreError: the database cannot be written.
     """
     return _Recovery(database, text, known).run()
+
+
+def is_new(database: Database) -> bool:
+    """Return whether a database has never taken over anything from the text, nor has readings.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    with database.access() as connection:
+        return checkpoints.load(connection) is None and not newest_id(connection)
+
+
+def begin(database: Database, text: DailyFile) -> None:
+    """Give a new database its checkpoint, and leave the lines behind it to the first recovery.
+
+    Raises:
+        TextError: a daily file cannot be read.
+        StoreError: the database cannot be written.
+    """
+    checkpoint = initial_checkpoint(database.clock, text, is_new=True)
+    with database.transaction() as connection:
+        checkpoints.save(connection, checkpoint)
 
 
 def only_in_text(connection: sqlite3.Connection, text: DailyFile) -> tuple[int, list[Reading]]:
@@ -143,16 +167,21 @@ def initial_checkpoint(clock: Clock, text: DailyFile, *, is_new: bool) -> Checkp
     Raises:
         TextError: a daily file cannot be read.
     """
-    today = local(clock.now_ms(), text.zone).date()
-    first = today - timedelta(days=NEW_DATABASE_DAYS - 1)
+    recent_days = _recent_days(clock, text)
     days = text.days()
     # Those of the last days, by the clock and, as that may be wrong, by the files. A database with
     # rows is of an older kei, which wrote the line of a row before the row.
     newest = days[-NEW_DATABASE_DAYS:]
-    taken = [day for day in days if is_new and (first <= day <= today or day in newest)]
+    taken = [day for day in days if is_new and (day in recent_days or day in newest)]
     recent = sorted({*days[-checkpoints.DAYS_MAX :], *taken})
     ends = {day: 0 if day in taken else text.size(day) for day in recent}
     return Checkpoint(ends, text.fingerprints(ends))
+
+
+def _recent_days(clock: Clock, text: DailyFile) -> set[date]:
+    """Return today, and the days before it of which a new database takes the lines."""
+    today = local(clock.now_ms(), text.zone).date()
+    return {today - timedelta(days=number) for number in range(NEW_DATABASE_DAYS)}
 
 
 class _Recovery:
@@ -163,6 +192,7 @@ class _Recovery:
     ) -> None:
         self._database = database
         self._text = text
+        self._milliseconds = text.milliseconds.load()
         self._added = 0
         # By their lines: readings, each with its ID in `pending`, if it is there.
         self._readings: dict[str, list[tuple[int | None, Reading]]] = {}
@@ -177,9 +207,9 @@ class _Recovery:
                 line = reading_line(reading, text.zone)
                 self._readings.setdefault(line, []).append((id_, reading))
         now = checkpoint or initial_checkpoint(self._database.clock, text, is_new=not newest)
-        replaced = _replaced(text, now)
-        now = self._read_new_lines(now, replaced)
-        for day in sorted(replaced):
+        unknown = _replaced(text, now) | self._unnamed(now)
+        now = self._read_new_lines(now, unknown)
+        for day in sorted(unknown):
             now = self._read_unknown_lines(now, day)
         text.sync()
         rest = [each for same in self._readings.values() for id_, each in same if id_ is None]
@@ -187,15 +217,23 @@ class _Recovery:
             self._add(connection, rest)
             pending.forget_prepared(connection)
             checkpoints.save(connection, now)
+        self._database.sync()  # it says which files lines may be appended to
         if self._added:
             log.info("lines_read_into_database", rows=self._added)
         return now
 
-    def _read_new_lines(self, now: Checkpoint, replaced: set[date]) -> Checkpoint:
-        """Insert, chunk by chunk, the lines behind the checkpoint."""
+    def _unnamed(self, now: Checkpoint) -> set[date]:
+        """Return those of today and yesterday whose file the checkpoint does not name.
+
+        It may have got lines while the database failed from the start on.
+        """
+        return _recent_days(self._database.clock, self._text) & set(self._text.days()) - {*now.ends}
+
+    def _read_new_lines(self, now: Checkpoint, besides: set[date]) -> Checkpoint:
+        """Insert, chunk by chunk, the lines behind the checkpoint, but not those of some days."""
         text = self._text
         for day, end in list(_known_ends(text.days(), now)):
-            if day in replaced:
+            if day in besides:
                 continue
             size = text.size(day)
             if size < end:
@@ -232,7 +270,7 @@ class _Recovery:
                 found.append(same[taken[line]])
                 taken[line] += 1
             elif number in parsed:
-                found.append((None, parsed[number]))
+                found.append((None, self._exact(line, parsed[number])))
         readings = [reading for _, reading in found]
         with self._database.transaction() as connection:
             self._add(connection, readings)
@@ -242,6 +280,13 @@ class _Recovery:
         for line, count in taken.items():
             del self._readings[line][:count]
         return now
+
+    def _exact(self, line: str, reading: Reading) -> Reading:
+        """Return the reading of a line with its milliseconds, if they are known."""
+        of_line = self._milliseconds.get(crc32(line.encode()))
+        if not of_line:
+            return reading
+        return replace(reading, time_ms=reading.time_ms + of_line.popleft())
 
     def _add(self, connection: sqlite3.Connection, readings: Sequence[Reading]) -> None:
         if readings:

@@ -14,6 +14,7 @@ import structlog
 from kei.core.clock import local
 from kei.core.errors import TextError
 from kei.store.lines import reading_file_name
+from kei.store.milliseconds import Milliseconds
 
 log = structlog.stdlib.get_logger("kei.store")
 
@@ -34,20 +35,30 @@ class DailyFile:
         fname_base: the end of the names, from jobs.toml.
         prefix: the beginning of the names: `""` for readings, `sum` for summaries.
         zone: the time zone of the dates.
+        milliseconds: a file in memory for those of lines that have no row yet; None for none.
 
     Attributes:
         zone: the same.
+        milliseconds: of the lines that have no row yet; to be cleared when they have.
 
     Raises:
         ValueError: `fname_base` would lead into another folder.
     """
 
-    def __init__(self, directory: Path, fname_base: str, prefix: str, zone: tzinfo) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        fname_base: str,
+        prefix: str,
+        zone: tzinfo,
+        milliseconds: Path | None = None,
+    ) -> None:
         reading_file_name(fname_base, _SOME_DAY)  # raises ValueError for a bad name
         self._directory = directory
         self._fname_base = fname_base
         self._prefix = prefix
         self.zone = zone
+        self.milliseconds = Milliseconds(milliseconds)
         self._open: OrderedDict[date, int] = OrderedDict()  # descriptors, last used at the end
         self._ends: dict[date, int] = {}  # of the open files, as they were left
         self._dirty: set[date] = set()  # to be synced, even if closed after a fault
@@ -199,12 +210,13 @@ class DailyFile:
             self._sync_all()
 
     def close(self) -> None:
-        """Sync and close the files; the next `append` opens them again.
+        """Sync and close all files; the next `append` opens them again.
 
         Raises:
             TextError: syncing failed; the files are closed all the same.
         """
         with self._lock:
+            self.milliseconds.close()
             try:
                 self._sync_all()
             finally:
@@ -259,7 +271,7 @@ class DailyFile:
                 # the page again a few seconds later.
                 os.fsync(self._opened(day))
                 if day in self._made:
-                    _sync_folder(self._directory)
+                    sync_folder(self._directory)
             self._dirty.discard(day)
             self._made.discard(day)
 
@@ -290,7 +302,8 @@ class DailyFile:
             raise TextError(f"{path}: {error.strerror or error}") from error
 
 
-def _sync_folder(path: Path) -> None:
+def sync_folder(path: Path) -> None:
+    """Return when the names in a folder are on the disk; OSError if that fails."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

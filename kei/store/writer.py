@@ -14,7 +14,9 @@ What holds at every instant, whatever fails and whenever the process or the powe
    appended, and moves the checkpoint to where they begin; that is synced; the lines are appended;
    the next transaction that moves the checkpoint makes them rows and removes them from `pending`.
    Recovery finds those of which the text has the line already, however far it came.
-5. Lines are appended only while the time gate is open. What waits in `pending` is seen by no upload
+5. Before the first line of a file that the checkpoint does not name, the checkpoint with the end of
+   that file is saved and synced. So no line is ever in a file that recovery does not look into.
+6. Lines are appended only while the time gate is open. What waits in `pending` is seen by no upload
    and in no average, so that they wait, too.
 """
 
@@ -98,6 +100,9 @@ class Writer:
         self._forgotten = 0  # lines behind the checkpoint that only the text has
         self._pending = PendingQueue(database, boot)
         self._prepared: list[Line] = []  # of it, those that are about to be appended
+        self._unsynced_days: set[date] = (
+            set()
+        )  # files that a power cut may take from the checkpoint
         self._progress = Progress(text)
         self._generation = database.generation
         self._limit = _LINES_AT_ONCE
@@ -200,7 +205,7 @@ class Writer:
         self._recover_at = self._clock.monotonic()
         self.settle(commit=True)
         if self._fresh and self._database.fault:
-            self._write_lines(even_closed=True)  # a line that may be wrong is better than none
+            self._write_lines(at_any_price=True)  # a line that may be wrong is better than none
         self.sync()
         if self._fresh:
             log.error("readings_lost", count=len(self._fresh), reason=self._sinks.fault)
@@ -247,6 +252,7 @@ class Writer:
         self._generation = self._store.generation
         self._progress.saved(checkpoint)
         self._unsaved, self._forgotten = [], 0
+        self._file.milliseconds.clear()
         self._prepared = []
         self._recover_at = now
         self._write_back.touched()
@@ -264,11 +270,15 @@ class Writer:
             if moved:
                 log.info("times_put_right", readings=moved)
 
-    def _write_lines(self, *, even_closed: bool = False) -> None:
-        """Append the lines of what has none, first of what is in `pending`."""
+    def _write_lines(self, *, at_any_price: bool = False) -> None:
+        """Append the lines of what has none, first of what is in `pending`.
+
+        Args:
+            at_any_price: with times that may be wrong, and where recovery may not find them.
+        """
         if not (self._fresh or self._pending.count or self._text.fault):
             return
-        if self._gate.is_closed and not even_closed:
+        if self._gate.is_closed and not at_any_price:
             return
         if self._progress.checkpoint is None and self._database.fault is None:
             return  # recovery comes first
@@ -276,14 +286,14 @@ class Writer:
         try:
             if self._pending.count and self._progress.checkpoint is not None:
                 self._write_pending()
-            self._write_fresh()
+            self._write_fresh(at_any_price=at_any_price)
         except TextError as error:
             self._sinks.failed(error)
         else:
             if self._text.fault is not None and self._progress.checkpoint is not None:
                 self._text.works()
 
-    def _write_fresh(self) -> None:
+    def _write_fresh(self, *, at_any_price: bool) -> None:
         """Append the lines of what came last; TextError if the disk does not take them."""
         deferred: list[Item] = []
         try:
@@ -291,7 +301,7 @@ class Writer:
                 batch = self._batch(list(islice(self._fresh, self._limit)))
                 if not batch:
                     continue  # all were set aside
-                is_known = self._begin(batch[0].day)
+                is_known = self._begin(batch[0].day) or at_any_price
                 if is_known:
                     self._append(batch)
                 for line in batch:
@@ -362,6 +372,7 @@ class Writer:
         self._write_back.before_append()
         known = self._progress.end(day)
         begin, end = self._file.append(day, [line.text for line in batch])
+        self._file.milliseconds.add((line.text, line.reading.time_ms) for line in batch)
         self._write_back.after_append()
         self._progress.move(day, end)
         self._unsaved += batch
@@ -377,22 +388,30 @@ class Writer:
                 self._sinks.failed(error)
 
     def _begin(self, day: date) -> bool:
-        """Save where the next lines of a file begin, if nobody knows that yet.
+        """Save durably where the next lines of a file begin, if nobody knows that yet.
 
         Returns:
-            whether recovery will find them; newer files than all others it finds in any case.
+            whether recovery will find them; in the newest file it does in any case.
         """
-        if self._progress.end(day) is not None:
+        is_named = self._progress.end(day) is not None
+        if is_named and day not in self._unsynced_days:
             return True
-        self._progress.move(day, self._file.size(day))
+        if self._progress.checkpoint is None:  # the database has failed since the start
+            return self._progress.is_newest(day) or day == self._file.day_of(self._clock.now_ms())
         try:
-            self._commit()
+            if not is_named:
+                self._progress.move(day, self._file.size(day))
+                self._unsynced_days.add(day)
+                self._commit()
+            self._store.sync()
         except TextError:
             raise
         except StoreError as error:
             self._sinks.failed(error)
-            self._progress.move(day, None)
+            if not is_named:
+                self._progress.move(day, None)
             return self._progress.is_newest(day)
+        self._unsynced_days.clear()
         return True
 
     def _commit_all(self) -> None:
@@ -440,6 +459,7 @@ class Writer:
         self._pending.committed(lines)
         self._database.written += len(self._unsaved)
         self._unsaved = []
+        self._file.milliseconds.clear()
         self._write_back.touched()
         self._database.works()
 

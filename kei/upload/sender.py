@@ -13,11 +13,13 @@ What an answer means is a `Verdict`; what is done about it:
   whole batches are set aside, a POST for each, until one is accepted.
 """
 
+import contextlib
 import gzip
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import tzinfo
 from random import Random
 from typing import Protocol
 
@@ -30,6 +32,7 @@ from kei.settings.upload import Compress, UploadTarget, What
 from kei.store.database import Database
 from kei.store.dead_letters import DeadLetters
 from kei.store.queue import UploadQueue
+from kei.store.recovery import is_new
 from kei.store.rows import Row
 from kei.upload.batching import Batch, Origin, RowSelector
 from kei.upload.formats import FORMATS
@@ -299,6 +302,25 @@ class Sender:
         self._queues = sorted(self._queues, key=lambda state: state is self._current)
         self._not_before = self._clock.monotonic() + wait_s(self._backoff, retry_after_s)
         self._report.failed(cause, detail)
+
+
+def register_before_recovery(
+    targets: Iterable[UploadTarget], database: Database, zone: tzinfo
+) -> None:
+    """Let targets get what a new database, in place of one that was lost, takes over from the text.
+
+    Without effect on a database that is not new. Whoever registers targets afterwards lets them
+    begin behind that. If the database fails, its targets get everything in any case.
+    """
+    with contextlib.suppress(StoreError):
+        if not is_new(database):
+            return
+        structlog.stdlib.get_logger("kei.upload").warning(
+            "database_lost",
+            hint="a new one takes over today and yesterday from the text, and sends that again",
+        )
+        for target in targets:
+            UploadQueue(database).register(target.name, target.what, target.since_ms(zone))
 
 
 def build_sender(

@@ -288,7 +288,7 @@ def test_where_imported_readings_go_is_said(tmp_path: Path) -> None:
     jobs = write_jobs(tmp_path, SIMULATED, *upload)
     _, said, _ = command("import", "--jobs", jobs, write(tmp_path / "20240301-old.txt", LINES))
     _, sent, old = said
-    assert sent == "note: what was added is sent to the upload servers as well: server"
+    assert sent == "note: upload servers get what was added only as `since` in [[upload]] says"
     assert old.startswith("note: readings that are older than retention = 400d leave the database")
     _, said, _ = command("import", "--jobs", jobs, tmp_path / "20240301-old.txt")
     assert len(said) == 1

@@ -3,10 +3,12 @@
 import json
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
@@ -133,3 +135,55 @@ def test_whatever_is_killed_and_whatever_fails_every_row_arrives_in_order(
 def wait_a_little(program: Program, seconds: float) -> None:
     with pytest.raises(subprocess.TimeoutExpired):
         program.process.wait(seconds)
+
+
+def test_of_the_text_a_server_gets_again_what_a_lost_database_may_not_have_sent(
+    server: Server, tmp_path: Path
+) -> None:
+    server.always(answer(204))
+    jobs, database = tmp_path / "jobs.toml", tmp_path / "kei.db"
+    jobs.write_text(upload(server))
+    now = datetime.now().astimezone()  # noqa: TID251 - the clock of kei, too
+    lines = [f"{now:%Y/%m/%d %H:%M:%S},A1,T1,{number},x\n" for number in (1, 2)]
+    (tmp_path / f"{now:%Y%m%d}-mydatafile.txt").write_text("".join(lines))
+    old = tmp_path / "old.txt"
+    old.write_text("2024/03/01 12:00:00,A1,T1,9,x\n")
+
+    told: list[int] = []
+
+    def run(until: int) -> list[float]:
+        """The values that the server has in all when kei ends."""
+        with running("--jobs", str(jobs)) as program:
+            program.wait_for_event("kei_started")
+            program.wait_for(lambda: len(values()) >= until, 20, "the POSTs")
+            assert program.stop() == 0
+            told.append(len(program.events("database_lost")))
+        with closing(sqlite3.connect(database)) as connection:
+            left = "SELECT max(id) - (SELECT last_id FROM upload_cursors) FROM readings"
+            assert connection.execute(left).fetchone() == (0,)
+        return values()
+
+    def values() -> list[float]:
+        return [value for post in server.posts for _, value in rows(post)]
+
+    def lose() -> None:
+        for path in tmp_path.glob("kei.db*"):
+            path.unlink()
+
+    assert run(0) == []  # the first start ever: whatever has written that text, it was not kei
+    lose()
+    assert run(2) == [1, 2]
+    assert run(2) == [1, 2]
+    lose()
+    assert "`since`" in kei(jobs, "import", str(old))[1]
+    assert run(4) == [1, 2, 1, 2]
+    assert "sent to the upload servers as well" in kei(jobs, "import", str(again(old)))[1]
+    assert run(5) == [1, 2, 1, 2, 8]
+    assert told == [0, 1, 0, 0, 0]
+
+
+def again(old: Path) -> Path:
+    """Another old file."""
+    other = old.with_name("older.txt")
+    other.write_text(old.read_text().replace(",9,", ",8,"))
+    return other

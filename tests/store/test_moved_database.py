@@ -97,6 +97,34 @@ def test_where_that_is_not_possible_the_text_gives_the_readings(
     assert kei.on_disk() == [1, 2, 3, 4]
 
 
+def test_a_target_gets_what_a_new_database_has_of_the_text_also_after_a_restart(
+    kei: Kei, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kei.record(1, 2)
+    assert kei.uploads() == [1, 2]
+    kei.record(3)
+    (kei.folder / "kei.db").unlink()
+    monkeypatch.setattr("kei.store.database.rescue", lambda *_: False)
+    kei.later()
+    with closing(Database.open(kei.folder / "kei.db", kei.clock)) as after:
+        queue = UploadQueue(after)
+        queue.register("server", What.READINGS, None)
+        rows = queue.pending("server", What.READINGS, 100)
+    # 1 and 2 for the second time: nobody knows any more that they were sent.
+    assert [int(row.item.value) for row in rows if isinstance(row.item, Reading)] == [1, 2, 3]
+
+
+def test_a_database_that_is_removed_just_before_the_end_is_written_anew(kei: Kei) -> None:
+    kei.record(1)
+    assert kei.uploads() == [1]
+    kei.record(2)
+    for path in kei.folder.glob("kei.db*"):
+        path.unlink()
+    kei.recorder.close()
+    kei.database.close()
+    assert kei.on_disk() == [1, 2]
+
+
 def test_a_rescue_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "there.db").write_text("of another program")
     with closing(sqlite3.connect(":memory:")) as connection, capture_logs() as logs:

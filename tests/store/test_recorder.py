@@ -145,6 +145,20 @@ def test_readings_are_saved_soon_while_the_text_does_not_take_lines(
     assert in_database(database) == []  # for no upload and no average
 
 
+def test_what_waited_gets_its_line_each_time_that_the_text_takes_lines_again(
+    recorder: Recorder, database: Database, disk: Disk, tmp_path: Path
+) -> None:
+    for number in (1, 2):
+        disk.text_fails = True
+        recorder.record([reading(number)])
+        recorder.commit()
+        assert in_pending(database) == [number]
+        disk.text_fails = False
+        recorder.commit()
+        assert in_pending(database) == []
+    assert in_text(tmp_path) == in_database(database) == [1, 2]
+
+
 def test_a_reading_that_no_line_can_be_made_of_is_set_aside_and_the_next_one_goes_on(
     recorder: Recorder, database: Database, tmp_path: Path
 ) -> None:
@@ -537,3 +551,48 @@ def test_threads_agree_on_one_order(recorder: Recorder, database: Database, tmp_
     recorder.commit()
     assert in_text(tmp_path) == in_database(database)
     assert len(in_database(database)) == 200
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_late_line_is_found_in_its_older_file_whatever_a_power_cut_leaves_of_the_database(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk: Disk, *, fails: bool
+) -> None:
+    on_disk: dict[str, bytes] = {}
+
+    def sync(_: Database) -> None:
+        if disk.database_fails:
+            raise StoreError("kei.db: Input/output error")
+        on_disk.update({each.name: each.read_bytes() for each in tmp_path.glob("kei.db*")})
+
+    monkeypatch.setattr(Database, "sync", sync)
+    text = DailyFile(tmp_path, "home", "", TOKYO)
+    recorder = recorder_of(database, text, clock=FakeClock(NOON_MS, TOKYO))
+    recorder.record([reading(1)])
+    recorder.sync()
+    disk.database_fails = fails
+    recorder.record_once([reading(2, NOON_MS - 86_400_000)])
+    disk.database_fails = False
+    assert in_text(tmp_path) == ([1] if fails else [2, 1])  # it waits until it would be found
+    if fails:
+        recorder.commit()
+        assert in_text(tmp_path) == [2, 1]
+    left = dict(on_disk)
+    database.close()
+    for name, content in left.items():
+        (tmp_path / name).write_bytes(content)
+    with contextlib.closing(Database.open(tmp_path / "kei.db", FakeClock(NOON_MS, TOKYO))) as after:
+        recorder_of(after, text).close()
+        assert sorted(in_database(after)) == [1, 2]
+
+
+def test_at_the_end_a_late_line_is_written_though_the_database_was_never_there(
+    database: Database, disk: Disk, tmp_path: Path, text: DailyFile
+) -> None:
+    disk.database_fails = True
+    (tmp_path / "20261122-home.txt").touch()
+    recorder = recorder_of(database, text, clock=FakeClock(NOON_MS, TOKYO))
+    recorder.record([reading(1)])
+    recorder.record([reading(2, NOON_MS - 86_400_000)])
+    assert in_text(tmp_path) == [1]
+    recorder.close()
+    assert in_text(tmp_path) == [2, 1]

@@ -188,6 +188,16 @@ def test_a_file_that_is_taken_away_and_put_back_doubles_nothing(back: str, tmp_p
     assert stored(tmp_path) == list(range(1, 29))
 
 
+def test_a_file_of_the_future_is_read_once_though_many_others_were_changed_since(
+    tmp_path: Path,
+) -> None:
+    a_day = 86_400
+    lived(tmp_path, ".", numbered(1000 * a_day, 1000 * a_day))
+    for day in range(12):
+        lived(tmp_path, ".", numbered(day * a_day, day * a_day))
+    assert stored(tmp_path) == [day * a_day for day in (*range(12), 1000)]
+
+
 def test_of_another_file_the_lines_that_are_new_are_taken_over(tmp_path: Path) -> None:
     lived(tmp_path, ".", numbered(1, 5))
     path = daily(tmp_path).path(DAY)
