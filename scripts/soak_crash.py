@@ -22,7 +22,8 @@ from _project import use_project
 
 use_project()
 
-from disasters import Disk, House
+from disasters import House
+from small_disks import Disk
 
 
 def live_through(name: str, house: House, disaster: Callable[[], None], count: int) -> bool:

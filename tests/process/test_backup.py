@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from programs import SIMULATED, Program, readings, running, wait_until, write_jobs
+from programs import SIMULATED, Program, command, readings, running, wait_until, write_jobs
 from small_disks import fill, small_disk
 from strangers import STRANGER, kei_of_a_stranger, needs_root, public_folder
 
@@ -19,13 +19,6 @@ ROWS = 50_000  # in a database of some megabytes
 
 def jobs_of(folder: Path) -> Path:
     return write_jobs(folder, SIMULATED, "[recorder]", 'sync = "0.1s"', requests=FAST)
-
-
-def command(*arguments: object, deadline_s: float = 30.0) -> tuple[int, list[str], list[str]]:
-    """Exit code, lines of stdout and lines of stderr."""
-    with running(*map(str, arguments)) as program:
-        code = program.wait(deadline_s)
-        return code, program.lines, program.errors
 
 
 def backup(jobs: Path, target: object) -> tuple[int, list[str], list[str]]:

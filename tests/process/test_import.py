@@ -10,36 +10,31 @@ import sys
 from collections import Counter
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
-from programs import ROOT, SIMULATED, readings, running, summaries, wait_until, write_jobs
+from programs import ROOT, SIMULATED, command, readings, running, summaries, wait_until, write_jobs
 from small_disks import fill, small_disk
 from strangers import STRANGER, needs_root, public_folder
 from upload_support import Post, Server
 
 FAST = '[[broute.requests]]\nepc = ["E7"]\ncycle = 0.1'
 TZ = "Asia/Tokyo"
+in_tokyo = partial(command, TZ=TZ)
 LONG = 'retention = "36500d"'
-
-
-def command(*arguments: object, zone: str = TZ) -> tuple[int, list[str], list[str]]:
-    """Exit code, lines of stdout and lines of stderr."""
-    with running(*map(str, arguments), TZ=zone) as program:
-        code = program.wait(60)
-        return code, program.lines, program.errors
 
 
 def imported(jobs: Path, *files: Path) -> list[str]:
     """What is said of an import that finds nothing wrong, without the folder."""
-    code, said, errors = command("import", "--jobs", jobs, *files)
+    code, said, errors = in_tokyo("import", "--jobs", jobs, *files)
     assert (code, errors) == (0, [])
     return [line.replace(f"{jobs.parent}/", "") for line in said]
 
 
 def exported(jobs: Path, *options: str) -> Counter[str]:
     span = ("--from", "1900-01-01", "--to", "2200-01-01")
-    code, lines, errors = command("export", "--jobs", jobs, *span, *options)
+    code, lines, errors = in_tokyo("export", "--jobs", jobs, *span, *options)
     assert (code, errors) == (0, [])
     return Counter(lines[1:])
 
@@ -209,7 +204,7 @@ def test_averages_and_what_cannot_be_read_are_errors_and_the_rest_is_imported(
     (tmp_path / "20240302-old.txt.gz").write_bytes(packed[:-20])
     missing, cut = tmp_path / "20240303-old.txt", tmp_path / "20240302-old.txt.gz"
     os.mkfifo(tmp_path / "pipe")
-    code, said, errors = command(
+    code, said, errors = in_tokyo(
         "import", "--jobs", jobs, sums, missing, tmp_path, cut, other, tmp_path / "pipe", good
     )
     assert code == 1
@@ -227,7 +222,7 @@ def test_nothing_is_imported_while_kei_runs(jobs: Path, tmp_path: Path) -> None:
     file = write(tmp_path / "20240301-old.txt", LINES)
     with running("--jobs", str(jobs), TZ=TZ) as kei:
         kei.wait_for_event("session_joined")
-        code, said, errors = command("import", "--jobs", jobs, file)
+        code, said, errors = in_tokyo("import", "--jobs", jobs, file)
         assert (code, said, len(errors)) == (1, [], 1)
         assert f"in use by another kei (pid {kei.process.pid}); stop it first" in errors[0]
         assert kei.stop() == 0
@@ -254,7 +249,7 @@ def test_status_goes_on_showing_the_newest_values(jobs: Path, tmp_path: Path) ->
     imported(jobs, write(tmp_path / "new.txt", ["2025/01/01 00:00:00,BR,E7,7,x"]))
     imported(jobs, write(tmp_path / "old.txt", LINES))
     imported(jobs, write(tmp_path / "old2.txt", ["2024/12/31 23:00:00,BR,E7,1.5,x"]))
-    _, lines, _ = command("status", "--json", "--jobs", jobs)
+    _, lines, _ = in_tokyo("status", "--json", "--jobs", jobs)
     series = {each["sensor"]: each["value"] for each in json.loads("".join(lines))["series"]}
     assert series == {"E7": 7, "E0": 12345.6, "T1": 21.5}
 
@@ -267,10 +262,10 @@ def test_local_time_is_that_of_the_machine_also_where_an_hour_comes_twice(
         ["2024/10/27 02:30:00,BR,E7,1,x", "2024/10/27 02:10:00,BR,E7,2,x"],
     )
     berlin = "Europe/Berlin"
-    command("import", "--jobs", jobs, file, zone=berlin)
-    assert "0 added, 2 already there" in command("import", "--jobs", jobs, file, zone=berlin)[1][0]
+    command("import", "--jobs", jobs, file, TZ=berlin)
+    assert "0 added, 2 already there" in command("import", "--jobs", jobs, file, TZ=berlin)[1][0]
     span = ("--from", "2024-10-27", "--to", "2024-10-27", "--format", "jsonl")
-    _, lines, _ = command("export", "--jobs", jobs, *span, zone=berlin)
+    _, lines, _ = command("export", "--jobs", jobs, *span, TZ=berlin)
     times = [datetime.fromisoformat(json.loads(line)["time"]) for line in lines]
     assert times == [
         datetime(2024, 10, 27, 0, 30, tzinfo=UTC),
@@ -286,11 +281,11 @@ def test_where_imported_readings_go_is_said(tmp_path: Path) -> None:
         'format = "json"',
     ]
     jobs = write_jobs(tmp_path, SIMULATED, *upload)
-    _, said, _ = command("import", "--jobs", jobs, write(tmp_path / "20240301-old.txt", LINES))
+    _, said, _ = in_tokyo("import", "--jobs", jobs, write(tmp_path / "20240301-old.txt", LINES))
     _, sent, old = said
     assert sent == "note: upload servers get what was added only as `since` in [[upload]] says"
     assert old.startswith("note: readings that are older than retention = 400d leave the database")
-    _, said, _ = command("import", "--jobs", jobs, tmp_path / "20240301-old.txt")
+    _, said, _ = in_tokyo("import", "--jobs", jobs, tmp_path / "20240301-old.txt")
     assert len(said) == 1
 
 
@@ -341,7 +336,7 @@ def test_a_full_disk_is_an_error_and_what_fitted_stays(tmp_path: Path) -> None:
         more = write(
             tmp_path / "20240302-old.txt", [line.replace("/01 ", "/02 ") for line in LINES]
         )
-        code, said, errors = command("import", "--jobs", jobs, more)
+        code, said, errors = in_tokyo("import", "--jobs", jobs, more)
         assert (code, said) == (1, [])
         assert "disk" in errors[-1]
         assert "Traceback" not in "".join(errors)
@@ -381,6 +376,6 @@ def test_on_a_terminal_the_progress_is_seen(jobs: Path, tmp_path: Path) -> None:
 
 
 def test_the_help_says_what_to_give(tmp_path: Path) -> None:
-    code, said, _ = command("import", "--help")
+    code, said, _ = in_tokyo("import", "--help")
     assert code == 0
     assert "keilog" in "\n".join(said)

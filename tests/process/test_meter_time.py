@@ -2,8 +2,6 @@
 
 import json
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -12,7 +10,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from programs import ROOT, Program, readings, running, simulator, write_jobs
+from programs import ROOT, Program, command, readings, running, simulator, write_jobs
 from upload_support import Server
 
 SUPPORT = ROOT / "tests" / "support"
@@ -59,11 +57,9 @@ def in_database(folder: Path, sensor: str) -> list[int]:
 
 
 def status(jobs: Path, *flags: str, zone: str = "UTC") -> str:
-    command = [sys.executable, "-m", "kei", "status", "--jobs", str(jobs), *flags]
-    env = {"PYTHONPATH": str(ROOT), "TZ": zone}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    assert done.stderr == ""
-    return done.stdout
+    _, said, errors = command("status", "--jobs", jobs, *flags, TZ=zone)
+    assert errors == []
+    return "\n".join(said)
 
 
 @pytest.mark.parametrize("zone", ZONES)
@@ -183,9 +179,9 @@ def test_a_wrong_stamp_costs_only_its_own_line(tmp_path: Path, stamp: str) -> No
     file = tmp_path / "stamp"
     file.write_text(stamp)
     fast = ("--latency", "0", "--scan-time", "0", "--join-time", "0")
-    command = ("simulate", "--link", str(tmp_path / "dongle"), *fast)
+    dongle_of = ("simulate", "--link", str(tmp_path / "dongle"), *fast)
     program = (str(SUPPORT / "simulator_with_stamp.py"), str(file))
-    with running(*command, program=program) as dongle:
+    with running(*dongle_of, program=program) as dongle:
         dongle.wait_for(lambda: dongle.lines, 10, "the simulator's ready")
         jobs = write_jobs(tmp_path, str(tmp_path / "dongle"), requests=REQUESTS)
         with running("--jobs", str(jobs)) as kei:

@@ -1,11 +1,9 @@
 """The power is cut: a real file system that forgets what was not synced, under a real kei."""
 
-import fcntl
 import json
 import os
 import random
 import sqlite3
-import struct
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -15,54 +13,19 @@ from pathlib import Path
 import pytest
 from boards import write_serial_jobs
 from programs import running
+from small_disks import Disk, ext4_disk
 from upload_support import Server
 
-DISK_BYTES = 64 * 1024 * 1024
 CUTS = int(os.environ.get("KEI_CUTS", "3"))
 LONGEST_S = 3.0
-_SHUTDOWN, _NO_LOG_FLUSH = 0x8004587D, 2  # EXT4_IOC_SHUTDOWN, <linux/ext4.h>
 SENSOR = "sim-sensor:interval=0.05,seed={}"
 SILENT_SENSOR = "sim-sensor:interval=3600"
 
 
-class Disk:
-    """An ext4 in a file, whose power can be cut."""
-
-    def __init__(self, folder: Path) -> None:
-        self.image, self.folder = folder / "image", folder / "disk"
-        self.folder.mkdir()
-        with self.image.open("wb") as file:
-            file.truncate(DISK_BYTES)
-        try:
-            self._run("mkfs.ext4", "-q", "-F", str(self.image))
-            self.mount()
-        except (OSError, subprocess.CalledProcessError) as error:
-            pytest.skip(f"no ext4 can be mounted here: {error}")
-
-    def mount(self) -> None:
-        self._run("mount", "-o", "loop", str(self.image), str(self.folder))
-
-    def cut(self) -> None:
-        fd = os.open(self.folder, os.O_RDONLY)
-        try:
-            fcntl.ioctl(fd, _SHUTDOWN, struct.pack("I", _NO_LOG_FLUSH))
-        except OSError as error:
-            pytest.skip(f"this ext4 cannot be shut down: {error}")
-        finally:
-            os.close(fd)
-
-    def unmount(self) -> None:
-        self._run("umount", str(self.folder))
-
-    def _run(self, *command: str) -> None:
-        subprocess.run(command, check=True, capture_output=True, timeout=60)
-
-
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
-    made = Disk(tmp_path)
-    yield made
-    subprocess.run(["umount", "--lazy", str(made.folder)], check=False, timeout=30)
+    with ext4_disk(tmp_path) as made:
+        yield made
 
 
 def in_database(folder: Path) -> Counter[tuple[str, str]]:
@@ -134,11 +97,10 @@ cycle = 1
                 kei.wait_for(lambda: len(server.posts) > posts, 30, "an upload")  # noqa: B023
                 with pytest.raises(subprocess.TimeoutExpired):
                     kei.process.wait(chance.uniform(0, LONGEST_S))
-                disk.cut()
+                disk.cut_power()
                 kei.process.kill()
                 kei.process.wait(10)
-            disk.unmount()
-            disk.mount()
+            disk.come_back()
         jobs = write_serial_jobs(tmp_path, SILENT_SENSOR, below=below)
         with running("--jobs", str(jobs), TZ="Asia/Tokyo") as kei:
             kei.wait_for_event("kei_started")

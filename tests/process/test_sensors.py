@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import termios
 from collections.abc import Iterator
 from decimal import Decimal
@@ -12,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from boards import Board, board, wait_for_port, write_serial_jobs
-from programs import ROOT, SIMULATED, Program, readings, running, wait_until, write_jobs
+from programs import SIMULATED, Program, command, readings, running, wait_until, write_jobs
 
 CHECKS = """
 [[serial.checks]]
@@ -36,13 +34,9 @@ def recorded(folder: Path, count: int) -> list[list[str]]:
     return [fields[1:] for fields in readings(folder)]
 
 
-def run(command: str, folder: Path, *more: str) -> str:
+def run(name: str, folder: Path, *more: str) -> str:
     """What a command of kei prints for the jobs.toml of a folder."""
-    args = [sys.executable, "-m", "kei", command, "--jobs", "jobs.toml", *more]
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        args, cwd=folder, env=env, stdout=subprocess.PIPE, check=False
-    ).stdout.decode()
+    return "\n".join(command(name, "--jobs", "jobs.toml", *more, cwd=folder)[1])
 
 
 def status(folder: Path) -> dict[str, list[dict[str, object]]]:

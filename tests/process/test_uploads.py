@@ -5,7 +5,6 @@ import random
 import signal
 import sqlite3
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from programs import ROOT, SIMULATED, Program, running, wait_until, write_jobs
+from programs import SIMULATED, Program, command, running, wait_until, write_jobs
 from upload_support import Handler, Post, Server, answer, raw
 
 FAST = '[[broute.requests]]\nepc = ["E7"]\ncycle = 0.1'
@@ -34,11 +33,11 @@ def upload(server: Server, what: str = "readings") -> str:
     )
 
 
-def kei(jobs: Path, command: str, *more: str) -> list[str]:
+def kei(jobs: Path, name: str, *more: str) -> list[str]:
     """The lines that a command of kei prints."""
-    args = [sys.executable, "-m", "kei", command, "--jobs", str(jobs), *more]
-    done = subprocess.run(args, cwd=ROOT, capture_output=True, text=True, check=True)
-    return done.stdout.splitlines()
+    code, said, errors = command(name, "--jobs", jobs, *more)
+    assert code == 0, errors
+    return said
 
 
 Row = tuple[float, float]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from fakes import TOKYO, FakeClock
+from small_disks import fill, small_disk
 from stored import daily, recorder_of
 from structlog.testing import capture_logs
 
@@ -29,7 +30,6 @@ ENVIRONMENT = {
 }
 BEGIN_MS = 1_790_000_000_000
 LINE = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d,BR,E7,\d+,x")
-DISK_BYTES = 1024 * 1024
 
 
 def in_text(folder: Path) -> list[int]:
@@ -119,31 +119,23 @@ def test_files_that_may_not_grow_are_made_up_for_when_they_may(tmp_path: Path) -
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "kei-test", str(folder)]
-    try:
-        subprocess.run(mount, check=True, capture_output=True, timeout=30)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("mounting a file system is not permitted here")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True, timeout=30)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", "1m") as folder:
+        yield folder
 
 
-def test_a_full_disk_is_made_up_for_when_there_is_space_again(small_disk: Path) -> None:
-    database = Database.open(small_disk / "kei.db", FakeClock(zone=TOKYO))
-    recorder = recorder_of(database, daily(small_disk))
+def test_a_full_disk_is_made_up_for_when_there_is_space_again(disk: Path) -> None:
+    database = Database.open(disk / "kei.db", FakeClock(zone=TOKYO))
+    recorder = recorder_of(database, daily(disk))
     recorder.record([reading(0)])
-    ballast = small_disk / "ballast"
-    fill(ballast)
+    ballast = fill(disk)
     with capture_logs() as logs:
         for number in range(1, 2000):
             recorder.record([reading(number)])
         with contextlib.suppress(StoreError):
             recorder.commit()
         full = recorder.status()
-        content = next(small_disk.glob("*.txt")).read_bytes()
+        content = next(disk.glob("*.txt")).read_bytes()
         ballast.unlink()
         recorder.record([reading(2000)])
     recorder.close()
@@ -152,16 +144,7 @@ def test_a_full_disk_is_made_up_for_when_there_is_space_again(small_disk: Path) 
     assert full.text.waiting > 0
     assert full.database.waiting > 0
     assert content.endswith(b"\n")
-    assert in_text(small_disk) == in_database(small_disk) == list(range(2001))
+    assert in_text(disk) == in_database(disk) == list(range(2001))
     assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == [
         "recording_failing"
     ]
-
-
-def fill(path: Path) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT)
-    try:
-        while True:
-            os.write(fd, bytes(4096))
-    except OSError:
-        os.close(fd)

@@ -6,11 +6,8 @@ have to hold the same readings, each once.
 """
 
 import contextlib
-import fcntl
 import json
-import os
 import random
-import struct
 import subprocess
 import threading
 import time
@@ -23,6 +20,7 @@ from urllib.parse import parse_qs
 
 from fakes import TOKYO
 from programs import BROUTE_ID, BROUTE_PWD, ROOT, SIMULATED, Program, running
+from small_disks import Disk
 
 from kei.store import extract
 from kei.store.extract import Query
@@ -33,9 +31,6 @@ SYNC_S = 2.0  # what a power cut may cost
 KILL_S = 1.5  # what came so long before a kill is recorded
 SENSORS, INTERVAL_S = 4, 0.4  # of the simulated board
 FOREVER = Query(0, 2**52)
-IMAGE_BYTES = 96 * 1024 * 1024
-EXT4_IOC_SHUTDOWN = 0x8004587D  # _IOR('X', 125, __u32), fs/ext4/ext4.h of Linux
-NO_LOG_FLUSH = 2  # EXT4_GOING_FLAGS_NOLOGFLUSH: what is not on the disk is gone, as by a power cut
 DAY_MS = 86_400_000
 
 JOBS = """
@@ -140,51 +135,6 @@ def _said(line: str) -> str:
     return line.split(" < ", 1)[-1].removesuffix("\\r\\n")
 
 
-class Disk:
-    """A small ext4 file system in a file, that can lose what has not been brought to it.
-
-    Args:
-        folder: where its image and its mount point are made.
-
-    Raises:
-        OSError: it cannot be mounted here; the text says why.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._image, self.folder = folder / "disk.img", folder / "disk"
-        self.folder.mkdir()
-        with self._image.open("wb") as image:
-            image.truncate(IMAGE_BYTES)
-        try:
-            _run("mkfs.ext4", "-q", "-F", str(self._image))
-            self.come_back()
-        except (subprocess.CalledProcessError, FileNotFoundError) as error:
-            reason = getattr(error, "stderr", None) or error
-            raise OSError(f"no ext4 file system can be mounted here: {reason}") from None
-
-    def shut_down(self) -> None:
-        """Cut it off at once: all later writing fails, and unwritten pages are lost."""
-        fd = os.open(self.folder, os.O_RDONLY)
-        try:
-            fcntl.ioctl(fd, EXT4_IOC_SHUTDOWN, struct.pack("I", NO_LOG_FLUSH))
-        finally:
-            os.close(fd)
-
-    def come_back(self) -> None:
-        """Mount it as after a reboot; before that it is unmounted, if it was mounted."""
-        self.unmount()
-        _run("mount", "-o", "loop", str(self._image), str(self.folder))
-
-    def unmount(self) -> None:
-        """Unmount it, if it is mounted."""
-        if os.path.ismount(self.folder):
-            _run("umount", str(self.folder))
-
-
-def _run(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
-
-
 class House:
     """A kei with everything on, and the disasters.
 
@@ -194,7 +144,7 @@ class House:
         disk: a folder for what is recorded, that can be cut off; None for one in `folder`.
     """
 
-    def __init__(self, folder: Path, seed: int, disk: "Disk | None" = None) -> None:
+    def __init__(self, folder: Path, seed: int, disk: Disk | None = None) -> None:
         self.folder = folder
         self.random = random.Random(seed)
         self.servers = Servers()
@@ -234,7 +184,7 @@ class House:
         assert self._disk is not None, "there is no disk to cut off"
         with self._running() as kei:
             self._live(kei, self.random.uniform(1.0, 5.0))
-            self._disk.shut_down()
+            self._disk.cut_power()
             kei.process.kill()
             kei.process.wait(10)
         self._disk.come_back()

@@ -10,7 +10,7 @@ from kei.core.clock import SystemClock
 TOKYO = ZoneInfo("Asia/Tokyo")
 TICKER = "fast-clock"  # the name of a clock's own thread
 TICK_S = 0.005  # between two looks
-LONGEST_TICK_S = 0.02
+LONGEST_TICK_S = 0.008
 
 
 class FakeClock:

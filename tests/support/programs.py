@@ -13,10 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from forked import Forked
+
 ROOT = Path(__file__).resolve().parents[2]
 BROUTE_ID = "00112233445566778899AABBCCDDEEFF"
 BROUTE_PWD = "0123456789AB"
 SIMULATED = "sim:latency=0,scan-time=0,join-time=0"  # a port
+KEI, NOTHING = ("-m", "kei"), subprocess.DEVNULL
 LOOK_AGAIN_S = 0.02
 
 
@@ -40,23 +43,28 @@ class Program:
         self,
         *args: str,
         cwd: Path | None = None,
-        stdin: int | IO[bytes] = subprocess.DEVNULL,
-        program: Sequence[str] = ("-m", "kei"),
+        stdin: int | IO[bytes] = NOTHING,
+        program: Sequence[str] = KEI,
         measured: bool = True,
         **environ: str,
     ) -> None:
         everything = os.environ if measured else unmeasured()
         env = {k: v for k, v in everything.items() if k not in ("DEBUG", "JOURNAL_STREAM")}
-        env["PYTHONPATH"] = str(ROOT)
-        self.process = subprocess.Popen(
-            [sys.executable, *program, *args],
-            cwd=cwd,
-            env=env | environ,
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        env |= {"PYTHONPATH": str(ROOT)} | environ
+        command = [*program, *args]
+        self.process: Forked | subprocess.Popen[str]
+        if measured and program[0] != "-c":
+            self.process = Forked(command, cwd=cwd, env=env, stdin=stdin)
+        else:
+            self.process = subprocess.Popen(
+                [sys.executable, *command],
+                cwd=cwd,
+                env=env,
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
         self.lines: list[str] = []
         self.errors: list[str] = []
         self._news: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -144,8 +152,8 @@ def _parsed(line: str) -> dict[str, object]:
 def running(
     *args: str,
     cwd: Path | None = None,
-    stdin: int | IO[bytes] = subprocess.DEVNULL,
-    program: Sequence[str] = ("-m", "kei"),
+    stdin: int | IO[bytes] = NOTHING,
+    program: Sequence[str] = KEI,
     measured: bool = True,
     **environ: str,
 ) -> Iterator[Program]:
@@ -157,10 +165,21 @@ def running(
         started.kill()
 
 
+def command(
+    *arguments: object, cwd: Path | None = None, deadline_s: float = 60.0, **environ: str
+) -> tuple[int, list[str], list[str]]:
+    """Exit code, lines of stdout and lines of stderr of a kei that ends by itself."""
+    program = Program(
+        *map(str, arguments), cwd=cwd, program=KEI, measured=True, stdin=NOTHING, **environ
+    )
+    try:
+        return program.wait(deadline_s), program.lines, program.errors
+    finally:
+        program.kill()
+
+
 @contextmanager
-def simulator(
-    link: Path, *options: str, stdin: int | IO[bytes] = subprocess.DEVNULL
-) -> Iterator[Program]:
+def simulator(link: Path, *options: str, stdin: int | IO[bytes] = NOTHING) -> Iterator[Program]:
     """A simulator without latencies on a pseudo terminal of its own process."""
     fast = ("--latency", "0", "--scan-time", "0", "--join-time", "0")
     with running("simulate", "--link", str(link), *fast, *options, stdin=stdin) as program:

@@ -1,0 +1,220 @@
+"""Processes of kei that need not load Python and kei anew: a process that has done so forks them.
+
+Loading takes longer than most tests of a process, and most of the processor's time of the suite.
+What is forked is a process like any other: it has its own arguments, environment, folder, standard
+streams and signals, and ends by itself. It differs from one that was started in what `ps` and
+`kei` call it, and in that it has modules loaded that its command would not load.
+"""
+
+import atexit
+import contextlib
+import gc
+import inspect
+import json
+import os
+import pkgutil
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import IO
+
+_MESSAGE_BYTES = 1 << 17  # arguments and environment of a process
+_STATUS_BYTES = 4
+
+
+class Forked:
+    """A process that was forked; what tests use of `subprocess.Popen`, and as that does it.
+
+    Args:
+        program: `-m MODULE` or the path of a script, and arguments.
+        cwd: its folder.
+        env: its whole environment.
+        stdin: what it reads; `subprocess.PIPE` and `DEVNULL` as well.
+    """
+
+    def __init__(
+        self,
+        program: Sequence[str],
+        *,
+        cwd: Path | None,
+        env: Mapping[str, str],
+        stdin: int | IO[bytes],
+    ) -> None:
+        self.args = list(program)
+        self.returncode: int | None = None
+        self.stdin: IO[str] | None = None
+        (out, self.stdout), (err, self.stderr) = _pipe_from(), _pipe_from()
+        match stdin:
+            case subprocess.PIPE:
+                reading, writing = os.pipe()
+                self.stdin = os.fdopen(writing, "w")
+            case subprocess.DEVNULL:
+                reading = os.open(os.devnull, os.O_RDONLY)
+            case int():
+                reading = os.dup(stdin)
+            case _:
+                reading = os.dup(stdin.fileno())
+        self._news, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        wanted = {"program": self.args, "cwd": str(cwd or Path.cwd()), "env": dict(env)}
+        with theirs:
+            fds = [reading, out, err, theirs.fileno()]
+            socket.send_fds(_server(), [json.dumps(wanted).encode()], fds)
+        for fd in (reading, out, err):
+            os.close(fd)
+        self.pid = _number(self._news.recv(_STATUS_BYTES))
+
+    def poll(self) -> int | None:
+        """Return the exit code if it has ended, less than 0 if a signal has ended it."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end and return the exit code; raises `subprocess.TimeoutExpired`."""
+        if self.returncode is None:
+            if not select.select([self._news], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(self.args, timeout or 0)
+            self.returncode = _number(self._news.recv(_STATUS_BYTES))
+            self._news.close()
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, unless it has ended."""
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it whatever it does."""
+        self.send_signal(signal.SIGKILL)
+
+
+def _pipe_from() -> tuple[int, IO[str]]:
+    """An end to be written to by another process, and one to be read here."""
+    reading, writing = os.pipe()
+    return writing, os.fdopen(reading)
+
+
+def _number(message: bytes) -> int:
+    assert len(message) == _STATUS_BYTES, "the process that forks others has ended"
+    return int.from_bytes(message, "big", signed=True)
+
+
+_servers: dict[int, socket.socket] = {}
+"""Requests go there; by the process that has started it, as a forked one must have its own."""
+
+
+def _server() -> socket.socket:
+    """Return the socket of the process that forks others; started if there is none."""
+    if os.getpid() not in _servers:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, __file__, str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+            )
+        _servers[os.getpid()] = ours
+
+        def end() -> None:
+            ours.close()
+            process.wait(10)
+
+        atexit.register(end)
+    return _servers[os.getpid()]
+
+
+# ------------------------------------------------------------------ in the other process
+
+
+def _load() -> None:
+    """Load all of kei, and do what needs to be done once only."""
+    import kei.jobs.kinds  # noqa: PLC0415
+
+    for module in pkgutil.walk_packages(kei.__path__, "kei."):
+        if module.name != "kei.__main__":  # that is to be run, once
+            import_module(module.name)
+    kei.jobs.kinds.tables()
+    time.strptime("2026", "%Y")
+    inspect.stack()  # coverage asks for it in each process, and what has been looked up is kept
+    gc.freeze()
+
+
+def _serve(requests: socket.socket) -> list[str] | None:
+    """Fork processes as long as somebody wants some; returns in each with what it is to run."""
+    children: dict[int, socket.socket] = {}
+    deaths, wakes = socket.socketpair()
+    wakes.setblocking(False)
+    signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    while True:
+        ready, _, _ = select.select([requests, deaths], [], [])
+        if deaths in ready:
+            deaths.recv(_MESSAGE_BYTES)
+            _tell_of_deaths(children)
+        if requests not in ready:
+            continue
+        message, fds, _, _ = socket.recv_fds(requests, _MESSAGE_BYTES, 4)
+        if not message:
+            return None
+        news = socket.socket(fileno=fds.pop())
+        if (child := os.fork()) == 0:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for each in (requests, deaths, wakes, news, *children.values()):
+                each.close()
+            return _become(fds, **json.loads(message))
+        for fd in fds:
+            os.close(fd)
+        children[child] = news
+        news.send(child.to_bytes(_STATUS_BYTES, "big"))
+
+
+def _tell_of_deaths(children: dict[int, socket.socket]) -> None:
+    while children:
+        child, status = os.waitpid(-1, os.WNOHANG)
+        if child == 0:
+            return
+        code = os.waitstatus_to_exitcode(status)
+        with children.pop(child) as news, contextlib.suppress(BrokenPipeError):
+            news.send(code.to_bytes(_STATUS_BYTES, "big", signed=True))
+
+
+def _become(streams: list[int], *, program: list[str], cwd: str, env: dict[str, str]) -> list[str]:
+    for standard, fd in enumerate(streams):
+        os.dup2(fd, standard)
+        os.close(fd)
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(env)
+    time.tzset()
+    return program
+
+
+def _run(program: list[str]) -> None:
+    """Run a program as `python` does it."""
+    if program[0] == "-m":
+        sys.path[0] = str(Path.cwd())
+        sys.argv = program[1:]
+        runpy.run_module(program[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.path[0] = str(Path(program[0]).parent)
+        sys.argv = program
+        runpy.run_path(program[0], run_name="__main__")
+
+
+if __name__ == "__main__":
+    with socket.socket(fileno=int(sys.argv[1])) as asked:
+        _load()
+        wanted = _serve(asked)
+    if wanted is not None:
+        _run(wanted)
