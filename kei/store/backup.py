@@ -16,9 +16,10 @@ from pathlib import Path
 from kei.core.clock import Clock, local
 from kei.core.errors import StoreError
 from kei.core.single_instance import running_pid
-from kei.store.opening import describe, is_damage
+from kei.store.opening import describe, free_name, is_damage
 from kei.store.read_only import connect_read_only
 from kei.store.schema import VERSION
+from kei.store.text import sync_folder
 
 Progress = Callable[[float], None]
 """Called with the share that is done, 0 to 1."""
@@ -185,9 +186,9 @@ class _Copy:
     def put(self) -> None:
         """Give it its name, durably."""
         os.fsync(self._fd)
-        _sync_folder(self._target.parent)  # what was set aside, before anything is replaced
+        sync_folder(self._target.parent)  # what was set aside, before anything is replaced
         self._path.replace(self._target)
-        _sync_folder(self._target.parent)
+        sync_folder(self._target.parent)
 
 
 @contextlib.contextmanager
@@ -292,11 +293,7 @@ def _check_space(reading: sqlite3.Connection, part: Path) -> None:
 def _keep(database: Path, clock: Clock) -> Path:
     """Give a database and its log a second name, which no file had before, and return it."""
     stamp = local(clock.now_ms(), clock.zone).strftime("%Y%m%dT%H%M%S")
-    aside = database.with_name(f"{database.name}.before-restore-{stamp}")
-    number = 1
-    while os.path.lexists(aside):
-        number += 1
-        aside = database.with_name(f"{database.name}.before-restore-{stamp}-{number}")
+    aside = free_name(database, f"before-restore-{stamp}")
     for suffix in ("-wal", ""):
         path, kept = Path(f"{database}{suffix}"), Path(f"{aside}{suffix}")
         try:
@@ -326,11 +323,3 @@ def _errors(source: Path, target: Path) -> Iterator[None]:
     except OSError as error:
         where = error.filename or target
         raise StoreError(f"{where}: {error.strerror or error}") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

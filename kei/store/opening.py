@@ -138,13 +138,19 @@ def set_aside(path: Path, stamp: str) -> Path:
     Raises:
         OSError: they cannot be renamed.
     """
-    target = path.with_name(f"{path.name}.damaged-{stamp}")
-    number = 1
-    while target.exists():
-        number += 1
-        target = path.with_name(f"{path.name}.damaged-{stamp}-{number}")
+    target = free_name(path, f"damaged-{stamp}")
     path.rename(target)
     for suffix in ("-wal", "-shm"):
         with contextlib.suppress(FileNotFoundError):
             path.with_name(path.name + suffix).rename(target.with_name(target.name + suffix))
+    return target
+
+
+def free_name(path: Path, suffix: str) -> Path:
+    """Return the name of a file with a suffix, and with a number, too, if there is such a file."""
+    target = path.with_name(f"{path.name}.{suffix}")
+    number = 1
+    while os.path.lexists(target):
+        number += 1
+        target = path.with_name(f"{path.name}.{suffix}-{number}")
     return target

@@ -449,8 +449,7 @@ class Writer:
         readings = [line.reading for line in lines]
         first_id = self._table.add(connection, readings)
         offsets = [self._maker.unsure_offset_ms(line) for line in lines]
-        spans = unsynchronised_spans.find(first_id, offsets)
-        unsynchronised_spans.add(connection, spans, self._boot)
+        unsynchronised_spans.add(connection, first_id, offsets, self._boot)
         mark_dirty(connection, [reading.time_ms for reading in readings])
 
     def _fill_files(self) -> None:
