@@ -111,7 +111,6 @@ def connect(path: Path) -> sqlite3.Connection:
     )
     try:
         connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-        connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
         connection.execute("PRAGMA synchronous = NORMAL")
         if path.stat().st_size <= _CHECKED_MAX_BYTES:
@@ -119,6 +118,9 @@ def connect(path: Path) -> sqlite3.Connection:
             if verdict != "ok":
                 raise DamagedDatabase(verdict)
         migrate(connection, str(path))
+        # Not before: a new file has its tables in itself, not in a log beside it.
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA user_version").fetchone()  # makes the log
     except BaseException:
         connection.close()
         raise

@@ -202,5 +202,3 @@ def migrate(connection: sqlite3.Connection, name: str) -> None:
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-    if version < VERSION:  # so that the file itself is a database of kei, without its log
-        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
