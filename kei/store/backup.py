@@ -17,7 +17,7 @@ from kei.core.clock import Clock, local
 from kei.core.errors import StoreError
 from kei.core.single_instance import running_pid
 from kei.store import recovery
-from kei.store.opening import describe, is_damage
+from kei.store.opening import describe, free_name, is_damage
 from kei.store.read_only import connect_read_only
 from kei.store.schema import VERSION
 from kei.store.text import DailyFile, sync_folder
@@ -306,11 +306,7 @@ def _check_space(reading: sqlite3.Connection, part: Path) -> None:
 def _keep(database: Path, clock: Clock) -> Path:
     """Give a database and its log a second name, which no file had before, and return it."""
     stamp = local(clock.now_ms(), clock.zone).strftime("%Y%m%dT%H%M%S")
-    aside = database.with_name(f"{database.name}.before-restore-{stamp}")
-    number = 1
-    while os.path.lexists(aside):
-        number += 1
-        aside = database.with_name(f"{database.name}.before-restore-{stamp}-{number}")
+    aside = free_name(database, f"before-restore-{stamp}")
     for suffix in ("-wal", ""):
         path, kept = Path(f"{database}{suffix}"), Path(f"{aside}{suffix}")
         try:

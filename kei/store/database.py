@@ -26,8 +26,7 @@ from kei.store.state import load_state, save_state
 log = structlog.stdlib.get_logger("kei.store")
 
 YOUNG_BYTES = 65_536  # of a few hours
-MOVE_LOG_EVERY_S = 600.0  # as often as rows come
-
+MOVE_LOG_AFTER_S = 3600.0  # for the first time, with some 40 kB
 CHECK_EVERY_S = 5.0  # whether the file is still the one that has the name
 
 
@@ -60,7 +59,8 @@ class Database:
         self._beginnings: dict[object, Beginning] = {}
         self._begun = 0  # the generation that has got these
         self._check_at = clock.monotonic()
-        self._move_log_at = self._check_at + MOVE_LOG_EVERY_S
+        self._move_log_after_s = MOVE_LOG_AFTER_S
+        self._move_log_at = self._check_at + MOVE_LOG_AFTER_S
 
     @classmethod
     def open(cls, path: Path, clock: Clock) -> Self:
@@ -121,12 +121,14 @@ class Database:
     def _move_log_of_young_file(self, connection: sqlite3.Connection) -> None:
         """Move the log into a file that is still small, so that whoever copies it has something.
 
-        SQLite does that by itself about twice a day; it costs writing, so only at first.
+        SQLite does that by itself about twice a day. It costs writing: only at first, and each
+        time after twice as long.
         """
         now = self.clock.monotonic()
         if now < self._move_log_at or self._path.stat().st_size >= YOUNG_BYTES:
             return
-        self._move_log_at = now + MOVE_LOG_EVERY_S
+        self._move_log_after_s *= 2
+        self._move_log_at = now + self._move_log_after_s
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def check(self) -> None:

@@ -10,7 +10,7 @@ from kei.core.errors import StoreError
 from kei.core.reading import Reading, Summary
 from kei.settings.upload import What
 from kei.store.database import Database
-from kei.store.read_only import connect_read_only
+from kei.store.read_only import read_only
 from kei.store.rows import TABLES, Row, rows_of
 from kei.store.schema import VERSION
 
@@ -77,23 +77,20 @@ def find(path: Path, wanted: Filter) -> Iterator[DeadLetter]:
         StoreError: the database cannot be read.
     """
     condition, parameters = wanted.condition()
-    try:
-        if not path.exists():
+    with read_only(path) as connection:
+        if connection is None:
             return
-        with closing(connect_read_only(path)) as connection:
-            _check_version(connection, path)
-            found = connection.execute(
-                "SELECT id, target, kind, row_id, reason, time_ms, retry FROM dead_letters"
-                f" WHERE {condition} ORDER BY id",
-                parameters,
-            ).fetchall()
-            for id_, target, kind, row_id, reason, time_ms, retry in found:
-                what = What(kind)
-                rows = rows_of(what, connection.execute(f"{_select(what)} WHERE d.id = ?", (id_,)))
-                item = rows[0].item if rows else None
-                yield DeadLetter(id_, target, what, row_id, item, reason, time_ms, bool(retry))
-    except sqlite3.Error as error:
-        raise StoreError(f"{path}: {error}") from error
+        _check_version(connection, path)
+        found = connection.execute(
+            "SELECT id, target, kind, row_id, reason, time_ms, retry FROM dead_letters"
+            f" WHERE {condition} ORDER BY id",
+            parameters,
+        ).fetchall()
+        for id_, target, kind, row_id, reason, time_ms, retry in found:
+            what = What(kind)
+            rows = rows_of(what, connection.execute(f"{_select(what)} WHERE d.id = ?", (id_,)))
+            item = rows[0].item if rows else None
+            yield DeadLetter(id_, target, what, row_id, item, reason, time_ms, bool(retry))
 
 
 def retry(path: Path, wanted: Filter) -> int:

@@ -30,7 +30,7 @@ def mark_dirty(connection: sqlite3.Connection, times_ms: Iterable[int]) -> None:
         connection: of the transaction that changes the readings.
         times_ms: the instants of readings that were added, moved or removed.
     """
-    done_ms = load_number(connection, DONE_UNTIL_KEY)
+    done_ms = done_until_ms(connection)
     late = [time_ms for time_ms in times_ms if time_ms < done_ms]
     if late:
         connection.execute(

@@ -6,7 +6,7 @@ than it takes to read those: a kei that is recording is never held up.
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from heapq import merge
 from operator import attrgetter
@@ -15,8 +15,7 @@ from pathlib import Path
 from kei.core.errors import StoreError
 from kei.core.reading import Reading, Summary
 from kei.store import pending
-from kei.store.opening import describe_read_error
-from kei.store.read_only import connect_read_only
+from kei.store.read_only import read_only
 from kei.store.reading_table import IN_SPANS, span_of
 from kei.store.recovery import only_in_text
 from kei.store.rows import (
@@ -135,16 +134,13 @@ def summaries(path: Path, query: Query) -> Iterator[Summary]:
 
 @contextmanager
 def _read_only(path: Path) -> Iterator[sqlite3.Connection]:
-    if not path.exists():
-        raise StoreError(
-            f"{path}: there is no database; has kei run with this jobs.toml?"
-            " If it was removed, start kei: it makes a new one of the last text files"
-        )
-    try:
-        with closing(connect_read_only(path)) as connection:
-            yield connection
-    except sqlite3.Error as error:
-        raise StoreError(f"{path}: {describe_read_error(error, path)}") from error
+    with read_only(path) as connection:
+        if connection is None:
+            raise StoreError(
+                f"{path}: there is no database; has kei run with this jobs.toml?"
+                " If it was removed, start kei: it makes a new one of the last text files"
+            )
+        yield connection
 
 
 def _stored(connection: sqlite3.Connection, query: Query, newest_id: int) -> Iterator[Reading]:

@@ -21,12 +21,11 @@ from kei.core.errors import Malformed, StoreError
 from kei.core.reading import Reading
 from kei.store import extract
 from kei.store.database import Database
-from kei.store.dirty_windows import DONE_UNTIL_KEY, mark_dirty
+from kei.store.dirty_windows import DONE_UNTIL_KEY, done_until_ms, mark_dirty
 from kei.store.extract import Query
 from kei.store.lines import SUMMARY_PREFIX, reading_line, reading_of_line
 from kei.store.reading_table import ReadingTable
 from kei.store.recovery import begin, is_new, recover
-from kei.store.state import load_number
 from kei.store.summaries import window_around
 from kei.store.text import DailyFile
 
@@ -84,7 +83,7 @@ class Importer:
         self._zone = text.zone
         self._latest_ms = clock.now_ms() + _AHEAD_MS
         with database.access() as connection:
-            has_averages = bool(load_number(connection, DONE_UNTIL_KEY))
+            has_averages = bool(done_until_ms(connection))
         if not has_averages:
             # Without this, the averages of all that is imported, and of what recovery takes from
             # the newest files, would be written into the `sum` files, which may have them.

@@ -113,7 +113,6 @@ def connect(path: Path) -> sqlite3.Connection:
     )
     try:
         connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-        connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
         connection.execute("PRAGMA synchronous = NORMAL")
         if path.stat().st_size <= _CHECKED_MAX_BYTES:
@@ -121,6 +120,9 @@ def connect(path: Path) -> sqlite3.Connection:
             if verdict != "ok":
                 raise DamagedDatabase(verdict)
         migrate(connection, str(path))
+        # Not before: a new file has its tables in itself, not in a log beside it.
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA user_version").fetchone()  # makes the log
     except BaseException:
         connection.close()
         raise
@@ -140,13 +142,19 @@ def set_aside(path: Path, stamp: str) -> Path:
     Raises:
         OSError: they cannot be renamed.
     """
-    target = path.with_name(f"{path.name}.damaged-{stamp}")
-    number = 1
-    while target.exists():
-        number += 1
-        target = path.with_name(f"{path.name}.damaged-{stamp}-{number}")
+    target = free_name(path, f"damaged-{stamp}")
     path.rename(target)
     for suffix in ("-wal", "-shm"):
         with contextlib.suppress(FileNotFoundError):
             path.with_name(path.name + suffix).rename(target.with_name(target.name + suffix))
+    return target
+
+
+def free_name(path: Path, suffix: str) -> Path:
+    """Return the name of a file with a suffix, and with a number, too, if there is such a file."""
+    target = path.with_name(f"{path.name}.{suffix}")
+    number = 1
+    while os.path.lexists(target):
+        number += 1
+        target = path.with_name(f"{path.name}.{suffix}-{number}")
     return target

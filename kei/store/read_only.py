@@ -4,8 +4,8 @@ Nothing is written, not even a lock that a writer would have to wait for.
 """
 
 import sqlite3
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,20 +77,34 @@ def read_overview(
         StoreError: the database cannot be read, is damaged, or reading takes too long.
     """
     nothing = Overview((), tuple(Waiting(0, None, 0) for _ in targets))
+    with read_only(path) as connection:
+        if connection is None:
+            return nothing
+        end = clock.monotonic() + LIMIT_S
+        connection.set_progress_handler(lambda: clock.monotonic() > end, _STEPS)
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version < VERSION:  # made a moment ago and still empty, or of an older kei
+            return nothing
+        return Overview(
+            last=_last(connection, text),
+            waiting=tuple(_waiting(connection, name, what) for name, what in targets),
+            pending=connection.execute("SELECT count(*) FROM pending").fetchone()[0],
+        )
+
+
+@contextmanager
+def read_only(path: Path) -> Iterator[sqlite3.Connection | None]:
+    """Lend a read-only connection to a database; None if there is none yet.
+
+    Raises:
+        StoreError: it cannot be read, or is damaged.
+    """
     try:
         if not path.exists():
-            return nothing
+            yield None
+            return
         with closing(connect_read_only(path)) as connection:
-            end = clock.monotonic() + LIMIT_S
-            connection.set_progress_handler(lambda: clock.monotonic() > end, _STEPS)
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version < VERSION:  # made a moment ago and still empty, or of an older kei
-                return nothing
-            return Overview(
-                last=_last(connection, text),
-                waiting=tuple(_waiting(connection, name, what) for name, what in targets),
-                pending=connection.execute("SELECT count(*) FROM pending").fetchone()[0],
-            )
+            yield connection
     except sqlite3.Error as error:
         raise StoreError(f"{path}: {describe_read_error(error, path)}") from error
     except OSError as error:

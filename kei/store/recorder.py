@@ -8,11 +8,12 @@ from kei.core.clock import Clock, offset_ms
 from kei.core.errors import StoreError
 from kei.core.heartbeat import Heartbeat
 from kei.core.reading import Reading
+from kei.store.committer import RETRY_S, Committer
 from kei.store.database import CHECK_EVERY_S, Database
 from kei.store.pending import Item
 from kei.store.sinks import RecorderStatus
 from kei.store.text import DailyFile
-from kei.store.writer import RETRY_S, Writer
+from kei.store.writer import Writer
 from kei.timekeeping.gate import TimeGate, Trust
 
 DEFAULT_BOUND = 10_000  # readings, a day of the default requests; some 4 MB
@@ -52,9 +53,8 @@ class Recorder:
         bound: int = DEFAULT_BOUND,
     ) -> None:
         self._clock = clock
-        self._writer = Writer(
-            database, text, gate, clock=clock, boot=boot, sync_s=sync_s, bound=bound
-        )
+        self._committer = Committer(database, text, gate, clock=clock, boot=boot, sync_s=sync_s)
+        self._writer = Writer(self._committer, gate, clock, bound)
         self._lock = threading.Lock()
         self._gate = gate
         self._wake = threading.Event()
@@ -107,7 +107,7 @@ class Recorder:
         """Write what waits, and sync everything to the disk."""
         with self._lock:
             self._settle(commit=True)
-            self._writer.sync()
+            self._committer.sync()
 
     def stepped(self, by_ms: int) -> None:  # noqa: ARG002 - the time gate knows it
         """Do the same as `synchronised`: what was wrong may be right by now."""
@@ -119,7 +119,7 @@ class Recorder:
         With `stepped`, for the clock monitor, which has told the time gate before.
         """
         with self._lock:
-            self._writer.clock_changed()
+            self._committer.clock_changed()
             self._settle(commit=False)
         self._wake.set()
 
@@ -137,7 +137,7 @@ class Recorder:
     @property
     def failing(self) -> tuple[str, ...]:
         """The names of the sinks that fail at present; returns at once, even if the disk stalls."""
-        return self._writer.failing
+        return self._committer.sinks.failing
 
     def close(self) -> None:
         """Try a last time to write what waits, and close the text files; raises nothing.
@@ -167,21 +167,21 @@ class Recorder:
     def tick(self) -> None:
         """Do what is due now."""
         with self._lock:
-            now, writer = self._clock.monotonic(), self._writer
-            is_changed = writer.look()
+            now, committer = self._clock.monotonic(), self._committer
+            is_changed = committer.look()
             has_waited = self._gate.look()
             if _is_due(self._commit_at, now):
                 self._settle(commit=True)
-            elif is_changed or has_waited or (writer.has_to_retry and self._retry_at <= now):
-                self._settle(commit=writer.is_database_failing)
-            if _is_due(writer.sync_due, now):
-                writer.sync()
+            elif is_changed or has_waited or (committer.has_to_retry and self._retry_at <= now):
+                self._settle(commit=committer.sinks.database.fault is not None)
+            if _is_due(committer.sync_due, now):
+                committer.sync()
 
     @property
     def _next_due(self) -> float | None:
         """When `tick` is due, monotonic; None if nothing is."""
-        dues = [self._commit_at, self._writer.sync_due, self._gate.waits_until]
-        if self._writer.has_to_retry:
+        dues = [self._commit_at, self._committer.sync_due, self._gate.waits_until]
+        if self._committer.has_to_retry:
             dues.append(self._retry_at)
         return min((due for due in dues if due is not None), default=None)
 

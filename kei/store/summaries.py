@@ -261,8 +261,10 @@ class Summariser:
         """
         key = _key if self._cycle_s >= MINUTE_S else str
         keys = [key(line) for line in lines]
-        length = sum(len(line) + 1 for line in lines)
-        ending = [key(line) for line in self._file.tail(day, length + _TAIL_BYTES)]
+        size, length = self._file.size(day), sum(len(line) + 1 for line in lines) + _TAIL_BYTES
+        begin = max(0, size - length)
+        ending = self._file.lines_from(day, begin, length)[0] if size else []
+        ending = [key(line) for line in (ending[1:] if begin else ending)]
         for count in range(min(len(keys), len(ending)), 0, -1):
             if ending[-count:] == keys[:count]:
                 return count

@@ -1,7 +1,7 @@
 """The table of summaries: average, minimum and maximum of each series in each window."""
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from fractions import Fraction
@@ -98,7 +98,11 @@ class SummaryTable:
 
         They are not in the text file yet.
         """
-        self._insert(connection, summaries)
+        connection.executemany(
+            "INSERT INTO summaries (series_id, average, minimum, maximum, count, state, start_ms)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [(*self._columns(connection, each), each.start_ms) for each in summaries],
+        )
 
     def replace(
         self, connection: sqlite3.Connection, start_ms: int, summaries: Sequence[Summary]
@@ -131,7 +135,7 @@ class SummaryTable:
             " AND id < (SELECT max(id) FROM summaries)",  # so that no ID is used twice
             [(id_,) for id_ in known.values()],
         )
-        self._insert(connection, fresh)
+        self.add(connection, fresh)
         # New ones get no line: the lines of a window are written once.
         newest = connection.execute("SELECT max(id) FROM summaries").fetchone()[0] or 0
         if fresh and _lines_until(connection) == newest - len(fresh):
@@ -181,13 +185,6 @@ class SummaryTable:
                 " AND id < (SELECT max(id) FROM summaries) LIMIT ?)",
                 (before_ms, limit),
             ).rowcount
-
-    def _insert(self, connection: sqlite3.Connection, summaries: Iterable[Summary]) -> None:
-        connection.executemany(
-            "INSERT INTO summaries (series_id, average, minimum, maximum, count, state, start_ms)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [(*self._columns(connection, each), each.start_ms) for each in summaries],
-        )
 
     def _columns(
         self, connection: sqlite3.Connection, summary: Summary

@@ -179,23 +179,6 @@ class DailyFile:
             data = file.read()
         return data[: data.rfind(b"\n") + 1].decode(errors="replace").split("\n")[:-1]
 
-    def tail(self, day: date, max_bytes: int) -> list[str]:
-        """Return the complete lines within the last bytes of the file of a date, without LF.
-
-        Args:
-            day: the date; the file is made if there is none.
-            max_bytes: how many bytes to read.
-
-        Raises:
-            TextError: the file cannot be read.
-        """
-        with self._lock, self._errors(day):
-            fd = self._opened(day)
-            begin = max(0, os.fstat(fd).st_size - max_bytes)
-            data = os.pread(fd, max_bytes, begin)
-        lines = data.decode(errors="replace").split("\n")[:-1]
-        return lines[1:] if begin else lines
-
     def sync(self, days: Iterable[date] = ()) -> None:
         """Return when everything appended so far is on the disk, and other files besides.
 

@@ -1,8 +1,7 @@
 """The rows that were timed by an unset wall clock, and the correction of their times."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 from kei.store.database import Database
 from kei.store.dirty_windows import mark_dirty
@@ -12,58 +11,37 @@ from kei.timekeeping.gate import TimeGate, Trust
 SAME_SETTING_MS = 1000  # slewing moves a clock by less between two readings; a step is 2 s or more
 
 
-@dataclass(frozen=True, slots=True)
-class UnsynchronisedSpan:
-    """Rows with consecutive ids that were timed by the same setting of the wall clock.
+def add(
+    connection: sqlite3.Connection, first_id: int, offsets: Iterable[int | None], boot: str
+) -> None:
+    """Save which rows were timed by an unset clock, in the transaction that adds them.
 
-    Attributes:
-        first_id: of the first row.
-        last_id: of the last one.
-        offset_ms: wall clock minus monotonic clock.
-    """
-
-    first_id: int
-    last_id: int
-    offset_ms: int
-
-
-def find(first_id: int, offsets: Iterable[int | None]) -> Iterator[UnsynchronisedSpan]:
-    """Yield the spans among rows with consecutive ids.
-
-    Args:
-        first_id: of the first row.
-        offsets: of each row; None if its time needs no correction.
-    """
-    open_: UnsynchronisedSpan | None = None
-    for id_, offset in enumerate(offsets, start=first_id):
-        if open_ is not None:
-            if offset is not None and abs(offset - open_.offset_ms) < SAME_SETTING_MS:
-                open_ = UnsynchronisedSpan(open_.first_id, id_, open_.offset_ms)
-                continue
-            yield open_
-        open_ = None if offset is None else UnsynchronisedSpan(id_, id_, offset)
-    if open_ is not None:
-        yield open_
-
-
-def add(connection: sqlite3.Connection, spans: Iterable[UnsynchronisedSpan], boot: str) -> None:
-    """Save spans, in the transaction that adds their rows.
+    A span has consecutive IDs, and times by the same setting of the clock.
 
     Args:
         connection: of that transaction.
-        spans: in the order of their ids.
+        first_id: of the first row; the others have the IDs behind it.
+        offsets: wall clock minus monotonic clock of each row; None if its time is sure.
         boot: name of the present boot, to which the monotonic clock of the offsets belongs.
     """
-    for span in spans:
+    spans: list[tuple[int, int, int]] = []  # first and last ID, offset
+    for id_, offset in enumerate(offsets, start=first_id):
+        if offset is None:
+            continue
+        if spans and spans[-1][1] == id_ - 1 and _is_same(offset, spans[-1][2]):
+            spans[-1] = (spans[-1][0], id_, spans[-1][2])
+        else:
+            spans.append((id_, id_, offset))
+    for first, last, offset in spans:
         extended = connection.execute(
             "UPDATE unsure SET last_id = ? WHERE last_id = ? AND boot = ?"
             " AND abs(offset_ms - ?) < ?",
-            (span.last_id, span.first_id - 1, boot, span.offset_ms, SAME_SETTING_MS),
+            (last, first - 1, boot, offset, SAME_SETTING_MS),
         )
         if not extended.rowcount:
             connection.execute(
                 "INSERT INTO unsure (first_id, last_id, offset_ms, boot) VALUES (?, ?, ?, ?)",
-                (span.first_id, span.last_id, span.offset_ms, boot),
+                (first, last, offset, boot),
             )
 
 
@@ -98,7 +76,7 @@ def _correct(connection: sqlite3.Connection, gate: TimeGate, boot: str) -> int:
     moved = 0
     for first_id, last_id, old_ms in spans:
         offset_ms = gate.best_offset_ms(old_ms)
-        if abs(offset_ms - old_ms) >= SAME_SETTING_MS:
+        if not _is_same(offset_ms, old_ms):
             moved += _move(connection, first_id, last_id, offset_ms - old_ms)
         if gate.trust_of(offset_ms) is Trust.SURE:
             connection.execute("DELETE FROM unsure WHERE first_id = ?", (first_id,))
@@ -107,6 +85,10 @@ def _correct(connection: sqlite3.Connection, gate: TimeGate, boot: str) -> int:
                 "UPDATE unsure SET offset_ms = ? WHERE first_id = ?", (offset_ms, first_id)
             )
     return moved
+
+
+def _is_same(offset_ms: int, other_ms: int) -> bool:
+    return abs(offset_ms - other_ms) < SAME_SETTING_MS
 
 
 def _move(connection: sqlite3.Connection, first_id: int, last_id: int, by_ms: int) -> int:

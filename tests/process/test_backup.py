@@ -9,7 +9,16 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from programs import SIMULATED, Program, command, readings, running, wait_until, write_jobs
+from programs import (
+    SIMULATED,
+    Program,
+    as_text_line,
+    command,
+    readings,
+    running,
+    wait_until,
+    write_jobs,
+)
 from small_disks import fill, small_disk
 from strangers import STRANGER, kei_of_a_stranger, needs_root, public_folder
 
@@ -50,7 +59,7 @@ def exported(jobs: Path) -> Counter[str]:
         "export", "--jobs", jobs, "--from", "2000-01-01", "--to", "2100-01-01"
     )
     assert (code, errors) == (0, [])
-    return Counter(lines[1:])
+    return Counter(map(as_text_line, lines[1:]))
 
 
 def text(folder: Path) -> Counter[str]:

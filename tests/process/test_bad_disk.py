@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from programs import SIMULATED, Program, readings, running, wait_until, write_jobs
+from programs import SIMULATED, Program, as_text_line, readings, running, wait_until, write_jobs
 from small_disks import fill, mount, small_disk
 
 FAST = '[[broute.requests]]\nepc = ["E7"]\ncycle = 0.2'
@@ -43,7 +43,7 @@ def exported(jobs: Path) -> Counter[str]:
     command = ("export", "--jobs", str(jobs), "--from", "2000-01-01", "--to", "2100-01-01")
     with running(*command) as export:
         assert export.wait(30) == 0, export.output()
-    return Counter(export.lines[1:])
+    return Counter(map(as_text_line, export.lines[1:]))
 
 
 def text(folder: Path) -> Counter[str]:

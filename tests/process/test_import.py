@@ -14,7 +14,17 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from programs import ROOT, SIMULATED, command, readings, running, summaries, wait_until, write_jobs
+from programs import (
+    ROOT,
+    SIMULATED,
+    as_text_line,
+    command,
+    readings,
+    running,
+    summaries,
+    wait_until,
+    write_jobs,
+)
 from small_disks import fill, small_disk
 from strangers import STRANGER, needs_root, public_folder
 from upload_support import Post, Server
@@ -36,7 +46,8 @@ def exported(jobs: Path, *options: str) -> Counter[str]:
     span = ("--from", "1900-01-01", "--to", "2200-01-01")
     code, lines, errors = in_tokyo("export", "--jobs", jobs, *span, *options)
     assert (code, errors) == (0, [])
-    return Counter(lines[1:])
+    form = "%Y/%m/%d %H:%M" if "--summary" in options else "%Y/%m/%d %H:%M:%S"
+    return Counter(as_text_line(line, form) for line in lines[1:])
 
 
 def jobs_of(folder: Path, *more: str) -> Path:

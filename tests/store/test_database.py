@@ -19,7 +19,7 @@ from kei.core.errors import StoreError
 from kei.core.reading import Reading, Summary, plain
 from kei.settings.upload import What
 from kei.store import schema
-from kei.store.database import MOVE_LOG_EVERY_S, Database
+from kei.store.database import MOVE_LOG_AFTER_S, Database
 from kei.store.queue import UploadQueue
 from kei.store.reading_table import ReadingTable
 from kei.store.summary_table import SummaryTable
@@ -317,14 +317,22 @@ def test_a_file_locked_by_another_process_is_a_store_error(
     add_readings(database, [reading(1)])
 
 
-def test_a_young_file_has_what_its_log_had_some_minutes_ago(tmp_path: Path) -> None:
+def keys_without_log(path: Path) -> set[str]:
+    """The keys of the state in a copy of the file alone."""
+    copy = path.with_name("copy.db")
+    copy.write_bytes(path.read_bytes())
+    with closing(sqlite3.connect(copy)) as connection:
+        return {key for (key,) in connection.execute("SELECT key FROM state").fetchall()}
+
+
+def test_a_young_file_has_what_its_log_had_some_hours_ago(tmp_path: Path) -> None:
     clock = FakeClock(zone=TOKYO)
     database = Database.open(tmp_path / "kei.db", clock)
-    database.set_state("key", "before")
-    clock.advance(MOVE_LOG_EVERY_S)
-    database.set_state("other", "after")
-    (tmp_path / "copy.db").write_bytes((tmp_path / "kei.db").read_bytes())
-    with closing(sqlite3.connect(tmp_path / "copy.db")) as copy:
-        found = copy.execute("SELECT value FROM state WHERE key = 'key'").fetchall()
-    assert found == [("before",)]
+    first = keys_without_log(tmp_path / "kei.db")  # a database of kei from the beginning
+    for hour in range(8):
+        database.set_state(f"hour {hour}", "x")
+        there = keys_without_log(tmp_path / "kei.db") - first
+        moved = [0, 2, 2, 4, 4, 4, 4, 8][hour]
+        assert there == {f"hour {each}" for each in range(moved)}
+        clock.advance(MOVE_LOG_AFTER_S)
     database.close()

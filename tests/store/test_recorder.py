@@ -518,8 +518,8 @@ def test_what_somebody_else_leaves_incomplete_does_not_glue_to_the_next_line(
             file.write(b"2026/11/23 12:0")
     recorder.record([reading(3)])
     assert in_text(tmp_path) == [1, 3] if change == "cut" else [1, 2, 3]
-    recorder._writer._file.close()
-    again = recorder_of(database, recorder._writer._file)
+    recorder._committer._file.close()
+    again = recorder_of(database, recorder._committer._file)
     again.commit()
     assert in_database(database) == [1, 2, 3]
 

@@ -171,14 +171,14 @@ def test_a_write_that_falls_short_leaves_nothing_behind(
     assert (tmp_path / NAME).read_bytes() == CONTENT
 
 
-def test_the_tail_has_complete_lines_only(text: DailyFile) -> None:
+def test_complete_lines_only_are_read(text: DailyFile) -> None:
     text.append(DAY, LINES)
-    assert text.tail(DAY, len(CONTENT) - 1) == LINES[1:]
-
-
-def test_the_tail_of_a_short_file_is_all_of_it(text: DailyFile) -> None:
-    text.append(DAY, LINES)
-    assert text.tail(DAY, len(CONTENT)) == LINES
+    end = len(f"{LINES[0]}\n".encode())
+    assert text.lines_from(DAY, 0, len(CONTENT) - 1) == (
+        LINES[:-1],
+        len(CONTENT) - len(LINES[-1]) - 1,
+    )
+    assert text.lines_from(DAY, end, len(CONTENT)) == (LINES[1:], len(CONTENT))
 
 
 def test_a_bad_base_name_is_refused_at_once(tmp_path: Path) -> None:

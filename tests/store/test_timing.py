@@ -306,6 +306,6 @@ def test_moved_readings_are_found_at_their_new_time(machine: Machine) -> None:
     machine.set_clock()
     machine.synchronise()
     machine.recorder.commit()
-    table = machine.recorder._writer._table
+    table = machine.recorder._committer._table
     assert table.has("BR", "E7", NOW_MS)
     assert table.next_ms(0) == NOW_MS

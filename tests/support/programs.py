@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
@@ -214,3 +215,9 @@ def summaries(folder: Path) -> list[list[str]]:
     """The fields of every line of the `sum` files so far."""
     files = sorted(folder.glob("sum*-*.txt"))
     return [line.split(",") for file in files for line in file.read_text().splitlines()]
+
+
+def as_text_line(line: str, form: str = "%Y/%m/%d %H:%M:%S") -> str:
+    """An exported CSV line with the time as the daily files have it."""
+    moment, _, rest = line.partition(",")
+    return f"{datetime.fromisoformat(moment):{form}},{rest}"
