@@ -308,3 +308,19 @@ def test_a_port_that_goes_away_whenever_it_is_used_is_left_alone_for_longer(star
     clocks.append(bench.clock)
     wait_until(lambda: len(losses) >= 5, 10, "some rounds")
     assert losses[4] - losses[3] > 8
+
+
+def test_a_notification_in_the_middle_of_an_echo_arrives(start: Start) -> None:
+    frame = bytes.fromhex("1081004A02880105FF017301EA0B07E80101001E0000000010")
+    head = METER + b" " + METER + b" 0E1A 0E1A 001D129012345678 1 0 %04X " % len(frame)
+
+    def meddle(data: bytes, say: OnData) -> bool:
+        if data.startswith(b"SKSENDTO") and data.endswith(b"\xe7\x00"):
+            say(b"SKSENDTOERXUDP " + head + frame.hex().upper().encode() + b"\r\n")
+        return False
+
+    bench = start(meddle=meddle)
+    bench.wait_for_join()
+    assert not try_to_get(bench)
+    wait_until(lambda: bench.listener.notifications, 5, "the notification")
+    assert bench.session.status().missed == 0
