@@ -157,13 +157,16 @@ class Requests:
             KeiError: the port or the session was lost, or kei is being stopped.
         """
         request.tries += 1
-        if request.answer is not None or not self._may_send(request.deadline):
+        if not self._may_send(request.deadline):
             return
+        self._link.begin()
         self._tid = (self._tid + 1) & 0xFFFF
         request.tids.add(self._tid)
         self._awaited[self._tid] = request
         self._current = request
         try:
+            if request.answer is not None:  # to an earlier try, just before its turn
+                return
             frame = get_request(self._tid, request.epcs)
             self._commands.send_datagram(self._address, frame.encode())
             request.was_sent = True
@@ -177,6 +180,7 @@ class Requests:
         if not self._may_send(self._clock.monotonic() + TRY_S):
             return
         properties = tuple(Property(item.epc) for item in infc.properties)
+        self._link.begin()
         reply = Frame(infc.tid, infc.deoj, infc.seoj, Esv.INFC_RES, properties)
         self._commands.send_datagram(self._address, reply.encode())
         self._await_reply()
