@@ -45,6 +45,8 @@ class Request:
         answer: the meter's, once it has come; the good values of a partial one too.
         refusal: set if the dongle refused to send the last try.
         was_sent: whether any try has been handed to the dongle.
+        was_heard: whether the meter may have got any try: the dongle has taken it, and not
+            reported that nobody acknowledged it.
     """
 
     epcs: tuple[int, ...]
@@ -55,6 +57,7 @@ class Request:
     answer: Answer | None = None
     refusal: CommandRefused | None = None
     was_sent: bool = False
+    was_heard: bool = False
 
     def is_open(self, now: float) -> bool:
         """Return whether to try, or try again; immediate failures leave time for more tries."""
@@ -211,6 +214,7 @@ class Requests:
             # EVENT 21 with 01 may only mean that the acknowledgement was lost: the last try waits.
             if answered or refused or (failed and request.tries < MOST_TRIES):
                 deadline = min(deadline, self._clock.monotonic() + REPLY_GRACE_S)
+        request.was_heard |= taken and not (refused or failed)
         if not taken:
             self._await_reply()
 

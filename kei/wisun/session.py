@@ -10,7 +10,7 @@ import random
 import structlog
 
 from kei.core.clock import Clock
-from kei.core.errors import NotReady, PortLost, RejoinNeeded, RetryLater, Stopping
+from kei.core.errors import NotAsked, NotReady, PortLost, RejoinNeeded, RetryLater, Stopping
 from kei.wisun.commands import SkCommands
 from kei.wisun.connect_steps import ConnectSteps, KnownNetworks
 from kei.wisun.interfaces import (
@@ -131,7 +131,9 @@ class Session:
 
         Raises:
             NotReady: not joined, or the dongle is at its transmission limit; counted.
-            RetryLater: no answer in time, or too many other requests; counted.
+            NotAsked: the dongle renewed the session, or was busy, or could not reach the meter;
+                counted.
+            RetryLater: no answer in time; counted.
             Stopping: the program is being stopped.
         """
         names = bytes(epcs).hex(" ").upper()
@@ -162,11 +164,21 @@ class Session:
         finally:
             self._requests.end(request)
         if request.answer is None:
-            raise RetryLater(f"no answer to {names}: {self._note_miss(request, reason)}")
+            told = f"no answer to {names}: {self._note_miss(request, reason)}"
+            raise RetryLater(told) if request.was_heard else NotAsked(told)
         machine.counters.answer()
         took_s = round(monotonic() - begun, 2)
         log.debug("request_answered", epc=names, tries=request.tries, took_s=took_s)
         return request.answer
+
+    def rest(self, seconds: float) -> None:
+        """Wait between two questions, while others may ask theirs.
+
+        Raises:
+            Stopping: the program is being stopped.
+        """
+        if self._machine.stopping.wait(self._clock.wait_s(seconds)):
+            raise Stopping("kei is being stopped")
 
     def _check_ready(self) -> None:
         if self._machine.stopping.is_set():

@@ -9,7 +9,7 @@ from programs import wait_until
 from session_bench import Bench, Memory
 from structlog.testing import capture_logs
 
-from kei.core.errors import NotReady, PortLost, RetryLater, StoreError
+from kei.core.errors import NotAsked, NotReady, PortLost, RetryLater, StoreError
 from kei.wisun.connect_steps import NETWORK_KEY
 from kei.wisun.interfaces import OnData, State
 
@@ -324,3 +324,29 @@ def test_a_notification_in_the_middle_of_an_echo_arrives(start: Start) -> None:
     assert not try_to_get(bench)
     wait_until(lambda: bench.listener.notifications, 5, "the notification")
     assert bench.session.status().missed == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("", b"EVENT 29 " + METER + b" 0\r\n"),  # a renewal, of which nothing else is heard
+        (",fault=txfail@2-4", b""),
+        (",fault=fail@2-4", b""),
+    ],
+)
+def test_a_question_that_the_meter_has_not_got_is_told_apart(
+    start: Start, options: str, said: bytes
+) -> None:
+    bench = start(options)
+    bench.wait_for_join()
+    bench.says(said)
+    with pytest.raises(NotAsked):
+        bench.session.get(POWER, 5)
+
+
+def test_a_silent_meter_has_been_asked(start: Start) -> None:
+    bench = start(",fault=drop@2-4")
+    bench.wait_for_join()
+    with pytest.raises(RetryLater) as raised:
+        bench.session.get(POWER, 5)
+    assert not isinstance(raised.value, NotAsked)

@@ -186,11 +186,11 @@ def meter(clock: FakeClock) -> FakeMeter:
     return FakeMeter(clock, {0x9F: b"\x04\x80\x9f\xe7\xe3", 0x80: b"\x30", 0xE7: bytes(4)})
 
 
-def test_what_the_map_names_is_asked_once_and_nothing_else(
+def test_what_the_map_names_is_asked_and_once_more_if_it_is_refused(
     meter: FakeMeter, clock: FakeClock
 ) -> None:
     got = ask_everything(meter.get, clock, threading.Event())
-    assert meter.asked == [0x9F, 0x80, 0xE3, 0xE7]
+    assert meter.asked == [0x9F, 0x80, 0xE3, 0xE7, 0xE3]
     assert got[0xE7] == bytes(4)
     assert got[0xE3] is Missing.REFUSED
 
