@@ -113,9 +113,11 @@ class SendGate:
                 self._renewing_since = None
             case EventNumber.LIMIT_ON | EventNumber.LIMIT_OFF:
                 limited = number == EventNumber.LIMIT_ON
+                is_new = limited != self.is_limited
                 self._limited_since = self._clock.monotonic() if limited else None
                 level = logging.WARNING if limited else logging.INFO
-                log.log(level, "transmission_limit", active=limited)
+                if is_new:
+                    log.log(level, "transmission_limit", active=limited)
 
     @property
     def is_renewing(self) -> bool:

@@ -45,8 +45,8 @@ class Request:
         answer: the meter's, once it has come; the good values of a partial one too.
         refusal: set if the dongle refused to send the last try.
         was_sent: whether any try has been handed to the dongle.
-        was_heard: whether the meter may have got any try: the dongle has taken it, and not
-            reported that nobody acknowledged it.
+        was_heard: whether the meter is likely to have got any try: it has acknowledged it, or at
+            least the dongle has taken it and does not report that nobody has.
     """
 
     epcs: tuple[int, ...]
@@ -208,6 +208,8 @@ class Requests:
                 case Fail(code):
                     request.refusal = CommandRefused(self._commands.send_name, code)
                     taken = refused = True
+                case Event(EventNumber.SENT, _, SendResult.SENT):
+                    request.was_heard = True
                 case Event(EventNumber.SENT, _, SendResult.FAILED):
                     log.debug("send_failed")
                     failed = True

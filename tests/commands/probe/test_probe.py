@@ -107,6 +107,22 @@ def test_the_scale_is_known_only_when_nothing_is_in_doubt(
     assert scale_of(got) == scale
 
 
+@pytest.mark.parametrize(
+    ("got", "unit"),
+    [
+        ({0xD3: b"\0\0\0\1"}, "0.01"),
+        ({0xD3: b"\0\0\0\1", 0xE1: Missing.REFUSED}, "0.01"),
+        ({0xD3: b"\0\0\0\1", 0xE1: b"\x01"}, "0.1"),
+        ({0xD3: b"\0\0\0\1", 0xE1: Missing.NO_ANSWER}, None),
+    ],
+)
+def test_the_unit_of_jobs_toml_is_for_a_meter_that_has_none(
+    got: dict[int, Got], unit: str | None
+) -> None:
+    scale = None if unit is None else Scale(1, Decimal(unit))
+    assert scale_of(got, Decimal("0.01")) == scale
+
+
 # ---------------------------------------------------------------------- all together
 
 DONGLE = Dongle(DIALECTS["BP35A1"], "1.2.10", "")
