@@ -36,6 +36,7 @@ MOST_AT_ONCE = 6  # what a meter must handle (application interface specificatio
 ASK_FIRST_AGAIN_S = 60.0  # a meter without a unit, or a weak link, must not hold up the rest
 MAP_TRIES = 3  # to get the property map; then every property is asked for
 HELD_MAX = 64  # energy values that wait for the unit; the meter sends two each half hour
+_NO_DATA_HINT = "this meter has no such value, as a two-wire service has no T phase; told once"
 _UNIT_HINTS = {
     False: "energy waits for D3 and E1 of this meter",
     True: "this meter has no E1: set broute.energy_unit to the kWh of one count of its register",
@@ -271,12 +272,14 @@ class MeterDecoder:
     def _note_absence(self, sensor: str, why: Absent) -> None:
         """Log that there is no value; what this meter never has one of, once and for all."""
         is_known = sensor in self._valueless
+        hints = {"hint": _NO_DATA_HINT} if why is Absent.NO_DATA else {}
         self._incidents.raised(
             "no_value",
             key=sensor,
             level=logging.DEBUG if is_known else logging.WARNING,
             sensor=sensor,
             why=why.value,
+            **hints,
         )
         if why is Absent.NO_DATA and not is_known and sensor not in self._valued:
             self._valueless.add(sensor)

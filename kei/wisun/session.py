@@ -195,6 +195,8 @@ class Session:
         elif request.refusal is not None:
             reason = self._link.explain(request.refusal)
             machine.report(Outcome.BROKEN, RejoinNeeded(reason), only_if_joined=True)
+        elif not request.was_sent and machine.gate.is_renewing:
+            reason = "the dongle is renewing the session"
         machine.counters.miss(asked=request.was_sent and not machine.gate.is_limited)
         if request.tries:
             machine.wake()

@@ -327,20 +327,21 @@ def test_a_notification_in_the_middle_of_an_echo_arrives(start: Start) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "said", "why"),
     [
-        ("", b"EVENT 29 " + METER + b" 0\r\n"),  # a renewal, of which nothing else is heard
-        (",fault=txfail@2-4", b""),
-        (",fault=fail@2-4", b""),
+        # A renewal, of which nothing else is heard.
+        ("", b"EVENT 29 " + METER + b" 0\r\n", "renewing the session"),
+        (",fault=txfail@2-4", b"", "nothing came in time"),
+        (",fault=fail@2-4", b"", "ER10"),
     ],
 )
 def test_a_question_that_the_meter_has_not_got_is_told_apart(
-    start: Start, options: str, said: bytes
+    start: Start, options: str, said: bytes, why: str
 ) -> None:
     bench = start(options)
     bench.wait_for_join()
     bench.says(said)
-    with pytest.raises(NotAsked):
+    with pytest.raises(NotAsked, match=why):
         bench.session.get(POWER, 5)
 
 
