@@ -163,6 +163,8 @@ def _type(kind: Kind) -> str:
             return f"whole number, {low} to {high}"
         case keys.OneOf(numbers):
             return _listed("whole number", " ".join(map(str, numbers)))
+        case keys.Number(options) if options:
+            return _listed("number", " ".join(map(str, rules.NUMBERS[options])))
         case keys.Duration(low, high, span=span):
             return _listed(f"duration, {show_duration(low)} to {show_duration(high)}", span)
         case keys.Epcs():

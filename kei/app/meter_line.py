@@ -11,8 +11,9 @@ import structlog
 from kei.app.workers import Workers, WorkerTarget
 from kei.core.clock import Clock
 from kei.core.incidents import Incidents
-from kei.meter.decoder import FIRST_EPCS, MeterDecoder
+from kei.meter.decoder import MeterDecoder
 from kei.meter.meter_clock import METER_UTC_OFFSET, utc_offset
+from kei.meter.scale import FIRST_EPCS
 from kei.meter.stamps import ClockTrust
 from kei.settings.broute import SIMULATED_PORT, Broute
 from kei.settings.config import Config
@@ -104,6 +105,7 @@ class MeterLine:
             clock=clock,
             trust=self._trust,
             on_joined=self._on_joined,
+            energy_unit=broute.energy_unit,
         )
         session, simulator = build_session(
             broute, memory, decoder, clock=clock, rng=self._rng, transcript=transcript

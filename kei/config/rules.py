@@ -3,11 +3,12 @@
 import difflib
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 
 from kei.core.errors import ConfigError
-from kei.echonet.meter_class import PROPERTIES, UNRECORDED
+from kei.echonet.meter_class import ENERGY_UNITS, PROPERTIES, UNRECORDED
 from kei.settings.broute import SIMULATED_PORT
 from kei.settings.keys import Choice, Conflict
 from kei.settings.recorder import RecorderSettings
@@ -29,6 +30,9 @@ _OPTIONS: Mapping[str, Mapping[str, object]] = {
     "dongles": {name: name for name in ("auto", *DIALECTS)},
     "formats": {name: name for name in FORMATS},
 }
+
+# The same for numbers.
+NUMBERS: Mapping[str, Sequence[Decimal]] = {"energy_units": sorted(ENERGY_UNITS.values())}
 
 
 def options(kind: Choice) -> Mapping[str, object]:

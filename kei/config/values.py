@@ -5,7 +5,7 @@ A fault of the value as a whole is raised; those of its parts are noted, and the
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -81,8 +81,9 @@ def read(kind: Kind, value: object, at: KeyPath, source: Source) -> object:
     match kind:
         case keys.Flag():
             return _flag(value)
-        case keys.Number():
-            return _finite(value, _NUMBER)
+        case keys.Number(options):
+            number = _finite(value, _NUMBER)
+            return _listed(number, rules.NUMBERS[options]) if options else number
         case keys.Whole() | keys.OneOf():
             return _whole(kind, value)
         case keys.Duration():
@@ -151,6 +152,15 @@ def _whole(kind: keys.Whole | keys.OneOf, value: object) -> int:
     elif not kind.low <= number <= kind.high:
         raise Wrong(f"{number} is out of range", f"it must be from {kind.low} to {kind.high}")
     return number
+
+
+def _listed(number: Decimal, allowed: Sequence[Decimal]) -> Decimal:
+    """Return the equal number of a list, with as many decimals as it has there."""
+    for each in allowed:
+        if each == number:
+            return each
+    listed = ", ".join(map(str, allowed))
+    raise Wrong(f"{number:f} is not possible", f"it is one of: {listed}")
 
 
 def _duration(kind: keys.Duration, value: object) -> float:

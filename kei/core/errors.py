@@ -25,6 +25,10 @@ class NotReady(RetryLater):
     """There is no session with the meter at present; the session thread is reconnecting."""
 
 
+class NotAsked(RetryLater):
+    """The meter has not got the question, so that its silence says nothing about it."""
+
+
 class RejoinNeeded(KeiError):
     """The PANA session is gone: join the meter again."""
 

@@ -1,5 +1,6 @@
 """Decodes the meter's answers and notifications into readings."""
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -13,9 +14,6 @@ from kei.core.incidents import Incidents
 from kei.core.reading import Reading
 from kei.echonet.frame import Property, property_map
 from kei.echonet.meter_class import (
-    COEFFICIENT_WHERE_ABSENT,
-    EPC_COEFFICIENT,
-    EPC_ENERGY_UNIT,
     PROPERTIES,
     TIME_STAMP_BYTES,
     Absent,
@@ -23,10 +21,10 @@ from kei.echonet.meter_class import (
     Scale,
     Value,
     decode,
-    scale_number,
 )
 from kei.echonet.superclass import EPC_READABLE
 from kei.meter.meter_clock import MeterClock
+from kei.meter.scale import ScaleLearner
 from kei.meter.stamps import HINTS, ClockTrust, Doubt, doubt_about
 from kei.store.intake_queue import Record
 from kei.wisun.interfaces import Answer, Memory
@@ -35,18 +33,23 @@ log = structlog.stdlib.get_logger("kei.meter")
 
 DATA_ID = "x"  # of every reading of the meter
 MOST_AT_ONCE = 6  # what a meter must handle (application interface specification, 2.4.4)
-FIRST_EPCS = (EPC_COEFFICIENT, EPC_ENERGY_UNIT)  # asked right after joining
 ASK_FIRST_AGAIN_S = 60.0  # a meter without a unit, or a weak link, must not hold up the rest
 MAP_TRIES = 3  # to get the property map; then every property is asked for
 LOOK_AT_CLOCK_S = 60.0  # between two looks whether the meter's clock is to be asked, or is off
 HELD_MAX = 64  # energy values that wait for the unit; the meter sends two each half hour
+_NO_DATA_HINT = "this meter has no such value, as a two-wire service has no T phase; told once"
+_UNIT_HINTS = {
+    False: "energy waits for D3 and E1 of this meter",
+    True: "this meter has no E1: set broute.energy_unit to the kWh of one count of its register",
+}
 
 
 class MeterDecoder:
     """Turns what a meter sends into readings, and learns what this meter has. Thread-safe.
 
     Energy values are held back until coefficient (D3) and unit (E1) are known from this meter;
-    these are kept under the meter's address for the next start.
+    these are kept under the meter's address for the next start, and so is which values it never
+    has. What a meter has no E1 for is counted in the unit of jobs.toml.
 
     Args:
         unit: UnitID of the readings.
@@ -55,9 +58,9 @@ class MeterDecoder:
         clock: wall and monotonic time.
         trust: whether the former can be trusted, so that the meter's time stamps are judged by it.
         on_joined: called after each join, to ask for everything once.
+        energy_unit: kWh of one count of a meter that has no E1; None if jobs.toml has none.
 
     Attributes:
-        scale: what turns counts into kWh; None until it is known from this meter.
         most_at_once: how many properties this meter is asked for in one frame, 1..6.
         meter_clock: the meter's own clock, compared with the machine's.
     """
@@ -71,8 +74,8 @@ class MeterDecoder:
         clock: Clock,
         trust: ClockTrust,
         on_joined: Callable[[], None],
+        energy_unit: Decimal | None = None,
     ) -> None:
-        self.scale: Scale | None = None
         self.most_at_once = MOST_AT_ONCE
         self.meter_clock = MeterClock(clock, trust)
         self._unit = unit
@@ -82,10 +85,10 @@ class MeterDecoder:
         self._trust = trust
         self._on_joined = on_joined
         self._incidents = Incidents(log, clock)
-        self._memory_key = ""  # of the meter that has been joined
-        self._coefficient: int | None = None
-        self._is_coefficient_assumed = False
-        self._energy_unit: Decimal | None = None
+        self._meter = ""  # that has been joined: its MAC address
+        self._learner = ScaleLearner(energy_unit)
+        self._valueless: set[str] = set()  # SensorIDs that this meter has never had a value of
+        self._valued: set[str] = set()  # those of which it has had one since the start
         self._readable: frozenset[int] | None = None
         self._map_tries = 0
         self._ask_first_at: float | None = None
@@ -93,17 +96,20 @@ class MeterDecoder:
         self._held: deque[tuple[int, bytes, Instant]] = deque(maxlen=HELD_MAX)
         self._lock = threading.Lock()  # answers come in the threads of the request jobs
 
+    @property
+    def scale(self) -> Scale | None:
+        """What turns counts into kWh; None until it is known from this meter."""
+        return self._learner.scale
+
     def joined(self, meter: str, first: Answer) -> None:
         """Take the MAC address of the meter that has been joined and its first answer."""
         with self._lock:
-            key = f"meter.{meter}.scale"
-            if key != self._memory_key:
-                self._memory_key = key
+            if meter != self._meter:
+                self._meter = meter
                 self._held.clear()
-                self.scale = self._remembered_scale()
-                self._coefficient = self.scale.coefficient if self.scale else None
-                self._energy_unit = self.scale.unit if self.scale else None
-                self._is_coefficient_assumed = False
+                self._learner.begin(self._remembered_scale())
+                self._valueless = set((self._recall("no_value") or "").split())
+                self._valued.clear()
             # Learnt anew after each join: the meter may be another, or have been misjudged.
             self._readable, self._map_tries = None, 0
             self.most_at_once = MOST_AT_ONCE
@@ -132,17 +138,11 @@ class MeterDecoder:
             if self._ask_first_at is not None and now < self._ask_first_at:
                 return ()
             self._ask_first_at = now + ASK_FIRST_AGAIN_S
-            wanted, readable = [], self._readable
-            if self._may_have_map:
-                wanted.append(EPC_READABLE)
-                self._map_tries += 1
-            may_have = set(FIRST_EPCS) if readable is None else readable
-            is_doubtful = self._is_coefficient_assumed and readable is not None
-            if EPC_COEFFICIENT in may_have and (self._coefficient is None or is_doubtful):
-                wanted.append(EPC_COEFFICIENT)
-            if EPC_ENERGY_UNIT in may_have and self._energy_unit is None:
-                wanted.append(EPC_ENERGY_UNIT)
-            return tuple(wanted)
+            wanted = self._learner.wanted(self._readable)
+            if not self._may_have_map:
+                return wanted
+            self._map_tries += 1
+            return EPC_READABLE, *wanted
 
     def wanted_last(self) -> tuple[tuple[int, ...], ...]:
         """Return what has to be asked after everything else, one frame each: the meter's clock.
@@ -194,36 +194,23 @@ class MeterDecoder:
 
     def _learn(self, answer: Answer) -> None:
         """Take property map, coefficient and unit from an answer, as far as it has them."""
-        given = answer.properties
-        if EPC_READABLE in given:
+        if EPC_READABLE in answer.properties:
             try:
-                self._readable = property_map(given[EPC_READABLE])
+                self._readable = property_map(answer.properties[EPC_READABLE])
             except Malformed as error:
                 self._map_tries = MAP_TRIES
                 log.warning("property_map_malformed", reason=str(error))
-        if EPC_COEFFICIENT in given:
-            number = scale_number(EPC_COEFFICIENT, given[EPC_COEFFICIENT])
-            if number is not None:
-                self._coefficient, self._is_coefficient_assumed = int(number), False
-        elif self._coefficient is None and self._lacks_coefficient(answer):
-            self._coefficient, self._is_coefficient_assumed = COEFFICIENT_WHERE_ABSENT, True
-        if EPC_ENERGY_UNIT in given:
-            number = scale_number(EPC_ENERGY_UNIT, given[EPC_ENERGY_UNIT])
-            self._energy_unit = number or self._energy_unit  # it is never 0
-        if self._coefficient is not None and self._energy_unit is not None:
-            before, self.scale = self.scale, Scale(self._coefficient, self._energy_unit)
-            if self.scale != before:
-                self._remember(self.scale)
-                held, self._held = self._held, deque(maxlen=HELD_MAX)
-                for epc, edt, at in held:
-                    self._record([(epc, edt)], at)
-
-    def _lacks_coefficient(self, answer: Answer) -> bool:
-        """Tell whether the meter has none; a meter that refuses everything may just be busy."""
-        if self._readable is not None:
-            return EPC_COEFFICIENT not in self._readable
-        is_busy = not answer.properties and self._may_have_map
-        return EPC_COEFFICIENT in answer.refused and not is_busy
+        before = self.scale
+        self._learner.learn(answer, self._readable, may_have_map=self._may_have_map)
+        if self.scale is None:
+            return
+        if self.scale != before:
+            self._remember(self.scale)
+        for hint in _UNIT_HINTS.values():
+            self._incidents.ended("unit_unknown", key=hint)
+        while self._held:
+            epc, edt, at = self._held.popleft()
+            self._record([(epc, edt)], at)
 
     def _record(self, properties: Iterable[tuple[int, bytes]], at: Instant) -> None:
         """Record the values with the time they came at, or with the meter's own time stamp."""
@@ -233,10 +220,9 @@ class MeterDecoder:
             for value in self._values(epc, edt, at):
                 sensor, number = value.sensor, value.value
                 if isinstance(number, Absent):
-                    why = number.value
-                    self._incidents.raised("no_value", key=sensor, sensor=sensor, why=why)
+                    self._note_absence(sensor, number)
                     continue
-                self._incidents.ended("no_value", key=sensor)
+                self._note_value(sensor)
                 if value.at is None:
                     measured_now.append(
                         Reading(at.time_ms, self._unit, sensor, number, DATA_ID, at.monotonic_ms)
@@ -258,9 +244,9 @@ class MeterDecoder:
             return ()
         if spec.number.needs_scale and self.scale is None:
             self._held.append((epc, edt, at))
-            self._incidents.raised("unit_unknown", hint="energy waits for D3 and E1 of this meter")
+            hint = _UNIT_HINTS[self._learner.lacks_unit]
+            self._incidents.raised("unit_unknown", key=hint, hint=hint)
             return ()
-        self._incidents.ended("unit_unknown")
         try:
             values = decode(epc, edt, self.scale)
         except ImpossibleStamp:
@@ -290,18 +276,60 @@ class MeterDecoder:
             hint=HINTS[why],
         )
 
+    def _note_absence(self, sensor: str, why: Absent) -> None:
+        """Log that there is no value; what this meter never has one of, once and for all."""
+        is_known = sensor in self._valueless
+        hints = {"hint": _NO_DATA_HINT} if why is Absent.NO_DATA else {}
+        self._incidents.raised(
+            "no_value",
+            key=sensor,
+            level=logging.DEBUG if is_known else logging.WARNING,
+            sensor=sensor,
+            why=why.value,
+            **hints,
+        )
+        if why is Absent.NO_DATA and not is_known and sensor not in self._valued:
+            self._valueless.add(sensor)
+            self._keep("no_value", " ".join(sorted(self._valueless)))
+
+    def _note_value(self, sensor: str) -> None:
+        self._incidents.ended("no_value", key=sensor)
+        self._valued.add(sensor)
+        if sensor in self._valueless:
+            self._valueless.remove(sensor)
+            self._keep("no_value", " ".join(sorted(self._valueless)))
+
     def _remembered_scale(self) -> Scale | None:
+        text = self._recall("scale") or ""
         try:
-            text = self._memory.get_state(self._memory_key) or ""
             coefficient, _, unit = text.partition(" ")
             return Scale(int(coefficient), Decimal(unit)) if text else None
-        except (KeiError, ValueError, InvalidOperation) as error:
-            log.warning("memory_unreadable", key=self._memory_key, reason=str(error))
+        except (ValueError, InvalidOperation) as error:
+            log.warning("memory_unreadable", key=self._key("scale"), reason=str(error))
             return None
 
     def _remember(self, scale: Scale) -> None:
-        log.info("meter_scale", coefficient=scale.coefficient, unit_kwh=str(scale.unit))
+        source = "jobs.toml" if self._learner.is_unit_assumed else "meter"
+        log.info(
+            "meter_scale", coefficient=scale.coefficient, unit_kwh=str(scale.unit), source=source
+        )
+        if not self._learner.is_unit_assumed:  # or else it would win over jobs.toml from then on
+            self._keep("scale", f"{scale.coefficient} {scale.unit}")
+
+    def _key(self, what: str) -> str:
+        return f"meter.{self._meter}.{what}"
+
+    def _recall(self, what: str) -> str | None:
+        """Return what was kept of this meter."""
         try:
-            self._memory.set_state(self._memory_key, f"{scale.coefficient} {scale.unit}")
+            return self._memory.get_state(self._key(what))
         except KeiError as error:
-            log.warning("memory_unwritable", key=self._memory_key, reason=str(error))
+            log.warning("memory_unreadable", key=self._key(what), reason=str(error))
+            return None
+
+    def _keep(self, what: str, text: str) -> None:
+        """Keep something of this meter for the next start."""
+        try:
+            self._memory.set_state(self._key(what), text)
+        except KeiError as error:
+            log.warning("memory_unwritable", key=self._key(what), reason=str(error))

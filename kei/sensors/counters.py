@@ -1,5 +1,6 @@
 """Counters and status of a port with sensors; rejected lines are logged at a limited rate."""
 
+import math
 import threading
 from collections import Counter
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ log = structlog.stdlib.get_logger("kei.sensors")
 LOG_EVERY_S = 600.0  # for each reason: a radio receives noise for years
 
 _NOT_LOGGED = frozenset({Reason.REPEAT})  # normal in a radio network
+_LOGGED_ONCE = frozenset({Reason.TOO_MANY_SERIES})
 _HINTS = {
     Reason.ENCODING: "noise, or another baudrate, parity or encoding than the board's",
     Reason.CHARACTERS: "noise, or another baudrate or parity than the board's",
@@ -23,6 +25,8 @@ _HINTS = {
     Reason.TOO_LONG: "is line_end what the board sends?",
     Reason.OUT_OF_RANGE: "see min and max of its checks",
     Reason.JUMP: "see variation of its checks; the third in a row is believed",
+    Reason.TOO_MANY_SERIES: "the port has 1000 series, no other is recorded until kei starts anew: "
+    "is a part of the SensorID a running number?",
 }
 
 
@@ -85,7 +89,8 @@ class LineCounters:
             unlogged = self._unlogged.setdefault(reason, _Unlogged(0, None))
             unlogged.count += 1
             now = self._clock.monotonic()
-            if unlogged.logged_at is not None and now - unlogged.logged_at < LOG_EVERY_S:
+            pause_s = math.inf if reason in _LOGGED_ONCE else LOG_EVERY_S
+            if unlogged.logged_at is not None and now - unlogged.logged_at < pause_s:
                 return
             count, unlogged.count, unlogged.logged_at = unlogged.count, 0, now
         log.warning(

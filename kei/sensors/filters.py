@@ -1,4 +1,4 @@
-"""Filters for well-formed lines that are not recorded: radio repeats and outliers."""
+"""Filters for well-formed lines that are not recorded: radio repeats, outliers, made-up series."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -9,6 +9,9 @@ from kei.settings.serial import SeriesCheck
 
 REPEATS_WITHIN = 10  # lines of the port
 JUMPS_BELIEVED = 3  # in a row: then it is a new level
+SERIES_MAX = 1000  # of a port, since the start
+
+Series = tuple[str, str]  # UnitID and SensorID
 
 
 class Repeats:
@@ -18,13 +21,34 @@ class Repeats:
     """
 
     def __init__(self) -> None:
-        self._last: deque[bytes] = deque(maxlen=REPEATS_WITHIN)
+        self._last: deque[list[bytes]] = deque(maxlen=REPEATS_WITHIN)
 
     def is_repeat(self, line: Line, raw: bytes) -> bool:
         """Return whether a line is one of the last ten, byte by byte; remember it if not."""
-        if line.data_id is not None and raw in self._last:
+        fields = [field.strip(b" \t") for field in raw.split(b",")]
+        if line.data_id is not None and fields in self._last:
             return True
-        self._last.append(raw)
+        self._last.append(fields)
+        return False
+
+
+class SeriesLimit:
+    """Finds the lines of ever-new series, which noise or a wrong sketch makes up without end.
+
+    Args:
+        expected: the series that are recorded whatever else comes.
+    """
+
+    def __init__(self, expected: Iterable[Series]) -> None:
+        self._series = set(expected)
+
+    def is_one_too_many(self, series: Series) -> bool:
+        """Return whether a series is new, and there are as many as a port may have."""
+        if series in self._series:
+            return False
+        if len(self._series) >= SERIES_MAX:
+            return True
+        self._series.add(series)
         return False
 
 

@@ -1,6 +1,7 @@
 """The line parser: splits the bytes of a port into lines `UnitID,SensorID,Value[,DataID]`. No I/O.
 
-Memory is bounded whatever arrives, and a damaged byte costs no more than its line.
+Blanks and tabs round a field are no part of it. Memory is bounded whatever arrives, and a damaged
+byte costs no more than its line.
 """
 
 import re
@@ -17,7 +18,9 @@ SHOWN_BYTES = 80  # of a rejected line, in the log
 _END = {LineEnd.LF: b"\n", LineEnd.CRLF: b"\r\n", LineEnd.CR: b"\r"}
 _ID = r"[A-Za-z0-9_-]+"
 _VALUE = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?"
-_LINE = re.compile(rf"({_ID}),({_ID}),({_VALUE})(?:,({_ID}))?")
+_PAD = "[ \\t]*"  # round each field: dtostrf() of an Arduino pads a value with blanks
+_COMMA = f"{_PAD},{_PAD}"
+_LINE = re.compile(rf"{_PAD}({_ID}){_COMMA}({_ID}){_COMMA}({_VALUE})(?:{_COMMA}({_ID}))?{_PAD}")
 
 
 class Reason(StrEnum):
@@ -32,6 +35,7 @@ class Reason(StrEnum):
     OUT_OF_RANGE = "out_of_range"  # below `min` or above `max` of the series
     JUMP = "jump"  # a step of more than `variation` of the series
     REPEAT = "repeat"  # received again over the radio
+    TOO_MANY_SERIES = "too_many_series"  # one more than 1000 series of the port
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +109,8 @@ def parse(raw: bytes, encoding: str = "ascii") -> Line | Reason:
 
 
 def _reason(text: str) -> Reason:
-    fields = text.split(",")
-    if not text.isprintable():
+    fields = [field.strip(" \t") for field in text.split(",")]
+    if not "".join(fields).isprintable():
         return Reason.CHARACTERS
     if not 3 <= len(fields) <= 4:
         return Reason.FIELDS

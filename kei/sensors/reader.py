@@ -12,15 +12,17 @@ from kei.core.reading import Reading
 from kei.sensors.counters import LineCounters, ReaderStatus
 from kei.sensors.silence import Silence
 from kei.sensors.stream import Stream
-from kei.serialport.port import SerialPort
+from kei.serialport.port import PortShared, SerialPort, check_not_shared
 from kei.settings.serial import SensorSettings
 
 log = structlog.stdlib.get_logger("kei.sensors")
 
 RETRY_S = 3.0  # a board that is plugged in again has to be back within 10 s
-# Bytes that come so soon after opening may be the rest of a line; an FTDI chip holds them 16 ms.
-IN_THE_MIDDLE_S = 0.02
+# Bytes that come so soon after opening may be the rest of a line. A line that is idle for longer,
+# 96 characters at 9600 bits a second, has ended; skipping more would cost whole lines at each start.
+IN_THE_MIDDLE_S = 0.1
 WELL_AFTER_S = 10.0  # open for so long, or with a byte received, a port counts as working again
+ALONE_AFTER_S = 600.0  # the same of a port that another program has read from: it may come again
 
 Put = Callable[[Sequence[Reading]], None]
 
@@ -48,6 +50,7 @@ class SensorReader:
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._port: SerialPort | None = None
+        self._shared_at: float | None = None  # when another program took bytes from it
         self._fault: str | None = "not opened yet"
         self._changed_at = clock.monotonic()  # when it was opened or lost
         self._heard_at: float | None = None
@@ -56,6 +59,8 @@ class SensorReader:
         """Read the port until `stop`; open it again whenever it is lost."""
         while not self._stopping.is_set():
             try:
+                if self._shared_at is not None:
+                    check_not_shared(self._path)
                 port = SerialPort(self._path, self._settings.framing)
             except PortLost as error:
                 self._lost(error)
@@ -105,19 +110,24 @@ class SensorReader:
     def _read(self, port: SerialPort) -> None:
         begun = self._clock.monotonic()
         first = port.read(IN_THE_MIDDLE_S)
-        self._stream.splitter.begin(within_a_line=bool(first))
+        is_shared = self._shared_at is not None
+        self._stream.splitter.begin(within_a_line=is_shared or port.is_within_a_line or bool(first))
         self._fault, self._changed_at = None, self._clock.monotonic()
         log.info("sensor_port_opened", port=self._settings.port)
         self._feed(first)
         while not self._stopping.is_set():
             self._feed(port.read(self._check(begun)))
-            if self._heard_at is not None and self._heard_at > begun:
+            if self._heard_at is not None and self._heard_at > begun and self._shared_at is None:
                 self._incidents.ended("sensor_port_lost")
 
     def _check(self, begun: float) -> float | None:
         """Do what is due without a new byte; return in how many seconds to do it again."""
-        well_in_s = begun + WELL_AFTER_S - self._clock.monotonic()
+        well_at = begun + WELL_AFTER_S
+        if self._shared_at is not None:
+            well_at = self._shared_at + ALONE_AFTER_S
+        well_in_s = well_at - self._clock.monotonic()
         if well_in_s <= 0:
+            self._shared_at = None
             self._incidents.ended("sensor_port_lost")
         waits = [well_in_s] if well_in_s > 0 else []
         if (silent_in_s := self._silence.check()) is not None:
@@ -133,6 +143,8 @@ class SensorReader:
     def _lost(self, error: PortLost) -> None:
         if self._stopping.is_set():
             return
+        if isinstance(error, PortShared):
+            self._shared_at = self._clock.monotonic()
         if self._fault is None:
             self._changed_at = self._clock.monotonic()
         self._fault = str(error)

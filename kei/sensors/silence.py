@@ -7,17 +7,15 @@ import structlog
 
 from kei.core.clock import Clock
 from kei.core.incidents import Incidents
+from kei.sensors.filters import Series
 
 log = structlog.stdlib.get_logger("kei.sensors")
 
 LINES_MIN = 3  # before a series is watched: noise may look like a line of an unknown series
-SERIES_MAX = 1000  # are watched; of more, those that have been silent longest are forgotten
-
-_Series = tuple[str, str]
 
 
 class Silence:
-    """Watches the series of one port.
+    """Watches the series of one port, of which `SeriesLimit` lets through a thousand.
 
     Args:
         port: its name, for the log.
@@ -27,7 +25,7 @@ class Silence:
     """
 
     def __init__(
-        self, port: str, stale_after_s: float | None, expected: Iterable[_Series], clock: Clock
+        self, port: str, stale_after_s: float | None, expected: Iterable[Series], clock: Clock
     ) -> None:
         self._port = port
         self._stale_after_s = stale_after_s
@@ -35,9 +33,9 @@ class Silence:
         self._incidents = Incidents(log, clock)
         now = clock.monotonic()
         # Both in the order in which they were last heard.
-        self._heard: OrderedDict[_Series, float] = OrderedDict((each, now) for each in expected)
-        self._silent: OrderedDict[_Series, float] = OrderedDict()
-        self._new: OrderedDict[_Series, int] = OrderedDict()  # lines of series not watched yet
+        self._heard: OrderedDict[Series, float] = OrderedDict((each, now) for each in expected)
+        self._silent: OrderedDict[Series, float] = OrderedDict()
+        self._new: dict[Series, int] = {}  # lines of series not watched yet
 
     def heard(self, unit: str, sensor: str) -> None:
         """Note that a line of a series has come, whether its value is recorded or not."""
@@ -50,17 +48,13 @@ class Silence:
             self._incidents.ended("sensor_silent", key=series)
         self._heard[series] = self._clock.monotonic()
         self._heard.move_to_end(series)
-        if len(self._heard) + len(self._silent) > SERIES_MAX:
-            self._forget()
 
-    def _is_new(self, series: _Series) -> bool:
+    def _is_new(self, series: Series) -> bool:
         """Count a line of an unknown series; return whether there are too few to watch it."""
         lines = self._new.pop(series, 0) + 1
         if lines >= LINES_MIN:
             return False
         self._new[series] = lines
-        if len(self._new) > SERIES_MAX:
-            self._new.popitem(last=False)
         return True
 
     def check(self) -> float | None:
@@ -88,13 +82,6 @@ class Silence:
             )
         return None
 
-    def silent(self) -> tuple[_Series, ...]:
+    def silent(self) -> tuple[Series, ...]:
         """Return the series that are silent; any thread."""
         return tuple(self._silent.copy())
-
-    def _forget(self) -> None:
-        if self._silent:
-            series, _ = self._silent.popitem(last=False)
-            self._incidents.ended("sensor_silent", key=series)
-        else:
-            self._heard.popitem(last=False)

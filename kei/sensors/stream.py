@@ -3,7 +3,7 @@
 from kei.core.clock import Clock, Instant, instant
 from kei.core.reading import Reading
 from kei.sensors.counters import LineCounters
-from kei.sensors.filters import Outliers, Repeats
+from kei.sensors.filters import Outliers, Repeats, SeriesLimit
 from kei.sensors.line_parser import Line, Reason, Splitter, parse, printable
 from kei.sensors.silence import Silence
 from kei.settings.serial import SensorSettings
@@ -28,6 +28,7 @@ class Stream:
         self.splitter = Splitter(settings.line_end)
         self._repeats = Repeats()
         self._outliers = Outliers(settings.checks)
+        self._limit = SeriesLimit((check.unit, check.sensor) for check in settings.checks)
         self._next_id = 0
 
     def feed(self, data: bytes) -> list[Reading]:
@@ -38,21 +39,24 @@ class Stream:
         now = instant(self._clock)
         readings = []
         for raw in lines:
-            line = parse(raw, self._encoding)
+            line = self._judged(parse(raw, self._encoding), raw)
             if isinstance(line, Line):
-                self._silence.heard(line.unit, line.sensor)
-                if self._repeats.is_repeat(line, raw):
-                    reason: Reason | None = Reason.REPEAT
-                else:
-                    reason = self._outliers.check(line)
-                if reason is None:
-                    readings.append(self._reading(line, now))
-                    continue
+                readings.append(self._reading(line, now))
             else:
-                reason = line
-            self._counters.count_rejected(reason, printable(raw, self._encoding))
+                self._counters.count_rejected(line, printable(raw, self._encoding))
         self._counters.count_accepted(len(readings))
         return readings
+
+    def _judged(self, line: Line | Reason, raw: bytes) -> Line | Reason:
+        """Return a line that is to be recorded, or why it is not."""
+        if not isinstance(line, Line):
+            return line
+        if self._limit.is_one_too_many((line.unit, line.sensor)):
+            return Reason.TOO_MANY_SERIES
+        self._silence.heard(line.unit, line.sensor)
+        if self._repeats.is_repeat(line, raw):
+            return Reason.REPEAT
+        return self._outliers.check(line) or line
 
     def _reading(self, line: Line, at: Instant) -> Reading:
         data_id = line.data_id

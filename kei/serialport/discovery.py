@@ -50,6 +50,14 @@ def describe_use(port: str) -> str:
     return f"in use by another program; 'sudo fuser -v {port}' tells by which"
 
 
+def describe_sharing(port: str) -> str:
+    """Return the text of an error message that says who takes bytes from a port that is open."""
+    found = holders(port)
+    if found:
+        return f"{', '.join(map(str, found))} reads from it as well; stop it"
+    return f"another program reads from it as well; 'sudo fuser -v {port}' tells which, stop it"
+
+
 def describe_present(port: str) -> str:
     """Return the text of an error message that lists the ports, those like the given one first."""
     try:

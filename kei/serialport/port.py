@@ -19,8 +19,37 @@ from kei.settings.serial import PortSettings
 
 _NO_SERIAL_PORT = (errno.ENOTTY, errno.EISDIR, errno.EINVAL)  # a file, a folder, another device
 READ_CHUNK_BYTES = 4096  # the size of the kernel's tty buffer
+LEFT_BEHIND_CHUNKS = 4  # are looked at before opening; a flood is not waited for
 WRITE_TIMEOUT_S = 2.0  # a line of 1.3 kB takes 0.12 s at 115200 baud; a working port never waits
 _IFLAG, _CFLAG = 0, 2  # in what tcgetattr returns
+
+
+class PortShared(PortLost):
+    """Another program has the port open, too, and takes a part of what arrives."""
+
+
+class _Serial(serial.Serial):
+    """A port that looks at what had arrived before it was opened, which pyserial throws away.
+
+    Attributes:
+        left_behind: the last of these bytes; none if there were none.
+    """
+
+    left_behind = b""
+
+    def _reset_input_buffer(self) -> None:
+        with contextlib.suppress(OSError):  # a port that cannot be read says so when it is
+            for _ in range(LEFT_BEHIND_CHUNKS):
+                if self.fd is None or not (data := os.read(self.fd, READ_CHUNK_BYTES)):
+                    break
+                self.left_behind = data[-1:]
+        super()._reset_input_buffer()  # type: ignore[misc]  # not in types-pyserial
+
+
+def check_not_shared(port: str) -> None:
+    """Raise PortShared if another program has a port open, as far as this user can see."""
+    if discovery.holders(port):
+        raise PortShared(f"{port}: {discovery.describe_sharing(port)}")
 
 
 class SerialPort:
@@ -31,6 +60,9 @@ class SerialPort:
     Args:
         port: path of the device.
         settings: how it is opened.
+
+    Attributes:
+        is_within_a_line: whether the beginning of a line had arrived before it was opened.
 
     Raises:
         PortBusy: another program has it; the text says which, if the system tells.
@@ -45,6 +77,7 @@ class SerialPort:
             kind = PortBusy if _is_busy(error) else PortLost
             raise kind(_reason(port, error)) from None
         self._fd = self._serial.fileno()
+        self.is_within_a_line = self._serial.left_behind not in b"\r\n"
         self._lock = threading.Lock()
         self._is_open = True
         self._wake_read, self._wake_write = os.pipe()
@@ -62,6 +95,7 @@ class SerialPort:
             at least one byte; none after the time-out, or if `wake` was called.
 
         Raises:
+            PortShared: another program was faster.
             PortLost: the port is gone.
         """
         ready = self._poll.poll(None if timeout_s is None else max(0.0, timeout_s) * 1000)
@@ -73,8 +107,11 @@ class SerialPort:
             return b""
         except OSError as error:
             raise PortLost(_reason(self._port, error)) from None
-        if not data:  # end of file; a port that is there raises BlockingIOError
-            raise PortLost(f"{self._port}: unplugged")
+        if not data:
+            state = dict(self._poll.poll(0)).get(self._fd, 0)
+            if state & (select.POLLHUP | select.POLLERR | select.POLLNVAL):
+                raise PortLost(f"{self._port}: unplugged")
+            raise PortShared(f"{self._port}: {discovery.describe_sharing(self._port)}")
         return data
 
     def wake(self) -> None:
@@ -112,8 +149,8 @@ class SerialPort:
             os.close(self._wake_write)
 
 
-def _opened(port: str, settings: PortSettings) -> serial.Serial:
-    opened = serial.Serial(
+def _opened(port: str, settings: PortSettings) -> _Serial:
+    opened = _Serial(
         baudrate=settings.baudrate,
         bytesize=settings.bytesize,
         parity=settings.parity,

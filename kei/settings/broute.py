@@ -1,5 +1,7 @@
 """The dongle and the meter: `[broute]` and `[[broute.requests]]` of jobs.toml."""
 
+from decimal import Decimal
+
 from kei.core.secret import Secret
 from kei.settings import text_rules
 from kei.settings.keys import (
@@ -7,6 +9,7 @@ from kei.settings.keys import (
     Choice,
     Duration,
     Epcs,
+    Number,
     OneOf,
     Port,
     SecretText,
@@ -78,6 +81,12 @@ class Broute:
         Text(text_rules.identifier, text_rules.ID_SPAN),
         "UnitID of the meter in the files.",
         default="BR",
+    )
+    energy_unit: Decimal | None = key(
+        Number("energy_units"),
+        "kWh of one count of the register, only for a meter that has no E1: its own E1 wins.",
+        default=None,
+        example="0.1",
     )
     requests: tuple[RequestGroup, ...] = key(
         Tables(RequestGroup, by=("epcs",)), default=DEFAULT_REQUESTS

@@ -63,7 +63,13 @@ class Flag(Kind):
 
 @dataclass(frozen=True, slots=True)
 class Number(Kind):
-    """A finite number, exactly as it is written: a `Decimal`."""
+    """A finite number, exactly as it is written: a `Decimal`.
+
+    Attributes:
+        options: name of a list of numbers that `kei.config.rules` has; empty if any number will do.
+    """
+
+    options: str = ""
 
 
 @dataclass(frozen=True, slots=True)

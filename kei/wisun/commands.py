@@ -4,6 +4,7 @@ The commands and what may go wrong with each are here; when each is due is decid
 session's machine. A dongle with another grammar needs another class with these methods.
 """
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
 from enum import Enum, auto
@@ -15,6 +16,7 @@ from kei.core.clock import Clock
 from kei.core.errors import KeiError
 from kei.core.secret import Secret
 from kei.wisun.dialects import Dialect, recognise
+from kei.wisun.inbox import INBOX_MAX
 from kei.wisun.interfaces import (
     CHANNELS,
     Dongle,
@@ -190,12 +192,13 @@ class SkCommands:
             CommandRefused, NoReply: the dongle does not scan.
         """
         side = ["0"] if self._dialect.side else []
-        lines = self._command("SKSCAN", "2", "FFFFFFFF", f"{duration:X}", *side)
+        lines = deque(self._command("SKSCAN", "2", "FFFFFFFF", f"{duration:X}", *side), INBOX_MAX)
         scan_time_s = CHANNELS * CHANNEL_TIME_S * ((1 << duration) + 1)
         deadline = self._clock.monotonic() + scan_time_s * 1.5 + SCAN_GRACE_S
         while (inbound := self._link.receive(deadline)) is not None:
-            lines.append(inbound)
-            if isinstance(inbound, Event) and inbound.number == EventNumber.SCAN_DONE:
+            if isinstance(inbound, PanStart | PanField):
+                lines.append(inbound)
+            elif isinstance(inbound, Event) and inbound.number == EventNumber.SCAN_DONE:
                 quiet_s = QUIET_S if _networks(lines) else LATE_BEACON_S
                 deadline = min(deadline, self._clock.monotonic() + quiet_s)
         return sorted(_networks(lines), key=lambda network: -network.lqi)
@@ -298,9 +301,12 @@ class SkCommands:
         return not values or any(value.strip("0") for value in values)
 
     def send_datagram(self, address: str, payload: bytes) -> None:
-        """Have the dongle send a UDP datagram; its reply is left to the caller to receive."""
+        """Have the dongle send a UDP datagram, within the conversation that the caller has begun.
+
+        Its reply is left to the caller to receive.
+        """
         assert self.dongle is not None, "identify comes first"
-        self._link.send(send_to(address, payload, side=self.dongle.dialect.side))
+        self._link.write(send_to(address, payload, side=self.dongle.dialect.side))
 
     @property
     def _dialect(self) -> Dialect:

@@ -8,15 +8,16 @@ rest may be called from any thread.
 import heapq
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import count
-from queue import Empty, SimpleQueue
 from types import TracebackType
 
 import structlog
 
 from kei.core.clock import Clock
 from kei.core.errors import KeiError, PortLost, Stopping
+from kei.wisun.inbox import INBOX_MAX, Inbox
 from kei.wisun.interfaces import EventNumber, Fail, Inbound, Message, Noise, Ok, Tap, Transport
 from kei.wisun.skstack import Parser
 
@@ -113,9 +114,11 @@ class SendGate:
                 self._renewing_since = None
             case EventNumber.LIMIT_ON | EventNumber.LIMIT_OFF:
                 limited = number == EventNumber.LIMIT_ON
+                is_new = limited != self.is_limited
                 self._limited_since = self._clock.monotonic() if limited else None
                 level = logging.WARNING if limited else logging.INFO
-                log.log(level, "transmission_limit", active=limited)
+                if is_new:
+                    log.log(level, "transmission_limit", active=limited)
 
     @property
     def is_renewing(self) -> bool:
@@ -171,7 +174,7 @@ class Link:
         self._on_raw = None if tap is None else tap.received
         self._parser = Parser(self._on_raw)
         self._transport: Transport | None = None
-        self._inbox: SimpleQueue[Inbound | None] = SimpleQueue()
+        self._inbox = Inbox(clock)
         self._halted: KeiError | None = None
         self._stopping = False
         self._data_at = 0.0
@@ -216,7 +219,7 @@ class Link:
     def halt(self, error: KeiError) -> None:
         """Make the conversation in progress, and later ones until `resume`, end with this error."""
         self._halted = error
-        self._inbox.put(None)
+        self._inbox.wake()
 
     def resume(self) -> None:
         """Allow conversations again after `halt`; a stop stays."""
@@ -225,7 +228,7 @@ class Link:
     def stop(self) -> None:
         """Make every conversation end with `Stopping`, until `allow_leaving`."""
         self._stopping = True
-        self._inbox.put(None)
+        self._inbox.wake()
 
     def allow_leaving(self) -> None:
         """Allow conversations after `stop`, to end the PANA session, if there is a port."""
@@ -233,15 +236,22 @@ class Link:
         if not isinstance(self._halted, PortLost):
             self._halted = None
 
+    def begin(self) -> None:
+        """Begin a conversation: drop what is left of the one before."""
+        self._inbox.clear()
+
     def send(self, data: bytes) -> None:
-        """Begin a conversation: drop what is left of the one before, and send.
+        """Begin a conversation with these bytes; raises what `write` does."""
+        self.begin()
+        self.write(data)
+
+    def write(self, data: bytes) -> None:
+        """Send within the conversation that has begun.
 
         Raises:
             PortLost: the port is gone.
             KeiError: what `halt` was called with, or `Stopping`.
         """
-        while not self._inbox.empty():
-            self._inbox.get()
         self._check()
         if self._transport is None:
             raise PortLost("the port is not open")
@@ -256,11 +266,8 @@ class Link:
             KeiError: what `halt` was called with, or `Stopping`.
         """
         while True:
-            try:
-                left_s = self._clock.wait_s(deadline - self._clock.monotonic())
-                inbound = self._inbox.get(timeout=left_s)
-            except Empty:
-                inbound = None
+            left_s = self._clock.wait_s(deadline - self._clock.monotonic())
+            inbound = self._inbox.get(left_s)
             self._check()
             if inbound is not None or self._clock.monotonic() >= deadline:
                 return inbound
@@ -300,12 +307,12 @@ class Link:
             PortLost: the port is gone.
         """
         self.send(data)
-        lines: list[Inbound] = []
+        lines: deque[Inbound] = deque(maxlen=INBOX_MAX)
         for message in self.receive_for(timeout_s):
             lines.append(message)
             match message:
                 case Ok():
-                    return lines
+                    return list(lines)
                 case Fail(code):
                     raise CommandRefused(name, code)
         raise NoReply(f"the dongle did not answer {name} within {timeout_s:g} s")

@@ -45,6 +45,8 @@ class Request:
         answer: the meter's, once it has come; the good values of a partial one too.
         refusal: set if the dongle refused to send the last try.
         was_sent: whether any try has been handed to the dongle.
+        was_heard: whether the meter is likely to have got any try: it has acknowledged it, or at
+            least the dongle has taken it and does not report that nobody has.
     """
 
     epcs: tuple[int, ...]
@@ -55,6 +57,7 @@ class Request:
     answer: Answer | None = None
     refusal: CommandRefused | None = None
     was_sent: bool = False
+    was_heard: bool = False
 
     def is_open(self, now: float) -> bool:
         """Return whether to try, or try again; immediate failures leave time for more tries."""
@@ -157,13 +160,16 @@ class Requests:
             KeiError: the port or the session was lost, or kei is being stopped.
         """
         request.tries += 1
-        if request.answer is not None or not self._may_send(request.deadline):
+        if not self._may_send(request.deadline):
             return
+        self._link.begin()
         self._tid = (self._tid + 1) & 0xFFFF
         request.tids.add(self._tid)
         self._awaited[self._tid] = request
         self._current = request
         try:
+            if request.answer is not None:  # to an earlier try, just before its turn
+                return
             frame = get_request(self._tid, request.epcs)
             self._commands.send_datagram(self._address, frame.encode())
             request.was_sent = True
@@ -177,6 +183,7 @@ class Requests:
         if not self._may_send(self._clock.monotonic() + TRY_S):
             return
         properties = tuple(Property(item.epc) for item in infc.properties)
+        self._link.begin()
         reply = Frame(infc.tid, infc.deoj, infc.seoj, Esv.INFC_RES, properties)
         self._commands.send_datagram(self._address, reply.encode())
         self._await_reply()
@@ -201,12 +208,15 @@ class Requests:
                 case Fail(code):
                     request.refusal = CommandRefused(self._commands.send_name, code)
                     taken = refused = True
+                case Event(EventNumber.SENT, _, SendResult.SENT):
+                    request.was_heard = True
                 case Event(EventNumber.SENT, _, SendResult.FAILED):
                     log.debug("send_failed")
                     failed = True
             # EVENT 21 with 01 may only mean that the acknowledgement was lost: the last try waits.
             if answered or refused or (failed and request.tries < MOST_TRIES):
                 deadline = min(deadline, self._clock.monotonic() + REPLY_GRACE_S)
+        request.was_heard |= taken and not (refused or failed)
         if not taken:
             self._await_reply()
 

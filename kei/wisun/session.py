@@ -10,7 +10,7 @@ import random
 import structlog
 
 from kei.core.clock import Clock
-from kei.core.errors import NotReady, PortLost, RejoinNeeded, RetryLater, Stopping
+from kei.core.errors import NotAsked, NotReady, PortLost, RejoinNeeded, RetryLater, Stopping
 from kei.wisun.commands import SkCommands
 from kei.wisun.connect_steps import ConnectSteps
 from kei.wisun.interfaces import (
@@ -142,7 +142,9 @@ class Session:
 
         Raises:
             NotReady: not joined, or the dongle is at its transmission limit; counted.
-            RetryLater: no answer in time, or too many other requests; counted.
+            NotAsked: the dongle renewed the session, or was busy, or could not reach the meter;
+                counted.
+            RetryLater: no answer in time; counted.
             Stopping: the program is being stopped.
         """
         names = bytes(epcs).hex(" ").upper()
@@ -173,11 +175,21 @@ class Session:
         finally:
             self._requests.end(request)
         if request.answer is None:
-            raise RetryLater(f"no answer to {names}: {self._note_miss(request, reason)}")
+            told = f"no answer to {names}: {self._note_miss(request, reason)}"
+            raise RetryLater(told) if request.was_heard else NotAsked(told)
         machine.counters.answer()
         took_s = round(monotonic() - begun, 2)
         log.debug("request_answered", epc=names, tries=request.tries, took_s=took_s)
         return request.answer
+
+    def rest(self, seconds: float) -> None:
+        """Wait between two questions, while others may ask theirs.
+
+        Raises:
+            Stopping: the program is being stopped.
+        """
+        if self._machine.stopping.wait(self._clock.wait_s(seconds)):
+            raise Stopping("kei is being stopped")
 
     def _check_ready(self) -> None:
         if self._machine.stopping.is_set():
@@ -194,6 +206,8 @@ class Session:
         elif request.refusal is not None:
             reason = self._link.explain(request.refusal)
             machine.report(Outcome.BROKEN, RejoinNeeded(reason), only_if_joined=True)
+        elif not request.was_sent and machine.gate.is_renewing:
+            reason = "the dongle is renewing the session"
         machine.counters.miss(asked=request.was_sent and not machine.gate.is_limited)
         if request.tries:
             machine.wake()

@@ -37,12 +37,24 @@ _HEADER = re.compile(
 _MAX_HEADER_BYTES = 126  # dual stack with LQI
 _HEX_DIGITS = frozenset(b"0123456789ABCDEFabcdef")
 _PAN_FIELD = re.compile(rb" +([A-Za-z ]+):([0-9A-Za-z]+) *")
+_EVENT = re.compile(rb"EVENT ([0-9A-F]{2}) ([0-9A-F:]+)((?: [0-9A-F]{1,2}){0,2})", re.IGNORECASE)
+# What begins a message inside a line. Each has a blank, so that none can be part of a password.
+_INNER = re.compile(
+    rb"EVENT [0-9A-Fa-f]{2} [0-9A-Fa-f:]{39}|EINFO [0-9A-Fa-f:]{39} |EVER [0-9]|EAPPVER |"
+    rb"ESREG [0-9A-Fa-f]|FAIL ER[0-9]{2}"
+)
+# The words without a blank, at the end of an echo; a password of 12 characters may end with them.
+_INNER_WORD = re.compile(
+    rb"(?:SK(?!SETPWD)|SKSETPWD [0-9A-F] \w{12}|[RW]OPT)[ -~]*?(OK(?: [0-9A-F]{2})?|EPANDESC)"
+)
 
 
 class Parser:
     """Splits the dongle's byte stream into messages, whatever the size of the chunks.
 
     Any bytes are safe: a line that cannot be understood becomes `Noise`, and only that line.
+    What comes by itself may begin in the middle of a line, as the dongle echoes a command while
+    it is being written (`SKSENDTOERXUDP FE80...`): it is taken as if it stood alone.
 
     Args:
         on_raw: called with the bytes of each message, without their line end, and the message.
@@ -92,17 +104,37 @@ class Parser:
     def _take(self, start: int) -> tuple[int, Message | None]:
         """Return (length in bytes, message) at `start`; length 0 while it is incomplete."""
         buffer = self._buffer
-        if not self._skipping and buffer.startswith(_ERXUDP, start):
+        if buffer.startswith(_ERXUDP, start):
             if header := _HEADER.match(buffer, start):
+                self._skipping = False
                 return self._take_datagram(start, header)
             if len(buffer) - start < _MAX_HEADER_BYTES and not _LINE_END.search(buffer, start):
                 return 0, None
-        end = _LINE_END.search(buffer, start)
+        end = self._text_end(start, start)
         if end is None:
             is_too_long = len(buffer) - start > MAX_LINE_BYTES
             return self._broken_line(start, start) if is_too_long else (0, None)
-        line = bytes(buffer[start : end.start()])
-        return len(line), Noise(len(line)) if self._skipping else parse_line(line)
+        line = bytes(buffer[start:end])
+        is_rest, self._skipping = self._skipping and not _INNER.match(line), False
+        return len(line), Noise(len(line)) if is_rest else parse_line(line)
+
+    def _text_end(self, start: int, after: int) -> int | None:
+        """Return where the text that begins at `start` ends; None if that has not arrived yet.
+
+        It is its first line end from `after` on, or where a message begins inside it.
+        """
+        buffer = self._buffer
+        found = _LINE_END.search(buffer, after)
+        end = len(buffer) if found is None else found.start()
+        if buffer.find(_ERXUDP, start + 1, end) >= 0:
+            header = _HEADER.search(buffer, start + 1, end)
+            if header is not None:
+                found, end = header, header.start()
+        if found is None:
+            return None
+        inner = _INNER.search(buffer, start + 1, end)
+        word = None if inner else _INNER_WORD.fullmatch(buffer, start, end)
+        return inner.start() if inner else word.start(1) if word else end
 
     def _take_datagram(self, start: int, header: re.Match[bytes]) -> tuple[int, Message | None]:
         """Take a datagram by its length: hex digits or raw bytes, told apart by the first one.
@@ -139,10 +171,10 @@ class Parser:
         )
 
     def _broken_line(self, start: int, data: int) -> tuple[int, Noise]:
-        """Skip the line that begins at `start` and has no end before `data`."""
-        end = _LINE_END.search(self._buffer, data)
+        """Skip the line that begins at `start` and has no end before `data`, or a part of it."""
+        end = self._text_end(start, data)
         self._skipping = end is None
-        length = (len(self._buffer) if end is None else end.start()) - start
+        length = (len(self._buffer) if end is None else end) - start
         return length, Noise(length)
 
 
@@ -152,6 +184,10 @@ def parse_line(line: bytes) -> Message:
         if field := _PAN_FIELD.fullmatch(line):
             return PanField(field[1].decode("ascii"), field[2].decode("ascii"))
         return Noise(len(line))
+    if event := _EVENT.match(line):
+        params = [int(word, 16) for word in event[3].split() if len(word) == 2]
+        address = event[2].decode("ascii").upper()
+        return Event(int(event[1], 16), address, params[0] if params else None)
     try:
         return _parse_words(line.split()) or Noise(len(line))
     except ValueError:
@@ -165,11 +201,6 @@ def _parse_words(words: list[bytes]) -> Message | None:
         case [b"FAIL", *code]:
             digits = b"".join(code).removeprefix(b"ER")
             return Fail(int(digits) if digits.isdigit() else 0)
-        case [b"EVENT", number, address, *rest]:
-            params = [int(word, 16) for word in rest if len(word) == 2]
-            return Event(
-                int(number, 16), address.decode("ascii").upper(), params[0] if params else None
-            )
         case [b"EPANDESC"]:
             return PanStart()
         case [b"EINFO", address, mac, channel, pan_id, side]:

@@ -53,6 +53,31 @@ def test_an_array_of_request_tables_may_be_inline(jobs: JobsFile) -> None:
     assert loaded.requests == (RequestGroup((0xE7,), 60.0),)
 
 
+@pytest.mark.parametrize(
+    ("written", "kwh"),
+    [("0.1", "0.1"), ("1", "1"), ("1.0", "1"), ("0.0001", "0.0001"), ("1e4", "10000")],
+)
+def test_the_unit_of_energy_is_one_that_a_meter_may_have(
+    jobs: JobsFile, written: str, kwh: str
+) -> None:
+    assert str(broute(jobs, f"{BROUTE}energy_unit = {written}").energy_unit) == kwh
+
+
+@pytest.mark.parametrize(
+    ("written", "fault"),
+    [
+        ("0.2", "0.2 is not possible; it is one of: 0.0001, 0.001, 0.01, 0.1, 1, 10, 100"),
+        ("0", "0 is not possible; it is one of: 0.0001"),
+        ('"0.1"', "found a text, wanted a number; write it in digits, without quotes"),
+        ("true", "found true or false, wanted a number"),
+        ("inf", "inf is not possible; write a finite number"),
+    ],
+)
+def test_another_unit_of_energy_is_refused(jobs: JobsFile, written: str, fault: str) -> None:
+    (told,) = jobs.faults(f"{BROUTE}energy_unit = {written}")
+    assert told.startswith(f"5: broute.energy_unit: {fault}")
+
+
 # Ports
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+import pytest
 import structlog
 from fakes import FakeClock
 from session_bench import Memory
@@ -9,7 +10,7 @@ from stored import RIGHT
 from structlog.testing import capture_logs
 
 from kei.core.clock import Instant
-from kei.core.errors import NotReady, RetryLater, Stopping
+from kei.core.errors import NotAsked, NotReady, RetryLater, Stopping
 from kei.core.incidents import Incidents
 from kei.core.reading import Reading
 from kei.echonet.frame import encode_property_map
@@ -31,14 +32,20 @@ DATA = {epc: bytes(spec.size) for epc, spec in PROPERTIES.items()} | {
 class Meter(Session):
     """Answers requests as a test wants, instead of over the air."""
 
-    def __init__(self, answer: Callable[[Epcs], Answer]) -> None:
+    def __init__(self, answer: Callable[[Epcs], Answer], clock: FakeClock) -> None:
         self.asked: list[Epcs] = []
+        self.rests: list[float] = []
         self._answer = answer
+        self._fake_clock = clock
 
     def get(self, epcs: Epcs, budget_s: float) -> Answer:
         assert budget_s >= 5
         self.asked.append(epcs)
         return self._answer(epcs)
+
+    def rest(self, seconds: float) -> None:
+        self.rests.append(seconds)
+        self._fake_clock.advance(seconds)
 
 
 class Sink:
@@ -70,14 +77,18 @@ def one_only(epcs: Epcs) -> Answer:
 
 
 def job(
-    answer: Callable[[Epcs], Answer], *epcs: int, readable: bytes = EVERYTHING
+    answer: Callable[[Epcs], Answer], *epcs: int, readable: bytes = EVERYTHING, cycle_s: float = 10
 ) -> tuple[RequestJob, Meter, Sink]:
-    clock, meter, sink = FakeClock(), Meter(answer), Sink()
+    clock, sink = FakeClock(), Sink()
+    meter = Meter(answer, clock)
     decoder = MeterDecoder("BR", sink, Memory(), clock=clock, trust=RIGHT, on_joined=lambda: None)
     first = {**everything((0xD3, 0xE1)).properties, 0x9F: readable}
     decoder.joined("0", Answer(Instant(1), first, frozenset()))
     incidents = Incidents(structlog.stdlib.get_logger("kei.request"), clock)
-    return RequestJob(epcs, 10, session=meter, decoder=decoder, incidents=incidents), meter, sink
+    asking = RequestJob(
+        epcs, cycle_s, session=meter, decoder=decoder, clock=clock, incidents=incidents
+    )
+    return asking, meter, sink
 
 
 def test_a_group_is_asked_in_one_frame() -> None:
@@ -106,8 +117,101 @@ def test_a_meter_that_answers_only_single_requests_is_asked_one_by_one() -> None
     for _ in range(4):
         request.run()
     several, single = (0xE7, 0xE0), [(0xE7,), (0xE0,)]
-    assert meter.asked == [several, several, several, *single, *single]
+    assert meter.asked == [several, several, several, single[0], several, single[1], *single]
     assert sink.sensors == ["E7", "E0"] * 2
+
+
+def test_what_the_meter_was_never_asked_says_nothing_about_it() -> None:
+    busy = [True] * 10
+
+    def renewing(epcs: Epcs) -> Answer:
+        if busy and busy.pop():
+            raise NotAsked("the dongle renews the session")
+        return everything(epcs)
+
+    request, meter, sink = job(renewing, 0xE7, 0xE0)
+    for _ in range(11):
+        request.run()
+    assert set(meter.asked) == {(0xE7, 0xE0)}
+    assert sink.sensors == ["E7", "E0"]
+
+
+def test_several_are_asked_once_more_before_the_meter_is_believed_to_answer_only_one() -> None:
+    silent = [True] * 3
+
+    def back_just_now(epcs: Epcs) -> Answer:
+        if silent and silent.pop():
+            raise RetryLater("no answer")
+        return everything(epcs)
+
+    request, meter, sink = job(back_just_now, 0xE7, 0xE0)
+    with capture_logs() as logs:
+        for _ in range(4):
+            request.run()
+    several = (0xE7, 0xE0)
+    assert meter.asked == [several, several, several, (0xE7,), several, several]
+    assert sink.sensors == ["E7", "E7", "E0", "E7", "E0"]
+    assert "fewer_properties_at_once" not in [each["event"] for each in logs]
+
+
+def refusing(epcs: Epcs) -> Answer:
+    return Answer(Instant(1), {}, frozenset(epcs))
+
+
+@pytest.mark.parametrize(
+    ("cycle_s", "rests"), [(0.5, []), (1, []), (10, [1, 2, 4]), (3600, [1, 2, 4, 8, 15])]
+)
+def test_a_busy_meter_that_refuses_everything_is_asked_again_within_the_cycle(
+    cycle_s: float, rests: list[float]
+) -> None:
+    request, meter, sink = job(refusing, 0xE7, 0xE0, cycle_s=cycle_s)
+    request.run()
+    assert meter.rests == rests
+    assert meter.asked == [(0xE7, 0xE0)] * (1 + len(rests))
+    assert sink.sensors == []
+
+
+def test_a_refusal_of_a_moment_costs_no_reading() -> None:
+    busy = [True, True]
+    request, meter, sink = job(
+        lambda epcs: refusing(epcs) if busy and busy.pop() else everything(epcs), 0xE7
+    )
+    with capture_logs() as logs:
+        for _ in range(2):
+            request.run()
+    assert meter.rests == [1, 2]
+    assert sink.sensors == ["E7", "E7"]
+    assert [each for each in logs if each["log_level"] != "debug"] == []
+
+
+def test_what_is_always_refused_is_asked_once_a_cycle_until_it_is_given() -> None:
+    refused = [True] * 6
+    request, meter, sink = job(
+        lambda epcs: refusing(epcs) if refused and refused.pop() else everything(epcs), 0xE7
+    )
+    for _ in range(4):
+        request.run()
+    assert meter.rests == [1, 2, 4]
+    assert sink.sensors == ["E7"]
+    refused.append(True)
+    request.run()
+    assert meter.rests == [1, 2, 4, 1]
+    assert sink.sensors == ["E7", "E7"]
+
+
+def test_a_miss_after_a_refusal_leaves_it_at_the_refusal() -> None:
+    first = [True]
+
+    def silent_then(epcs: Epcs) -> Answer:
+        if first and first.pop():
+            return refusing(epcs)
+        raise RetryLater("no answer")
+
+    request, meter, _ = job(silent_then, 0xE7)
+    with capture_logs() as logs:
+        request.run()
+    assert meter.rests == [1]
+    assert [each["event"] for each in logs] == ["property_not_given"]
 
 
 def test_a_silent_meter_is_no_reason_to_ask_one_by_one() -> None:
@@ -190,12 +294,10 @@ def test_a_clock_that_is_not_answered_is_no_fault() -> None:
 
 
 def test_a_clock_that_is_refused_in_spite_of_the_map_is_no_fault() -> None:
-    def refusing(epcs: Epcs) -> Answer:
-        if 0x97 in epcs:
-            return Answer(Instant(1), {}, frozenset(epcs))
-        return with_clock(epcs)
+    def refusing_it(epcs: Epcs) -> Answer:
+        return refusing(epcs) if 0x97 in epcs else with_clock(epcs)
 
-    request, _, _ = job(refusing, 0xE7, readable=CLOCK_MAP)
+    request, _, _ = job(refusing_it, 0xE7, readable=CLOCK_MAP)
     with capture_logs() as logs:
         request.run()
     assert [e for e in logs if e["log_level"] != "debug"] == []

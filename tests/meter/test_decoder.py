@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -50,6 +51,7 @@ class Bench:
     clock: FakeClock = field(default_factory=lambda: FakeClock(zone=TOKYO))
     record: Record = field(default_factory=Record)
     trust: ConstantMonitor = RIGHT
+    energy_unit: Decimal | None = None
     joins: list[None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -60,6 +62,7 @@ class Bench:
             clock=self.clock,
             trust=self.trust,
             on_joined=lambda: self.joins.append(None),
+            energy_unit=self.energy_unit,
         )
 
     def join(self, properties: dict[int, bytes], *refused: int, meter: str = METER) -> None:
@@ -279,3 +282,111 @@ def test_a_limit_on_properties_at_once_is_told_and_never_rises() -> None:
     bench.join(D3_E1)
     assert bench.source.most_at_once == 6
     assert [e["at_once"] for e in logs] == [3, 1]
+
+
+WITHOUT_UNIT = encode_property_map(frozenset(PROPERTIES) - {0xE1})
+
+
+def test_a_meter_without_a_unit_is_told_of_once_for_as_long_as_it_is_so() -> None:
+    bench = Bench()
+    with capture_logs() as logs:
+        bench.join({0xD3: b"\0\0\0\x01"}, 0xE1)
+        bench.answer({0x9F: WITHOUT_UNIT})
+        for _ in range(50):
+            bench.answer({0xE0: E0})
+            bench.answer({0xE7: b"\0\0\x01\xf8"})
+    assert [e[EVENT] for e in logs if e["log_level"] == "warning"] == ["unit_unknown"]
+    assert "broute.energy_unit" in next(e["hint"] for e in logs if e[EVENT] == "unit_unknown")
+    assert {name for name, _ in bench.values()} == {"E7"}
+    with capture_logs() as logs:
+        bench.answer({0xE1: b"\x01"})
+    assert [e[EVENT] for e in logs] == ["meter_scale", "fault_ended"]
+
+
+def test_a_meter_without_a_unit_counts_in_that_of_jobs_toml() -> None:
+    bench = Bench(energy_unit=Decimal("0.01"))
+    with capture_logs() as logs:
+        bench.join({0xD3: b"\0\0\0\x01"}, 0xE1)
+        bench.answer({0xE0: E0})
+        assert bench.values() == []
+        bench.answer({0x9F: WITHOUT_UNIT})
+        bench.answer({0xE0: E0})
+    assert bench.values() == [("E0", "1093.49")] * 2
+    (told,) = [e for e in logs if e[EVENT] == "meter_scale"]
+    assert (told["unit_kwh"], told["source"]) == ("0.01", "jobs.toml")
+
+
+def test_the_meters_own_unit_wins_over_that_of_jobs_toml() -> None:
+    bench = Bench(energy_unit=Decimal("0.01"))
+    bench.join({0xD3: b"\0\0\0\x01"}, 0xE1)  # busy, perhaps
+    bench.answer({0x9F: EVERYTHING})
+    bench.answer({0xE0: E0})
+    assert bench.values() == []
+    bench.clock.advance(60)
+    assert bench.source.wanted_first() == (0xE1,)
+    bench.answer({0xE1: b"\x01"})
+    assert bench.values() == [("E0", "10934.9"), ("E1", "0.1")]
+
+
+def test_where_there_is_no_map_a_refused_unit_is_believed_in_the_end() -> None:
+    bench = Bench(energy_unit=Decimal("0.01"))
+    bench.join({0xD3: b"\0\0\0\x01"}, 0xE1)
+    for _ in range(3):
+        assert bench.source.wanted_first() == (0x9F, 0xE1)
+        assert bench.source.scale is None
+        bench.answer({}, 0x9F, 0xE1)
+        bench.clock.advance(60)
+    bench.answer({0xE0: E0})
+    assert bench.values() == [("E0", "1093.49")]
+
+
+def test_a_unit_of_jobs_toml_is_not_kept_so_that_it_can_be_mended() -> None:
+    first = Bench(energy_unit=Decimal("0.01"))
+    first.join({0xD3: b"\0\0\0\x01", 0x9F: WITHOUT_UNIT})
+    assert first.source.scale is not None
+    again = Bench(first.memory, energy_unit=Decimal("0.1"))
+    again.join({0xD3: b"\0\0\0\x01", 0x9F: WITHOUT_UNIT})
+    again.answer({0xE0: E0})
+    assert again.values() == [("E0", "10934.9")]
+
+
+TWO_WIRE = bytes.fromhex("00147FFE")
+
+
+def test_a_phase_that_a_meter_never_has_is_told_once_and_not_at_each_start() -> None:
+    memory = Memory()
+    told = []
+    for _ in range(3):
+        bench = Bench(memory)
+        with capture_logs() as logs:
+            bench.join(D3_E1)
+            for _ in range(3):
+                bench.answer({0xE8: TWO_WIRE})
+        told += [e["log_level"] for e in logs if e[EVENT] == "no_value"]
+    assert told == ["warning", "debug", "debug"]
+
+
+def test_a_value_that_comes_after_all_is_told_and_so_is_its_absence_after_that() -> None:
+    memory = Memory()
+    for _ in range(2):
+        bench = Bench(memory)
+        with capture_logs() as logs:
+            bench.join(D3_E1)
+            for edt in ("00147FFE", "00140014", "00147FFE"):
+                bench.answer({0xE8: bytes.fromhex(edt)})
+        assert [(e[EVENT]) for e in logs][-3:] == ["no_value", "fault_ended", "no_value"]
+        assert logs[-1]["log_level"] == "warning"
+        assert memory[f"meter.{METER}.no_value"] == ""
+
+
+def test_another_meter_may_have_what_the_first_has_not() -> None:
+    bench = Bench()
+    with capture_logs() as logs:
+        for meter in (METER, "001D129099999999"):
+            bench.join(D3_E1, meter=meter)
+            bench.answer({0xE8: TWO_WIRE})
+    assert sorted(key for key in bench.memory if key.endswith("no_value")) == [
+        f"meter.{METER}.no_value",
+        "meter.001D129099999999.no_value",
+    ]
+    assert [e[EVENT] for e in logs].count("no_value") == 1  # the fault goes on

@@ -137,6 +137,49 @@ def test_a_port_in_use_is_waited_for(tmp_path: Path, arduino: Board) -> None:
             assert recorded(there, 1) == [["A1", "T1", "5", "0"]]
 
 
+READING = """
+import os, sys
+port = os.open(sys.argv[1], os.O_RDWR | os.O_NOCTTY)
+print("open", flush=True)
+while True:
+    os.read(port, 100)
+"""
+
+
+def test_a_program_that_reads_from_the_port_as_well_is_named_and_no_half_line_is_recorded(
+    tmp_path: Path, arduino: Board
+) -> None:
+    with running("--jobs", str(write_serial_jobs(tmp_path, arduino.link))) as kei:
+        wait_for_port(kei, arduino)
+        with running(str(arduino.link), program=("-c", READING)) as other:
+            other.wait_for(lambda: other.lines, 10, "the other program")
+            wait_until(lambda: meddled(kei, arduino), 20, "that kei finds less than there was")
+            (told,) = kei.events("sensor_port_lost")
+            assert f"(pid {other.process.pid}) reads from it as well" in str(told["reason"])
+            (port,) = status(tmp_path)["sensors"]
+            assert port["fault"] == told["reason"]
+        wait_for_port(kei, arduino, 2)
+        before = len(readings(tmp_path))
+        arduino.lines("T1,102,1,1", "A1,T1, 7.25,1")
+        assert recorded(tmp_path, before + 1)[before:] == [["A1", "T1", "7.25", "1"]]
+        assert kei.stop() == 0
+    assert len(kei.events("sensor_port_lost")) == 1
+
+
+def meddled(kei: Program, arduino: Board) -> bool:
+    arduino.send(b"A1,T1,10\r\n")
+    return bool(kei.events("sensor_port_lost"))
+
+
+def test_a_line_that_began_before_kei_did_is_not_recorded(tmp_path: Path, arduino: Board) -> None:
+    arduino.send(b"A")
+    with running("--jobs", str(write_serial_jobs(tmp_path, arduino.link))) as kei:
+        wait_for_port(kei, arduino)
+        arduino.lines("1,T1,5,1", "A1,T1,6,2")
+        assert recorded(tmp_path, 1) == [["A1", "T1", "6", "2"]]
+        assert kei.stop() == 0
+
+
 @pytest.mark.parametrize("state", ["missing", "silent", "talking"])
 def test_kei_stops_at_once_however_a_port_behaves(tmp_path: Path, state: str) -> None:
     arduino = Board(tmp_path / "ttyACM0")

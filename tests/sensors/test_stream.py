@@ -8,7 +8,8 @@ from structlog.testing import capture_logs
 
 from kei.core.reading import Reading
 from kei.sensors.counters import LOG_EVERY_S, LineCounters
-from kei.sensors.silence import LINES_MIN, SERIES_MAX, Silence
+from kei.sensors.filters import SERIES_MAX
+from kei.sensors.silence import LINES_MIN, Silence
 from kei.sensors.stream import Stream
 from kei.settings.serial import LineEnd, PortSettings, SensorSettings, SeriesCheck
 
@@ -54,6 +55,13 @@ def test_lines_are_counted_by_what_became_of_them(rig: Rig) -> None:
     accepted, rejected = rig.counters.counts()
     assert accepted == 2
     assert rejected == {"repeat": 1, "out_of_range": 1, "jump": 1, "value": 1, "fields": 1}
+
+
+def test_blanks_and_tabs_round_fields_are_no_part_of_them(rig: Rig) -> None:
+    (reading, other) = rig.feed("A1,T1,  7.25,3", "A1 ,T1,7.25\t, 3 ", " A1,\tH1 ,  -0.5  ")
+    assert (reading.sensor, reading.value, reading.data_id) == ("T1", Decimal("7.25"), "3")
+    assert (other.unit, other.sensor, other.value) == ("A1", "H1", Decimal("-0.5"))
+    assert rig.counters.counts()[1] == {"repeat": 1}
 
 
 def test_a_repeat_of_an_outlier_does_not_make_it_credible(rig: Rig) -> None:
@@ -127,26 +135,26 @@ def test_a_series_that_noise_has_made_up_is_not_waited_for() -> None:
     assert rig.silence.silent() == ()
 
 
+def test_ever_new_series_are_left_out_beyond_a_thousand_and_that_is_told_once(rig: Rig) -> None:
+    with capture_logs() as logs:
+        readings = rig.feed(*(f"A1,S{number},1" for number in range(SERIES_MAX + 500)))
+        rig.clock.advance(LOG_EVERY_S + 1)
+        readings += rig.feed("A1,S,1")
+    assert len(readings) == SERIES_MAX - 1  # besides that of the check
+    assert rig.counters.counts()[1] == {"too_many_series": 502}
+    (told,) = logs
+    assert told["reason"] == "too_many_series"
+    assert "1000 series" in told["hint"]
+    assert len(rig.feed("A1,S0,2", f"A1,S{SERIES_MAX - 2},2", "A1,T1,20")) == 3
+
+
 def test_series_that_noise_makes_up_take_bounded_memory() -> None:
     rig = Rig(stale_after_s=60)
-    rig.feed(*(f"A1,x{number},1" for number in range(3 * SERIES_MAX)))
-    rig.feed(*["A1,x0,1"] * (LINES_MIN - 1))  # long forgotten
-    rig.feed(*["A1,real,1"] * LINES_MIN)
-    rig.clock.advance(61)
     with capture_logs():
+        rig.feed(*(f"A1,S{n // LINES_MIN},1" for n in range(3 * LINES_MIN * SERIES_MAX)))
+        rig.clock.advance(61)
         rig.silence.check()
-    assert rig.silence.silent() == (("A1", "T1"), ("A1", "real"))
-
-
-def test_any_number_of_series_takes_bounded_memory() -> None:
-    rig = Rig(stale_after_s=60)
-    rig.feed(*(f"A1,S{number // LINES_MIN},1" for number in range(3 * LINES_MIN * SERIES_MAX)))
-    rig.clock.advance(61)
-    with capture_logs() as logs:
-        rig.silence.check()
-    assert len(rig.silence.silent()) == len(logs) == SERIES_MAX
-    rig.feed(*["A1,NEW,1"] * LINES_MIN)
-    assert len(rig.silence.silent()) == SERIES_MAX - 1
+    assert len(rig.silence.silent()) == SERIES_MAX
 
 
 def test_a_reading_has_both_clocks_of_its_moment(rig: Rig) -> None:

@@ -8,7 +8,7 @@ from fakes import FastClock
 from programs import wait_until
 from session_bench import Bench, Memory
 
-from kei.core.errors import NotReady, PortLost, RetryLater, StoreError
+from kei.core.errors import NotAsked, NotReady, PortLost, RetryLater, StoreError
 from kei.wisun.interfaces import OnData, State
 from kei.wisun.remembered import NETWORK_KEY
 
@@ -298,3 +298,46 @@ def test_a_port_that_goes_away_whenever_it_is_used_is_left_alone_for_longer(star
     clocks.append(bench.clock)
     wait_until(lambda: len(losses) >= 5, 10, "some rounds")
     assert losses[4] - losses[3] > 8
+
+
+def test_a_notification_in_the_middle_of_an_echo_arrives(start: Start) -> None:
+    frame = bytes.fromhex("1081004A02880105FF017301EA0B07E80101001E0000000010")
+    head = METER + b" " + METER + b" 0E1A 0E1A 001D129012345678 1 0 %04X " % len(frame)
+
+    def meddle(data: bytes, say: OnData) -> bool:
+        if data.startswith(b"SKSENDTO") and data.endswith(b"\xe7\x00"):
+            say(b"SKSENDTOERXUDP " + head + frame.hex().upper().encode() + b"\r\n")
+        return False
+
+    bench = start(meddle=meddle)
+    bench.wait_for_join()
+    assert not try_to_get(bench)
+    wait_until(lambda: bench.listener.notifications, 5, "the notification")
+    assert bench.session.status().missed == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said", "why"),
+    [
+        # A renewal, of which nothing else is heard.
+        ("", b"EVENT 29 " + METER + b" 0\r\n", "renewing the session"),
+        (",fault=txfail@2-4", b"", "nothing came in time"),
+        (",fault=fail@2-4", b"", "ER10"),
+    ],
+)
+def test_a_question_that_the_meter_has_not_got_is_told_apart(
+    start: Start, options: str, said: bytes, why: str
+) -> None:
+    bench = start(options)
+    bench.wait_for_join()
+    bench.says(said)
+    with pytest.raises(NotAsked, match=why):
+        bench.session.get(POWER, 5)
+
+
+def test_a_silent_meter_has_been_asked(start: Start) -> None:
+    bench = start(",fault=drop@2-4")
+    bench.wait_for_join()
+    with pytest.raises(RetryLater) as raised:
+        bench.session.get(POWER, 5)
+    assert not isinstance(raised.value, NotAsked)

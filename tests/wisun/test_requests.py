@@ -1,17 +1,19 @@
 """Sorting what comes over the radio: whatever it is, it is an answer, news, or counted."""
 
 import random
+from collections.abc import Callable
 
 import pytest
-from fakes import FakeClock
+from fakes import FakeClock, FastClock
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kei.echonet.frame import CONTROLLER, METER, UDP_PORT, Esv, Frame, Property
 from kei.wisun.commands import SkCommands
-from kei.wisun.interfaces import Datagram, Network
+from kei.wisun.dialects import DIALECTS
+from kei.wisun.interfaces import Datagram, Dongle, Inbound, Message, Network
 from kei.wisun.link import Link, SendGate
-from kei.wisun.requests import Request, Requests
+from kei.wisun.requests import TRY_S, Request, Requests
 
 NETWORK = Network(33, 0x8888, "001D129012345678", 225)
 OWN = "FE80:0000:0000:0000:021D:1290:0003:C890"
@@ -111,3 +113,60 @@ def test_whatever_comes_is_sorted(payload: bytes, port: int, sender: str) -> Non
     sorting.sort(datagram(payload, sender, port))
     ends = [request.answer is not None, bool(sorting.notifications), bool(sorting.ignored)]
     assert sum(ends) == (port == UDP_PORT)
+
+
+class Repeating:
+    """A dongle and a meter that answers the first question when the second is about to be sent."""
+
+    def __init__(self) -> None:
+        self.clock = FastClock(20)
+        self.link = Link(self.clock, self._on_message)
+        self.link.attach(self)
+        commands = SkCommands(self.link, self.clock, None)
+        commands.dongle = Dongle(DIALECTS["RL7023-DSS"], "1.5.2", "")
+        gate = SendGate(self.clock)
+        self.requests = Requests(self.link, commands, gate, self.clock, random.Random(1))
+        self.requests.talk_to(NETWORK)
+        self.sent: list[bytes] = []
+
+    def _on_message(self, message: Message) -> Inbound | None:
+        return self.requests.sort(message) if isinstance(message, Datagram) else message
+
+    def write(self, data: bytes) -> None:
+        self.sent.append(data)
+        self.link.on_data(b"OK\r\n")
+
+    def answer_late(self) -> None:
+        frame = answer(int.from_bytes(self.sent[0][-12:-10], "big"), POWER).payload
+        head = f"ERXUDP {NETWORK.address} {OWN} 0E1A 0E1A 001D129012345678 1 0 {len(frame):04X} "
+        self.link.on_data(head.encode() + frame.hex().encode() + b"\r\n")
+
+    def holders(self) -> tuple[str, ...]:
+        return ()
+
+    def close(self) -> None:
+        self.link.detach()
+
+
+class Awaited(dict[int, Request]):
+    """The requests by TID; does something when a second one is noted, which is about to be sent."""
+
+    def __init__(self, second: Callable[[], None]) -> None:
+        super().__init__()
+        self._steps = iter([lambda: None, second])
+
+    def __setitem__(self, tid: int, request: Request) -> None:
+        super().__setitem__(tid, request)
+        next(self._steps)()
+
+
+def test_an_answer_that_comes_in_the_moment_before_the_next_try_counts() -> None:
+    bench = Repeating()
+    bench.requests._awaited = Awaited(bench.answer_late)
+    request = bench.requests.begin((0xE7,), 30.0)
+    begun = bench.clock.monotonic()
+    for _ in range(2):
+        bench.requests.attempt(request)
+    assert request.answer is not None
+    assert len(bench.sent) == 1
+    assert bench.clock.monotonic() - begun < 1.5 * TRY_S

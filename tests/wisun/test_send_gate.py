@@ -2,6 +2,7 @@
 
 import pytest
 from fakes import FakeClock
+from structlog.testing import capture_logs
 
 from kei.wisun.interfaces import EventNumber
 from kei.wisun.link import LIMIT_S, RENEWAL_S, SendGate
@@ -62,3 +63,13 @@ def test_other_events_change_nothing(gate: SendGate, number: int) -> None:
     gate.on_event(number)
     assert not gate.is_renewing
     assert not gate.is_limited
+
+
+def test_a_limit_is_told_when_it_begins_and_ends_however_often_the_dongle_says_so(
+    gate: SendGate,
+) -> None:
+    with capture_logs() as logs:
+        for number in (EventNumber.LIMIT_ON, EventNumber.LIMIT_OFF):
+            for _ in range(100):
+                gate.on_event(number)
+    assert [each["active"] for each in logs] == [True, False]

@@ -168,6 +168,112 @@ def test_whatever_was_given_up_later_lines_are_understood(begun: bytes, rest: by
     assert parser.feed(b"\r\nOK 01\r\n")[-1] == Ok("01")
 
 
+HEX_POWER = POWER.hex().upper().encode()
+SENDTO = f"SKSENDTO 1 {METER} 0E1A 1 0 000E ".encode()
+ECHOES = [SENDTO, f"SKSENDTO 1 {METER} 0E1A 1 000E ".encode(), b"SKTERM", b"SKINFO", b"ROPT"]
+ECHOES += [b"SKSCAN 2 FFFFFFFF 6 0", b"SKJOIN " + METER.encode(), b"SKSREG SA2 1"]
+CREDENTIALS = [b"SKSETPWD C 0123OKOK6789", b"SKSETRBID 00112233445566778899AABBCCDDEEFF"]
+UNASKED: list[tuple[bytes, Message]] = [  # what a dongle says by itself, in every dialect
+    (erxudp("1 0012", HEX_POWER), datagram(None)),
+    (erxudp("1 0 0012", HEX_POWER), datagram(None)),
+    (erxudp("E1 1 0 0012", HEX_POWER), datagram(0xE1)),
+    (erxudp("1 0012", POWER), datagram(None)),
+    (erxudp("E1 1 0 0008", b"\x10\x81\r\nOK\r\n"), datagram(0xE1, b"\x10\x81\r\nOK\r\n")),
+    (f"EVENT 21 {METER} 02\r\n".encode(), Event(0x21, METER, 2)),
+    (f"EVENT 21 {METER} 0 00\r\n".encode(), Event(0x21, METER, 0)),
+    (f"EVENT 29 {METER} 0\r\n".encode(), Event(0x29, METER, None)),
+    (f"EVENT 26 {METER}\r\n".encode(), Event(0x26, METER, None)),
+]
+REPLIES: list[tuple[bytes, Message]] = [
+    (b"OK\r\n", Ok()),
+    (b"OK 01\r", Ok("01")),
+    (b"FAIL ER10\r\n", Fail(10)),
+    (b"EVER 1.5.2\r\n", Version("1.5.2", product=False)),
+    (b"EAPPVER rev26e\r\n", Version("rev26e", product=True)),
+    (b"ESREG 0\r\n", Register("0")),
+    (b"EPANDESC\r\n", PanStart()),
+    (
+        f"EINFO {DONGLE} 001D12900003C890 21 8888 0\r\n".encode(),
+        Info(DONGLE, "001D12900003C890", 0x21, 0x8888, dual=True),
+    ),
+]
+
+
+def understood(stream: bytes, piece_bytes: int = 1 << 16) -> list[Message]:
+    """What a stream in pieces means, without the noise."""
+    parser = Parser()
+    pieces = (stream[at : at + piece_bytes] for at in range(0, len(stream), piece_bytes))
+    return [m for piece in pieces for m in parser.feed(piece) if not isinstance(m, Noise)]
+
+
+def test_a_datagram_in_the_middle_of_an_echo_is_not_lost() -> None:
+    stream = b"SKSENDTO" + erxudp("1 0 0012", HEX_POWER) + SENDTO[8:] + b"\r\nOK\r\n"
+    assert understood(stream) == [datagram(None), Ok()]
+
+
+@given(
+    st.sampled_from(ECHOES + CREDENTIALS),
+    st.lists(st.tuples(st.integers(min_value=0, max_value=80), st.sampled_from(UNASKED))),
+    st.integers(min_value=1, max_value=200),
+)
+def test_whatever_comes_within_an_echo_is_understood_in_every_dialect(
+    echo: bytes, interruptions: list[tuple[int, tuple[bytes, Message]]], piece_bytes: int
+) -> None:
+    stream, rest = b"", echo
+    for at, (line, _) in interruptions:
+        stream, rest = stream + rest[:at] + line, rest[at:]
+    expected = [message for _, (_, message) in interruptions]
+    assert understood(stream + rest + b"\r\n", piece_bytes) == expected
+
+
+@given(
+    st.sampled_from(ECHOES),
+    st.sampled_from(REPLIES),
+    st.integers(min_value=2, max_value=80),
+    st.integers(min_value=1, max_value=80),
+)
+def test_a_reply_is_understood_though_the_end_of_the_echo_is_missing(
+    echo: bytes, reply: tuple[bytes, Message], length: int, piece_bytes: int
+) -> None:
+    assert understood(echo[: max(length, 4)] + reply[0], piece_bytes) == [reply[1]]
+
+
+@given(
+    st.lists(st.sampled_from([each for each in UNASKED if isinstance(each[1], Event)])),
+    st.sampled_from(UNASKED),
+    st.integers(min_value=1, max_value=200),
+)
+def test_events_whose_line_ends_are_missing_hide_nothing(
+    glued: list[tuple[bytes, Message]], last: tuple[bytes, Message], piece_bytes: int
+) -> None:
+    stream = b"".join(line.rstrip(b"\r\n") for line, _ in glued) + last[0]
+    assert understood(stream, piece_bytes) == [message for _, message in [*glued, last]]
+
+
+@pytest.mark.parametrize(("line", "message"), UNASKED)
+def test_a_datagram_that_breaks_off_costs_only_itself(line: bytes, message: Message) -> None:
+    cut = erxudp("1 0 0012", HEX_POWER)
+    for length in (7, 60, len(cut) - 10):
+        assert understood(cut[:length] + line + b"OK\r\n")[-2:] == [message, Ok()]
+
+
+@pytest.mark.parametrize(("line", "message"), UNASKED)
+def test_what_follows_half_a_line_that_was_given_up_is_understood(
+    line: bytes, message: Message
+) -> None:
+    parser = Parser()
+    parser.feed(b"SKSEND")
+    parser.give_up()
+    assert parser.feed(line) == [message]
+
+
+@pytest.mark.parametrize(
+    "password", ["0123456789OK", "01EPANDESC00", "0001EPANDESC", "OKOKOKOKOKOK"]
+)
+def test_a_password_is_no_reply(password: str) -> None:
+    assert understood(f"SKSETPWD C {password}\r\n".encode()) == []
+
+
 def test_send_to_has_the_bytes_of_both_dialects() -> None:
     payload = bytes.fromhex("1081000105FF010288016201E700")
     assert (

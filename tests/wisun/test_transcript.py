@@ -121,6 +121,8 @@ PIECES = st.sampled_from(
         received("02CC", PANA),
         binary("02CC", PANA),
         PANA,
+        f"EVENT 21 {METER} 0 00".encode(),
+        b"OK",
     ]
 )
 

@@ -13,6 +13,7 @@ from programs import wait_until
 
 from kei.core.errors import PortBusy, PortLost
 from kei.serialport import discovery
+from kei.serialport import port as port_module
 from kei.wisun.transport import SerialTransport
 
 
@@ -94,7 +95,7 @@ def test_a_port_that_is_not_permitted_is_told_with_the_remedy(
     port.touch()
     dialout, others = grp.getgrnam("dialout"), grp.struct_group(("others", "x", 1, []))
     user = pwd.getpwuid(os.geteuid()).pw_name
-    monkeypatch.setattr(serial, "Serial", refuse)
+    monkeypatch.setattr(port_module, "_Serial", refuse)
     monkeypatch.setattr(grp, "getgrgid", lambda _: dialout)
     assert reason(str(port)).endswith(
         f"permission denied; 'sudo usermod -aG dialout {user}', "

@@ -61,6 +61,10 @@ def ask_everything(
             got[epc] = Missing.SECRET
         elif epc not in got:
             got[epc] = _ask(ask, epc, clock, stop, deadline)
+    if not isinstance(got[EPC_READABLE], Missing):
+        # What it says it has, and refuses all the same, it may have been too busy for.
+        for epc in [epc for epc, each in got.items() if each is Missing.REFUSED]:
+            got[epc] = _ask(ask, epc, clock, stop, deadline)
     return got
 
 

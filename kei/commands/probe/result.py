@@ -122,10 +122,22 @@ class ProbeResult:
 
     @staticmethod
     def of(
-        dongle: Dongle, network: Network, lqi: int | None, got: Mapping[int, Got]
+        dongle: Dongle,
+        network: Network,
+        lqi: int | None,
+        got: Mapping[int, Got],
+        energy_unit: Decimal | None = None,
     ) -> "ProbeResult":
-        """Decode what the meter said; LQI is None where the dongle does not tell it of a frame."""
-        scale = scale_of(got)
+        """Decode what the meter said.
+
+        Args:
+            dongle: what is on the port.
+            network: where the meter was found.
+            lqi: None where the dongle does not tell it of a frame.
+            got: what became of each property.
+            energy_unit: kWh of one count of a meter without E1, where jobs.toml has it.
+        """
+        scale = scale_of(got, energy_unit)
         items = {epc: Item.of(epc, got[epc], scale) for epc in sorted(got)}
         return ProbeResult(dongle, network, network.lqi if lqi is None else lqi, items)
 
@@ -198,9 +210,14 @@ class ProbeResult:
             return None
 
 
-def scale_of(got: Mapping[int, Got]) -> Scale | None:
-    """Return what turns counts into kWh; None where the meter has not told."""
+def scale_of(got: Mapping[int, Got], energy_unit: Decimal | None = None) -> Scale | None:
+    """Return what turns counts into kWh; None where the meter has not told.
+
+    The unit is `energy_unit` of jobs.toml where the meter has none.
+    """
     unit = _scale_number(got, EPC_ENERGY_UNIT)
+    if got.get(EPC_ENERGY_UNIT, Missing.REFUSED) is Missing.REFUSED:
+        unit = energy_unit
     coefficient = _scale_number(got, EPC_COEFFICIENT)
     if got.get(EPC_COEFFICIENT, Missing.REFUSED) is Missing.REFUSED:
         coefficient = Decimal(COEFFICIENT_WHERE_ABSENT)

@@ -95,7 +95,7 @@ def join_and_ask(
             dongle, network, lqi = session.dongle, session.network, session.status().lqi
             assert dongle is not None, "it was identified before the join"
             assert network is not None, "it was found before the join"
-            return ProbeResult.of(dongle, network, lqi, asking.result())
+            return ProbeResult.of(dongle, network, lqi, asking.result(), broute.energy_unit)
     except Stopping:
         return None
 

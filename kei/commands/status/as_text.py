@@ -5,13 +5,15 @@ from typing import TypeAlias
 
 from kei.app.status_document import Snapshot
 from kei.commands.status.facts import FUTURE_LIMIT_S, Facts, Upload
-from kei.commands.status.rules import Problem, span
+from kei.commands.status.rules import Problem, some, span
 from kei.core.clock import local
-from kei.core.reading import plain
+from kei.core.reading import Reading, plain
 from kei.meter.meter_clock import METER_UTC_OFFSET, TOLERANCE_S
 from kei.sensors.counters import ReaderStatus
 from kei.store.sinks import RecorderStatus, SinkStatus
 from kei.wisun.interfaces import SessionStatus, State
+
+SERIES_SHOWN = 50  # of a thousand that a wrong sketch makes up
 
 Block: TypeAlias = dict[str, list[str]]
 """What stands together between two empty lines: lines by label."""
@@ -124,7 +126,7 @@ def _port(port: ReaderStatus) -> Iterator[str]:
     reasons = ", ".join(f"{count} {name}" for name, count in port.rejected.items())
     yield f"  {port.accepted} recorded, left out: {reasons or 'none'}"
     if port.silent:
-        yield f"  silent: {' '.join(port.silent)}"
+        yield f"  silent: {some(port.silent)}"
 
 
 def _series(facts: Facts) -> list[str]:
@@ -139,12 +141,24 @@ def _series(facts: Facts) -> list[str]:
             facts.unit_of_measure(reading) or "",
             _age(facts.age_s(reading.time_ms)),
         )
-        for reading in facts.series
+        for reading in _shown(facts)
     ]
     unit, sensor, value, of, age = (max(map(len, column)) for column in zip(*rows, strict=True))
-    return [
+    lines = [
         f"{r[0]:{unit}}  {r[1]:{sensor}}  {r[2]:>{value}} {r[3]:{of}}  {r[4]:>{age}}" for r in rows
     ]
+    if (more := len(facts.series) - SERIES_SHOWN) > 0:
+        lines.append(f"and {more} more: kei status --json has them all")
+    return lines
+
+
+def _shown(facts: Facts) -> Sequence[Reading]:
+    """Return the series that are shown, in their order: the meter's, and those heard last."""
+    by_interest = sorted(
+        facts.series, key=lambda each: (each.unit == facts.unit, each.time_ms), reverse=True
+    )
+    shown = {(each.unit, each.sensor) for each in by_interest[:SERIES_SHOWN]}
+    return [each for each in facts.series if (each.unit, each.sensor) in shown]
 
 
 def _age(age_s: float) -> str:

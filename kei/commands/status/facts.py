@@ -1,7 +1,6 @@
 """The facts about a kei that another process can find out: from its answer and its database."""
 
-from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from itertools import zip_longest
@@ -157,7 +156,7 @@ def read_database(wanted: Config, clock: Clock) -> Stored:
         text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
         contents = read_overview(recorder.database, text, targets, clock)
         ordered = sorted(contents.last, key=lambda each: _place(each, wanted))
-        series = tuple(_present(each, wanted, text, clock) for each in ordered)
+        series = _present(ordered, wanted, text, clock)
     except StoreError as error:
         return Stored(fault=str(error))
     return Stored(series, contents.waiting, pending=contents.pending)
@@ -180,17 +179,23 @@ def facts_of(wanted: Config, answer: Answer, stored: Stored, clock: Clock) -> Fa
     )
 
 
-def _present(last: Reading, wanted: Config, text: DailyFile, clock: Clock) -> Reading:
-    """Return the last recorded reading of a series, or an earlier one if it is from the future.
+def _present(
+    last: Sequence[Reading], wanted: Config, text: DailyFile, clock: Clock
+) -> tuple[Reading, ...]:
+    """Return the last recorded reading of each series, or an earlier one if it is from the future.
 
     The time of a meter's half-hour value is the meter's own, which may have been wrong.
     """
     until_ms = clock.now_ms() + round(FUTURE_LIMIT_S * 1000)
-    if last.time_ms <= until_ms:
-        return last
-    query = Query(until_ms - LOOK_BACK_MS, until_ms + 1, last.unit, last.sensor)
-    earlier = deque(readings(wanted.recorder.database, text, query), maxlen=1)
-    return earlier[0] if earlier else last
+    earlier: dict[tuple[str, str], Reading] = {}
+    if any(each.time_ms > until_ms for each in last):  # all in one pass: there may be a thousand
+        query = Query(until_ms - LOOK_BACK_MS, until_ms + 1)
+        for each in readings(wanted.recorder.database, text, query):
+            earlier[each.unit, each.sensor] = each
+    return tuple(
+        each if each.time_ms <= until_ms else earlier.get((each.unit, each.sensor), each)
+        for each in last
+    )
 
 
 def _place(reading: Reading, wanted: Config) -> tuple[bool, str, str]:

@@ -1,6 +1,6 @@
 """The rules by which all is well, as one table; `kei status` exits with 1 if one is broken."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum, auto
 
@@ -12,6 +12,7 @@ STALE_CYCLES, STALE_GRACE_S = 3, 60.0
 UPLOAD_LIMIT_S = 600.0
 BEHIND_LIMIT_S = 3600.0  # what a month without network leaves is sent within minutes
 SENSOR_PORT_LIMIT_S = 60.0  # a board is unplugged and back sooner
+NAMES_MAX = 10  # of series in one line
 
 
 class Rule(StrEnum):
@@ -63,6 +64,12 @@ def span(seconds: float) -> str:
     return f"{whole} s"
 
 
+def some(names: Sequence[str]) -> str:
+    """Return names in a line for people, of many the first only."""
+    more = len(names) - NAMES_MAX
+    return " ".join(names[:NAMES_MAX]) + (f" and {more} more" if more > 0 else "")
+
+
 def _not_joined(facts: Facts) -> str | None:
     session = facts.snapshot.session if facts.snapshot else None
     if session is None or session.joined or session.since_s <= NOT_JOINED_LIMIT_S:
@@ -110,7 +117,7 @@ def _sensor_port_lost(facts: Facts) -> str | None:
 def _sensor_silent(facts: Facts) -> str | None:
     ports = facts.snapshot.sensors if facts.snapshot else ()
     silent = [series for port in ports for series in port.silent]
-    return f"silent for too long: {' '.join(silent)}" if silent else None
+    return f"silent for too long: {some(silent)}" if silent else None
 
 
 def _recorder_fault(facts: Facts) -> str | None:

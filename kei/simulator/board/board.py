@@ -131,13 +131,13 @@ def _with_value(text: str) -> Callable[[str], str]:
 
 
 _WRONG: tuple[Callable[[str], str], ...] = (
-    *(_with_value(text) for text in ("nan", "inf", "ovf", "1_000", "0x1F", "", "1.2.3", " 5")),
+    *(_with_value(text) for text in ("nan", "inf", "ovf", "1_000", "0x1F", "", "1.2.3", "5 5")),
     lambda line: line[: len(line) // 2],  # cut off
     lambda line: line + line,  # an end was lost
     lambda line: line.replace(",", ";"),
     lambda line: "," + line,
     lambda line: f"{line},extra",
-    lambda line: line.replace("1,", "1 ,", 1),
+    lambda line: line.replace("1,", " 1,", 1),
     lambda _: "setup done",
     lambda _: "x" * _OVERLONG_CHARS,
 )

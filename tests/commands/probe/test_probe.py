@@ -111,6 +111,22 @@ def test_the_scale_is_known_only_when_nothing_is_in_doubt(
     assert scale_of(got) == scale
 
 
+@pytest.mark.parametrize(
+    ("got", "unit"),
+    [
+        ({0xD3: b"\0\0\0\1"}, "0.01"),
+        ({0xD3: b"\0\0\0\1", 0xE1: Missing.REFUSED}, "0.01"),
+        ({0xD3: b"\0\0\0\1", 0xE1: b"\x01"}, "0.1"),
+        ({0xD3: b"\0\0\0\1", 0xE1: Missing.NO_ANSWER}, None),
+    ],
+)
+def test_the_unit_of_jobs_toml_is_for_a_meter_that_has_none(
+    got: dict[int, Got], unit: str | None
+) -> None:
+    scale = None if unit is None else Scale(1, Decimal(unit))
+    assert scale_of(got, Decimal("0.01")) == scale
+
+
 # ---------------------------------------------------------------------- all together
 
 DONGLE = Dongle(DIALECTS["BP35A1"], "1.2.10", "")
@@ -190,11 +206,11 @@ def meter(clock: FakeClock) -> FakeMeter:
     return FakeMeter(clock, {0x9F: b"\x04\x80\x9f\xe7\xe3", 0x80: b"\x30", 0xE7: bytes(4)})
 
 
-def test_what_the_map_names_is_asked_once_and_nothing_else(
+def test_what_the_map_names_is_asked_and_once_more_if_it_is_refused(
     meter: FakeMeter, clock: FakeClock
 ) -> None:
     got = ask_everything(meter.get, clock, threading.Event())
-    assert meter.asked == [0x9F, 0x80, 0xE3, 0xE7]
+    assert meter.asked == [0x9F, 0x80, 0xE3, 0xE7, 0xE3]
     assert got[0xE7] == bytes(4)
     assert got[0xE3] is Missing.REFUSED
 

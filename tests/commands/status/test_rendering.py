@@ -222,3 +222,23 @@ def test_only_the_meter_has_known_quantities() -> None:
     series = (reading("E7", "1", 1), reading("E7", "1", 1, unit="A1"), reading("D3", "1", 1))
     entries = json.loads(StatusReport(replace(FACTS, series=series), ()).to_json())["series"]
     assert [entry["quantity"] for entry in entries] == ["W", None, None]
+
+
+def test_of_many_series_people_see_the_meters_and_those_heard_last() -> None:
+    own = [reading(f"E{n}", "1", 100_000) for n in range(3)]
+    others = [reading(f"S{n}", "1", 5000 - n, unit="A1") for n in range(1000)]
+    text = text_of(replace(FACTS, series=(*own, *others)))
+    rows = text[text.index("series") : text.index("recorder")].splitlines()
+    assert [row.split()[1] for row in rows[1:4]] == ["E0", "E1", "E2"]
+    assert [row.split()[1] for row in rows[4:51]] == [f"S{n}" for n in range(953, 1000)]
+    assert rows[51].strip() == "and 953 more: kei status --json has them all"
+
+
+def test_of_many_silent_sensors_people_see_some() -> None:
+    silent = tuple(f"A1,S{n}" for n in range(1000))
+    assert SNAPSHOT is not None
+    facts = replace(FACTS, snapshot=replace(SNAPSHOT, sensors=(replace(PORT, silent=silent),)))
+    text = text_of(facts)
+    assert "silent: A1,S0 A1,S1 " in text
+    assert "A1,S9 and 990 more\n" in text
+    assert max(map(len, text.splitlines())) < 200
