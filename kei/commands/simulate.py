@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import logging
 import os
 import select
 import signal
@@ -12,8 +11,7 @@ from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 
-import structlog
-
+from kei.core import logs
 from kei.core.clock import SystemClock
 from kei.core.errors import ConfigError
 from kei.simulator.board.board import SENSOR_NAMES, simulated_board
@@ -88,11 +86,7 @@ def main(args: argparse.Namespace) -> int:
         OSError: the terminal failed.
     """
     # Standard output belongs to the one line that says that the port is there.
-    level = logging.DEBUG if "DEBUG" in os.environ else logging.INFO
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    logs.configure_stderr(os.environ, "info")
     if args.sensor:
         return _play_board(args)
     if strange := _others(args, (*COMMON_OPTIONS, *OPTIONS)):
