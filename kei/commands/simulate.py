@@ -14,6 +14,7 @@ from pathlib import Path
 from kei.core import logs
 from kei.core.clock import SystemClock
 from kei.core.errors import ConfigError
+from kei.core.printable import printable
 from kei.simulator.board.board import SENSOR_NAMES, simulated_board
 from kei.simulator.board.options import OPTIONS as BOARD_OPTIONS
 from kei.simulator.board.options import BoardOptions
@@ -29,7 +30,7 @@ from kei.simulator.option_parser import (
 from kei.simulator.options import OPTIONS, SimulatorOptions
 from kei.simulator.port.server import Simulator
 from kei.simulator.replay.recording import read_recording
-from kei.simulator.replay.replay import Difference, Pace, Replay, printable
+from kei.simulator.replay.replay import Difference, Pace, Replay, shown
 
 _REPLAY_OPTIONS = ("--speed", "--latency", "--transcript")
 
@@ -142,9 +143,9 @@ def _play_recording(args: argparse.Namespace) -> int:
         case _:
             left = replay.expected
             ending = ": stopped before its end" + (
-                f", line {left.line}: '{printable(left.command)}'" if left is not None else ""
+                f", line {left.line}: '{shown(left.command)}'" if left is not None else ""
             )
-    sys.stderr.write(f"{args.replay}{ending}\n")
+    sys.stderr.write(printable(f"{args.replay}{ending}") + "\n")
     return 0 if replay.is_played else 1
 
 
@@ -175,5 +176,5 @@ def _answer(line: str) -> None:
     """Write an answer, unless standard output is closed or nobody reads it."""
     with contextlib.suppress(OSError):
         if select.select([], [sys.stdout], [], 0)[1]:
-            sys.stdout.write(line + "\n")
+            sys.stdout.write(printable(line) + "\n")
             sys.stdout.flush()

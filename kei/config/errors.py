@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from kei.core.errors import ConfigError
+from kei.core.printable import printable
 from kei.settings.text_rules import Wrong
 
 KeyPath: TypeAlias = tuple[str | int, ...]
@@ -48,7 +49,7 @@ class FaultList:
 
 def fault_line(path: Path, line: int, key: str, what: str, remedy: str) -> str:
     """Return the one line that names file, line, key, fault and remedy."""
-    return _printable(f"{path}:{line}: {key}: {what}; {remedy}")
+    return printable(f"{path}:{line}: {key}: {what}; {remedy}")
 
 
 def dotted(key: KeyPath) -> str:
@@ -61,10 +62,3 @@ def dotted(key: KeyPath) -> str:
             name = part if _BARE_KEY.fullmatch(part) else json.dumps(part, ensure_ascii=False)
             text += f".{name}" if text else name
     return text
-
-
-def _printable(text: str) -> str:
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
-        for character in text
-    )
