@@ -11,6 +11,7 @@ import structlog
 from kei import __version__, config
 from kei.app.engine import Engine
 from kei.app.systemd import ServiceManager
+from kei.app.terminal import REFRESH_S, Terminal
 from kei.config.diff import differences
 from kei.core import logs
 from kei.core.clock import Clock
@@ -71,11 +72,26 @@ class Runner:
                 f"{self._path}: log.file: {current.log.file}: {error.strerror}; {hint}"
             ) from error
         log.info("kei_started", version=__version__, pid=os.getpid(), jobs=str(self._path))
+        sink = logs.terminal()
+        terminal = None if sink is None else Terminal(sink, self._clock)
+        try:
+            self._run(current, terminal)
+        finally:
+            if terminal is not None:
+                terminal.close()
+        if not self._all_ended:
+            logs.flush(LAST_LINES_S)
+            os._exit(0)  # all files are closed, and the interpreter would wait for that upload
+
+    def _run(self, current: Config, terminal: Terminal | None) -> None:
         engine = self._start(current)
         self._service_manager.ready()
+        pace_s = CHECK_S if terminal is None else min(CHECK_S, REFRESH_S)
         while True:
             self._service_manager.report(engine.status_summary(), engine.stuck())
-            number = self._signals.wait(self._service_manager.pace_s(CHECK_S))
+            if terminal is not None:
+                terminal.refresh(*engine.live())
+            number = self._signals.wait(self._service_manager.pace_s(pace_s))
             if number in STOP_SIGNALS:
                 break
             if number == TOGGLE_SIGNAL:
@@ -94,9 +110,6 @@ class Runner:
         self._all_ended &= engine.stop()
         self._signals.ignore()
         log.info("kei_stopped")
-        if not self._all_ended:
-            logs.flush(LAST_LINES_S)
-            os._exit(0)  # all files are closed, and the interpreter would wait for that upload
 
     def _start(self, wanted: Config) -> Engine:
         engine = Engine(wanted, clock=self._clock, rng=random.Random())  # noqa: S311 - jitter

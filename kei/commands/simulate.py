@@ -101,7 +101,11 @@ def main(args: argparse.Namespace) -> int:
     console = None if sys.stdin is None else Console(sys.stdin.fileno(), dongle, _answer)
     # Reading from a terminal in the background then fails instead of stopping the process.
     signal.signal(signal.SIGTTIN, signal.SIG_IGN)
-    ready = partial(_say_ready, args.link)
+
+    def ready() -> None:
+        _say_ready(args.link)
+        sys.stderr.write(_introduction(options, console))
+
     _run(
         Simulator(
             options, clock=clock, link=args.link, on_ready=ready, device=dongle, console=console
@@ -170,6 +174,18 @@ def _others(args: argparse.Namespace, allowed: Collection[Option]) -> list[str]:
 def _say_ready(link: Path) -> None:
     sys.stdout.write(f"ready {link}\n")
     sys.stdout.flush()
+
+
+def _introduction(options: SimulatorOptions, console: Console | None) -> str:
+    """Return what a person needs to go on: in jobs.toml, and here."""
+    lines = [
+        f"a virtual {options.dongle} and its meter, which take",
+        f'  broute_id  = "{options.broute_id}"',
+        f'  broute_pwd = "{options.broute_pwd}"',
+    ]
+    if console is not None and console.can_be_waited_on:
+        lines.append("type help for what can be done to them; Ctrl-C ends it")
+    return "".join(f"{printable(line)}\n" for line in lines)
 
 
 def _answer(line: str) -> None:

@@ -21,7 +21,7 @@ from typing import TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from kei.core.clock import SystemClock
+from kei.core.clock import SystemClock, local_zone
 from kei.core.masking import Masker
 from kei.core.printable import printable, printable_json
 from kei.core.sinks import FilePlace, Place, Sink, StreamPlace
@@ -190,6 +190,16 @@ def configure_stderr(environ: Mapping[str, str], level: str = "warning") -> None
     _install(sinks, "debug" if "DEBUG" in environ else level)
 
 
+def terminal() -> Sink | None:
+    """Return where lines go that a person reads as they come; None if nobody does.
+
+    `configure` comes first. A terminal that knows no control characters (`dumb`) takes lines only.
+    """
+    if sys.stdout is None or not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
+        return None
+    return _sinks.get(sys.stdout.name)
+
+
 def flush(limit_s: float) -> None:
     """Wait until all lines are written, for so long at most: the process is about to end."""
     clock = SystemClock()
@@ -252,13 +262,17 @@ def _on_thread_crash(crash: threading.ExceptHookArgs) -> None:
 
 
 def _readable(stream: TextIO) -> Processor:
-    """Return a renderer for people, coloured if the stream is a terminal."""
+    """Return a renderer for people; on a terminal coloured, and with the local time of day."""
+    is_terminal, zone = stream.isatty(), local_zone()
     render = structlog.dev.ConsoleRenderer(
-        colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
+        colors=is_terminal, exception_formatter=structlog.dev.plain_traceback
     )
 
     def processor(logger: WrappedLogger, method: str, fields: EventDict) -> str:
         shown = {name: _printable_value(name, value) for name, value in fields.items()}
+        if is_terminal:
+            moment = datetime.fromisoformat(str(fields["timestamp"])).astimezone(zone)
+            shown["timestamp"] = f"{moment:%H:%M:%S}"
         return render(logger, method, shown)
 
     return processor
@@ -277,7 +291,11 @@ def _json(_logger: WrappedLogger, _method: str, fields: EventDict) -> str:
 
 def set_level(level: str) -> None:
     """Log lines of this level and above."""
-    logging.getLogger().setLevel(level.upper())
+    root = logging.getLogger()
+    root.setLevel(level.upper())
+    for handler in root.handlers:  # some loggers let more pass: see `app.terminal`
+        if isinstance(handler, Sink):
+            handler.setLevel(root.level)
 
 
 def toggle_debug(usual: str) -> str:

@@ -116,9 +116,22 @@ class Sink(logging.Handler):
         self._is_torn = False  # the writer's own: the last line was written in part
         threading.Thread(target=self._run, name=f"log {place.name}", daemon=True).start()
 
+    @property
+    def descriptor(self) -> int:
+        """The descriptor that is written to.
+
+        Raises:
+            OSError: there is none at present.
+        """
+        return self._place.descriptor()
+
     def emit(self, record: logging.LogRecord) -> None:
         """Put a line into the queue, or count it."""
-        line = (self.format(record) + "\n").encode("utf-8", "backslashreplace")
+        self.write_line(self.format(record))
+
+    def write_line(self, text: str) -> None:
+        """Put a line that is no record into the queue, or count it."""
+        line = (text + "\n").encode("utf-8", "backslashreplace")
         with self._news:
             if self._waiting_bytes and self._waiting_bytes + len(line) > QUEUE_MAX_BYTES:
                 self._is_full = True
