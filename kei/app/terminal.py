@@ -22,6 +22,7 @@ SESSION_LOGGER = "kei.session"
 REFRESH_S = 1.0
 REMIND_S = 60.0  # a fault that keeps the meter from being joined is told again so often
 JOIN_USUALLY = "usually 4 to 8 s, 40 s if it fails"
+WAITING = "waiting before the next attempt"
 _LAST_WORDS_S = 0.3
 _FALLBACK_COLUMNS = 80
 _WENT_WELL = frozenset({Outcome.DONE, Outcome.KNOWN})
@@ -114,19 +115,24 @@ class Terminal(logging.Handler):
                 self._faults.pop(fault, None)
             case {"event": str(fault), **more} if record.levelno >= logging.WARNING:
                 hint = str(more.get("hint") or more.get("reason") or "")
-                now = self._clock.monotonic()
-                self._faults[fault] = _Fault(printable(hint), now, now)
+                if hint and not self._is_joined:
+                    now = self._clock.monotonic()
+                    self._faults[fault] = _Fault(printable(hint), now, now)
 
     def _follow(self, outcome: Outcome, following: State) -> None:
         self._is_joined = following is State.JOINED
+        if self._is_joined:
+            self._faults.clear()
         if outcome not in _WENT_WELL:
-            self._begin("waiting before the next attempt")
+            self._begin(WAITING)
         elif following is State.JOIN:
             self._begin("joining the meter", JOIN_USUALLY)
         elif following is not State.SCAN:  # each scan says by itself that it begins
             self._step = _Step("setting the dongle up", self._clock.monotonic())
 
     def _begin(self, what: str, expected: str = "") -> None:
+        if what == self._step.what == WAITING:
+            return  # a port that is missing is looked for every second
         self._step = _Step(what, self._clock.monotonic(), expected)
         self._say(f"{what}: {expected}" if expected else what)
 

@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
+from typing import TextIO
 
 from kei.core import logs
 from kei.core.clock import SystemClock
@@ -104,7 +105,8 @@ def main(args: argparse.Namespace) -> int:
 
     def ready() -> None:
         _say_ready(args.link)
-        sys.stderr.write(_introduction(options, console))
+        for line in _introduction(options, console):
+            _say(sys.stderr, line)
 
     _run(
         Simulator(
@@ -176,7 +178,7 @@ def _say_ready(link: Path) -> None:
     sys.stdout.flush()
 
 
-def _introduction(options: SimulatorOptions, console: Console | None) -> str:
+def _introduction(options: SimulatorOptions, console: Console | None) -> list[str]:
     """Return what a person needs to go on: in jobs.toml, and here."""
     lines = [
         f"a virtual {options.dongle} and its meter, which take",
@@ -185,12 +187,18 @@ def _introduction(options: SimulatorOptions, console: Console | None) -> str:
     ]
     if console is not None and console.can_be_waited_on:
         lines.append("type help for what can be done to them; Ctrl-C ends it")
-    return "".join(f"{printable(line)}\n" for line in lines)
+    return lines
 
 
 def _answer(line: str) -> None:
-    """Write an answer, unless standard output is closed or nobody reads it."""
+    _say(sys.stdout, line)
+
+
+def _say(stream: TextIO | None, line: str) -> None:
+    """Write a line, unless the stream is closed or nobody reads it."""
+    if stream is None:
+        return
     with contextlib.suppress(OSError):
-        if select.select([], [sys.stdout], [], 0)[1]:
-            sys.stdout.write(printable(line) + "\n")
-            sys.stdout.flush()
+        if select.select([], [stream], [], 0)[1]:
+            stream.write(printable(line) + "\n")
+            stream.flush()

@@ -216,7 +216,7 @@ def _sink(name: str, make: Callable[[], Place]) -> Sink:
 
 
 def _stream_sink(stream: TextIO) -> Sink:
-    return _sink(stream.name, lambda: StreamPlace(stream.name, stream.fileno()))
+    return _sink(stream.name, lambda: StreamPlace(stream.name.strip("<>"), stream.fileno()))
 
 
 def _install(sinks: Sequence[Sink], level: str) -> None:

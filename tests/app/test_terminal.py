@@ -97,6 +97,16 @@ def test_what_keeps_the_meter_away_is_told_again_each_minute_until_it_ends(scree
     assert "meter_not_found" not in screen.after(60)
 
 
+def test_a_port_that_is_looked_for_every_second_is_no_line_a_second(screen: Screen) -> None:
+    screen.event(logging.WARNING, "port_lost", reason="it is not there")
+    for seconds in range(5):
+        screen.step("port_lost", "init")
+        live = f"waiting before the next attempt: {seconds} s  port_lost"
+        assert screen.after(0) == live
+        screen.after(1)
+    assert screen.lines() == ["waiting before the next attempt"]
+
+
 def test_the_live_line_fits_into_the_terminal_and_holds_nothing_that_steers(screen: Screen) -> None:
     screen.event(logging.WARNING, "join_failed", hint="\x1b[2J")
     screen.after(61)

@@ -22,7 +22,7 @@ from kei.config.errors import fault_line
 from kei.core import logs
 from kei.core.clock import Clock, Instant
 from kei.core.errors import ConfigError, NotReady, Stopping
-from kei.core.signals import STOP_SIGNALS, SignalQueue
+from kei.core.signals import LAST_LINES_S, STOP_SIGNALS, SignalQueue
 from kei.echonet.frame import Property
 from kei.settings.broute import Broute
 from kei.wisun.interfaces import Answer
@@ -53,7 +53,10 @@ def probe(
         raise ConfigError([fault_line(path, 1, "broute", "there is no dongle to probe", remedy)])
     logs.masker.hide([broute.broute_id, broute.broute_pwd])
     logs.configure_stderr(environ)
-    return join_and_ask(broute, clock=clock, signals=signals)
+    try:
+        return join_and_ask(broute, clock=clock, signals=signals)
+    finally:
+        logs.flush(LAST_LINES_S)  # before what is found is written, maybe to the same terminal
 
 
 def join_and_ask(
