@@ -1,13 +1,17 @@
 """Values of a log line: masked, plain, and otherwise as they were."""
 
 import json
+import logging
 from decimal import Decimal
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kei.core import logs
 from kei.core.masking import Masker
+from kei.core.printable import printable
 from kei.core.secret import Secret, holds_secret
 
 
@@ -31,6 +35,25 @@ def test_any_value_becomes_json_whatever_the_secrets(value: object, secrets: lis
     masker = Masker()
     masker.hide(secrets)
     json.dumps(masker.plain(value), allow_nan=False)
+
+
+@settings(max_examples=50)
+@given(
+    st.dictionaries(st.text(min_size=1), VALUES),
+    st.lists(st.text(max_size=12).map(Secret), max_size=4),
+)
+def test_any_line_stays_json_and_keeps_its_numbers(
+    fields: dict[str, object], secrets: list[Secret]
+) -> None:
+    record = logging.LogRecord("kei.test", logging.INFO, "", 0, "", (), None)
+    fields |= {"event": "joined", "level": "info", "lqi": 225}
+    record.__dict__ |= {"msg": fields, "_logger": None, "_name": "info"}
+    masked = Masker()
+    masked.hide(secrets)
+    with mock.patch.object(logs, "masker", masked):
+        line = logs._Formatter(logs._json).format(record)
+    assert printable(line) == line, "one line, and nothing that steers a terminal"
+    assert json.loads(line)["lqi"] == 225
 
 
 @given(st.text(min_size=6), st.text(), st.text())

@@ -84,5 +84,15 @@ def test_a_stop_is_obeyed_in_time_while_kei_cannot_even_start(tmp_path: Path) ->
         ends_in_time(kei)
 
 
+def test_a_second_signal_ends_kei_at_once_while_it_cannot_even_start(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "log.pipe")
+    jobs = write_jobs(tmp_path, SIMULATED, "[log]", 'file = "log.pipe"')
+    with started(jobs, subprocess.DEVNULL) as kei:
+        wait_until(lambda: is_asleep_in_open(kei.pid), 20, "the open")
+        kei.send_signal(signal.SIGINT)
+        kei.send_signal(signal.SIGTERM)
+        assert kei.wait(3) == 0
+
+
 def is_asleep_in_open(pid: int) -> bool:
     return Path(f"/proc/{pid}/wchan").read_text() in {"wait_for_partner", "fifo_open"}
