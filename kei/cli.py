@@ -12,6 +12,7 @@ from kei import __version__
 from kei.commands.times import joined
 from kei.core import clock
 from kei.core.errors import ConfigError, KeiError
+from kei.core.printable import printable
 from kei.core.signals import SignalQueue
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
@@ -29,7 +30,7 @@ class _Parser(argparse.ArgumentParser):
     """Prints a usage error in one line, without the values of options."""
 
     def error(self, message: str) -> NoReturn:
-        safe = _REPEATED.sub(lambda found: found["name"] or "", message)
+        safe = printable(_REPEATED.sub(lambda found: found["name"] or "", message))
         self.exit(EXIT_USAGE, f"{self.prog}: {safe}; try {self.prog} --help\n")
 
 
@@ -256,7 +257,7 @@ def _check(args: argparse.Namespace) -> int:
         with_secrets=not args.no_secrets,
         probe_ports=args.probe_ports,
     ):
-        sys.stdout.write(found.line + "\n")
+        _to_stdout(found.line + "\n")
         are_good &= found.is_good
     return EXIT_OK if are_good else EXIT_FAILED
 
@@ -270,7 +271,7 @@ def _probe(path: Path, signals: SignalQueue, *, as_json: bool) -> int:
         path, environ=os.environ, clock=clock.SystemClock(), signals=signals, tell=_to_stderr
     )
     if found is not None:  # None: ended by a signal
-        sys.stdout.write(found.to_json() if as_json else found.to_text())
+        _to_stdout(found.to_json() if as_json else found.to_text())
     return EXIT_OK
 
 
@@ -279,16 +280,15 @@ def _dead_letters(args: argparse.Namespace) -> int:
     from kei.store.dead_letters import Filter  # noqa: PLC0415
 
     action, selected = Action(args.action), Filter(args.target, tuple(args.id))
-    sys.stdout.writelines(
-        carry_out(
-            args.jobs,
-            action,
-            selected,
-            as_json=args.json,
-            environ=os.environ,
-            clock=clock.SystemClock(),
-        )
-    )
+    for line in carry_out(
+        args.jobs,
+        action,
+        selected,
+        as_json=args.json,
+        environ=os.environ,
+        clock=clock.SystemClock(),
+    ):
+        _to_stdout(line)
     return EXIT_OK
 
 
@@ -300,7 +300,7 @@ def _backup(args: argparse.Namespace) -> int:
     line = ProgressLine(sys.stderr, system_clock)
     work = back_up if args.command == "backup" else restore
     for said in work(args.jobs, args.file, line, environ=os.environ, clock=system_clock):
-        sys.stdout.write(said)
+        _to_stdout(said)
     return EXIT_OK
 
 
@@ -312,7 +312,10 @@ def _import(args: argparse.Namespace) -> int:
     line = ProgressLine(sys.stderr, system_clock)
     are_good = True
     for said in import_files(args.jobs, args.files, line, environ=os.environ, clock=system_clock):
-        (sys.stdout if said.is_good else sys.stderr).write(said.line)
+        if said.is_good:
+            _to_stdout(said.line)
+        else:
+            _to_stderr(said.line.removesuffix("\n"))
         are_good &= said.is_good
     return EXIT_OK if are_good else EXIT_FAILED
 
@@ -321,7 +324,7 @@ def _status(path: Path, *, as_json: bool) -> int:
     from kei.commands.status import status_in_time  # noqa: PLC0415
 
     found = status_in_time(path, environ=os.environ, clock=clock.SystemClock())
-    sys.stdout.write(found.to_json() if as_json else found.to_text())
+    _to_stdout(found.to_json() if as_json else found.to_text())
     return EXIT_OK if found.is_well else EXIT_FAILED
 
 
@@ -344,6 +347,11 @@ def _export(args: argparse.Namespace) -> int:
     return EXIT_OK
 
 
+def _to_stdout(text: str) -> None:
+    """Write lines for people; what a dongle, a server or a file name says steers no terminal."""
+    sys.stdout.write(printable(text, keep="\n"))
+
+
 def _to_stderr(*lines: str) -> None:
     for line in lines:
-        sys.stderr.write(line + "\n")
+        sys.stderr.write(printable(line) + "\n")

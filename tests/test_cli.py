@@ -35,3 +35,13 @@ def test_every_unknown_option_is_named(capsys: pytest.CaptureFixture[str]) -> No
         main(["status", "--jason", "--verbose=3"])
     said = "kei: unrecognized arguments: --jason --verbose; try kei --help\n"
     assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize("command", [["check"], ["status"], ["dead-letters"]])
+def test_a_file_name_cannot_steer_the_terminal(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    main([*command, "--jobs", "/tmp/\x1b[2J\x9b1m\n.toml"])
+    said = capsys.readouterr().err
+    assert r"/tmp/\x1b[2J\x9b1m\n.toml" in said
+    assert said.rstrip("\n").isprintable()

@@ -3,7 +3,7 @@
 import os
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
@@ -16,11 +16,13 @@ from kei.app.meter_line import SESSION_LIMIT_S, SESSION_THREAD, MeterLine
 from kei.app.sensor_lines import SensorLines
 from kei.app.status_document import Snapshot, clipped, encode, status_summary
 from kei.app.status_server import StatusServer
+from kei.app.terminal import LatestReadings
 from kei.app.workers import Workers
 from kei.core import logs
 from kei.core.clock import Clock
 from kei.core.errors import StoreError
 from kei.core.incidents import Incidents
+from kei.core.reading import Reading
 from kei.core.single_instance import InstanceLock
 from kei.echonet.meter_class import STAMPED_SENSORS
 from kei.jobs.advice import advice
@@ -108,8 +110,9 @@ class Engine:
         self._status = StatusServer(recorder.database, lambda: encode(self.snapshot()), clock)
         self._workers = Workers(clock)
         self._sensors = SensorLines(self._intake.record, clock, self._workers)
+        self._latest = LatestReadings(self._intake)
         self._meter = MeterLine(
-            self._intake,
+            self._latest,
             self._database,
             clock=clock,
             trust=self._monitor,
@@ -241,12 +244,26 @@ class Engine:
     def status_summary(self) -> str:
         """Return in one line what is being done, and what is in the way; never blocks."""
         meter = self._meter.meter
-        return status_summary(
+        summary = status_summary(
             meter.session.state if meter else None,
             self._sensors.are_open(),
             self._recorder.failing,
-            [sender.name for sender in self._job_set.senders if sender.is_failing],
+            self._failing_uploads(),
         )
+        return summary or "nothing to record"
+
+    def _failing_uploads(self) -> list[str]:
+        return [sender.name for sender in self._job_set.senders if sender.is_failing]
+
+    def live(self) -> tuple[Mapping[str, Reading] | None, str]:
+        """Return the meter's latest readings (None without a meter), and what else is to be told.
+
+        Never blocks.
+        """
+        ports, failing = self._sensors.are_open(), self._failing_uploads()
+        meter = self._meter.meter
+        told = status_summary(None, ports, self._recorder.failing, failing)
+        return (None, told) if meter is None else (self._latest.by_sensor(), told)
 
     def stuck(self) -> list[str]:
         """Return the names of what hangs, so that only a new process helps."""

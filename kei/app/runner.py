@@ -2,7 +2,6 @@
 
 import os
 import random
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -12,19 +11,25 @@ import structlog
 from kei import __version__, config
 from kei.app.engine import Engine
 from kei.app.systemd import ServiceManager
+from kei.app.terminal import REFRESH_S, Terminal
 from kei.config.diff import differences
 from kei.core import logs
 from kei.core.clock import Clock
 from kei.core.errors import ConfigError, KeiError, StoreError
-from kei.core.secret import Secret
-from kei.core.signals import RELOAD_SIGNAL, STOP_SIGNALS, TOGGLE_SIGNAL, SignalQueue
+from kei.core.secret import Secret, holds_secret
+from kei.core.signals import (
+    LAST_LINES_S,
+    RELOAD_SIGNAL,
+    STOP_SIGNALS,
+    TOGGLE_SIGNAL,
+    SignalQueue,
+)
 from kei.settings.config import Config
 
 log = structlog.stdlib.get_logger("kei.runner")
 
 CHECK_S = 2.0  # how often the file and the threads are checked; a reload is promised in 10 s
 MISSING_CHECKS = 3  # then it is no editor that replaces the file
-STOP_LIMIT_S = 9.0  # the contract allows 10 s in any state
 
 
 class Runner:
@@ -67,11 +72,26 @@ class Runner:
                 f"{self._path}: log.file: {current.log.file}: {error.strerror}; {hint}"
             ) from error
         log.info("kei_started", version=__version__, pid=os.getpid(), jobs=str(self._path))
+        sink = logs.terminal()
+        terminal = None if sink is None else Terminal(sink, self._clock)
+        try:
+            self._run(current, terminal)
+        finally:
+            if terminal is not None:
+                terminal.close()
+        if not self._all_ended:
+            logs.flush(LAST_LINES_S)
+            os._exit(0)  # all files are closed, and the interpreter would wait for that upload
+
+    def _run(self, current: Config, terminal: Terminal | None) -> None:
         engine = self._start(current)
         self._service_manager.ready()
+        pace_s = CHECK_S if terminal is None else min(CHECK_S, REFRESH_S)
         while True:
             self._service_manager.report(engine.status_summary(), engine.stuck())
-            number = self._signals.wait(self._service_manager.pace_s(CHECK_S))
+            if terminal is not None:
+                terminal.refresh(*engine.live())
+            number = self._signals.wait(self._service_manager.pace_s(pace_s))
             if number in STOP_SIGNALS:
                 break
             if number == TOGGLE_SIGNAL:
@@ -81,18 +101,15 @@ class Runner:
             try:
                 engine.supervise()
             except StoreError:
-                self._end_in_time()
+                self._signals.end_in_time()
                 engine.stop()
                 raise
         assert number is not None, "the loop ends with a signal"
         log.info("kei_stopping", signal=number.name)
         self._service_manager.stopping()
-        self._end_in_time()
         self._all_ended &= engine.stop()
         self._signals.ignore()
         log.info("kei_stopped")
-        if not self._all_ended:
-            os._exit(0)  # all files are closed, and the interpreter would wait for that upload
 
     def _start(self, wanted: Config) -> Engine:
         engine = Engine(wanted, clock=self._clock, rng=random.Random())  # noqa: S311 - jitter
@@ -159,30 +176,25 @@ class Runner:
             return None
         return (stat.st_ino, stat.st_size, stat.st_mtime_ns)
 
-    def _end_in_time(self) -> None:
-        """Make sure that the process ends in time even if a thread hangs."""
-
-        def give_up() -> None:
-            hanging = [thread.name for thread in threading.enumerate() if not thread.daemon]
-            log.error("stop_timed_out", threads=hanging)
-            os._exit(0)
-
-        last_resort = threading.Timer(STOP_LIMIT_S, give_up)
-        last_resort.daemon = True
-        last_resort.start()
-
 
 def _secrets(settings: object) -> Iterator[Secret]:
-    """Yield every secret of a configuration, those in the tables of kinds of jobs included."""
-    if isinstance(settings, Secret):
-        yield settings
-    elif isinstance(settings, tuple):
-        for item in settings:
-            yield from _secrets(item)
-    elif isinstance(settings, Mapping):
-        yield from _secrets(tuple(settings.values()))
-    elif is_dataclass(settings):
-        yield from _secrets(tuple(getattr(settings, each.name) for each in fields(settings)))
+    """Yield every secret of a configuration, those in the tables of kinds of jobs included.
+
+    Of headers only those whose name says so: `Accept = "application/json"` is none.
+    """
+    match settings:
+        case Secret():
+            yield settings
+        case (str(header), Secret() as value):
+            if holds_secret(header):
+                yield value
+        case tuple():
+            for item in settings:
+                yield from _secrets(item)
+        case Mapping():
+            yield from _secrets(tuple(settings.values()))
+        case _ if is_dataclass(settings):
+            yield from _secrets(tuple(getattr(settings, each.name) for each in fields(settings)))
 
 
 def _faults(error: Exception) -> Sequence[str]:

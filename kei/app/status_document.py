@@ -121,4 +121,4 @@ def status_summary(
     parts += [f"{place} cannot be written, readings wait in memory" for place in full]
     if failing:
         parts.append(f"upload failing: {', '.join(failing)}")
-    return "; ".join(parts) or "nothing to record"
+    return "; ".join(parts)

@@ -9,6 +9,7 @@ from pathlib import Path
 from kei import config
 from kei.core.clock import Clock, local
 from kei.core.errors import ConfigError, KeiError
+from kei.core.printable import printable, printable_json
 from kei.core.reading import Reading, plain
 from kei.store import dead_letters
 from kei.store.dead_letters import DeadLetter, Filter
@@ -84,7 +85,9 @@ def _check_ids(database: Path, selected: Filter) -> None:
 def _as_text(letter: DeadLetter, zone: tzinfo) -> str:
     when = f"{local(letter.time_ms, zone):%Y-%m-%d %H:%M:%S}"
     state = "to be sent once more" if letter.is_due else "refused"
-    return f"{letter.id}  {when}  {letter.target}  {_line(letter, zone)}  {state}: {letter.reason}"
+    return printable(
+        f"{letter.id}  {when}  {letter.target}  {_line(letter, zone)}  {state}: {letter.reason}"
+    )
 
 
 def _line(letter: DeadLetter, zone: tzinfo) -> str:
@@ -115,7 +118,7 @@ def _as_json(letter: DeadLetter, zone: tzinfo) -> str:
         document["row"] = _row(item.start_ms, item.unit, item.sensor, zone) | {
             "average": float(plain(item.average))
         }
-    return json.dumps(document, ensure_ascii=False)
+    return printable_json(json.dumps(document, ensure_ascii=False))
 
 
 def _row(time_ms: int, unit: str, sensor: str, zone: tzinfo) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from typing import Self, TextIO
 
 from kei.core.clock import Clock
+from kei.core.printable import printable
 
 _PAUSE_S = 0.2
 _CLEAR = "\r\x1b[K"
@@ -29,7 +30,7 @@ class ProgressLine:
         now = self._clock.monotonic()
         if self._is_shown and (self._written is None or now - self._written >= _PAUSE_S):
             self._written = now
-            self._stream.write(f"{_CLEAR}{what} {share:4.0%}")
+            self._stream.write(f"{_CLEAR}{printable(what)} {share:4.0%}")
             self._stream.flush()
 
     def __enter__(self) -> Self:

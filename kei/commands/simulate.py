@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import logging
 import os
 import select
 import signal
@@ -11,11 +10,12 @@ import textwrap
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
+from typing import TextIO
 
-import structlog
-
+from kei.core import logs
 from kei.core.clock import SystemClock
 from kei.core.errors import ConfigError
+from kei.core.printable import printable
 from kei.simulator.board.board import SENSOR_NAMES, simulated_board
 from kei.simulator.board.options import OPTIONS as BOARD_OPTIONS
 from kei.simulator.board.options import BoardOptions
@@ -31,7 +31,7 @@ from kei.simulator.option_parser import (
 from kei.simulator.options import OPTIONS, SimulatorOptions
 from kei.simulator.port.server import Simulator
 from kei.simulator.replay.recording import read_recording
-from kei.simulator.replay.replay import Difference, Pace, Replay, printable
+from kei.simulator.replay.replay import Difference, Pace, Replay, shown
 
 _REPLAY_OPTIONS = ("--speed", "--latency", "--transcript")
 
@@ -88,11 +88,7 @@ def main(args: argparse.Namespace) -> int:
         OSError: the terminal failed.
     """
     # Standard output belongs to the one line that says that the port is there.
-    level = logging.DEBUG if "DEBUG" in os.environ else logging.INFO
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    logs.configure_stderr(os.environ, "info")
     if args.sensor:
         return _play_board(args)
     if strange := _others(args, (*COMMON_OPTIONS, *OPTIONS)):
@@ -106,7 +102,12 @@ def main(args: argparse.Namespace) -> int:
     console = None if sys.stdin is None else Console(sys.stdin.fileno(), dongle, _answer)
     # Reading from a terminal in the background then fails instead of stopping the process.
     signal.signal(signal.SIGTTIN, signal.SIG_IGN)
-    ready = partial(_say_ready, args.link)
+
+    def ready() -> None:
+        _say_ready(args.link)
+        for line in _introduction(options, console):
+            _say(sys.stderr, line)
+
     _run(
         Simulator(
             options, clock=clock, link=args.link, on_ready=ready, device=dongle, console=console
@@ -148,9 +149,9 @@ def _play_recording(args: argparse.Namespace) -> int:
         case _:
             left = replay.expected
             ending = ": stopped before its end" + (
-                f", line {left.line}: '{printable(left.command)}'" if left is not None else ""
+                f", line {left.line}: '{shown(left.command)}'" if left is not None else ""
             )
-    sys.stderr.write(f"{args.replay}{ending}\n")
+    sys.stderr.write(printable(f"{args.replay}{ending}") + "\n")
     return 0 if replay.is_played else 1
 
 
@@ -177,9 +178,27 @@ def _say_ready(link: Path) -> None:
     sys.stdout.flush()
 
 
+def _introduction(options: SimulatorOptions, console: Console | None) -> list[str]:
+    """Return what a person needs to go on: in jobs.toml, and here."""
+    lines = [
+        f"a virtual {options.dongle} and its meter, which take",
+        f'  broute_id  = "{options.broute_id}"',
+        f'  broute_pwd = "{options.broute_pwd}"',
+    ]
+    if console is not None and console.can_be_waited_on:
+        lines.append("type help for what can be done to them; Ctrl-C ends it")
+    return lines
+
+
 def _answer(line: str) -> None:
-    """Write an answer, unless standard output is closed or nobody reads it."""
+    _say(sys.stdout, line)
+
+
+def _say(stream: TextIO | None, line: str) -> None:
+    """Write a line, unless the stream is closed or nobody reads it."""
+    if stream is None:
+        return
     with contextlib.suppress(OSError):
-        if select.select([], [sys.stdout], [], 0)[1]:
-            sys.stdout.write(line + "\n")
-            sys.stdout.flush()
+        if select.select([], [stream], [], 0)[1]:
+            stream.write(printable(line) + "\n")
+            stream.flush()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from kei.core.errors import ConfigError
+from kei.core.printable import printable
 from kei.settings.text_rules import Wrong
 
 KeyPath: TypeAlias = tuple[str | int, ...]
@@ -61,11 +62,3 @@ def dotted(key: KeyPath) -> str:
             name = part if _BARE_KEY.fullmatch(part) else json.dumps(part, ensure_ascii=False)
             text += f".{name}" if text else name
     return text
-
-
-def printable(text: str) -> str:
-    """Return a text without characters that a terminal would act on."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
-        for character in text
-    )

@@ -5,11 +5,12 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
-from kei.config.errors import FaultList, fault_line, printable
+from kei.config.errors import FaultList, fault_line
 from kei.config.tables import build_config
 from kei.config.toml_lines import locate
 from kei.config.values import Source
 from kei.core.errors import ConfigError
+from kei.core.printable import printable
 from kei.jobs import kinds
 from kei.settings.config import Config
 

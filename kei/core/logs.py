@@ -1,94 +1,88 @@
 """Logging: structlog over the standard library, one JSON object a line, secrets masked.
 
 APScheduler, urllib3, requests and warnings log through the standard library and so have the same
-format. Masking is applied to the finished line, so that it covers every field, traceback and
-library.
+format. Masking is applied to all values of a line before it is rendered, tracebacks among them.
+Nobody who logs waits for a terminal, a pipe or a disk: see `sinks`.
 """
 
 import json
 import logging
 import os
-import re
 import sys
+import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from logging.handlers import WatchedFileHandler
+from datetime import UTC, datetime
 from pathlib import Path
+from types import TracebackType
 from typing import TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from kei.core.secret import MASK, Secret
+from kei.core.clock import SystemClock, local_zone
+from kei.core.masking import Masker
+from kei.core.printable import printable, printable_json
+from kei.core.sinks import FilePlace, Place, Sink, StreamPlace
+
+log = structlog.stdlib.get_logger("kei.log")
 
 _QUIET_LIBRARIES = ("apscheduler", "urllib3", "requests")
 # sd-daemon(3): the priority of a line in angle brackets.
 _PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6}
 _DEBUG_PRIORITY = 7
+_TRACES = frozenset({"exception", "stack"})
+_OWN_FIELDS = frozenset({"timestamp", "level", "logger"})
 RECENT_LINES = 10
 RECENT_MAX_CHARS = 300  # of one line
-
-
-class Masker:
-    """Replaces secrets in text, also in their hexadecimal and JSON forms."""
-
-    def __init__(self) -> None:
-        self._pattern: re.Pattern[str] | None = None
-        self._variants: set[str] = set()
-
-    def hide(self, secrets: list[Secret]) -> None:
-        """Mask these secrets, too, from now on."""
-        for secret in secrets:
-            text = secret.reveal()
-            if text:
-                self._variants |= {text, text.encode().hex(), json.dumps(text)[1:-1]}
-        longest_first = sorted(self._variants, key=len, reverse=True)
-        pattern = "|".join(re.escape(variant) for variant in longest_first)
-        self._pattern = re.compile(pattern, re.IGNORECASE) if pattern else None
-
-    def mask(self, text: str) -> str:
-        """Return the text with every secret replaced by `***`."""
-        return self._pattern.sub(MASK, text) if self._pattern else text
 
 
 masker = Masker()
 
 
 class _Formatter(structlog.stdlib.ProcessorFormatter):
-    """Renders and masks a record; for the journal, with its priority in front."""
+    """Renders a record whose values are masked; for the journal, with its priority in front."""
 
-    def __init__(self, renderer: Processor, *, journal: bool) -> None:
+    def __init__(self, renderer: Processor, *, journal: bool = False) -> None:
         processors: list[Processor] = [
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.format_exc_info,
+            _plain_values,
             renderer,
         ]
         super().__init__(processors=processors, foreign_pre_chain=_shared_processors())
         self._journal = journal
+        self._renderer = renderer
 
     def format(self, record: logging.LogRecord) -> str:
-        line = masker.mask(super().format(record))
+        """Return the line; never raises, as those who log go on whatever they say."""
+        try:
+            line = super().format(record)
+        except Exception as error:  # noqa: BLE001 - a message that does not fit its arguments, say
+            line = self._instead_of(record, error)
         if not self._journal:
             return line
         return f"<{_PRIORITIES.get(record.levelno, _DEBUG_PRIORITY)}>{line}"
 
-
-class _IgnoringOsErrors(logging.Handler):
-    """A handler that drops a line when its reader has gone or the disk is full."""
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
-        """Drop the line: it cannot be reported anywhere, and recording must go on."""
-        if not isinstance(sys.exc_info()[1], OSError):
-            super().handleError(record)
-
-
-class _StreamHandler(_IgnoringOsErrors, logging.StreamHandler[TextIO]):
-    pass
+    def _instead_of(self, record: logging.LogRecord, error: Exception) -> str:
+        fields: EventDict = {
+            "event": "log_line_failed",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "reason": type(error).__name__,
+            "where": f"{record.pathname}:{record.lineno}",
+        }
+        return str(self._renderer(None, record.levelname.lower(), fields))
 
 
-class _FileHandler(_IgnoringOsErrors, WatchedFileHandler):
-    pass
+def _plain_values(_logger: WrappedLogger, _method: str, fields: EventDict) -> EventDict:
+    """Mask everything but what kei itself has added, and make it what JSON can hold."""
+    return {
+        name: value if name in _OWN_FIELDS else masker.plain_under(name, value)
+        for name, value in fields.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +107,11 @@ class _RecentLines(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.setFormatter(_Formatter(_one_line, journal=False))
+        self.setFormatter(_Formatter(_one_line))
         self.lines: deque[LogLine] = deque(maxlen=RECENT_LINES)
 
     def emit(self, record: logging.LogRecord) -> None:
-        try:
-            text = self.format(record)
-        except Exception:  # noqa: BLE001 - as all handlers of logging do
-            self.handleError(record)
-            return
+        text = self.format(record)
         level, time_ms = record.levelname.lower(), round(record.created * 1000)
         self.lines.append(LogLine(time_ms, level, record.name, text[:RECENT_MAX_CHARS]))
 
@@ -134,7 +124,7 @@ def _one_line(_logger: WrappedLogger, _method: str, fields: EventDict) -> str:
     if trace := str(fields.pop("exception", "")).strip():
         fields["exception"] = trace.splitlines()[-1]
     text = " ".join([str(event), *(f"{name}={value}" for name, value in fields.items())])
-    return "".join(char if char.isprintable() else " " for char in text)
+    return printable(text)
 
 
 def _shared_processors() -> list[Processor]:
@@ -149,6 +139,7 @@ def _shared_processors() -> list[Processor]:
 
 
 _recent = _RecentLines()
+_sinks: dict[str, Sink] = {}  # by the name of the place
 
 
 def recent_lines() -> tuple[LogLine, ...]:
@@ -169,40 +160,82 @@ def configure(level: str, file: Path | None, environ: Mapping[str, str]) -> None
         OSError: the file cannot be opened.
     """
     debug = "DEBUG" in environ
-    handlers: list[logging.Handler] = [_StreamHandler(sys.stdout)]
-    if debug or sys.stdout.isatty():
-        handlers[0].setFormatter(_Formatter(_readable(sys.stdout), journal=False))
-    else:
-        handlers[0].setFormatter(_Formatter(_json(), journal=_stdout_is_journal(environ)))
-    if file:
-        handlers.append(_FileHandler(file, encoding="utf-8"))
-        handlers[-1].setFormatter(_Formatter(_json(), journal=False))
-    _install(handlers, "debug" if debug else level)
+    # Opened before anything is changed.
+    to_file = None if file is None else _sink(str(file), lambda: FilePlace(file))
+    sinks = []
+    if sys.stdout is not None:  # it is where the parent has closed it
+        sinks.append(_stream_sink(sys.stdout))
+        if debug or sys.stdout.isatty():
+            sinks[0].setFormatter(_Formatter(_readable(sys.stdout)))
+        else:
+            journal = _stdout_is_journal(environ)
+            sinks[0].setFormatter(_Formatter(_json, journal=journal))
+    if to_file is not None:
+        sinks.append(to_file)
+        to_file.setFormatter(_Formatter(_json))
+    _install(sinks, "debug" if debug else level)
 
 
-def configure_stderr(environ: Mapping[str, str]) -> None:
-    """Configure logging for a command that prints its result: on stderr, warnings and worse.
+def configure_stderr(environ: Mapping[str, str], level: str = "warning") -> None:
+    """Configure logging for a command that prints its result: readable, on stderr.
 
     Args:
         environ: the environment; with `DEBUG` in it, everything is written.
+        level: otherwise lines of this level and above.
     """
-    handler = _StreamHandler(sys.stderr)
-    handler.setFormatter(_Formatter(_readable(sys.stderr), journal=False))
-    _install([handler], "debug" if "DEBUG" in environ else "warning")
+    sinks = []
+    if sys.stderr is not None:
+        sinks.append(_stream_sink(sys.stderr))
+        sinks[0].setFormatter(_Formatter(_readable(sys.stderr)))
+    _install(sinks, "debug" if "DEBUG" in environ else level)
 
 
-def _install(handlers: list[logging.Handler], level: str) -> None:
+def terminal() -> Sink | None:
+    """Return where lines go that a person reads as they come; None if nobody does.
+
+    `configure` comes first. A terminal that knows no control characters (`dumb`) takes lines only.
+    """
+    if sys.stdout is None or not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
+        return None
+    return _sinks.get(sys.stdout.name)
+
+
+def flush(limit_s: float) -> None:
+    """Wait until all lines are written, for so long at most: the process is about to end."""
+    clock = SystemClock()
+    end = clock.monotonic() + limit_s
+    for sink in tuple(_sinks.values()):
+        sink.drain(max(0.0, end - clock.monotonic()))
+
+
+def _sink(name: str, make: Callable[[], Place]) -> Sink:
+    """Return the sink of this name, the same whenever logging is configured: its lines wait."""
+    if name not in _sinks:
+        _sinks[name] = Sink(make())
+    return _sinks[name]
+
+
+def _stream_sink(stream: TextIO) -> Sink:
+    return _sink(stream.name, lambda: StreamPlace(stream.name.strip("<>"), stream.fileno()))
+
+
+def _install(sinks: Sequence[Sink], level: str) -> None:
     """Replace all handlers by these, and connect structlog to them."""
     root = logging.getLogger()
     for old in root.handlers[:]:
-        root.removeHandler(old)
-        old.close()
-    for handler in (*handlers, _recent):
-        root.addHandler(handler)
+        if old not in sinks:
+            root.removeHandler(old)
+            old.close()
+    for name, sink in tuple(_sinks.items()):
+        if sink not in sinks:
+            del _sinks[name]
+    for handler in (*sinks, _recent):
+        root.addHandler(handler)  # once, also if it is there
     set_level(level)
     for name in _QUIET_LIBRARIES:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)
+    sys.excepthook, threading.excepthook = _on_crash, _on_thread_crash
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -215,20 +248,54 @@ def _install(handlers: list[logging.Handler], level: str) -> None:
     )
 
 
+def _on_crash(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
+    """Log what ends the program, masked, where Python would print it."""
+    log.critical("crashed", exc_info=(kind, error, at))
+
+
+def _on_thread_crash(crash: threading.ExceptHookArgs) -> None:
+    """Log what ends a thread; see `_on_crash`."""
+    if crash.exc_value is not None and crash.exc_type is not SystemExit:
+        thread = crash.thread.name if crash.thread is not None else None
+        error = (crash.exc_type, crash.exc_value, crash.exc_traceback)
+        log.critical("thread_crashed", thread=thread, exc_info=error)
+
+
 def _readable(stream: TextIO) -> Processor:
-    """Return a renderer for people, coloured if the stream is a terminal."""
-    return structlog.dev.ConsoleRenderer(
-        colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
+    """Return a renderer for people; on a terminal coloured, and with the local time of day."""
+    is_terminal, zone = stream.isatty(), local_zone()
+    render = structlog.dev.ConsoleRenderer(
+        colors=is_terminal, exception_formatter=structlog.dev.plain_traceback
     )
 
+    def processor(logger: WrappedLogger, method: str, fields: EventDict) -> str:
+        shown = {name: _printable_value(name, value) for name, value in fields.items()}
+        if is_terminal:
+            moment = datetime.fromisoformat(str(fields["timestamp"])).astimezone(zone)
+            shown["timestamp"] = f"{moment:%H:%M:%S}"
+        return render(logger, method, shown)
 
-def _json() -> Processor:
-    return structlog.processors.JSONRenderer(ensure_ascii=False, default=str)
+    return processor
+
+
+def _printable_value(name: str, value: object) -> object:
+    """Return a plain value without control characters; a traceback keeps its lines."""
+    if isinstance(value, str):
+        return printable(value, keep="\n" if name in _TRACES else "")
+    return value if isinstance(value, int | float | None) else printable(repr(value))
+
+
+def _json(_logger: WrappedLogger, _method: str, fields: EventDict) -> str:
+    return printable_json(json.dumps(fields, ensure_ascii=False))
 
 
 def set_level(level: str) -> None:
     """Log lines of this level and above."""
-    logging.getLogger().setLevel(level.upper())
+    root = logging.getLogger()
+    root.setLevel(level.upper())
+    for handler in root.handlers:  # some loggers let more pass: see `app.terminal`
+        if isinstance(handler, Sink):
+            handler.setLevel(root.level)
 
 
 def toggle_debug(usual: str) -> str:

@@ -1,6 +1,20 @@
-"""Secrets: texts that are not printed by accident."""
+"""Secrets: texts that are not printed by accident, and the names that they go by."""
+
+import re
 
 MASK = "***"
+MIN_SOUGHT_CHARS = 6  # a shorter secret is found where it is not meant, in `"lqi": 225` say
+
+_HOLDING = re.compile(
+    r"auth|cookie|credential|passw|pwd|secret|session-?id|signature|token|broute_id"
+    r"|(?:^|[_-])(?:key|rbid|psk)$|api-?key|upload_?key",
+    re.IGNORECASE,
+)
+
+
+def holds_secret(name: str) -> bool:
+    """Return whether a key or an HTTP header of this name holds a secret."""
+    return _HOLDING.search(name) is not None
 
 
 class Secret:

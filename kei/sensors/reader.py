@@ -19,7 +19,7 @@ log = structlog.stdlib.get_logger("kei.sensors")
 
 RETRY_S = 3.0  # a board that is plugged in again has to be back within 10 s
 # Bytes that come so soon after opening may be the rest of a line. A line that is idle for longer,
-# 96 characters at 9600 bits a second, has ended; skipping more would cost whole lines at each start.
+# 96 characters at 9600 bits a second, has ended; to skip more would cost a line at each start.
 IN_THE_MIDDLE_S = 0.1
 WELL_AFTER_S = 10.0  # open for so long, or with a byte received, a port counts as working again
 ALONE_AFTER_S = 600.0  # the same of a port that another program has read from: it may come again

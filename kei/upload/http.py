@@ -15,14 +15,13 @@ from requests.structures import CaseInsensitiveDict
 from kei import __version__
 from kei.core.clock import Clock
 from kei.core.errors import RetryLater, Stopping
-from kei.core.secret import MASK
+from kei.core.secret import MASK, MIN_SOUGHT_CHARS, holds_secret
 from kei.settings.upload import UploadTarget
 from kei.upload.retry import retry_after_s
 
 BODY_MAX_BYTES = 65_536  # an answer is a word or a short error text; more is not worth its traffic
 REDIRECTS_MAX = 3
 EXCERPT_MAX_CHARS = 120
-MIN_SECRET_CHARS = 4  # hiding shorter ones would garble messages and protect nothing
 
 # These ask for the same POST at another address; 301 to 303 make a GET of it in most clients,
 # and lead to log-in pages that answer 200 to anything.
@@ -196,10 +195,10 @@ def secrets_of(target: UploadTarget) -> list[str]:
     """Return the texts of a target that must not appear in a log, the longest first."""
     query = urlsplit(target.target_url).query
     found = {query, *(text for _, text in parse_qsl(query))}
-    found.update(text.reveal() for _, text in target.headers)
+    found.update(text.reveal() for name, text in target.headers if holds_secret(name))
     if target.upload_key is not None:
         found.add(target.upload_key.reveal())
-    return sorted((text for text in found if len(text) >= MIN_SECRET_CHARS), key=len, reverse=True)
+    return sorted((text for text in found if len(text) >= MIN_SOUGHT_CHARS), key=len, reverse=True)
 
 
 def excerpt(body: bytes, secrets: Iterable[str]) -> str:

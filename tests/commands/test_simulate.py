@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import serial
-from programs import ROOT, running, simulator
+from programs import BROUTE_ID, BROUTE_PWD, ROOT, running, simulator
 
 DEADLINE_S = 10.0
 
@@ -171,3 +171,14 @@ def test_in_the_background_of_a_terminal_it_leaves_what_is_typed_to_the_shell(
             process.kill()
     assert b"got power 3500" in said
     assert b"ended 0" in said
+
+
+def test_it_says_what_it_takes_and_that_it_can_be_talked_to(tmp_path: Path) -> None:
+    with simulator(tmp_path / "dongle", stdin=subprocess.PIPE) as program:
+        program.wait_for(lambda: len(program.errors) == 4, DEADLINE_S, "the introduction")
+        assert f'broute_id  = "{BROUTE_ID}"' in program.errors[1]
+        assert f'broute_pwd = "{BROUTE_PWD}"' in program.errors[2]
+        assert program.errors[3].startswith("type help")
+    with simulator(tmp_path / "dongle") as program:
+        program.wait_for(lambda: len(program.errors) >= 3, DEADLINE_S, "the introduction")
+        assert not any("help" in line for line in program.errors)

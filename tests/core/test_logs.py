@@ -115,7 +115,7 @@ def test_a_journal_stream_that_is_not_stdout_adds_no_priority() -> None:
 
 def test_the_log_file_is_opened_anew_after_it_was_moved_away(tmp_path: Path) -> None:
     file = tmp_path / "kei.log"
-    run("log.info('a')\nos.rename(file, str(file) + '.1')\nlog.info('b')", str(file))
+    run("log.info('a')\nlogs.flush(5)\nos.rename(file, str(file) + '.1')\nlog.info('b')", str(file))
     assert json.loads((tmp_path / "kei.log.1").read_text())["event"] == "a"
     assert json.loads(file.read_text())["event"] == "b"
 
@@ -132,3 +132,88 @@ def test_a_reader_of_stdout_that_goes_away_does_not_matter() -> None:
 def test_a_log_file_on_a_full_disk_does_not_matter() -> None:
     lines = run("log.info('a')\nlog.info('b')", "/dev/full")
     assert [json.loads(line)["event"] for line in lines] == ["a", "b"]
+
+
+def test_a_short_secret_spoils_no_line() -> None:
+    code = """
+logs.masker.hide([Secret('1'), Secret('2'), Secret('"')])
+log.info('session_joined', channel=33, lqi=225, text='level "1"')
+"""
+    entry = json.loads(*run(code))
+    assert (entry["lqi"], entry["channel"], entry["text"]) == (225, 33, 'level "1"')
+
+
+def test_a_secret_that_looks_like_a_time_or_a_level_spoils_no_line() -> None:
+    code = """
+logs.masker.hide([Secret('warning'), Secret('kei.test'), Secret('T00:00')])
+log.warning('late', at='2026-01-01T00:00:00')
+"""
+    entry = json.loads(*run(code))
+    assert (entry["level"], entry["logger"]) == ("warning", "kei.test")
+    assert entry["timestamp"].endswith("Z")
+    assert entry["at"] == "2026-01-01***:00"
+
+
+def test_a_message_that_does_not_fit_its_arguments_makes_a_line_all_the_same() -> None:
+    entry = json.loads(*run("logging.getLogger('x').warning('%d of %d', 'a')"))
+    assert (entry["event"], entry["level"], entry["logger"]) == ("log_line_failed", "warning", "x")
+
+
+def test_an_error_that_nobody_expected_is_logged_masked(tmp_path: Path) -> None:
+    code = f"""
+import threading
+def fail(): raise ValueError('{BROUTE_PWD}')
+thread = threading.Thread(target=fail, name='worker')
+thread.start()
+thread.join()
+"""
+    entry = json.loads(*run(code))
+    assert (entry["event"], entry["level"]) == ("thread_crashed", "critical")
+    assert entry["exception"].endswith("ValueError: ***")
+
+
+def test_the_last_lines_before_a_crash_are_written() -> None:
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", LOGGER + "for n in range(500): log.info('a', n=n)\n1 / 0"],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    entries = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 1
+    assert [entry["event"] for entry in entries] == [*["a"] * 500, "crashed"]
+    assert entries[-1]["exception"].endswith("ZeroDivisionError: division by zero")
+
+
+def test_nothing_in_a_readable_line_steers_the_terminal() -> None:
+    code = """
+log.warning('a', text='\\x1b[2J\\x9b1m', deep=['\\x07'], lines='b\\nc')
+try: raise ValueError('\\x1b]0;x')
+except ValueError: log.exception('failed')
+"""
+    lines = run(code, DEBUG="1")
+    assert all(line.isprintable() for line in lines)
+    assert r"text=\x1b[2J\x9b1m" in lines[0]
+    assert r"lines=b\nc" in lines[0]
+    assert lines[-1] == r"ValueError: \x1b]0;x"
+
+
+def test_nothing_in_a_json_line_steers_the_terminal() -> None:
+    (line,) = run("log.warning('a', text='\\x1b[2J\\x9b1m\\u202e')")
+    assert line.isprintable()
+    assert json.loads(line)["text"] == "\x1b[2J\x9b1m\u202e"
+
+
+def test_stdout_that_is_closed_does_not_matter(tmp_path: Path) -> None:
+    file = tmp_path / "kei.log"
+    code = LOGGER.replace("logs.configure", "sys.stdout = None\nlogs.configure")
+    subprocess.run(
+        [sys.executable, "-c", code + "log.info('a')", str(file)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        timeout=30,
+        check=True,
+    )
+    assert json.loads(file.read_text())["event"] == "a"

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from programs import ROOT
 
+from kei import __version__
+
 UNIT = ROOT / "scripts" / "systemd" / "kei.service"
 EXPOSURE_LIMIT = 20  # systemd-analyze counts in tenths
 LIMIT_S = 90.0
@@ -89,7 +91,7 @@ def test_an_upgrade_keeps_what_is_mine_and_one_that_fails_changes_nothing(tmp_pa
     assert environment(tmp_path) == after
     assert jobs.read_text().endswith("# mine\n")
     assert secret.read_text() == "AAAABBBBCCCC\n"
-    assert kei_of(tmp_path, "--version").startswith("kei ")
+    assert kei_of(tmp_path, "--version") == f"kei {__version__}\n"
 
 
 def environment(root: Path) -> Path:
@@ -174,6 +176,8 @@ def test_one_file_of_pure_python_is_all_of_kei(tmp_path: Path) -> None:
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "request-E7" in ran.stdout
+    said = subprocess.check_output([sys.executable, "-I", "-S", archive, "--version"], cwd=tmp_path)
+    assert said.decode() == f"kei {__version__}\n"
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The main job from outside: a real process, a real pty, real files."""
 
+import json
 import os
 import re
 import signal
@@ -290,6 +291,18 @@ def test_no_secret_reaches_an_output_or_a_file_at_any_level(tmp_path: Path) -> N
     for secret in (BROUTE_ID, BROUTE_PWD):
         assert secret not in everything
         assert secret.encode().hex().upper() not in everything
+
+
+def test_short_values_of_headers_spoil_no_line(tmp_path: Path) -> None:
+    target = ["[[upload]]", 'target_url = "http://127.0.0.1:9/"', 'format = "json"', "cycle = 1"]
+    headers = 'headers = { X-Level = "2", Accept = "channel", Authorization = "Bearer abcdefg" }'
+    jobs = write_jobs(tmp_path, SIMULATED, *target, headers, "[log]", 'level = "debug"')
+    with running("--jobs", str(jobs)) as kei:
+        kei.wait_for_event("session_joined")
+        kei.stop()
+        (joined,) = kei.events("session_joined")
+        assert (joined["channel"], joined["lqi"]) == (33, 225)
+        assert all(isinstance(json.loads(line), dict) for line in kei.lines)
 
 
 def test_the_port_going_away_and_coming_back_is_survived(tmp_path: Path) -> None:

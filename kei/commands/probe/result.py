@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from kei.commands.probe.questions import Got, Missing
 from kei.core.errors import Malformed
+from kei.core.printable import printable, printable_json
 from kei.core.reading import plain
 from kei.echonet.frame import property_map
 from kei.echonet.meter_class import (
@@ -165,11 +166,11 @@ class ProbeResult:
             "property_maps": {name: self._map(epc) for epc, name in _MAPS.items()},
             "properties": {f"{epc:02X}": item.to_json() for epc, item in self.items.items()},
         }
-        return json.dumps(everything, ensure_ascii=False) + "\n"
+        return printable_json(json.dumps(everything, ensure_ascii=False)) + "\n"
 
     def to_text(self) -> str:
         """Return a page for people, every line ended with LF."""
-        return "".join(f"{line.rstrip()}\n" for line in self._lines())
+        return "".join(f"{printable(line.rstrip())}\n" for line in self._lines())
 
     def _lines(self) -> Iterator[str]:
         product = f" ({self.dongle.product})" if self.dongle.product else ""

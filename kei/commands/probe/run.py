@@ -23,7 +23,7 @@ from kei.config.errors import fault_line
 from kei.core import logs
 from kei.core.clock import Clock, Instant
 from kei.core.errors import ConfigError, NotReady, PortBusy, PortLost, Stopping
-from kei.core.signals import STOP_SIGNALS, SignalQueue
+from kei.core.signals import LAST_LINES_S, STOP_SIGNALS, SignalQueue
 from kei.echonet.frame import Property
 from kei.serialport import discovery
 from kei.serialport.port import SerialPort
@@ -64,7 +64,10 @@ def probe(
         raise ConfigError([fault_line(path, 1, "broute", "there is no dongle to probe", remedy)])
     logs.masker.hide([broute.broute_id, broute.broute_pwd])
     logs.configure_stderr(environ)
-    return join_and_ask(broute, clock=clock, signals=signals, tell=tell)
+    try:
+        return join_and_ask(broute, clock=clock, signals=signals, tell=tell)
+    finally:
+        logs.flush(LAST_LINES_S)  # before what is found is written, maybe to the same terminal
 
 
 def join_and_ask(

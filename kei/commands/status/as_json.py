@@ -9,6 +9,7 @@ from kei.commands.status.facts import Facts, Upload
 from kei.commands.status.rules import Problem
 from kei.core.clock import local
 from kei.core.logs import LogLine
+from kei.core.printable import printable_json
 from kei.core.reading import Reading
 
 _LIVE = (
@@ -41,7 +42,7 @@ def to_json(facts: Facts, problems: Sequence[Problem]) -> str:
         if facts.snapshot
         else None,
     }
-    return json.dumps(document, ensure_ascii=False) + "\n"
+    return printable_json(json.dumps(document, ensure_ascii=False)) + "\n"
 
 
 def _error(facts: Facts, line: LogLine) -> dict[str, str | None]:

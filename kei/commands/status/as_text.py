@@ -7,6 +7,7 @@ from kei.app.status_document import Snapshot
 from kei.commands.status.facts import FUTURE_LIMIT_S, Facts, Upload
 from kei.commands.status.rules import Problem, some, span
 from kei.core.clock import local
+from kei.core.printable import printable
 from kei.core.reading import Reading, plain
 from kei.meter.meter_clock import METER_UTC_OFFSET, TOLERANCE_S
 from kei.sensors.counters import ReaderStatus
@@ -30,7 +31,7 @@ DOING: dict[str, str] = {
 
 
 def to_text(facts: Facts, problems: Sequence[Problem]) -> str:
-    """Return lines, each with an end; what is not printable in them becomes a blank."""
+    """Return lines, each with an end; nothing in them steers the terminal."""
     return "\n".join(map(_labelled, _blocks(facts, problems)))
 
 
@@ -39,8 +40,7 @@ def _labelled(block: Block) -> str:
     text = ""
     for label, lines in block.items():
         for number, line in enumerate(lines):
-            printable = "".join(char if char.isprintable() else " " for char in line)
-            text += f"{'' if number else label:11}{printable}".rstrip() + "\n"
+            text += f"{'' if number else label:11}{printable(line)}".rstrip() + "\n"
     return text
 
 

@@ -144,7 +144,7 @@ class Replay:
         if expected is None:  # after the recording anything may come
             return
         if not _same(expected.command, command):
-            self._end(Difference(expected.line, printable(expected.command), printable(command)))
+            self._end(Difference(expected.line, shown(expected.command), shown(command)))
             return
         self._note_replacements(expected.command, command)
         self._next += 1
@@ -203,7 +203,7 @@ class Replay:
         return row[1] + own if row[2] in {recorded, MASK} else row.group()
 
 
-def printable(command: Command) -> str:
+def shown(command: Command) -> str:
     """Return a command as a printable line, payloads as hexadecimal digits, without credentials."""
     match command:
         case Line(text):

@@ -167,6 +167,15 @@ def test_text_says_unknown_where_the_meter_said_nothing() -> None:
     assert any(line.startswith("E3") and line.endswith("refused") for line in lines)
 
 
+def test_what_a_dongle_says_cannot_steer_the_terminal() -> None:
+    dongle = replace(DONGLE, firmware="1.2\x1b[2J", product="\x9b1m\nmaker  nobody")
+    found = ProbeResult.of(dongle, NETWORK, None, GOT)
+    (line,) = [line for line in found.to_text().split("\n") if "firmware" in line]
+    assert line.endswith(r"firmware 1.2\x1b[2J (\x9b1m\nmaker  nobody)")
+    assert found.to_json().rstrip("\n").isprintable()
+    assert json.loads(found.to_json())["dongle"]["product"] == "\x9b1m\nmaker  nobody"
+
+
 def test_the_signal_is_that_of_the_beacon_where_the_dongle_tells_no_other() -> None:
     assert ProbeResult.of(DONGLE, NETWORK, None, {}).lqi == NETWORK.lqi
 

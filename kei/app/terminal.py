@@ -1,0 +1,206 @@
+"""The main job on a terminal: progress of scan and join, and one live line below the log.
+
+What the session does is heard from its own log events, those of level DEBUG included, whatever
+level is written.
+"""
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from kei.core.clock import Clock, local
+from kei.core.printable import printable
+from kei.core.reading import Reading, plain
+from kei.core.sinks import Sink
+from kei.store.intake_queue import Record
+from kei.wisun.commands import CHANNEL_TIME_S
+from kei.wisun.interfaces import CHANNELS, State
+from kei.wisun.machine import Outcome
+
+SESSION_LOGGER = "kei.session"
+REFRESH_S = 1.0
+REMIND_S = 60.0  # a fault that keeps the meter from being joined is told again so often
+JOIN_USUALLY = "usually 4 to 8 s, 40 s if it fails"
+WAITING = "waiting before the next attempt"
+_LAST_WORDS_S = 0.3
+_FALLBACK_COLUMNS = 80
+_WENT_WELL = frozenset({Outcome.DONE, Outcome.KNOWN})
+# Told by the live line while it lasts, and no fault in the eyes of a person.
+_SHOWN_ANYWAY = frozenset({"requests_waiting"})
+
+
+class LatestReadings:
+    """Passes the meter's readings on, and keeps the last one of each SensorID. Any thread.
+
+    Args:
+        record: takes them.
+    """
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+        self._latest: dict[str, Reading] = {}
+
+    def record(self, readings: Sequence[Reading]) -> None:
+        """Pass readings on."""
+        self._latest |= {reading.sensor: reading for reading in readings}
+        self._record.record(readings)
+
+    def record_once(self, readings: Sequence[Reading]) -> None:
+        """Pass on what the meter measured at a time of its own, which may be long ago."""
+        self._record.record_once(readings)
+
+    def by_sensor(self) -> Mapping[str, Reading]:
+        """Return the last reading of each SensorID."""
+        return self._latest.copy()
+
+
+@dataclass(slots=True)
+class _Step:
+    """What the session does: since when (monotonic), and about how long it takes."""
+
+    what: str
+    since: float
+    expected: str = ""
+
+
+@dataclass(slots=True)
+class _Fault:
+    """What keeps the meter from being joined: since when, and when it was told last (monotonic)."""
+
+    hint: str
+    since: float
+    told: float = field(default=0.0)
+
+
+class Terminal(logging.Handler):
+    """Shows a person what goes on.
+
+    Args:
+        sink: of the terminal.
+        clock: wall and monotonic time.
+    """
+
+    def __init__(self, sink: Sink, clock: Clock) -> None:
+        super().__init__(logging.DEBUG)
+        self._sink = sink
+        self._clock = clock
+        self._step = _Step("starting", clock.monotonic())
+        self._is_joined = False
+        self._faults: dict[str, _Fault] = {}
+        session = logging.getLogger(SESSION_LOGGER)
+        session.setLevel(logging.DEBUG)
+        session.addHandler(self)
+        sink.addFilter(_is_for_people)
+
+    def close(self) -> None:
+        """Remove the live line, and be silent from now on."""
+        session = logging.getLogger(SESSION_LOGGER)
+        session.removeHandler(self)
+        session.setLevel(logging.NOTSET)
+        self._sink.removeFilter(_is_for_people)
+        self._sink.show("")
+        self._sink.drain(_LAST_WORDS_S)
+        super().close()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Follow an event of the session."""
+        match record.msg:
+            case {"event": "scan_started", "duration": int(duration)}:
+                about = f"about {CHANNELS * CHANNEL_TIME_S * ((1 << duration) + 1):.0f} s"
+                self._begin(f"scanning for the meter, duration {duration}", about)
+            case {"event": "session_step", "outcome": outcome, "next": following}:
+                self._follow(Outcome(outcome), State(following))
+            case {"event": "fault_ended", "fault": str(fault)}:
+                self._faults.pop(fault, None)
+            case {"event": str(fault), **more} if record.levelno >= logging.WARNING:
+                hint = str(more.get("hint") or more.get("reason") or "")
+                if hint and not self._is_joined:
+                    now = self._clock.monotonic()
+                    self._faults[fault] = _Fault(printable(hint), now, now)
+
+    def _follow(self, outcome: Outcome, following: State) -> None:
+        self._is_joined = following is State.JOINED
+        if self._is_joined:
+            self._faults.clear()
+        if outcome not in _WENT_WELL:
+            self._begin(WAITING)
+        elif following is State.JOIN:
+            self._begin("joining the meter", JOIN_USUALLY)
+        elif following is not State.SCAN:  # each scan says by itself that it begins
+            self._step = _Step("setting the dongle up", self._clock.monotonic())
+
+    def _begin(self, what: str, expected: str = "") -> None:
+        if what == self._step.what == WAITING:
+            return  # a port that is missing is looked for every second
+        self._step = _Step(what, self._clock.monotonic(), expected)
+        self._say(f"{what}: {expected}" if expected else what)
+
+    def _say(self, text: str) -> None:
+        self._sink.write_line(f"{self._time()} {text}")
+
+    def _time(self) -> str:
+        return f"{local(self._clock.now_ms(), self._clock.zone):%H:%M:%S}"
+
+    def refresh(self, latest: Mapping[str, Reading] | None, in_the_way: str) -> None:
+        """Write the live line anew; to be called each second.
+
+        Args:
+            latest: the meter's readings by SensorID; None where there is no meter.
+            in_the_way: what else does not work at present, in words.
+        """
+        parts = [in_the_way] if in_the_way else []
+        if latest is not None:
+            self.acquire()
+            try:
+                parts = [*self._power(latest), *self._progress(), *parts]
+            finally:
+                self.release()
+        text = "  ".join([self._time(), *parts])
+        self._sink.show(text[: self._columns() - 1] if self._is_in_foreground() else "")
+
+    def _power(self, latest: Mapping[str, Reading]) -> list[str]:
+        """Return W, A, kWh and the age of the former."""
+        parts = []
+        for sensors, unit in ((("E7",), "W"), (("E8R", "E8T"), "A"), (("E0",), "kWh")):
+            values = [plain(latest[sensor].value) for sensor in sensors if sensor in latest]
+            parts += [f"{' + '.join(values)} {unit}"] if values else []
+        newest = max((reading.time_ms for reading in latest.values()), default=None)
+        if newest is not None:
+            parts.append(f"{max(0, self._clock.now_ms() - newest) // 1000} s ago")
+        elif self._is_joined:
+            parts.append("joined, no reading yet")
+        return parts
+
+    def _progress(self) -> list[str]:
+        """Return how far the session is, until it is joined; tell again what is in the way."""
+        if self._is_joined:
+            return []
+        now = self._clock.monotonic()
+        for name, fault in self._faults.items():
+            if now - fault.told >= REMIND_S:
+                fault.told = now
+                self._say(f"still {name} after {now - fault.since:.0f} s: {fault.hint}")
+        step = self._step
+        expected = f" ({step.expected})" if step.expected else ""
+        return [f"{step.what}: {now - step.since:.0f} s{expected}", *self._faults]
+
+    def _columns(self) -> int:
+        try:
+            return os.get_terminal_size(self._sink.descriptor).columns or _FALLBACK_COLUMNS
+        except OSError:
+            return _FALLBACK_COLUMNS
+
+    def _is_in_foreground(self) -> bool:
+        """Return whether this program has the terminal; in the background the shell has it."""
+        try:
+            return os.tcgetpgrp(self._sink.descriptor) == os.getpgrp()
+        except OSError:  # it controls no processes
+            return True
+
+
+def _is_for_people(record: logging.LogRecord) -> bool:
+    if record.levelno != logging.INFO or not isinstance(record.msg, dict):
+        return True
+    event = record.msg.get("event")
+    return (record.msg.get("fault") if event == "fault_ended" else event) not in _SHOWN_ANYWAY
