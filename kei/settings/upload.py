@@ -39,6 +39,7 @@ class Compress(StrEnum):
 # One line of a file has about 40 bytes; a small computer's memory bounds it above.
 BODY_MIN_BYTES, BODY_MAX_BYTES = 64, 16 * 1024 * 1024
 TIMEOUT_MIN_S, TIMEOUT_MAX_S = 0.1, 5 * MINUTE_S
+POST_TIMEOUTS = 3  # a living server on a slow line needs several silences, but not many
 
 
 @table()
@@ -70,7 +71,9 @@ class UploadTarget:
     )
     min_interval_s: float = key(Duration(0, DAY_S), "Least time between two POSTs.", default=0.0)
     timeout_s: float = key(
-        Duration(TIMEOUT_MIN_S, TIMEOUT_MAX_S), "How long the server may be silent.", default=10.0
+        Duration(TIMEOUT_MIN_S, TIMEOUT_MAX_S),
+        "How long the server may be silent; a POST as a whole gets three times as long.",
+        default=10.0,
     )
     compress: Compress = key(
         Choice(Compress), "How bodies are packed; not with keilog.", default=Compress.NONE
@@ -84,6 +87,11 @@ class UploadTarget:
         default=None,
         example='"2026-01-01"',
     )
+
+    @property
+    def post_limit_s(self) -> float:
+        """How long a POST may take with everything: connecting, headers, body, redirects."""
+        return POST_TIMEOUTS * self.timeout_s
 
     def since_ms(self, zone: tzinfo) -> int | None:
         """Return `since` in ms since 1970, of a date its midnight; None if it is not set."""

@@ -19,6 +19,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
+from traceback import format_tb
 from typing import Protocol
 
 import structlog
@@ -116,8 +117,8 @@ class Sender:
     def flush(self) -> None:
         """Send what waits, until nothing does, something fails or the cycle is nearly over.
 
-        Returns at once while the server is to be left alone. Never raises because of the server
-        or a database that fails for the moment.
+        Returns at once while the server is to be left alone. Never raises: whatever goes wrong,
+        the server's fault or kei's own, is a failed attempt.
         """
         # A POST that begins at the last moment should end before the next flush is due.
         cycle_s = self._target.cycle_s
@@ -132,6 +133,10 @@ class Sender:
                 self._postpone("database", str(error))
         except Stopping:
             pass  # what was under way stays in the queue
+        except Exception as error:  # noqa: BLE001 - or else the same again a second later, for ever
+            self._postpone(
+                f"a fault of kei: {type(error).__name__}", trace=format_tb(error.__traceback__)
+            )
         finally:
             self._report.log_rows(last=self._stopping.is_set())
 
@@ -165,6 +170,7 @@ class Sender:
             failures=self._backoff.failures,
             refused=any(state.selector.refuses_all for state in self._queues),
             sent=self._traffic.sent(),
+            posting_s=self._http.posting_s,
         )
 
     def _may_post(self, end: float) -> bool:
@@ -210,6 +216,9 @@ class Sender:
             self._current.selector.unknown(batch.rows)
             self._postpone(str(error))
             return False
+        except Exception:
+            self._current.selector.unknown(batch.rows)
+            raise
         finally:
             self._traffic.add(self._http.sent_bytes - before)
         return self._act_on(answer, batch)
@@ -236,11 +245,14 @@ class Sender:
 
     def _act_on(self, answer: Answer, batch: Batch) -> bool:
         verdict = self._format.judge(answer.status, answer.body)
-        cause = f"status {answer.status}"
-        detail = excerpt(answer.body, self._secrets)
         if verdict is Verdict.ACCEPTED:
             self._deliver(batch)
             return True
+        cause = f"status {answer.status}"
+        detail = excerpt(answer.body, self._secrets)
+        if answer.elsewhere is not None:
+            to = excerpt(answer.elsewhere.encode(), self._secrets)
+            detail = f"redirected to {to}, which is not followed; is target_url right?"
         if verdict is Verdict.LATER:
             self._current.selector.unknown(batch.rows)
             self._postpone(cause, detail, answer.retry_after_s)
@@ -292,13 +304,19 @@ class Sender:
         self._current.in_flight = None
         self._report.set_aside(rows, reason)
 
-    def _postpone(self, cause: str, detail: str = "", retry_after_s: float | None = None) -> None:
+    def _postpone(
+        self,
+        cause: str,
+        detail: str = "",
+        retry_after_s: float | None = None,
+        trace: Sequence[str] = (),
+    ) -> None:
         """Leave the server alone for a while."""
         self._last_error = joined(cause, detail)
         # What fails for the moment, rows that are tried again, say, lets the others go first.
         self._queues = sorted(self._queues, key=lambda state: state is self._current)
         self._not_before = self._clock.monotonic() + wait_s(self._backoff, retry_after_s)
-        self._report.failed(cause, detail)
+        self._report.failed(cause, detail, trace)
 
 
 def build_sender(

@@ -11,7 +11,8 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from programs import ROOT, SIMULATED, Program, running, wait_until, write_jobs
+from hostile import CONTINUE, OK, flood, talking, trickle
+from programs import ROOT, SIMULATED, Program, readings, running, wait_until, write_jobs
 from upload_support import Handler, Post, Server, answer, raw
 
 FAST = '[[broute.requests]]\nepc = ["E7"]\ncycle = 0.1'
@@ -128,6 +129,42 @@ def test_whatever_is_killed_and_whatever_fails_every_row_arrives_in_order(
     seconds = [int(at) for at, _ in arrived]
     assert seconds == sorted(seconds)  # a line that was restored from the text has whole ones
     assert len(arrived) > KILLS
+
+
+def test_servers_that_never_come_to_an_end_cost_little_and_delay_nothing(tmp_path: Path) -> None:
+    absurd = Server()
+    absurd.always(
+        answer(503, Retry_After="Tue, 14 Nov 10000000000 22:14:20 GMT", Date="Tue, 99 Nov 9 9:9:9")
+    )
+    with (
+        talking(flood(b"", CONTINUE)) as flooding,
+        talking(trickle(OK, b"A: b\r\n")) as dripping,
+    ):
+        urls = {"flooding": flooding, "dripping": dripping, "absurd": absurd.url}
+        targets = [
+            f'[[upload]]\nname = "{name}"\ntarget_url = "{url}"\n'
+            'format = "json"\nwhat = "readings"\ncycle = 1\ntimeout = 60'
+            for name, url in urls.items()
+        ]
+        jobs = write_jobs(tmp_path, SIMULATED, *targets, requests=FAST)
+        with running("--jobs", str(jobs)) as program:
+            program.wait_for(lambda: len(program.events("upload_failing")) == 2, 30, "failures")
+            before = len(readings(tmp_path))
+            wait_until(lambda: "a POST has been under way" in status(jobs), 20, "it to be told")
+            assert len(readings(tmp_path)) > before
+            (told,) = json.loads(status(jobs, "--json"))["uploads"][1:2]
+            assert told["posting_s"] > 2
+            assert program.stop() == 0
+    absurd.close()
+    reasons = {str(event["target"]): event["reason"] for event in program.events("upload_failing")}
+    assert reasons == {"flooding": "the answer does not end", "absurd": "status 503"}
+    assert not [line for line in program.lines + program.errors if "Traceback" in line]
+
+
+def status(jobs: Path, *more: str) -> str:
+    """What `kei status` says; it fails while something is wrong."""
+    args = [sys.executable, "-m", "kei", "status", "--jobs", str(jobs), *more]
+    return subprocess.run(args, cwd=ROOT, capture_output=True, text=True, check=False).stdout
 
 
 def wait_a_little(program: Program, seconds: float) -> None:

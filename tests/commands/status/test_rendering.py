@@ -180,6 +180,7 @@ def test_machines_see_one_object() -> None:
             "last_error": None,
             "failures": 0,
             "refused": False,
+            "posting_s": None,
             "sent": {"today_bytes": 20_480, "yesterday_bytes": 53_248},
         }
     ]

@@ -46,6 +46,12 @@ def test_a_server_may_not_refuse_everything() -> None:
     assert broken(replace(FACTS, uploads=(upload,))) == {Rule.UPLOAD_REFUSED}
 
 
+@pytest.mark.parametrize(("posting_s", "wrong"), [(None, False), (90.0, False), (91.0, True)])
+def test_a_post_may_not_go_on_for_ever(posting_s: float | None, *, wrong: bool) -> None:
+    upload = replace(FACTS.uploads[0], live=replace(LIVE, posting_s=posting_s), post_limit_s=30.0)
+    assert broken(replace(FACTS, uploads=(upload,))) == ({Rule.UPLOAD_HANGING} if wrong else set())
+
+
 @pytest.mark.parametrize(("since_s", "wrong"), [(60.0, False), (60.1, True)])
 def test_a_port_with_sensors_may_be_away_for_a_minute(since_s: float, *, wrong: bool) -> None:
     port = replace(PORT, fault="/dev/ttyACM0: unplugged", since_s=since_s)
