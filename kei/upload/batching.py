@@ -12,6 +12,12 @@ from kei.upload.retry import Verdict, by_status
 
 IDEMPOTENCY_KEY_CHARS = 32  # 128 bits: no two batches of a lifetime share one
 
+# Failures of the server in a row, with growing pauses, until the rows may be the reason. What a
+# server that is only busy or down fails on is then taken, or the probe row fails as well.
+FAILURES_OF_BATCH = 3
+FAILURES_OF_ROW = 5
+REACH_MAX = 512  # rows; a quarter of the largest batch
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -135,19 +141,29 @@ class RowSelector:
     """Selects the rows of the next batch, by what became of the batches before.
 
     A batch that the server may or may not have is repeated with exactly the same rows, or else the
-    server could not tell the repeat from new data. In one that was refused, the bad row is searched
-    for by halving. For suspect row and probe row see `kei.upload.sender`.
+    server could not tell the repeat from new data. In one that was refused, or on which the server
+    failed again and again, the bad row is searched for by halving. For suspect row and probe row
+    see `kei.upload.sender`.
 
     Attributes:
         max_bytes: bytes of data in the next batch at most; fewer once a server has said so.
         suspect: the suspect row, while its probe row is to be sent; else None.
-        refuses_all: whether the server has lately refused whatever it was sent.
+        suspect_failed: whether the server fails on the suspect row; or else it was refused.
+        reach: how far behind the suspect row the probe row is, in rows; 1 unless earlier ones were
+            not taken.
+        refuses_all: whether the server has lately refused whatever it was sent as it does with a
+            wrong address or key.
+        refused_rows: single rows that were refused for what they are, since one was accepted.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self.suspect: Row | None = None
+        self.suspect_failed = False
+        self.reach = 1
         self.refuses_all = False
+        self.refused_rows = 0
+        self._failures = 0  # of the server, since it accepted something
         self._configured_bytes = max_bytes
         self._repeat: tuple[int, int] | None = None  # first and last id of a batch
         self._search_until: int | None = None  # a bad row is among those up to this id
@@ -159,7 +175,7 @@ class RowSelector:
             some of them, without gaps; none if there are none, or no probe row yet.
         """
         if self.suspect is not None:
-            return [row for row in rows if row.id > self.suspect.id][:1]
+            return [row for row in rows if row.id > self.suspect.id][: self.reach][-1:]
         if self._repeat is not None:
             first, last = self._repeat
             again = [row for row in rows if first <= row.id <= last]
@@ -185,14 +201,41 @@ class RowSelector:
 
     def accepted(self, sent: Sequence[Row]) -> None:
         """The server has these rows, which leave the queue."""
+        was_found = self.suspect is not None and self.suspect_failed
+        is_searching = self._search_until is not None and sent[-1].id < self._search_until
         self._repeat = self.suspect = None
+        self.reach = 1
         self.refuses_all = False
-        if self._search_until is not None and sent[-1].id >= self._search_until:
+        self.refused_rows = 0
+        if not is_searching:
             self._search_until = None
+            # The row behind one that was found may be like it, and is not waited for as long again.
+            self._failures = FAILURES_OF_BATCH if was_found else 0
+
+    def failed(self, sent: Sequence[Row]) -> bool:
+        """The server failed on these rows; return whether to go on looking for a bad one at once.
+
+        If not, the same rows go next. A single row that is not to be sent again is the suspect row.
+        """
+        self._failures += 1
+        if len(sent) > 1:
+            is_searching = self._search_until is not None or self._failures >= FAILURES_OF_BATCH
+        else:
+            is_searching = self._failures >= FAILURES_OF_ROW
+        if not is_searching:
+            self.unknown(sent)
+        elif len(sent) > 1:
+            self._repeat, self._search_until = None, sent[-1].id
+        else:
+            self.start_probe(sent[0])
+            self.suspect_failed = True
+        return is_searching
 
     def refused(self, sent: Sequence[Row]) -> None:
         """One of these rows is bad; if it is a single row, it leaves the queue."""
         self._repeat = self.suspect = None
+        self._failures = 0
+        self.refused_rows += len(sent) == 1
         self._search_until = sent[-1].id if len(sent) > 1 else None
 
     def too_large(self, sent: Sequence[Row], data_bytes: int) -> None:
@@ -204,10 +247,17 @@ class RowSelector:
         """Only this row was sent, and it was refused: the row behind it goes next."""
         self._repeat = None
         self._search_until, self.suspect = suspect.id, suspect
+        self.suspect_failed = False
 
     def cancel_probe(self) -> None:
         """There is no probe row: the suspect row goes next, alone, if it is still there."""
         self.suspect = None
+
+    def probe_not_taken(self) -> None:
+        """As above; the next probe row is another one, as this one may be bad, too."""
+        self.suspect = None
+        if self.suspect_failed:
+            self.reach = min(2 * self.reach, REACH_MAX)
 
     def probe_refused(self) -> None:
         """The probe row was refused, too: the server refuses everything."""
@@ -217,3 +267,4 @@ class RowSelector:
     def set_aside(self) -> None:
         """The rows that were sent leave the queue all together."""
         self._repeat = self._search_until = None
+        self._failures = 0

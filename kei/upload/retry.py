@@ -54,7 +54,8 @@ def _http_date_ms(text: str) -> int | None:
 
 
 # Too slow, too early, too many: RFC 9110, 8470 and 6585 say that the same request may be repeated.
-_LATER = frozenset({408, 425, 429})
+# Down, no room, a log-in page before the network: no row can be the reason.
+_LATER = frozenset({408, 425, 429, 503, 507, 511})
 
 # By RFC 9110 these are about the address, the headers or the sender, so most likely nothing of
 # this target gets through. But the filter in front of a server gives them for a single line, too.
@@ -74,6 +75,9 @@ class Verdict(Enum):
     LATER = auto()
     """Nothing is wrong with the rows: the same batch again, after a while."""
 
+    FAILED = auto()
+    """The server failed on it: the same batch again, too; but one row may always be the reason."""
+
     TOO_LARGE = auto()
     """Fewer bytes at a time."""
 
@@ -92,8 +96,10 @@ def by_status(status: int) -> Verdict:
     """
     if 200 <= status <= 299:
         return Verdict.ACCEPTED
-    if status in _LATER or not 400 <= status <= 499:
+    if status in _LATER or not 400 <= status <= 599:
         return Verdict.LATER
+    if status >= 500:
+        return Verdict.FAILED
     if status == _TOO_LARGE:
         return Verdict.TOO_LARGE
     return Verdict.DOUBTFUL if status in _DOUBTFUL else Verdict.REFUSED

@@ -3,14 +3,19 @@
 What an answer means is a `Verdict`; what is done about it:
 
 - Accepted: the cursor moves.
-- Later (no answer, 408, 425, 429, 5xx, a keilog `Error`, redirects that are not followed): the same
-  batch again after a while.
+- Later (no answer, 408, 425, 429, 503, redirects that are not followed): the same batch again after
+  a while.
+- Failed (other 5xx, a keilog `Error`): the same; but if it goes on, one row may be the reason: the
+  batch is halved until a single row is left. If that fails on, it is the suspect row, and the row
+  behind it is sent as probe row. If that is accepted, the suspect row is set aside. If not, the
+  server is down, or that row is bad, too: the suspect row goes again after a while, and then
+  another probe row.
 - Refused (other 4xx): the batch is halved until a single row is refused; that row is set aside.
+  After ten of them without one that is accepted, whole batches are.
 - Too large (413): the same, and later batches are smaller from the start.
 - Doubtful (401, 403, 404 and the like): one bad row, or a wrong address or key. A single row that
-  is refused like that is the suspect row, and the row behind it is sent as probe row. If that is
-  accepted, the suspect row is set aside. If it is refused, too, the server refuses everything:
-  whole batches are set aside, a POST for each, until one is accepted.
+  is refused like that is a suspect row, too. If its probe row is refused as well, the server
+  refuses everything: whole batches are set aside, a POST for each, until one is accepted.
 """
 
 import gzip
@@ -39,6 +44,8 @@ from kei.upload.retry import Verdict, new_backoff, wait_s
 from kei.upload.traffic import Report, Traffic, UploadStatus, joined
 
 ROW_MIN_BYTES = 24  # `2026/01/01 00:00,A,B,1` and its LF, the shortest row of all formats
+REFUSED_ROWS_TOLD = 3  # without one that is accepted; a sensor with a wrong name has others between
+REFUSED_ROWS_MAX = 10  # searched for; a batch of 2,000 bad rows would cost 20,000 POSTs
 ROWS_MAX = 2_000  # a batch of 64 KiB has fewer; bounds memory when max_bytes is large
 
 
@@ -168,7 +175,7 @@ class Sender:
             last_success_ms=self._last_success_ms,
             last_error=self._last_error,
             failures=self._backoff.failures,
-            refused=any(state.selector.refuses_all for state in self._queues),
+            refused=any(_refuses_all(state.selector) for state in self._queues),
             sent=self._traffic.sent(),
             posting_s=self._http.posting_s,
         )
@@ -255,17 +262,40 @@ class Sender:
             detail = f"redirected to {to}, which is not followed; is target_url right?"
         if verdict is Verdict.LATER:
             self._current.selector.unknown(batch.rows)
-            self._postpone(cause, detail, answer.retry_after_s)
+        elif verdict is Verdict.FAILED:
+            if self._searches(batch, joined(cause, detail)):
+                return True
+        elif self._current.selector.suspect is not None and self._current.selector.suspect_failed:
+            self._current.selector.probe_not_taken()
+        else:
+            self._refuse(batch, verdict, joined(cause, detail))
+            return True
+        self._postpone(cause, detail, answer.retry_after_s)
+        return False
+
+    def _searches(self, batch: Batch, reason: str) -> bool:
+        """After a failure of the server: tell whether a bad row is to be looked for at once."""
+        selector = self._current.selector
+        if selector.suspect is not None:  # it was its probe row
+            selector.probe_not_taken()
             return False
-        self._refuse(batch, verdict, joined(cause, detail))
+        if not selector.failed(batch.rows):
+            return False
+        self._last_error = reason
+        if len(batch.rows) == 1 and self._current.is_retry:  # it has had its second chance
+            self._set_aside(batch.rows, reason)
+            selector.cancel_probe()
+            selector.set_aside()
         return True
 
     def _deliver(self, batch: Batch) -> None:
-        current = self._current
+        current, suspect = self._current, self._current.selector.suspect
         try:
-            if current.selector.suspect is not None:
-                self._set_aside([current.selector.suspect], self._last_error or "refused")
-            current.queue.advance(*self._part, batch.rows[-1].id)
+            if suspect is not None:
+                self._set_aside([suspect], self._last_error or "refused")
+            if suspect is None or current.selector.reach == 1:
+                current.queue.advance(*self._part, batch.rows[-1].id)
+            # Or else rows between the two have yet to be sent: the probe row goes once more.
             current.in_flight = None
         except StoreError:
             current.selector.unknown(batch.rows)
@@ -285,8 +315,13 @@ class Sender:
             self._report.refuses_all(first_reason)
             return
         self._last_error = reason
-        if verdict is Verdict.DOUBTFUL and (selector.refuses_all or self._current.is_retry):
-            self._set_aside(batch.rows, reason)  # a probe would tell nothing new
+        tells_nothing_new = (
+            selector.refuses_all or self._current.is_retry
+            if verdict is Verdict.DOUBTFUL
+            else verdict is Verdict.REFUSED and selector.refused_rows >= REFUSED_ROWS_MAX
+        )
+        if tells_nothing_new:
+            self._set_aside(batch.rows, reason)
             selector.set_aside()
             return
         if verdict is Verdict.DOUBTFUL and is_single:
@@ -298,6 +333,8 @@ class Sender:
             selector.too_large(batch.rows, batch.data_bytes)
         else:
             selector.refused(batch.rows)
+            if _refuses_all(selector):
+                self._report.refuses_all(reason)
 
     def _set_aside(self, rows: Sequence[Row], reason: str) -> None:
         self._current.queue.set_aside(*self._part, rows, reason)
@@ -317,6 +354,10 @@ class Sender:
         self._queues = sorted(self._queues, key=lambda state: state is self._current)
         self._not_before = self._clock.monotonic() + wait_s(self._backoff, retry_after_s)
         self._report.failed(cause, detail, trace)
+
+
+def _refuses_all(selector: RowSelector) -> bool:
+    return selector.refuses_all or selector.refused_rows >= REFUSED_ROWS_TOLD
 
 
 def build_sender(

@@ -118,9 +118,14 @@ def test_any_2xx_is_success(status: int) -> None:
     assert by_status(status) is Verdict.ACCEPTED
 
 
-@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 507, 599])
+@pytest.mark.parametrize("status", [408, 425, 429, 503, 507, 511])
 def test_what_passes_is_tried_again(status: int) -> None:
     assert by_status(status) is Verdict.LATER
+
+
+@pytest.mark.parametrize("status", [500, 501, 502, 504, 599])
+def test_other_5xx_are_failures_of_the_server(status: int) -> None:
+    assert by_status(status) is Verdict.FAILED
 
 
 @pytest.mark.parametrize("status", [101, 301, 302, 303, 304, 307, 308])
