@@ -3,11 +3,13 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import tzinfo
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from kei.settings.upload import UploadTarget
 from kei.store.rows import Row
+from kei.upload.health import Health, HealthReport
 from kei.upload.retry import Verdict, by_status
 
 IDEMPOTENCY_KEY_CHARS = 32  # 128 bits: no two batches of a lifetime share one
@@ -24,7 +26,7 @@ class Batch:
     """Rows from the front of a queue, written for one POST.
 
     Attributes:
-        rows: the rows, in the order of their ids, at least one.
+        rows: the rows, in the order of their ids; none in a batch of health alone.
         body: the POST's body, not yet compressed.
         data_bytes: how many bytes of `max_bytes` it uses.
         headers: those that belong to this body, `Content-Type` among them.
@@ -51,6 +53,14 @@ class Format(ABC):
             the batch, equal for equal arguments; None if there are no rows.
         """
 
+    def with_health(self, batch: Batch | None, health: Health) -> Batch:
+        """Return a batch with a kei's health added, or one of that alone.
+
+        What tells a repeat of the batch from new data stays as it is. Only asked of a format whose
+        `FormatSpec.has_health` is set.
+        """
+        raise NotImplementedError
+
     def judge(self, status: int, body: bytes) -> Verdict:  # noqa: ARG002  free text for most
         """Return what an answer means, by its status and the beginning of its body."""
         return by_status(status)
@@ -58,17 +68,19 @@ class Format(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The machine that sends, as far as formats need it.
+    """The kei that sends.
 
     Attributes:
-        source: name of the machine.
+        source: name of the site.
         fname_base: end of the daily files' names.
         zone: local time.
+        health: says how it is, where the target is to know that.
     """
 
     source: str
     fname_base: str
     zone: tzinfo
+    health: HealthReport | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +92,8 @@ class FormatSpec:
         needs_key: whether `upload_key` has to be set.
         compressible: whether servers of this format take a compressed body.
         build: makes the format of a target.
+        has_health: whether `Format.with_health` can do it.
+        query: parameters that `target_url` has to have; those that are not given are added.
         order: place in lists of formats; those of the same order go by name.
     """
 
@@ -87,7 +101,18 @@ class FormatSpec:
     needs_key: bool
     compressible: bool
     build: Callable[[UploadTarget, Origin], Format]
+    has_health: bool = False
+    query: Mapping[str, str] = field(default_factory=dict)
     order: int = 100
+
+
+def with_query(url: str, wanted: Mapping[str, str]) -> str:
+    """Return an address with these parameters added, where it has none of their names."""
+    parts = urlsplit(url)
+    given = dict(parse_qsl(parts.query, keep_blank_values=True))
+    added = urlencode({name: text for name, text in wanted.items() if name not in given})
+    query = "&".join(filter(None, (parts.query, added)))
+    return urlunsplit(parts._replace(query=query))
 
 
 def fitting(pieces: Iterable[bytes], room: int, joint: int = 0) -> list[bytes]:
@@ -167,6 +192,11 @@ class RowSelector:
         self._configured_bytes = max_bytes
         self._repeat: tuple[int, int] | None = None  # first and last id of a batch
         self._search_until: int | None = None  # a bad row is among those up to this id
+
+    @property
+    def is_searching(self) -> bool:
+        """Whether a bad row is being looked for, so that nothing else may be in a POST."""
+        return self._search_until is not None
 
     def select(self, rows: Sequence[Row]) -> Sequence[Row]:
         """Return the rows from which the next batch is to be made.

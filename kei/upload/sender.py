@@ -18,11 +18,9 @@ What an answer means is a `Verdict`; what is done about it:
   refuses everything: whole batches are set aside, a POST for each, until one is accepted.
 """
 
-import gzip
-import socket
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from traceback import format_tb
 from typing import Protocol
@@ -32,14 +30,16 @@ from structlog.stdlib import BoundLogger
 
 from kei.core.clock import Clock
 from kei.core.errors import Stopping, StoreError
-from kei.settings.upload import Compress, UploadTarget, What
+from kei.settings.upload import UploadTarget, What
 from kei.store.database import Database
 from kei.store.dead_letters import DeadLetters
 from kei.store.queue import UploadQueue
 from kei.store.rows import Row
 from kei.upload.batching import Batch, Origin, RowSelector
 from kei.upload.formats import FORMATS
-from kei.upload.http import Answer, Http, PostFailed, excerpt, secrets_of
+from kei.upload.health import Health, HealthReport
+from kei.upload.http import Answer, Http, PostFailed
+from kei.upload.posting import Poster
 from kei.upload.retry import Verdict, new_backoff, wait_s
 from kei.upload.traffic import Report, Traffic, UploadStatus, joined
 
@@ -80,7 +80,7 @@ class Sender:
         target: where to.
         queues: where from, the queue of what is new last; the others are of rows that were refused
             once and are to be tried again, and go first as long as the server takes them.
-        origin: this machine.
+        origin: this kei.
         http: used by this sender alone.
         clock: wall and monotonic time.
         random: for the jitter of the waits.
@@ -107,7 +107,6 @@ class Sender:
         self._current = self._queues[-1]  # of the batch under way
         spec = FORMATS[target.format]
         self._format = spec.build(target, origin)
-        self._compresses = spec.compressible and target.compress is Compress.GZIP
         self._http = http
         self._clock = clock
         log = log.bind(target=target.name)
@@ -115,9 +114,12 @@ class Sender:
         self._traffic = Traffic(log, clock)
         self._backoff = new_backoff(random)
         self._fetch_rows = min(ROWS_MAX, target.max_bytes // ROW_MIN_BYTES + 2)
-        self._secrets = secrets_of(target)
         self._stopping = threading.Event()
-        self._not_before = self._next_post = clock.monotonic()
+        self._poster = Poster(target, spec, http, self._traffic, clock)
+        self._not_before = clock.monotonic()
+        self._health = origin.health
+        self._only_health_fails = False
+        self._cycles_before = self._cycles()
         self._last_success_ms: int | None = None
         self._last_error: str | None = None
 
@@ -131,10 +133,13 @@ class Sender:
         cycle_s = self._target.cycle_s
         end = self._clock.monotonic() + max(cycle_s / 2, cycle_s - self._target.timeout_s)
         try:
-            for state in self._queues:
-                self._prepare(state)
-            while self._may_post(end) and self._send_next():
-                pass
+            if self._rows_are_due():
+                for state in self._queues:
+                    self._prepare(state)
+                while self._may_post(end) and self._send_next():
+                    pass
+            if self._health is not None and self._health.is_due() and self._may_post(end):
+                self._send_health(self._health.make())
         except StoreError as error:
             if not self._stopping.is_set():  # or else it may well be closed by now
                 self._postpone("database", str(error))
@@ -180,10 +185,20 @@ class Sender:
             posting_s=self._http.posting_s,
         )
 
+    def _cycles(self) -> int:
+        return int(self._clock.now_ms() / 1000 / self._target.cycle_s)  # since 1970
+
+    def _rows_are_due(self) -> bool:
+        """Tell whether this run is for rows, too, or one of those between, for health alone."""
+        if self._target.run_cycle_s == self._target.cycle_s:
+            return True
+        before, self._cycles_before = self._cycles_before, self._cycles()
+        return self._cycles_before != before
+
     def _may_post(self, end: float) -> bool:
         """Tell whether a POST may begin; waits for `min_interval` if there is time for that."""
         now = self._clock.monotonic()
-        begin = max(now, self._next_post)
+        begin = max(now, self._poster.next_at)
         if now < self._not_before or begin >= end:
             return False
         return not self._stopping.wait(begin - now)
@@ -216,19 +231,33 @@ class Sender:
     def _send(self, batch: Batch) -> bool:
         """Send a batch of the current queue; return whether to go on."""
         self._note_in_flight(batch.rows[-1].id)
-        before = self._http.sent_bytes
+        selector, sent = self._current.selector, batch
         try:
-            answer = self._post(batch)
+            if self._health is not None and not selector.is_searching:
+                sent = self._format.with_health(batch, self._health.make())
+            answer = self._poster.post(sent)
         except PostFailed as error:
-            self._current.selector.unknown(batch.rows)
+            selector.unknown(batch.rows)
             self._postpone(str(error))
             return False
         except Exception:
-            self._current.selector.unknown(batch.rows)
+            selector.unknown(batch.rows)
             raise
-        finally:
-            self._traffic.add(self._http.sent_bytes - before)
         return self._act_on(answer, batch)
+
+    def _send_health(self, health: Health) -> None:
+        """Send health alone: nothing waits, or not for this run. It is never sent again."""
+        rows_fail = self._last_error is not None and not self._only_health_fails
+        try:
+            answer = self._poster.post(self._format.with_health(None, health))
+        except PostFailed as error:
+            self._postpone(str(error))
+        else:
+            if self._format.judge(answer.status, answer.body) is not Verdict.ACCEPTED:
+                self._postpone(*self._poster.said(answer), answer.retry_after_s)
+            elif not rows_fail:
+                self._succeeded()
+        self._only_health_fails = not rows_fail and self._last_error is not None
 
     def _note_in_flight(self, last_id: int) -> None:
         """Have the database know what is sent, so that a restart repeats just that.
@@ -239,27 +268,12 @@ class Sender:
             self._current.queue.sending(*self._part, last_id)
             self._current.in_flight = last_id
 
-    def _post(self, batch: Batch) -> Answer:
-        target = self._target
-        headers = dict(batch.headers)
-        body = batch.body
-        if self._compresses:
-            body = gzip.compress(body, mtime=0)
-            headers["Content-Encoding"] = "gzip"
-        headers.update((name, text.reveal()) for name, text in target.headers)
-        self._next_post = self._clock.monotonic() + target.min_interval_s
-        return self._http.post(target.target_url, body, headers, target.timeout_s)
-
     def _act_on(self, answer: Answer, batch: Batch) -> bool:
         verdict = self._format.judge(answer.status, answer.body)
         if verdict is Verdict.ACCEPTED:
             self._deliver(batch)
             return True
-        cause = f"status {answer.status}"
-        detail = excerpt(answer.body, self._secrets)
-        if answer.elsewhere is not None:
-            to = excerpt(answer.elsewhere.encode(), self._secrets)
-            detail = f"redirected to {to}, which is not followed; is target_url right?"
+        cause, detail = self._poster.said(answer)
         if verdict is Verdict.LATER:
             self._current.selector.unknown(batch.rows)
         elif verdict is Verdict.FAILED:
@@ -301,6 +315,9 @@ class Sender:
             current.selector.unknown(batch.rows)
             raise
         current.selector.accepted(batch.rows)
+        self._succeeded()
+
+    def _succeeded(self) -> None:
         self._last_success_ms = self._clock.now_ms()
         self._last_error = None
         self._backoff.reset()
@@ -362,12 +379,13 @@ def _refuses_all(selector: RowSelector) -> bool:
 
 def build_sender(
     target: UploadTarget,
-    fname_base: str,
+    origin: Origin,
     database: Database,
     commit: Callable[[], object],
     *,
     clock: Clock,
     rng: Random,
+    look: Callable[[], Health],
 ) -> Sender:
     """Return the sender of a target, and register the target in the queue of the database."""
     log = structlog.stdlib.get_logger("kei.upload")
@@ -376,10 +394,12 @@ def build_sender(
         queue.register(target.name, target.what, target.since_ms(clock.zone))
     except StoreError as error:  # one that is known already has its place in the queue
         log.warning("upload_not_registered", target=target.name, reason=str(error))
+    if target.health:
+        origin = replace(origin, health=HealthReport(look, queue, target, clock))
     return Sender(
         target,
         [DeadLetters(database), queue],
-        Origin(socket.gethostname(), fname_base, clock.zone),
+        origin,
         Http(clock),
         clock=clock,
         random=rng,

@@ -161,6 +161,43 @@ def test_servers_that_never_come_to_an_end_cost_little_and_delay_nothing(tmp_pat
     assert not [line for line in program.lines + program.errors if "Traceback" in line]
 
 
+HEALTH = {
+    *("session_up", "lqi", "rssi_dbm", "answered", "missed", "backlog_rows", "oldest_s"),
+    *("dead_letters", "clock_synchronised", "disk_free_bytes", "uptime_s"),
+}
+
+
+def test_servers_know_the_site_and_how_its_kei_is(server: Server, tmp_path: Path) -> None:
+    lines = Server()
+    both = "cycle = 1\nhealth = true\nwhat = "
+    jobs = write_jobs(
+        tmp_path,
+        SIMULATED,
+        f'[[upload]]\nname = "json"\ntarget_url = "{server.url}"\nformat = "json"\n{both}"summary"',
+        f'[[upload]]\nname = "lines"\ntarget_url = "{lines.url}"\nformat = "influx"\n'
+        f'{both}"readings"',
+        '[site]\nname = "house-07"',
+        requests=FAST,
+    )
+    with running("--jobs", str(jobs)) as program:
+        program.wait_for(lambda: any(b"kei,source" in body for body in lines.bodies), 20, "rows")
+        program.wait_for(lambda: server.posts, 20, "health alone")
+        program.stop()
+    lines.close()
+    told = json.loads(server.bodies[0])  # there is no average yet
+    assert told.keys() == {"source", "health"}
+    assert told["source"] == "house-07"
+    assert told["health"].pop("version")
+    with_rows = next(body for body in lines.bodies if b"kei,source" in body).decode().split("\n")
+    tags, fields, _ = with_rows[-2].split(" ")
+    assert with_rows[0].startswith("kei,source=house-07,unit=BR,sensor=")
+    assert tags.startswith("kei_health,source=house-07,version=")
+    named = dict(field.split("=") for field in fields.split(","))
+    assert named.keys() - {"cpu_celsius"} == HEALTH
+    assert named["session_up"] == "1"
+    assert {post.path for post in lines.posts} == {"/upload.php?precision=ms"}
+
+
 def status(jobs: Path, *more: str) -> str:
     """What `kei status` says; it fails while something is wrong."""
     args = [sys.executable, "-m", "kei", "status", "--jobs", str(jobs), *more]

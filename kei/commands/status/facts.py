@@ -20,7 +20,8 @@ from kei.meter.expected import Expected, expected_of
 from kei.settings.config import Config
 from kei.settings.upload import What
 from kei.store.extract import Query, readings
-from kei.store.read_only import Waiting, read_overview
+from kei.store.queue import Waiting
+from kei.store.read_only import read_overview
 from kei.store.text import DailyFile
 from kei.upload.traffic import UploadStatus
 

@@ -13,7 +13,7 @@ from kei.commands.status.as_text import DOING
 from kei.commands.status.facts import Facts, Upload
 from kei.commands.status.rules import problems_of
 from kei.meter.meter_clock import MeterClockStatus
-from kei.store.read_only import Waiting
+from kei.store.queue import Waiting
 from kei.timekeeping.monitor import ClockStatus
 from kei.wisun.interfaces import State
 

@@ -7,7 +7,7 @@ from status_facts import FACTS, LIVE, NOW_MS, OUTLET, PORT, SESSION, SNAPSHOT, r
 
 from kei.commands.status.facts import Facts, Upload
 from kei.commands.status.rules import Rule, problems_of, span
-from kei.store.read_only import Waiting
+from kei.store.queue import Waiting
 from kei.store.sinks import RecorderStatus
 from kei.upload.traffic import UploadStatus
 
