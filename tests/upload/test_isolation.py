@@ -1,12 +1,21 @@
 """A row on which the server always fails is found; a server that is down costs no row."""
 
+import json
+from dataclasses import replace
 from random import Random
+from typing import NoReturn
 
 import pytest
-from fakes import FakeClock
+import structlog
+from fakes import TOKYO, FakeClock
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from structlog.stdlib import BoundLogger
 from structlog.testing import LogCapture
 from upload_support import (
     LONG_AGO_S,
+    ORIGIN,
+    TARGET,
     Behaviour,
     FakeQueue,
     Handler,
@@ -23,6 +32,7 @@ from upload_support import (
     values,
 )
 
+from kei.upload.http import Answer, Http, PostFailed
 from kei.upload.sender import Sender
 
 
@@ -195,3 +205,56 @@ def test_a_few_bad_rows_in_a_row_are_no_server_that_refuses_everything(
     assert [number for number, _ in queue.aside] == list(range(3, 12))
     assert taken(server, *range(3, 12)) == [1, 2, *range(12, 21)]
     assert not sender.status().refused
+
+
+class FakeHttp(Http):
+    """A server without a network: fails on some rows, refuses others, and has moods."""
+
+    def __init__(self, clock: FakeClock, bad: dict[int, int], moods: list[int | None]) -> None:
+        super().__init__(clock)
+        self._bad = bad
+        self._moods = moods
+        self.taken: list[int] = []
+
+    def post(self, _url: str, body: bytes, _headers: object, _timeout_s: float) -> Answer:
+        values = [item["value"] for item in json.loads(body)["readings"]]
+        mood = self._moods.pop() if self._moods else None
+        if mood == 0:
+            raise PostFailed("timed out")
+        status = mood or max((self._bad.get(value, 204) for value in values), default=204)
+        if status == 204:
+            self.taken += values
+        return Answer(status, b"", None)
+
+
+@given(
+    count=st.integers(1, 40),
+    bad=st.dictionaries(st.integers(1, 40), st.sampled_from([400, 500]), max_size=9),
+    moods=st.lists(st.sampled_from([None, 0, 503, 204]), max_size=30),
+    max_bytes=st.sampled_from([100, 400, 65_536]),
+)
+@settings(deadline=None)
+def test_whatever_rows_are_bad_all_others_arrive(
+    count: int, bad: dict[int, int], moods: list[int | None], max_bytes: int
+) -> None:
+    clock, queue = FakeClock(zone=TOKYO), rows(count)
+    http = FakeHttp(clock, bad, moods)
+    target = replace(TARGET, max_bytes=max_bytes)
+    log = structlog.wrap_logger(None, processors=[_drop], wrapper_class=BoundLogger)
+    sender = Sender(target, [queue], ORIGIN, http, clock=clock, random=Random(1), log=log)
+    for number in range(200):
+        sender.flush()
+        clock.advance(LONG_AGO_S)
+        queue.rows.append(reading_row(count + 1 + number))
+        if queue.cursor > count:
+            break
+    wrong = [number for number, _ in queue.aside if number not in bad]
+    assert (wrong, queue.cursor > count) == ([], True)
+    good = [number for number in range(1, count + 1) if number not in bad]
+    assert set(good) <= set(http.taken)
+    first_times = list(dict.fromkeys(http.taken))
+    assert first_times == sorted(first_times) or 500 in bad.values()
+
+
+def _drop(*_: object) -> NoReturn:
+    raise structlog.DropEvent
