@@ -235,15 +235,14 @@ class Sender:
         try:
             if self._health is not None and not selector.is_searching:
                 sent = self._format.with_health(batch, self._health.make())
-            answer = self._poster.post(sent)
+            return self._act_on(self._poster.post(sent), batch)
         except PostFailed as error:
             selector.unknown(batch.rows)
             self._postpone(str(error))
             return False
-        except Exception:
+        except Exception:  # the server may have them, and the database not know that
             selector.unknown(batch.rows)
             raise
-        return self._act_on(answer, batch)
 
     def _send_health(self, health: Health) -> None:
         """Send health alone: nothing waits, or not for this run. It is never sent again."""
@@ -304,16 +303,12 @@ class Sender:
 
     def _deliver(self, batch: Batch) -> None:
         current, suspect = self._current, self._current.selector.suspect
-        try:
-            if suspect is not None:
-                self._set_aside([suspect], self._last_error or "refused")
-            if suspect is None or current.selector.reach == 1:
-                current.queue.advance(*self._part, batch.rows[-1].id)
-            # Or else rows between the two have yet to be sent: the probe row goes once more.
-            current.in_flight = None
-        except StoreError:
-            current.selector.unknown(batch.rows)
-            raise
+        if suspect is not None:
+            self._set_aside([suspect], self._last_error or "refused")
+        if suspect is None or current.selector.reach == 1:
+            current.queue.advance(*self._part, batch.rows[-1].id)
+        # Or else rows between the two have yet to be sent: the probe row goes once more.
+        current.in_flight = None
         current.selector.accepted(batch.rows)
         self._succeeded()
 

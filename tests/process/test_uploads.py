@@ -138,7 +138,7 @@ def test_servers_that_never_come_to_an_end_cost_little_and_delay_nothing(tmp_pat
     )
     with (
         talking(flood(b"", CONTINUE)) as flooding,
-        talking(trickle(OK, b"A: b\r\n")) as dripping,
+        talking(trickle(OK + b"A: ", b"x")) as dripping,
     ):
         urls = {"flooding": flooding, "dripping": dripping, "absurd": absurd.url}
         targets = [
