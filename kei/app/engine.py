@@ -11,6 +11,7 @@ from typing import TypeVar
 import structlog
 
 from kei import __version__
+from kei.app.health import health_of
 from kei.app.job_set import JobSet
 from kei.app.meter_line import SESSION_LIMIT_S, SESSION_THREAD, MeterLine
 from kei.app.sensor_lines import SensorLines
@@ -41,6 +42,7 @@ from kei.store.text import DailyFile
 from kei.timekeeping.gate import TimeGate
 from kei.timekeeping.linux import LinuxClock, adjtimex_of_libc, boot_id
 from kei.timekeeping.monitor import ClockMonitor
+from kei.upload.health import Health
 from kei.upload.sender import register_before_recovery
 from kei.wisun.interfaces import SessionStatus
 
@@ -101,6 +103,7 @@ class Engine:
             clock=clock,
             rng=rng,
             run_after=lambda event: self._job_set.run_after(event),  # noqa: PLW0108 - made below
+            health=self._health,
             meter_incidents=Incidents(structlog.stdlib.get_logger("kei.request"), clock),
         )
         self._job_set = JobSet(self._scheduler, context)
@@ -219,6 +222,16 @@ class Engine:
             ),
             lines=logs.recent_lines(),
             meter_clock=meter.decoder.meter_clock.status if meter else None,
+        )
+
+    def _health(self) -> Health:
+        meter = self._meter.meter
+        return health_of(
+            meter.session.status() if meter else None,
+            self._monitor.status,
+            self._clock.monotonic() - self._begun,
+            self.config.recorder.database.parent,
+            self._clock,
         )
 
     def supervise(self) -> None:

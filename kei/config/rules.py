@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 from kei.core.errors import ConfigError
 from kei.echonet.meter_class import ENERGY_UNITS, PROPERTIES, UNRECORDED
@@ -84,6 +85,20 @@ def needs_of_format(target: UploadTarget, given: Collection[str]) -> Iterator[Co
         others = " or ".join(name for name, each in FORMATS.items() if each.compressible)
         what = f"is not possible with the format {target.format}"
         yield "compress", Wrong(what, f'write "none", or use {others}')
+    if target.health and not spec.has_health:
+        others = " or ".join(name for name, each in FORMATS.items() if each.has_health)
+        what = f"is not possible with the format {target.format}"
+        yield "health", Wrong(what, f"write false, or use {others}")
+    yield from _contradictions(target.target_url, spec.query)
+
+
+def _contradictions(url: str, wanted: Mapping[str, str]) -> Iterator[Conflict]:
+    """Yield where an address has a parameter that the format needs otherwise."""
+    given = parse_qsl(urlsplit(url).query, keep_blank_values=True)
+    for name, text in wanted.items():
+        if any(each == name and said != text for each, said in given):
+            what = f"asks for another {name} than {text}"
+            yield "target_url", Wrong(what, f"write {name}={text}, or leave it out: kei adds it")
 
 
 def port(text: str) -> str:

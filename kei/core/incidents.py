@@ -8,7 +8,7 @@ from structlog.stdlib import BoundLogger
 
 from kei.core.clock import Clock
 
-_NOT_REPEATED = frozenset({"hint", "reason"})  # fields that the line of the end leaves out
+_NOT_REPEATED = frozenset({"hint", "reason", "trace"})  # fields that the line of the end leaves out
 
 
 @dataclass(slots=True)

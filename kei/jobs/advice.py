@@ -5,9 +5,14 @@ from dataclasses import dataclass
 
 from kei.jobs.kinds import duration
 from kei.settings.config import Config
+from kei.settings.site import host_name
 
 ANSWER_S = 2.0  # what a meter takes on a good link, at most
 AIR_TIME_A_FRAME_S = 0.01  # 100 bytes at 100 kbit/s and the pause after them (ARIB STD-T108)
+# Host names that nobody has chosen: every new card has one of them.
+NAMES_OF_IMAGES = frozenset(
+    {"raspberrypi", "localhost", "debian", "ubuntu", "dietpi", "armbian", "orangepi"}
+)
 AIR_TIME_LIMIT_S = 360  # in any hour (ARIB STD-T108)
 
 
@@ -50,3 +55,19 @@ def advice(config: Config) -> Iterator[Advice]:
                 "on a weak link more: many will be left out"
             )
             yield Advice(text, is_urgent=False)
+    yield from _same_names(config)
+
+
+def _same_names(config: Config) -> Iterator[Advice]:
+    """Yield whether servers may take this kei for another one: cards from one image have one name.
+
+    The files of the format keilog carry no name.
+    """
+    name = config.site.name
+    named = [target for target in config.upload if target.format != "keilog"]
+    if named and name == host_name():
+        text = (
+            f'servers know this kei as "{name}", the host name: where other machines have the same '
+            "one, their data become one series; give each kei a [site] name of its own"
+        )
+        yield Advice(text, is_urgent=name in NAMES_OF_IMAGES)

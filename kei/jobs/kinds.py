@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from kei.store.text import DailyFile
     from kei.timekeeping.gate import TimeGate
     from kei.timekeeping.monitor import ClockMonitor
+    from kei.upload.health import Health
     from kei.upload.sender import Sender
     from kei.wisun.session import Session
 
@@ -93,6 +94,7 @@ class JobContext:
         clock: wall and monotonic time.
         rng: for jitter.
         run_after: runs the jobs that are to run after an event; any thread.
+        health: says how this kei is, for servers; any thread.
         meter_incidents: shared by all jobs that ask the meter, so that what holds them all up is
             logged once.
         session: with the meter; None without a `[broute]` table.
@@ -108,6 +110,7 @@ class JobContext:
     clock: Clock
     rng: random.Random
     run_after: Callable[[Event], None]
+    health: Callable[[], Health]
     meter_incidents: Incidents
     session: Session | None = None
     decoder: MeterDecoder | None = None

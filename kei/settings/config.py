@@ -9,6 +9,7 @@ from kei.settings.keys import Table, Tables, key, table
 from kei.settings.log import LogSettings
 from kei.settings.recorder import RecorderSettings, SummarySettings
 from kei.settings.serial import SensorSettings
+from kei.settings.site import Site
 from kei.settings.upload import UploadTarget
 
 
@@ -23,6 +24,7 @@ class Config:
     """
 
     path: Path
+    site: Site = key(Table(Site))
     broute: Broute | None = key(Table(Broute), default=None)
     serial: tuple[SensorSettings, ...] = key(Tables(SensorSettings, by=("port",)), default=())
     recorder: RecorderSettings = key(Table(RecorderSettings))

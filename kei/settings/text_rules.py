@@ -22,6 +22,7 @@ _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-]+")
+_SITE_NAME = re.compile(r"[A-Za-z0-9._-]+")
 _BROUTE_ID = re.compile(r"[0-9A-Fa-f]{32}")
 _BROUTE_PWD = re.compile(r"[0-9A-Za-z]{12}")
 _ASCII = "".join(map(chr, range(32, 127))) + "\r\n"
@@ -117,6 +118,16 @@ def identifier(text: str) -> str:
         raise Wrong(
             f"{shown(text)} cannot be an ID in the files",
             "use at least one of the ASCII letters, digits, - and _, and nothing else",
+        )
+    return text
+
+
+def site_name(text: str) -> str:
+    """Take the name of a site: ASCII letters, digits, - _ and a point."""
+    if not _SITE_NAME.fullmatch(text):
+        raise Wrong(
+            f"{shown(text)} cannot be a name at servers",
+            "use at least one of the ASCII letters, digits, - _ and ., and nothing else",
         )
     return text
 

@@ -1,5 +1,6 @@
 """Servers that get a copy: `[[upload]]` of jobs.toml."""
 
+import math
 from datetime import date, datetime, time, tzinfo
 from enum import StrEnum
 
@@ -12,6 +13,7 @@ from kei.settings.keys import (
     Choice,
     Derived,
     Duration,
+    Flag,
     Headers,
     Moment,
     SecretText,
@@ -39,6 +41,8 @@ class Compress(StrEnum):
 # One line of a file has about 40 bytes; a small computer's memory bounds it above.
 BODY_MIN_BYTES, BODY_MAX_BYTES = 64, 16 * 1024 * 1024
 TIMEOUT_MIN_S, TIMEOUT_MAX_S = 0.1, 5 * MINUTE_S
+HEALTH_EVERY_S = 300.0  # contract: who misses it for longer knows that something is wrong
+POST_TIMEOUTS = 3  # a living server on a slow line needs several silences, but not many
 
 
 @table()
@@ -70,7 +74,9 @@ class UploadTarget:
     )
     min_interval_s: float = key(Duration(0, DAY_S), "Least time between two POSTs.", default=0.0)
     timeout_s: float = key(
-        Duration(TIMEOUT_MIN_S, TIMEOUT_MAX_S), "How long the server may be silent.", default=10.0
+        Duration(TIMEOUT_MIN_S, TIMEOUT_MAX_S),
+        "How long the server may be silent; a POST as a whole gets three times as long.",
+        default=10.0,
     )
     compress: Compress = key(
         Choice(Compress), "How bodies are packed; not with keilog.", default=Compress.NONE
@@ -84,6 +90,24 @@ class UploadTarget:
         default=None,
         example='"2026-01-01"',
     )
+
+    health: bool = key(
+        Flag(),
+        "Each POST, and one in 5 minutes at least, also says how this kei is; not with keilog.",
+        default=False,
+    )
+
+    @property
+    def run_cycle_s(self) -> float:
+        """Time from one run of the target's job to the next: a part of `cycle` for its health."""
+        if not self.health:
+            return self.cycle_s
+        return self.cycle_s / math.ceil(self.cycle_s / HEALTH_EVERY_S)
+
+    @property
+    def post_limit_s(self) -> float:
+        """How long a POST may take with everything: connecting, headers, body, redirects."""
+        return POST_TIMEOUTS * self.timeout_s
 
     def since_ms(self, zone: tzinfo) -> int | None:
         """Return `since` in ms since 1970, of a date its midnight; None if it is not set."""

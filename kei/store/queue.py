@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from kei.settings.upload import What
@@ -10,6 +11,23 @@ from kei.store.reading_table import IN_SPANS, span_of
 from kei.store.rows import TABLES, Row, rows_of
 
 ROWS_MAX = 2_500_000  # of one target: 100 MB of lines of about 40 bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What waits for an upload target.
+
+    Attributes:
+        rows: how many.
+        oldest_ms: the time of the first of them (of a summary: the start of its window).
+        set_aside: dead letters of the target.
+        dropped: how many rows were given up before they could be sent.
+    """
+
+    rows: int
+    oldest_ms: int | None
+    set_aside: int
+    dropped: int = 0
 
 
 class UploadQueue:
@@ -68,6 +86,11 @@ class UploadQueue:
         """Return how many rows wait for a target."""
         with self._database.access() as connection:
             return rows_behind(connection, what, _cursor(connection, target, what))
+
+    def waiting(self, target: str, what: What) -> Waiting:
+        """Return what waits for a target."""
+        with self._database.access() as connection:
+            return waiting(connection, target, what)
 
     def in_flight(self, target: str, what: What) -> int | None:
         """Return the ID of the last row of a batch that was sent and has no answer yet."""
@@ -132,6 +155,25 @@ class UploadQueue:
                 [(target, what.value, row.id, reason, now_ms) for row in rows],
             )
             _advance(connection, target, what, rows[-1].id)
+
+
+def waiting(connection: sqlite3.Connection, target: str, what: What) -> Waiting:
+    """Return what waits for a target."""
+    key, table = (target, what.value), TABLES[what]
+    saved: tuple[int, int] | None = connection.execute(
+        "SELECT last_id, dropped FROM upload_cursors WHERE target = ? AND kind = ?", key
+    ).fetchone()
+    if saved is None:  # no kei has run with this target yet
+        return Waiting(0, None, 0)
+    cursor, dropped = saved
+    rows = rows_behind(connection, what, cursor)
+    oldest: tuple[int] | None = connection.execute(
+        f"SELECT {table.time} FROM {table.name} WHERE id > ? ORDER BY id LIMIT 1", (cursor,)
+    ).fetchone()
+    (set_aside,) = connection.execute(
+        "SELECT count(*) FROM dead_letters WHERE target = ? AND kind = ?", key
+    ).fetchone()
+    return Waiting(rows, None if oldest is None else oldest[0], set_aside, dropped)
 
 
 def rows_behind(connection: sqlite3.Connection, what: What, cursor: int) -> int:

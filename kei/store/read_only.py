@@ -14,9 +14,9 @@ from kei.core.errors import StoreError
 from kei.core.reading import Reading
 from kei.settings.upload import What
 from kei.store.opening import describe_read_error
-from kei.store.queue import rows_behind
+from kei.store.queue import Waiting, waiting
 from kei.store.recovery import only_in_text
-from kei.store.rows import READING_COLUMNS, TABLES, ReadingRow, reading_of
+from kei.store.rows import READING_COLUMNS, ReadingRow, reading_of
 from kei.store.schema import VERSION
 from kei.store.text import DailyFile
 
@@ -28,23 +28,6 @@ _LAST = (
     f"SELECT {READING_COLUMNS}"
     " FROM series s CROSS JOIN readings r ON r.id = s.last_id ORDER BY r.id"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """What waits for an upload target.
-
-    Attributes:
-        rows: how many.
-        oldest_ms: the time of the first of them (of a summary: the start of its window).
-        set_aside: dead letters of the target.
-        dropped: how many rows were given up before they could be sent.
-    """
-
-    rows: int
-    oldest_ms: int | None
-    set_aside: int
-    dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +70,7 @@ def read_overview(
             return nothing
         return Overview(
             last=_last(connection, text),
-            waiting=tuple(_waiting(connection, name, what) for name, what in targets),
+            waiting=tuple(waiting(connection, name, what) for name, what in targets),
             pending=connection.execute("SELECT count(*) FROM pending").fetchone()[0],
         )
 
@@ -142,21 +125,3 @@ def _last(connection: sqlite3.Connection, text: DailyFile) -> tuple[Reading, ...
         # A series that has changed its number of decimals has several rows: the last one counts.
         newest[reading.unit, reading.sensor] = reading
     return tuple(newest.values())
-
-
-def _waiting(connection: sqlite3.Connection, target: str, what: What) -> Waiting:
-    key, table = (target, what.value), TABLES[what]
-    saved: tuple[int, int] | None = connection.execute(
-        "SELECT last_id, dropped FROM upload_cursors WHERE target = ? AND kind = ?", key
-    ).fetchone()
-    if saved is None:  # no kei has run with this target yet
-        return Waiting(0, None, 0)
-    cursor, dropped = saved
-    rows = rows_behind(connection, what, cursor)
-    oldest: tuple[int] | None = connection.execute(
-        f"SELECT {table.time} FROM {table.name} WHERE id > ? ORDER BY id LIMIT 1", (cursor,)
-    ).fetchone()
-    (set_aside,) = connection.execute(
-        "SELECT count(*) FROM dead_letters WHERE target = ? AND kind = ?", key
-    ).fetchone()
-    return Waiting(rows, None if oldest is None else oldest[0], set_aside, dropped)

@@ -3,14 +3,22 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import tzinfo
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from kei.settings.upload import UploadTarget
 from kei.store.rows import Row
+from kei.upload.health import Health, HealthReport
 from kei.upload.retry import Verdict, by_status
 
 IDEMPOTENCY_KEY_CHARS = 32  # 128 bits: no two batches of a lifetime share one
+
+# Failures of the server in a row, with growing pauses, until the rows may be the reason. What a
+# server that is only busy or down fails on is then taken, or the probe row fails as well.
+FAILURES_OF_BATCH = 3
+FAILURES_OF_ROW = 5
+REACH_MAX = 512  # rows; a quarter of the largest batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +26,7 @@ class Batch:
     """Rows from the front of a queue, written for one POST.
 
     Attributes:
-        rows: the rows, in the order of their ids, at least one.
+        rows: the rows, in the order of their ids; none in a batch of health alone.
         body: the POST's body, not yet compressed.
         data_bytes: how many bytes of `max_bytes` it uses.
         headers: those that belong to this body, `Content-Type` among them.
@@ -45,6 +53,14 @@ class Format(ABC):
             the batch, equal for equal arguments; None if there are no rows.
         """
 
+    def with_health(self, batch: Batch | None, health: Health) -> Batch:
+        """Return a batch with a kei's health added, or one of that alone.
+
+        What tells a repeat of the batch from new data stays as it is. Only asked of a format whose
+        `FormatSpec.has_health` is set.
+        """
+        raise NotImplementedError
+
     def judge(self, status: int, body: bytes) -> Verdict:  # noqa: ARG002  free text for most
         """Return what an answer means, by its status and the beginning of its body."""
         return by_status(status)
@@ -52,17 +68,19 @@ class Format(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The machine that sends, as far as formats need it.
+    """The kei that sends.
 
     Attributes:
-        source: name of the machine.
+        source: name of the site.
         fname_base: end of the daily files' names.
         zone: local time.
+        health: says how it is, where the target is to know that.
     """
 
     source: str
     fname_base: str
     zone: tzinfo
+    health: HealthReport | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +92,8 @@ class FormatSpec:
         needs_key: whether `upload_key` has to be set.
         compressible: whether servers of this format take a compressed body.
         build: makes the format of a target.
+        has_health: whether `Format.with_health` can do it.
+        query: parameters that `target_url` has to have; those that are not given are added.
         order: place in lists of formats; those of the same order go by name.
     """
 
@@ -81,7 +101,18 @@ class FormatSpec:
     needs_key: bool
     compressible: bool
     build: Callable[[UploadTarget, Origin], Format]
+    has_health: bool = False
+    query: Mapping[str, str] = field(default_factory=dict)
     order: int = 100
+
+
+def with_query(url: str, wanted: Mapping[str, str]) -> str:
+    """Return an address with these parameters added, where it has none of their names."""
+    parts = urlsplit(url)
+    given = dict(parse_qsl(parts.query, keep_blank_values=True))
+    added = urlencode({name: text for name, text in wanted.items() if name not in given})
+    query = "&".join(filter(None, (parts.query, added)))
+    return urlunsplit(parts._replace(query=query))
 
 
 def fitting(pieces: Iterable[bytes], room: int, joint: int = 0) -> list[bytes]:
@@ -135,22 +166,37 @@ class RowSelector:
     """Selects the rows of the next batch, by what became of the batches before.
 
     A batch that the server may or may not have is repeated with exactly the same rows, or else the
-    server could not tell the repeat from new data. In one that was refused, the bad row is searched
-    for by halving. For suspect row and probe row see `kei.upload.sender`.
+    server could not tell the repeat from new data. In one that was refused, or on which the server
+    failed again and again, the bad row is searched for by halving. For suspect row and probe row
+    see `kei.upload.sender`.
 
     Attributes:
         max_bytes: bytes of data in the next batch at most; fewer once a server has said so.
         suspect: the suspect row, while its probe row is to be sent; else None.
-        refuses_all: whether the server has lately refused whatever it was sent.
+        suspect_failed: whether the server fails on the suspect row; or else it was refused.
+        reach: how far behind the suspect row the probe row is, in rows; 1 unless earlier ones were
+            not taken.
+        refuses_all: whether the server has lately refused whatever it was sent as it does with a
+            wrong address or key.
+        refused_rows: single rows that were refused for what they are, since one was accepted.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self.suspect: Row | None = None
+        self.suspect_failed = False
+        self.reach = 1
         self.refuses_all = False
+        self.refused_rows = 0
+        self._failures = 0  # of the server, since it accepted something
         self._configured_bytes = max_bytes
         self._repeat: tuple[int, int] | None = None  # first and last id of a batch
         self._search_until: int | None = None  # a bad row is among those up to this id
+
+    @property
+    def is_searching(self) -> bool:
+        """Whether a bad row is being looked for, so that nothing else may be in a POST."""
+        return self._search_until is not None
 
     def select(self, rows: Sequence[Row]) -> Sequence[Row]:
         """Return the rows from which the next batch is to be made.
@@ -159,7 +205,7 @@ class RowSelector:
             some of them, without gaps; none if there are none, or no probe row yet.
         """
         if self.suspect is not None:
-            return [row for row in rows if row.id > self.suspect.id][:1]
+            return [row for row in rows if row.id > self.suspect.id][: self.reach][-1:]
         if self._repeat is not None:
             first, last = self._repeat
             again = [row for row in rows if first <= row.id <= last]
@@ -185,14 +231,41 @@ class RowSelector:
 
     def accepted(self, sent: Sequence[Row]) -> None:
         """The server has these rows, which leave the queue."""
+        was_found = self.suspect is not None and self.suspect_failed
+        is_searching = self._search_until is not None and sent[-1].id < self._search_until
         self._repeat = self.suspect = None
+        self.reach = 1
         self.refuses_all = False
-        if self._search_until is not None and sent[-1].id >= self._search_until:
+        self.refused_rows = 0
+        if not is_searching:
             self._search_until = None
+            # The row behind one that was found may be like it, and is not waited for as long again.
+            self._failures = FAILURES_OF_BATCH if was_found else 0
+
+    def failed(self, sent: Sequence[Row]) -> bool:
+        """The server failed on these rows; return whether to go on looking for a bad one at once.
+
+        If not, the same rows go next. A single row that is not to be sent again is the suspect row.
+        """
+        self._failures += 1
+        if len(sent) > 1:
+            is_searching = self._search_until is not None or self._failures >= FAILURES_OF_BATCH
+        else:
+            is_searching = self._failures >= FAILURES_OF_ROW
+        if not is_searching:
+            self.unknown(sent)
+        elif len(sent) > 1:
+            self._repeat, self._search_until = None, sent[-1].id
+        else:
+            self.start_probe(sent[0])
+            self.suspect_failed = True
+        return is_searching
 
     def refused(self, sent: Sequence[Row]) -> None:
         """One of these rows is bad; if it is a single row, it leaves the queue."""
         self._repeat = self.suspect = None
+        self._failures = 0
+        self.refused_rows += len(sent) == 1
         self._search_until = sent[-1].id if len(sent) > 1 else None
 
     def too_large(self, sent: Sequence[Row], data_bytes: int) -> None:
@@ -204,10 +277,17 @@ class RowSelector:
         """Only this row was sent, and it was refused: the row behind it goes next."""
         self._repeat = None
         self._search_until, self.suspect = suspect.id, suspect
+        self.suspect_failed = False
 
     def cancel_probe(self) -> None:
         """There is no probe row: the suspect row goes next, alone, if it is still there."""
         self.suspect = None
+
+    def probe_not_taken(self) -> None:
+        """As above; the next probe row is another one, as this one may be bad, too."""
+        self.suspect = None
+        if self.suspect_failed:
+            self.reach = min(2 * self.reach, REACH_MAX)
 
     def probe_refused(self) -> None:
         """The probe row was refused, too: the server refuses everything."""
@@ -217,3 +297,4 @@ class RowSelector:
     def set_aside(self) -> None:
         """The rows that were sent leave the queue all together."""
         self._repeat = self._search_until = None
+        self._failures = 0

@@ -4,19 +4,21 @@ import contextlib
 import re
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.cookiejar import DefaultCookiePolicy
 from ssl import SSLCertVerificationError
 from urllib.parse import parse_qsl, quote, quote_plus, urljoin, urlsplit
 
 import requests
 from requests.structures import CaseInsensitiveDict
+from urllib3.util import parse_url
 
 from kei import __version__
 from kei.core.clock import Clock
 from kei.core.errors import RetryLater, Stopping
 from kei.core.secret import MASK, MIN_SOUGHT_CHARS, holds_secret
-from kei.settings.upload import UploadTarget
+from kei.settings.upload import POST_TIMEOUTS, UploadTarget
+from kei.upload.bounds import BoundedAdapter, Bounds, bounded
 from kei.upload.retry import retry_after_s
 
 BODY_MAX_BYTES = 65_536  # an answer is a word or a short error text; more is not worth its traffic
@@ -26,6 +28,7 @@ EXCERPT_MAX_CHARS = 120
 # These ask for the same POST at another address; 301 to 303 make a GET of it in most clients,
 # and lead to log-in pages that answer 200 to anything.
 _SAME_POST_ELSEWHERE = frozenset({307, 308})
+_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +38,14 @@ class Answer:
     Attributes:
         status: of HTTP.
         body: its first 64 KiB, or what had arrived when time was up.
-        retry_after_s: seconds it asked to be left alone for, not negative; None if it did not.
+        retry_after_s: seconds it asked to be left alone for, 0 to 6 h; None if it did not.
+        elsewhere: scheme, host and port of a redirect that is not followed; None if it is none.
     """
 
     status: int
     body: bytes
     retry_after_s: float | None
+    elsewhere: str | None = None
 
 
 class PostFailed(RetryLater):
@@ -66,8 +71,11 @@ class Http:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._stopping = threading.Event()
+        self._begun: float | None = None
         self.sent_bytes = 0
         self._session = _Session()
+        for scheme in _PORTS:
+            self._session.mount(f"{scheme}://", BoundedAdapter())
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         # Or else a .netrc would replace the target's own authorization.
         self._session.auth = lambda request: request
@@ -77,73 +85,83 @@ class Http:
         )
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str], timeout_s: float) -> Answer:
-        """Send a body; a 307 or 308 to the same host is followed.
+        """Send a body; a 307 or 308 within the same scheme, host and port is followed.
 
         Args:
             url: http or https.
             body: what to send.
             headers: besides those that HTTP itself needs.
-            timeout_s: longest wait for a connection to each address of the host and for each sign
-                of life. The body of the answer gets as long as a whole, and one such wait at its
-                end. Headers that drip are not limited as a whole, and a name look-up has the
-                limits of the system.
+            timeout_s: longest wait for a connection and for each sign of life. Everything
+                together, redirects included, may take `POST_TIMEOUTS` times as long; only a name
+                look-up has the limits of the system.
 
         Raises:
             PostFailed: no connection, no answer in time, or one that is not HTTP.
             Stopping: `stop` was called before there was an answer.
         """
+        self._begun = self._clock.monotonic()
         try:
-            for _ in range(1 + REDIRECTS_MAX):
-                if self._stopping.is_set():
-                    raise Stopping("upload stopped")
-                answer, elsewhere = self._post_once(url, body, headers, timeout_s)
-                if elsewhere is None:
-                    return answer
-                url = elsewhere
+            with bounded(Bounds(self._clock, POST_TIMEOUTS * timeout_s, timeout_s)):
+                return self._post_following(url, body, headers)
         # ValueError: a URL or a header that cannot be sent.
         except (OSError, ValueError) as error:
             if self._stopping.is_set():
                 raise Stopping("upload stopped") from None
             raise PostFailed(_reason(error)) from None
-        raise PostFailed("redirected too often")
+        finally:
+            self._begun = None
+
+    @property
+    def posting_s(self) -> float | None:
+        """For how long the POST under way has been, seconds; None if there is none. Any thread."""
+        begun = self._begun
+        return None if begun is None else self._clock.monotonic() - begun
 
     def stop(self) -> None:
         """Let no other POST begin; does not wait for the one under way. Any thread."""
         self._stopping.set()
         self._session.close()
 
+    def _post_following(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        for _ in range(1 + REDIRECTS_MAX):
+            if self._stopping.is_set():
+                raise Stopping("upload stopped")
+            answer, location = self._post_once(url, body, headers)
+            if location is None:
+                return answer
+            address = urljoin(url, location)
+            if answer.status not in _SAME_POST_ELSEWHERE or _origin(address) != _origin(url):
+                return replace(answer, elsewhere=_origin(address))
+            url = address
+        raise PostFailed("redirected too often")
+
     def _post_once(
-        self, url: str, body: bytes, headers: Mapping[str, str], timeout_s: float
+        self, url: str, body: bytes, headers: Mapping[str, str]
     ) -> tuple[Answer, str | None]:
+        """Return the answer, and where a redirect leads to; None if it is no redirect."""
         with self._session.post(
-            url,
-            data=body,
-            headers=headers,
-            timeout=timeout_s,
-            stream=True,
-            allow_redirects=False,
+            url, data=body, headers=headers, stream=True, allow_redirects=False
         ) as response:
             self.sent_bytes += _size(response.request) + len(body)
             answer = Answer(
                 status=response.status_code,
-                body=self._read_body(response, timeout_s),
+                body=_read_body(response),
                 retry_after_s=retry_after_s(response.headers, self._clock.now_ms()),
             )
-            if answer.status in _SAME_POST_ELSEWHERE:
-                return answer, _same_host(url, response.headers.get("Location", ""))
-            return answer, None
+            is_redirect = 300 <= answer.status <= 399
+            return answer, (response.headers.get("Location") or None) if is_redirect else None
 
-    def _read_body(self, response: requests.Response, limit_s: float) -> bytes:
-        """Return the first 64 KiB of the body, or what there is when it breaks off or is late."""
-        body = bytearray()
-        end = self._clock.monotonic() + limit_s
-        with contextlib.suppress(OSError):  # the verdict goes by what there is
-            # Byte by byte, because requests waits until a piece is full.
-            for piece in response.iter_content(1):
-                body += piece
-                if len(body) >= BODY_MAX_BYTES or self._clock.monotonic() >= end:
-                    break
-        return bytes(body)
+
+def _read_body(response: requests.Response) -> bytes:
+    """Return the first 64 KiB of the body, or what there is when it breaks off or is late."""
+    body = bytearray()
+    with contextlib.suppress(OSError):  # the verdict goes by what there is
+        # Byte by byte, because requests waits until a piece is full.
+        for piece in response.iter_content(1):
+            body += piece
+            if len(body) >= BODY_MAX_BYTES:
+                break
+    return bytes(body)
 
 
 def _size(request: requests.PreparedRequest) -> int:
@@ -153,18 +171,17 @@ def _size(request: requests.PreparedRequest) -> int:
     return sum(len(line) + len("\r\n") for line in lines)
 
 
-def _same_host(url: str, location: str) -> str | None:
-    """Return the address a redirect leads to; None if it may not be followed.
+def _origin(url: str) -> str:
+    """Return scheme, host and port, which say who gets the key.
 
-    It may if it stays on the host, and on TLS if it was there.
+    By the parser that the connections use: another one may find another host in the same text.
     """
-    if not location:
-        return None
-    address = urljoin(url, location)
-    old, new = urlsplit(url), urlsplit(address)
-    if new.hostname != old.hostname or new.scheme not in {old.scheme, "https"}:
-        return None
-    return address
+    try:
+        parts = parse_url(url)
+    except ValueError:
+        return "an address that is none"
+    scheme = parts.scheme or ""
+    return f"{scheme}://{parts.host or ''}:{parts.port or _PORTS.get(scheme)}".lower()
 
 
 def _reason(error: BaseException) -> str:

@@ -1,7 +1,7 @@
 """What an answer of the server means for a batch, and how long to leave the server alone."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 from random import Random
@@ -15,8 +15,8 @@ RETRY_AFTER_MAX_S = 21_600.0  # 6 h, the limit urllib3 has too: no server silenc
 
 
 def wait_s(backoff: Backoff, retry_after_s: float | None = None) -> float:
-    """Return how long to leave the server alone; what it asked for is honoured up to 6 h."""
-    return max(backoff.after_failure(), min(retry_after_s or 0.0, RETRY_AFTER_MAX_S))
+    """Return how long to leave the server alone; `retry_after_s` is what it asked for."""
+    return max(backoff.after_failure(), retry_after_s or 0.0)
 
 
 def new_backoff(random: Random) -> Backoff:
@@ -25,32 +25,37 @@ def new_backoff(random: Random) -> Backoff:
 
 
 def retry_after_s(headers: Mapping[str, str], now_ms: int) -> float | None:
-    """Read `Retry-After`, seconds or a date; None if there is none or it cannot be understood.
+    """Read `Retry-After`, seconds or a date; 0 to 6 h, whatever the server says.
 
     A date is compared with the server's own `Date` where it sends one, because the clock of a
     small machine may be wrong by years.
+
+    Returns:
+        None if there is no such header, or it cannot be understood.
     """
     text = headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
-        return float(text)
-    until = _http_date(text)
-    if until is None:
+        return min(float(text), RETRY_AFTER_MAX_S)
+    until_ms = _http_date_ms(text)
+    if until_ms is None:
         return None
-    now = _http_date(headers.get("Date", ""))
-    reference_ms = now_ms if now is None else epoch_ms(now)
-    return max(0.0, (epoch_ms(until) - reference_ms) / 1000)
+    server_ms = _http_date_ms(headers.get("Date", ""))
+    asked_s = (until_ms - (now_ms if server_ms is None else server_ms)) / 1000
+    return min(max(0.0, asked_s), RETRY_AFTER_MAX_S)
 
 
-def _http_date(text: str) -> datetime | None:
+def _http_date_ms(text: str) -> int | None:
+    """Return ms since 1970; None for what is no date, or one that no calendar has."""
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter: a year or an offset of 10^10
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return epoch_ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 
 # Too slow, too early, too many: RFC 9110, 8470 and 6585 say that the same request may be repeated.
-_LATER = frozenset({408, 425, 429})
+# Down, no room, a log-in page before the network: no row can be the reason.
+_LATER = frozenset({408, 425, 429, 503, 507, 511})
 
 # By RFC 9110 these are about the address, the headers or the sender, so most likely nothing of
 # this target gets through. But the filter in front of a server gives them for a single line, too.
@@ -70,6 +75,9 @@ class Verdict(Enum):
     LATER = auto()
     """Nothing is wrong with the rows: the same batch again, after a while."""
 
+    FAILED = auto()
+    """The server failed on it: the same batch again, too; but one row may always be the reason."""
+
     TOO_LARGE = auto()
     """Fewer bytes at a time."""
 
@@ -88,8 +96,10 @@ def by_status(status: int) -> Verdict:
     """
     if 200 <= status <= 299:
         return Verdict.ACCEPTED
-    if status in _LATER or not 400 <= status <= 499:
+    if status in _LATER or not 400 <= status <= 599:
         return Verdict.LATER
+    if status >= 500:
+        return Verdict.FAILED
     if status == _TOO_LARGE:
         return Verdict.TOO_LARGE
     return Verdict.DOUBTFUL if status in _DOUBTFUL else Verdict.REFUSED

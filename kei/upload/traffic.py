@@ -1,5 +1,6 @@
 """Log and counters of one target: outages, rows that were not delivered, bytes of each day."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -24,15 +25,20 @@ class Report:
         self._aside = _RowCount()
         self._dropped = _RowCount()
 
-    def failed(self, cause: str, detail: str = "") -> None:
+    def failed(self, cause: str, detail: str = "", trace: Sequence[str] = ()) -> None:
         """Log a failed attempt if its cause is new in this outage, or else count it.
 
         Args:
             cause: short and the same for the same fault (`status 503`).
             detail: the rest of what is known; may differ each time.
+            trace: where in kei, for its engineers, if the fault is kei's own.
         """
         reason = joined(cause, detail)
-        self._incidents.raised("upload_failing", key=cause, cause=cause, reason=reason)
+        level = logging.ERROR if trace else logging.WARNING
+        more = {"trace": "".join(trace)} if trace else {}
+        self._incidents.raised(
+            "upload_failing", key=cause, level=level, cause=cause, reason=reason, **more
+        )
 
     def refuses_all(self, reason: str) -> None:
         """Log that the server refuses everything, once until it is over."""
@@ -119,6 +125,7 @@ class UploadStatus:
         failures: failed attempts in a row.
         refused: whether it refuses everything, so that all is set aside.
         sent: bytes of requests by the day, headers included.
+        posting_s: for how long the POST under way has been, seconds; None if there is none.
     """
 
     target: str
@@ -127,6 +134,7 @@ class UploadStatus:
     failures: int
     refused: bool
     sent: Sent
+    posting_s: float | None = None
 
 
 class Traffic:

@@ -24,6 +24,7 @@ from kei.settings.config import Config
 from kei.store.database import Database
 from kei.timekeeping.gate import TimeGate
 from kei.timekeeping.monitor import ClockMonitor
+from kei.upload.health import Health
 from kei.wisun.session import Session
 
 
@@ -75,6 +76,7 @@ class Bench:
             clock=clock,
             rng=random.Random(1),
             run_after=lambda _: None,
+            health=lambda: Health("1.2.3", {}, None),
             meter_incidents=Incidents(get_logger("kei.request"), clock),
         )
         self.jobs = JobSet(self.scheduler, context)

@@ -1,4 +1,5 @@
 import re
+import socket
 import string
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from kei.settings.broute import RequestGroup
 from kei.settings.config import Config
 from kei.settings.log import LogLevel, LogSettings
 from kei.settings.recorder import RecorderSettings, SummarySettings
+from kei.settings.site import Site
 
 SAMPLE = Path(__file__).parents[2] / "jobs.toml"
 
@@ -53,6 +55,7 @@ def test_an_empty_file_gives_every_default(jobs: JobsFile) -> None:
     folder, loaded = jobs.path.parent, jobs.load("")
     assert loaded == Config(
         path=jobs.path,
+        site=Site(socket.gethostname()),
         broute=None,
         serial=(),
         recorder=RecorderSettings(
@@ -102,7 +105,7 @@ cycle = "10 sec"
 cycle = 7
 [uploads]
 """
-    top_level = ("broute", "serial", "recorder", "summary", "upload", "log", *tables())
+    top_level = ("site", "broute", "serial", "recorder", "summary", "upload", "log", *tables())
     assert jobs.faults(text) == [
         f"1: colour: unknown key; known here are: {', '.join(top_level)}",
         "2: broute.broute_pwd: is missing; set broute_pwd, broute_pwd_file or broute_pwd_env",

@@ -255,3 +255,37 @@ def test_a_date_begins_at_local_midnight(
     jobs: JobsFile, since: str, milliseconds: int | None
 ) -> None:
     assert target(jobs, f"{JSON}since = {since}").since_ms(JAPAN) == milliseconds
+
+
+@pytest.mark.parametrize("query", ["precision=ns", "db=kei&precision=", "precision=ms&precision=s"])
+def test_influx_times_are_in_milliseconds(jobs: JobsFile, query: str) -> None:
+    url = f"http://example.com/write?{query}"
+    (fault,) = jobs.faults(f'[[upload]]\ntarget_url = "{url}"\nformat = "influx"')
+    assert fault == (
+        "2: upload[0].target_url: asks for another precision than ms; write precision=ms, or leave "
+        "it out: kei adds it"
+    )
+
+
+def test_keilog_has_no_place_for_health(jobs: JobsFile) -> None:
+    (fault,) = jobs.faults(f"{KEILOG}health = true")
+    assert fault.endswith(
+        "is not possible with the format keilog; write false, or use json or influx"
+    )
+
+
+@pytest.mark.parametrize(
+    ("cycle", "health", "run_cycle_s"),
+    [
+        ("1m", "true", 60),
+        ("5m", "true", 300),
+        ("7m", "true", 210),
+        ("1d", "true", 300),
+        ("1d", "false", 86_400),
+    ],
+)
+def test_health_is_told_more_often_than_rows_are_sent(
+    jobs: JobsFile, cycle: str, health: str, run_cycle_s: float
+) -> None:
+    loaded = target(jobs, f'{JSON}cycle = "{cycle}"\nhealth = {health}')
+    assert loaded.run_cycle_s == run_cycle_s

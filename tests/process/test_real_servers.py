@@ -29,10 +29,12 @@ class Database:
     Attributes:
         write_url: what `target_url` has to be.
         samples: gives back what was written of E7.
+        health: gives back what was written of the session's state.
     """
 
     write_url: str
     samples: Callable[[], Samples]
+    health: Callable[[], str]
 
 
 def free_port() -> int:
@@ -80,9 +82,13 @@ def victoria_metrics(folder: Path) -> Iterator[Database]:
             found += zip(series["timestamps"], series["values"], strict=True)
         return sorted(found)
 
+    def health() -> str:
+        fetch(f"{url}/internal/force_flush")
+        return fetch(f"{url}/api/v1/export?match[]=kei_health_session_up")
+
     arguments = (f"-storageDataPath={folder}", f"-httpListenAddr={address}")
     with started("victoria-metrics", *arguments, ready_url=f"{url}/health"):
-        yield Database(f"{url}/write?precision=ms", samples)
+        yield Database(f"{url}/write", samples, health)
 
 
 @contextmanager
@@ -96,6 +102,9 @@ def influxd(folder: Path) -> Iterator[Database]:
         series = answer["results"][0].get("series", [{"values": []}])
         return [(time_ms, value) for time_ms, value in series[0]["values"]]
 
+    def health() -> str:
+        return fetch(f"{url}/query?db=kei&q=SELECT%20source%2Csession_up%20FROM%20kei_health")
+
     settings = {
         "INFLUXDB_META_DIR": str(folder / "meta"),
         "INFLUXDB_DATA_DIR": str(folder / "data"),
@@ -108,7 +117,7 @@ def influxd(folder: Path) -> Iterator[Database]:
     config.write_text("[data]\n")
     with started("influxd", "-config", str(config), ready_url=f"{url}/ping", **settings):
         fetch(f"{url}/query", q="CREATE DATABASE kei")
-        yield Database(f"{url}/write?db=kei&precision=ms", samples)
+        yield Database(f"{url}/write?db=kei", samples, health)
 
 
 @pytest.mark.parametrize(
@@ -127,12 +136,14 @@ def test_what_was_recorded_comes_back_as_it_was(
     with server(tmp_path / "server") as database:
         upload = (
             f'[[upload]]\ntarget_url = "{database.write_url}"\nformat = "influx"\n'
-            f'what = "readings"\ncycle = 1\ncompress = "{compress}"'
+            f'what = "readings"\ncycle = 1\ncompress = "{compress}"\nhealth = true\n'
+            '[site]\nname = "house-07"'
         )
         jobs = write_jobs(tmp_path, SIMULATED, upload, requests=FAST)
         with running("--jobs", str(jobs)) as kei:
             kei.wait_for(lambda: len(readings(tmp_path)) >= 20, 20, "readings")
             wait_until(lambda: len(database.samples()) >= 10, 20, "samples")
+            wait_until(lambda: "house-07" in database.health(), 20, "health")
             assert kei.stop() == 0
         command = ("export", "--jobs", str(jobs), "--from", "2000-01-01", "--to", "2100-01-01")
         with running(*command, "--format", "jsonl", "--sensor", "E7") as export:

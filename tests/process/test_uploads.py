@@ -12,7 +12,16 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from programs import SIMULATED, Program, command, running, wait_until, write_jobs
+from hostile import CONTINUE, OK, flood, talking, trickle
+from programs import (
+    SIMULATED,
+    Program,
+    command,
+    readings,
+    running,
+    wait_until,
+    write_jobs,
+)
 from upload_support import Handler, Post, Server, answer, raw
 
 FAST = '[[broute.requests]]\nepc = ["E7"]\ncycle = 0.1'
@@ -129,6 +138,78 @@ def test_whatever_is_killed_and_whatever_fails_every_row_arrives_in_order(
     seconds = [int(at) for at, _ in arrived]
     assert seconds == sorted(seconds)  # a line that was restored from the text has whole ones
     assert len(arrived) > KILLS
+
+
+def test_servers_that_never_come_to_an_end_cost_little_and_delay_nothing(tmp_path: Path) -> None:
+    absurd = Server()
+    absurd.always(
+        answer(503, Retry_After="Tue, 14 Nov 10000000000 22:14:20 GMT", Date="Tue, 99 Nov 9 9:9:9")
+    )
+    with (
+        talking(flood(b"", CONTINUE)) as flooding,
+        talking(trickle(OK + b"A: ", b"x")) as dripping,
+    ):
+        urls = {"flooding": flooding, "dripping": dripping, "absurd": absurd.url}
+        targets = [
+            f'[[upload]]\nname = "{name}"\ntarget_url = "{url}"\n'
+            'format = "json"\nwhat = "readings"\ncycle = 1\ntimeout = 60'
+            for name, url in urls.items()
+        ]
+        jobs = write_jobs(tmp_path, SIMULATED, *targets, requests=FAST)
+        with running("--jobs", str(jobs)) as program:
+            program.wait_for(lambda: len(program.events("upload_failing")) == 2, 30, "failures")
+            before = len(readings(tmp_path))
+            wait_until(lambda: "a POST has been under way" in status(jobs), 20, "it to be told")
+            assert len(readings(tmp_path)) > before
+            (told,) = json.loads(status(jobs, "--json"))["uploads"][1:2]
+            assert told["posting_s"] > 2
+            assert program.stop() == 0
+    absurd.close()
+    reasons = {str(event["target"]): event["reason"] for event in program.events("upload_failing")}
+    assert reasons == {"flooding": "the answer does not end", "absurd": "status 503"}
+    assert not [line for line in program.lines + program.errors if "Traceback" in line]
+
+
+HEALTH = {
+    *("session_up", "lqi", "rssi_dbm", "answered", "missed", "backlog_rows", "oldest_s"),
+    *("dead_letters", "clock_synchronised", "disk_free_bytes", "uptime_s"),
+}
+
+
+def test_servers_know_the_site_and_how_its_kei_is(server: Server, tmp_path: Path) -> None:
+    lines = Server()
+    both = "cycle = 1\nhealth = true\nwhat = "
+    jobs = write_jobs(
+        tmp_path,
+        SIMULATED,
+        f'[[upload]]\nname = "json"\ntarget_url = "{server.url}"\nformat = "json"\n{both}"summary"',
+        f'[[upload]]\nname = "lines"\ntarget_url = "{lines.url}"\nformat = "influx"\n'
+        f'{both}"readings"',
+        '[site]\nname = "house-07"',
+        requests=FAST,
+    )
+    with running("--jobs", str(jobs)) as program:
+        program.wait_for(lambda: any(b"kei,source" in body for body in lines.bodies), 20, "rows")
+        program.wait_for(lambda: server.posts, 20, "health alone")
+        program.stop()
+    lines.close()
+    told = json.loads(server.bodies[0])  # there is no average yet
+    assert told.keys() == {"source", "health"}
+    assert told["source"] == "house-07"
+    assert told["health"].pop("version")
+    with_rows = next(body for body in lines.bodies if b"kei,source" in body).decode().split("\n")
+    tags, fields, _ = with_rows[-2].split(" ")
+    assert with_rows[0].startswith("kei,source=house-07,unit=BR,sensor=")
+    assert tags.startswith("kei_health,source=house-07,version=")
+    named = dict(field.split("=") for field in fields.split(","))
+    assert named.keys() - {"cpu_celsius"} == HEALTH
+    assert named["session_up"] == "1"
+    assert {post.path for post in lines.posts} == {"/upload.php?precision=ms"}
+
+
+def status(jobs: Path, *more: str) -> str:
+    """What `kei status` says; it fails while something is wrong."""
+    return "\n".join(command("status", "--jobs", jobs, *more)[1])
 
 
 def wait_a_little(program: Program, seconds: float) -> None:

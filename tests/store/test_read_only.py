@@ -14,8 +14,8 @@ from kei.core.reading import Reading, Summary
 from kei.settings.upload import What
 from kei.store import read_only
 from kei.store.database import Database
-from kei.store.queue import UploadQueue
-from kei.store.read_only import Overview, Waiting, read_overview
+from kei.store.queue import UploadQueue, Waiting
+from kei.store.read_only import Overview, read_overview
 
 T0 = 1_790_000_000_000
 NONE_WAITING = Waiting(0, None, 0)

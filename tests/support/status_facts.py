@@ -12,7 +12,7 @@ from kei.core.reading import Reading
 from kei.meter.expected import Expected
 from kei.meter.meter_clock import MeterClockStatus
 from kei.sensors.counters import ReaderStatus
-from kei.store.read_only import Waiting
+from kei.store.queue import Waiting
 from kei.store.sinks import RecorderStatus, SinkStatus
 from kei.timekeeping.monitor import ClockStatus
 from kei.upload.traffic import Sent, UploadStatus

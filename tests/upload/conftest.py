@@ -12,6 +12,7 @@ from structlog.testing import LogCapture
 from upload_support import ORIGIN, TARGET, FakeQueue, Make, RunningClock, Server
 
 from kei.settings.upload import UploadTarget
+from kei.upload.batching import Origin
 from kei.upload.http import Http
 from kei.upload.sender import Sender
 
@@ -51,9 +52,9 @@ def target(server: Server) -> UploadTarget:
 def make(target: UploadTarget, http: Http, clock: FakeClock, log: BoundLogger) -> Iterator[Make]:
     made: list[Sender] = []
 
-    def sender(*queues: FakeQueue, **changes: object) -> Sender:
+    def sender(*queues: FakeQueue, origin: Origin = ORIGIN, **changes: object) -> Sender:
         wanted = replace(target, **changes)  # type: ignore[arg-type]  # checked by the tests
-        one = Sender(wanted, queues, ORIGIN, http, clock=clock, random=Random(1), log=log)
+        one = Sender(wanted, queues, origin, http, clock=clock, random=Random(1), log=log)
         made.append(one)
         return one
 

@@ -179,6 +179,14 @@ def test_a_connection_with_an_unread_body_is_not_used_again(server: Server, http
     assert http.post(server.url, b"", {}, LIMIT_S).status == 204
 
 
+@pytest.mark.parametrize("status", [100, 102, 103])
+def test_what_is_said_before_the_answer_is_skipped(server: Server, http: Http, status: int) -> None:
+    before = b"HTTP/1.1 %d Soon\r\nLink: </x>\r\n\r\n" % status
+    server.then(raw(2 * before + b"HTTP/1.1 201 Made\r\nContent-Length: 3\r\n\r\nOK."))
+    got = http.post(server.url, b"", {}, TIMEOUT_S)
+    assert (got.status, got.body) == (201, b"OK.")
+
+
 @pytest.mark.parametrize("status", [307, 308])
 def test_a_redirect_on_the_same_host_takes_the_post_along(
     server: Server, http: Http, status: int

@@ -6,7 +6,9 @@ from random import Random
 
 import pytest
 from fakes import FakeClock
+from structlog.testing import LogCapture
 from upload_support import (
+    KEY,
     LONG_AGO_S,
     FakeQueue,
     Handler,
@@ -14,6 +16,7 @@ from upload_support import (
     Post,
     Server,
     answer,
+    events,
     hang,
     raw,
     reading_row,
@@ -24,6 +27,7 @@ from upload_support import (
 )
 
 from kei.core.errors import StoreError
+from kei.upload.http import Http
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 503, 302])
@@ -168,3 +172,43 @@ def test_rows_that_are_tried_again_and_fail_for_the_moment_do_not_hold_up_what_i
     sender.flush()
     assert sent(server) == [[99], [1, 2, 3], [99], [4], [99]]
     assert (again.cursor, new.cursor) == (0, 4)
+
+
+def test_a_fault_of_kei_itself_is_a_failure_like_any_other(
+    server: Server, make: Make, clock: FakeClock, http: Http, capture: LogCapture
+) -> None:
+    queue = rows(3)
+    sender = make(queue)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(http, "post", _overflow)
+        for _ in range(5):
+            sender.flush()
+    status = sender.status()
+    assert (status.last_error, status.failures) == ("a fault of kei: OverflowError", 1)
+    (event,) = events(capture, "upload_failing")
+    assert event["log_level"] == "error"
+    assert "_overflow" in str(event["trace"])
+    assert KEY not in str(event)
+    clock.advance(LONG_AGO_S)
+    queue.rows.append(reading_row(4))
+    sender.flush()
+    assert sent(server) == [[1, 2, 3], [4]]
+    (end,) = events(capture, "fault_ended")
+    assert "trace" not in end
+
+
+def _overflow(*args: object, **kwargs: object) -> object:
+    raise OverflowError(KEY)
+
+
+def test_a_target_is_told_where_it_redirects_to(server: Server, make: Make) -> None:
+    location = f"http://127.0.0.1:{server.port + 1}/x?token=query-secret"
+    server.always(answer(308, Location=location))
+    queue = rows(1)
+    sender = make(queue)
+    sender.flush()
+    assert queue.cursor == 0
+    assert sender.status().last_error == (
+        f"status 308: redirected to http://127.0.0.1:{server.port + 1}, which is not followed; "
+        "is target_url right?"
+    )

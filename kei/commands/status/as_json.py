@@ -73,6 +73,7 @@ def _upload(facts: Facts, upload: Upload) -> dict[str, object]:
         "last_error": live.last_error if live else None,
         "failures": live.failures if live else None,
         "refused": live.refused if live else None,
+        "posting_s": live.posting_s if live else None,
         "sent": asdict(live.sent) if live else None,
     }
 

@@ -19,6 +19,8 @@ SERIES_SHOWN = 50  # of a thousand that a wrong sketch makes up
 Block: TypeAlias = dict[str, list[str]]
 """What stands together between two empty lines: lines by label."""
 
+SHORT_POST_S = 2.0  # no longer than a busy server takes: nothing to tell a person
+
 # What a session that is not joined does; a kei of another version may have other states.
 DOING: dict[str, str] = {
     State.INIT: "waiting for the port",
@@ -216,6 +218,8 @@ def _upload(facts: Facts, upload: Upload) -> Iterator[str]:
     today, yesterday = live.sent.today_bytes, live.sent.yesterday_bytes
     before = "" if yesterday is None else f", {yesterday / 1024:.0f} KiB yesterday"
     yield f"sent {today / 1024:.0f} KiB today{before}"
+    if live.posting_s is not None and live.posting_s > SHORT_POST_S:
+        yield f"a POST has been under way for {span(live.posting_s)}"
     if live.refused:
         yield f"REFUSES EVERYTHING: {live.last_error}"
     elif live.last_error:

@@ -1,5 +1,6 @@
 """The facts about a kei that another process can find out: from its answer and its database."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
@@ -18,7 +19,8 @@ from kei.meter.expected import Expected, expected_of
 from kei.settings.config import Config
 from kei.settings.upload import What
 from kei.store.extract import Query, readings
-from kei.store.read_only import Waiting, read_overview
+from kei.store.queue import Waiting
+from kei.store.read_only import read_overview
 from kei.store.text import DailyFile
 from kei.upload.traffic import UploadStatus
 
@@ -35,12 +37,14 @@ class Upload:
         late_s: how old a row is when its first upload is due, at most.
         waiting: the rows for it in the database; None when that cannot be read.
         live: the state in the running kei; None when none runs.
+        post_limit_s: how long a POST may take, seconds.
     """
 
     name: str
     late_s: float
     waiting: Waiting | None
     live: UploadStatus | None
+    post_limit_s: float = math.inf
 
     @property
     def oldest_ms(self) -> int | None:
@@ -210,4 +214,10 @@ def _uploads(
     live = {upload.target: upload for upload in snapshot.uploads} if snapshot else {}
     for target, rows in zip_longest(wanted.upload, waiting):
         window_s = wanted.summary.cycle_s if target.what is What.SUMMARY else 0
-        yield Upload(target.name, window_s + target.cycle_s, rows, live.get(target.name))
+        yield Upload(
+            target.name,
+            window_s + target.cycle_s,
+            rows,
+            live.get(target.name),
+            target.post_limit_s,
+        )

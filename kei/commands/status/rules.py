@@ -10,6 +10,7 @@ from kei.meter.expected import Expected
 NOT_JOINED_LIMIT_S = 600.0
 STALE_CYCLES, STALE_GRACE_S = 3, 60.0
 UPLOAD_LIMIT_S = 600.0
+LOOK_UP_S = 60.0  # a name look-up, which only the system ends, takes 30 s without any answer
 BEHIND_LIMIT_S = 3600.0  # what a month without network leaves is sent within minutes
 SENSOR_PORT_LIMIT_S = 60.0  # a board is unplugged and back sooner
 NAMES_MAX = 10  # of series in one line
@@ -28,6 +29,7 @@ class Rule(StrEnum):
     UPLOAD_FAILING = auto()
     UPLOAD_BEHIND = auto()
     UPLOAD_REFUSED = auto()
+    UPLOAD_HANGING = auto()
     DATABASE_UNREADABLE = auto()
 
 
@@ -166,6 +168,17 @@ def _upload_refused(facts: Facts) -> str | None:
     return f"server refuses everything: {', '.join(refused)}" if refused else None
 
 
+def _upload_hanging(facts: Facts) -> str | None:
+    hanging = [
+        f"{upload.name} ({span(posting_s)})"
+        for upload in facts.uploads
+        if upload.live
+        and (posting_s := upload.live.posting_s) is not None
+        and posting_s > upload.post_limit_s + LOOK_UP_S
+    ]
+    return f"a POST does not end: {', '.join(hanging)}" if hanging else None
+
+
 # Each returns a line for a person if its rule is broken.
 _CHECKS: tuple[tuple[Rule, Callable[[Facts], str | None]], ...] = (
     # No process has the socket of this database.
@@ -188,6 +201,8 @@ _CHECKS: tuple[tuple[Rule, Callable[[Facts], str | None]], ...] = (
     (Rule.UPLOAD_BEHIND, _upload_behind),
     # A server refuses everything that it is sent: a wrong address or key.
     (Rule.UPLOAD_REFUSED, _upload_refused),
+    # A POST goes on for longer than three times the target's `timeout` and a minute.
+    (Rule.UPLOAD_HANGING, _upload_hanging),
     # The database is damaged, or may not be read by the user who asks.
     (Rule.DATABASE_UNREADABLE, lambda facts: facts.database_fault),
 )

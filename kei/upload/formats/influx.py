@@ -4,12 +4,14 @@ A number without a suffix is a float there, `512` like `512.5`, so a series neve
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from kei.core.reading import Reading, Summary, plain
 from kei.settings.upload import UploadTarget
 from kei.store.rows import Row
 from kei.upload.batching import Batch, Format, FormatSpec, Origin, fitting, idempotent_batch
+from kei.upload.health import Health
 
 _SPECIAL = re.compile(r"([,= ])")
 # Nothing escapes a backslash or a line end in a tag in a way that all four servers agree on.
@@ -17,7 +19,7 @@ _IMPOSSIBLE = re.compile(r"[\\\x00-\x1f\x7f\x85\u2028\u2029]")
 
 
 class InfluxFormat(Format):
-    """Measurements `kei` and `kei_summary`, times in ms (the URL has to say `precision=ms`).
+    """Measurements `kei` and `kei_summary`, times in ms, which the URL says.
 
     The key is sent as InfluxDB token (`user:password` for v1).
     """
@@ -31,13 +33,21 @@ class InfluxFormat(Format):
         if not rows:
             return None
         lines = fitting((self._line(row.item) for row in rows), max_bytes)
-        body = b"".join(lines)
-        return idempotent_batch(
-            self._target, rows[: len(lines)], body, "text/plain; charset=utf-8", "Token"
-        )
+        return self._made(rows[: len(lines)], b"".join(lines))
+
+    def with_health(self, batch: Batch | None, health: Health) -> Batch:
+        """Add a line of the measurement `kei_health`; without a time, the server's own counts."""
+        tags = _tags({"source": self._source, "version": health.version})
+        fields = ",".join(f"{name}={value}" for name, value in health.known().items())
+        time = "" if health.time_ms is None else f" {health.time_ms}"
+        line = f"kei_health{tags} {fields}{time}\n".encode()
+        return self._made((), line) if batch is None else replace(batch, body=batch.body + line)
+
+    def _made(self, rows: Sequence[Row], body: bytes) -> Batch:
+        return idempotent_batch(self._target, rows, body, "text/plain; charset=utf-8", "Token")
 
     def _line(self, item: Reading | Summary) -> bytes:
-        tags = self._tags(item.unit, item.sensor)
+        tags = _tags({"source": self._source, "unit": item.unit, "sensor": item.sensor})
         if isinstance(item, Reading):
             text = f"kei{tags} value={plain(item.value)} {item.time_ms}\n"
         else:
@@ -47,9 +57,9 @@ class InfluxFormat(Format):
             )
         return text.encode()
 
-    def _tags(self, unit: str, sensor: str) -> str:
-        tags = {"source": self._source, "unit": unit, "sensor": sensor}
-        return "".join(f",{name}={tag_text(text)}" for name, text in tags.items() if text)
+
+def _tags(tags: Mapping[str, str]) -> str:
+    return "".join(f",{name}={tag_text(text)}" for name, text in tags.items() if text)
 
 
 def tag_text(text: str) -> str:
@@ -57,4 +67,12 @@ def tag_text(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", _IMPOSSIBLE.sub("_", text))
 
 
-FORMAT = FormatSpec(name="influx", needs_key=False, compressible=True, build=InfluxFormat, order=3)
+FORMAT = FormatSpec(
+    name="influx",
+    needs_key=False,
+    compressible=True,
+    has_health=True,
+    build=InfluxFormat,
+    query={"precision": "ms"},
+    order=3,
+)

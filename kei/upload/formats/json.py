@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 from kei.core.clock import local
 from kei.core.reading import Reading, Summary, plain
 from kei.settings.upload import UploadTarget
 from kei.store.rows import Row
 from kei.upload.batching import Batch, Format, FormatSpec, Origin, fitting, idempotent_batch
+from kei.upload.health import Health
 
 _TAIL = b"]}"
 
@@ -31,10 +33,17 @@ class JsonFormat(Format):
         head = f'{{"source":{self._source},"{name}":['.encode()
         room = max_bytes - len(head) - len(_TAIL)
         items = fitting((self._item(row.item) for row in rows), room, joint=1)
-        body = head + b",".join(items) + _TAIL
-        return idempotent_batch(
-            self._target, rows[: len(items)], body, "application/json", "Bearer"
-        )
+        return self._made(rows[: len(items)], head + b",".join(items) + _TAIL)
+
+    def with_health(self, batch: Batch | None, health: Health) -> Batch:
+        """Add the object `health`."""
+        said = f'"health":{json.dumps({"version": health.version, **health.known()})}}}'.encode()
+        if batch is None:
+            return self._made((), f'{{"source":{self._source},'.encode() + said)
+        return replace(batch, body=batch.body.removesuffix(b"}") + b"," + said)
+
+    def _made(self, rows: Sequence[Row], body: bytes) -> Batch:
+        return idempotent_batch(self._target, rows, body, "application/json", "Bearer")
 
     def _item(self, item: Reading | Summary) -> bytes:
         # Numbers go in as text: json.dumps would take a Decimal through a float.
@@ -55,4 +64,6 @@ class JsonFormat(Format):
         return f'{{"time":"{time}","unit":{json.dumps(unit)},"sensor":{json.dumps(sensor)}'
 
 
-FORMAT = FormatSpec(name="json", needs_key=False, compressible=True, build=JsonFormat, order=2)
+FORMAT = FormatSpec(
+    name="json", needs_key=False, compressible=True, build=JsonFormat, has_health=True, order=2
+)

@@ -47,10 +47,10 @@ class KeilogFormat(Format):
         )
 
     def judge(self, status: int, body: bytes) -> Verdict:
-        """Believe the body: only `OK` is success, and `Error` always counts as temporary."""
+        """Believe the body: only `OK` is success, and `Error` is a failure of the server."""
         said = body.lstrip(_BLANK_START)
         if said.startswith(b"Error"):
-            return Verdict.LATER
+            return Verdict.FAILED
         verdict = by_status(status)
         if verdict is Verdict.ACCEPTED and not said.startswith(b"OK"):
             return Verdict.LATER  # a login page of the network, a PHP warning, nothing at all

@@ -13,7 +13,7 @@ from kei.commands.status.as_text import DOING
 from kei.commands.status.facts import Facts, Upload
 from kei.commands.status.rules import problems_of
 from kei.meter.meter_clock import MeterClockStatus
-from kei.store.read_only import Waiting
+from kei.store.queue import Waiting
 from kei.store.sinks import RecorderStatus
 from kei.timekeeping.monitor import ClockStatus
 from kei.wisun.interfaces import State
@@ -198,6 +198,7 @@ def test_machines_see_one_object() -> None:
             "last_error": None,
             "failures": 0,
             "refused": False,
+            "posting_s": None,
             "sent": {"today_bytes": 20_480, "yesterday_bytes": 53_248},
         }
     ]

@@ -7,7 +7,7 @@ from status_facts import FACTS, LIVE, NOW_MS, OUTLET, PORT, SESSION, SNAPSHOT, r
 
 from kei.commands.status.facts import Facts, Upload
 from kei.commands.status.rules import Rule, problems_of, span
-from kei.store.read_only import Waiting
+from kei.store.queue import Waiting
 from kei.store.sinks import RecorderStatus
 from kei.upload.traffic import UploadStatus
 
@@ -44,6 +44,12 @@ def test_a_sensor_logger_needs_no_session() -> None:
 def test_a_server_may_not_refuse_everything() -> None:
     upload = replace(FACTS.uploads[0], live=replace(LIVE, refused=True))
     assert broken(replace(FACTS, uploads=(upload,))) == {Rule.UPLOAD_REFUSED}
+
+
+@pytest.mark.parametrize(("posting_s", "wrong"), [(None, False), (90.0, False), (91.0, True)])
+def test_a_post_may_not_go_on_for_ever(posting_s: float | None, *, wrong: bool) -> None:
+    upload = replace(FACTS.uploads[0], live=replace(LIVE, posting_s=posting_s), post_limit_s=30.0)
+    assert broken(replace(FACTS, uploads=(upload,))) == ({Rule.UPLOAD_HANGING} if wrong else set())
 
 
 @pytest.mark.parametrize(("since_s", "wrong"), [(60.0, False), (60.1, True)])

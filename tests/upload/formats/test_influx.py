@@ -12,6 +12,7 @@ from kei.core.reading import Reading, Summary, plain
 from kei.core.secret import Secret
 from kei.store.rows import Row
 from kei.upload.formats.influx import InfluxFormat, tag_text
+from kei.upload.health import Health
 
 FORM = InfluxFormat(replace(TARGET, upload_key=None), replace(ORIGIN, source="raspi"))
 
@@ -97,3 +98,19 @@ def test_the_key_is_a_token() -> None:
     batch = InfluxFormat(target, ORIGIN).batch([reading_row(1)], 1000)
     assert batch is not None
     assert batch.headers["Authorization"] == "Token user:pw"
+
+
+HEALTH = Health("1.2.3", {"session_up": 1, "lqi": None, "rssi_dbm": -42.4}, 1_700_000_000_000)
+
+
+def test_health_as_the_contract_has_it() -> None:
+    line = b"kei_health,source=raspi,version=1.2.3 session_up=1,rssi_dbm=-42.4 1700000000000\n"
+    assert FORM.with_health(None, HEALTH).body == line
+    batch = FORM.batch([reading_row(1)], 1000)
+    assert batch is not None
+    both = FORM.with_health(batch, HEALTH)
+    assert both == replace(batch, body=batch.body + line)
+
+
+def test_health_of_a_kei_with_a_wrong_clock_has_the_time_of_the_server() -> None:
+    assert FORM.with_health(None, replace(HEALTH, time_ms=None)).body.endswith(b"rssi_dbm=-42.4\n")

@@ -13,6 +13,7 @@ from kei.core.reading import Reading, Summary, plain
 from kei.core.secret import Secret
 from kei.store.rows import Row
 from kei.upload.formats.json import JsonFormat
+from kei.upload.health import Health
 
 FORM = JsonFormat(replace(TARGET, upload_key=Secret("key")), replace(ORIGIN, source='a "host"'))
 
@@ -97,3 +98,15 @@ def test_without_a_key_nothing_is_claimed() -> None:
     batch = JsonFormat(replace(TARGET, upload_key=None), ORIGIN).batch([reading_row(1)], 1000)
     assert batch is not None
     assert "Authorization" not in batch.headers
+
+
+def test_health_as_the_contract_has_it() -> None:
+    health = Health("1.2.3", {"session_up": 1, "lqi": None, "rssi_dbm": -42.4}, 1)
+    told = {"version": "1.2.3", "session_up": 1, "rssi_dbm": -42.4}
+    form = JsonFormat(TARGET, ORIGIN)
+    assert json.loads(form.with_health(None, health).body) == {"source": "host", "health": told}
+    batch = form.batch([reading_row(1)], 1000)
+    assert batch is not None
+    both = form.with_health(batch, health)
+    assert json.loads(both.body) == json.loads(batch.body) | {"health": told}
+    assert both.headers["Idempotency-Key"] == batch.headers["Idempotency-Key"]

