@@ -71,6 +71,7 @@ def build_parser(*, simulate: bool) -> argparse.ArgumentParser:
         _add_jobs(command, default=argparse.SUPPRESS)
         command.add_argument("--json", action="store_true", help="one JSON object for machines")
     _add_export(commands.add_parser("export", help="what was recorded, as lines on stdout"))
+    _add_energy(commands.add_parser("energy", help="kWh bought and sold by hours, days or months"))
     _add_dead_letters(
         commands.add_parser("dead-letters", help="what upload servers refused for good")
     )
@@ -101,9 +102,7 @@ def _add_jobs(parser: argparse.ArgumentParser, default: object) -> None:
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
     _add_jobs(parser, default=argparse.SUPPRESS)
-    day = "a day (2026-11-23, today, yesterday, -7d) or a time (2026-11-23T07:30)"
-    parser.add_argument("--from", dest="begin", metavar="D", help=day)
-    parser.add_argument("--to", dest="end", metavar="D", help="a day is included")
+    _add_range(parser, is_required=False)
     parser.add_argument(
         "--pending",
         action="store_true",
@@ -116,6 +115,25 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
         "--summary", action="store_true", help="averages, least and largest values of each window"
     )
     parser.add_argument("--format", choices=("csv", "jsonl"), default="csv")
+
+
+def _add_range(parser: argparse.ArgumentParser, *, is_required: bool) -> None:
+    day = "a day (2026-11-23, today, yesterday, -7d) or a time (2026-11-23T07:30)"
+    parser.add_argument("--from", dest="begin", metavar="D", required=is_required, help=day)
+    parser.add_argument(
+        "--to", dest="end", metavar="D", required=is_required, help="a day is included"
+    )
+
+
+def _add_energy(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Computes energy from the registers that the meter stamps at :00 and :30. Half-hours"
+        " without one are counted and named, never guessed. kei may run meanwhile, or be stopped."
+    )
+    _add_jobs(parser, default=argparse.SUPPRESS)
+    _add_range(parser, is_required=True)
+    parser.add_argument("--by", choices=("hour", "day", "month"), default="day")
+    parser.add_argument("--format", choices=("table", "csv", "json"), default="table")
 
 
 def _add_dead_letters(parser: argparse.ArgumentParser) -> None:
@@ -226,6 +244,8 @@ def _dispatch(args: argparse.Namespace, signals: SignalQueue) -> int:
             return _probe(args.jobs, signals, as_json=args.json)
         case "export":
             return _export(args)
+        case "energy":
+            return _energy(args)
         case "dead-letters":
             return _dead_letters(args)
         case "backup" | "restore":
@@ -342,6 +362,21 @@ def _export(args: argparse.Namespace) -> int:
     )
     sys.stdout.writelines(
         export(args.jobs, selection, environ=os.environ, clock=clock.SystemClock(), tell=_to_stderr)
+    )
+    sys.stdout.flush()
+    return EXIT_OK
+
+
+def _energy(args: argparse.Namespace) -> int:
+    from kei.commands.energy import Form, Selection, energy  # noqa: PLC0415
+    from kei.commands.energy_table import screen_of  # noqa: PLC0415
+    from kei.energy.periods import By  # noqa: PLC0415
+
+    selection = Selection(
+        args.begin, args.end, By(args.by), Form(args.format), screen_of(sys.stdout)
+    )
+    sys.stdout.writelines(
+        energy(args.jobs, selection, environ=os.environ, clock=clock.SystemClock(), tell=_to_stderr)
     )
     sys.stdout.flush()
     return EXIT_OK

@@ -102,11 +102,7 @@ def _span(selection: Selection, clock: Clock) -> tuple[int, int]:
     """Return the range of time, milliseconds since 1970 in UTC; ConfigError."""
     if selection.begin is None or selection.end is None:
         raise ConfigError(["kei export: needs --from D and --to D, or --pending"])
-    from_ms = times.instant("--from", selection.begin, clock, is_end=False)
-    to_ms = times.instant("--to", selection.end, clock, is_end=True)
-    if to_ms <= from_ms:
-        raise ConfigError([f"--to {selection.end}: lies before --from {selection.begin}"])
-    return from_ms, to_ms
+    return times.span(selection.begin, selection.end, clock)
 
 
 def _series(

@@ -41,6 +41,19 @@ def instant(option: str, text: str, clock: Clock, *, is_end: bool) -> int:
         raise ConfigError([f"{option} {text}: is no day and no time; {EXAMPLES}"]) from None
 
 
+def span(begin: str, end: str, clock: Clock) -> tuple[int, int]:
+    """Return the range of time from `--from` to `--to`, milliseconds since 1970 in UTC.
+
+    Raises:
+        ConfigError: one of them is no day and no time, or they are in the wrong order.
+    """
+    from_ms = instant("--from", begin, clock, is_end=False)
+    to_ms = instant("--to", end, clock, is_end=True)
+    if to_ms <= from_ms:
+        raise ConfigError([f"--to {end}: lies before --from {begin}"])
+    return from_ms, to_ms
+
+
 def joined(words: Sequence[str]) -> list[str]:
     """Return a command line with `--from -7d` as `--from=-7d`: argparse takes -7d for an option."""
     result: list[str] = []

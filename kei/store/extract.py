@@ -76,7 +76,7 @@ def readings(path: Path, text: DailyFile, query: Query) -> Iterator[Reading]:
     Raises:
         StoreError: there is no database, or something cannot be read.
     """
-    with _read_only(path) as connection:
+    with recorded(path) as connection:
         newest_id, recent = only_in_text(connection, text)
         recent = [reading for reading in recent if _matches(reading, query)]
         recent.sort(key=_TIME)  # stable: those of the same time stay in their order
@@ -89,7 +89,7 @@ def series(path: Path) -> list[tuple[str, str]]:
     Raises:
         StoreError: there is no database, or it cannot be read.
     """
-    with _read_only(path) as connection:
+    with recorded(path) as connection:
         return connection.execute("SELECT unit, sensor FROM series").fetchall()
 
 
@@ -106,7 +106,7 @@ def pending_readings(path: Path, unit: str | None, sensor: str | None) -> Iterat
     Raises:
         StoreError: there is no database, or it cannot be read.
     """
-    with _read_only(path) as connection:
+    with recorded(path) as connection:
         for reading in pending.readings(connection):
             if unit in {None, reading.unit} and sensor in {None, reading.sensor}:
                 yield reading
@@ -120,7 +120,7 @@ def summaries(path: Path, query: Query) -> Iterator[Summary]:
     """
     series = (query.unit, query.sensor)
     after = _BEFORE_ALL
-    with _read_only(path) as connection:
+    with recorded(path) as connection:
         while True:
             rows: list[SummaryRow] = connection.execute(
                 _SUMMARIES, (*series, *after, query.from_ms, query.to_ms, ROWS_AT_ONCE)
@@ -133,7 +133,8 @@ def summaries(path: Path, query: Query) -> Iterator[Summary]:
 
 
 @contextmanager
-def _read_only(path: Path) -> Iterator[sqlite3.Connection]:
+def recorded(path: Path) -> Iterator[sqlite3.Connection]:
+    """Lend a read-only connection to the database of a kei that has run; StoreError if none has."""
     with read_only(path) as connection:
         if connection is None:
             raise StoreError(

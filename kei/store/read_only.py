@@ -69,7 +69,7 @@ def read_overview(
         if version < VERSION:  # made a moment ago and still empty, or of an older kei
             return nothing
         return Overview(
-            last=_last(connection, text),
+            last=newest_readings(connection, text),
             waiting=tuple(waiting(connection, name, what) for name, what in targets),
             pending=connection.execute("SELECT count(*) FROM pending").fetchone()[0],
         )
@@ -117,7 +117,8 @@ def _connected(path: Path, options: str) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
 
 
-def _last(connection: sqlite3.Connection, text: DailyFile) -> tuple[Reading, ...]:
+def newest_readings(connection: sqlite3.Connection, text: DailyFile) -> tuple[Reading, ...]:
+    """Return the newest reading of each series, in the order of recording."""
     rows: list[ReadingRow] = connection.execute(_LAST).fetchall()
     newest: dict[tuple[str, str], Reading] = {}
     _, recent = only_in_text(connection, text)
