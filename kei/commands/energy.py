@@ -5,7 +5,7 @@ import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import tzinfo
+from datetime import datetime, tzinfo
 from decimal import Decimal
 from enum import StrEnum
 from itertools import takewhile
@@ -15,7 +15,7 @@ from typing import TypeAlias
 from kei import config
 from kei.commands import times
 from kei.commands.energy_table import Screen, table
-from kei.core.clock import Clock, local
+from kei.core.clock import Clock, epoch_ms, local
 from kei.core.errors import ConfigError
 from kei.core.reading import Reading, plain
 from kei.echonet.meter_class import COEFFICIENT_WHERE_ABSENT, YEARS
@@ -33,6 +33,8 @@ _DIGITS, _COEFFICIENT, _UNIT = "D7", "D3", "E1"
 # The meter sends its registers within 5 minutes of :00 and :30 (ECHONET AIF low-voltage smart
 # electric energy meter & HEMS controller, 3.2.1); then a controller asks for them.
 LATE_MS = 600_000
+
+DIGITS = range(1, 9)  # of a counter, as the table of class 0x0288 has it for EPC D7
 
 COLUMNS = (
     *("start", "end", "bought_kwh", "sold_kwh", "state"),
@@ -135,7 +137,7 @@ class _Recorded:
     def range_kwh(self) -> Decimal | None:
         """At how many kWh the registers begin again at 0; None if the meter has not told."""
         digits, unit = self._value(_DIGITS), self._value(_UNIT) or self._unit_where_absent
-        if digits is None or unit is None:
+        if digits is None or digits not in DIGITS or unit is None:
             return None
         coefficient = self._value(_COEFFICIENT) or Decimal(COEFFICIENT_WHERE_ABSENT)
         return range_kwh(digits, coefficient, unit)
@@ -158,15 +160,17 @@ def _range(
 ) -> tuple[Period, Iterator[Period]]:
     """Return the range and its periods, without those that lie in the future; ConfigError."""
     from_ms, to_ms = span
-    if local(from_ms, zone).year < YEARS.start:
+    if from_ms < epoch_ms(datetime(YEARS.start, 1, 1, tzinfo=zone)):
         raise ConfigError([f"--from: there was no smart meter before {YEARS.start}"])
     hours = (min(to_ms, now_ms) - from_ms) // (2 * HALF_HOUR_MS)
     if by is By.HOUR and hours > ROWS_MAX:
         raise ConfigError(
             [f"--by hour: that is {hours} rows; choose a range of at most {ROWS_MAX}, or --by day"]
         )
+    if from_ms >= now_ms:
+        return Period(0, 0), iter(())
     expected = takewhile(lambda each: each.start_ms < now_ms, periods(from_ms, to_ms, by, zone))
-    if from_ms < now_ms < to_ms:  # up to the end of the row that holds the present
+    if now_ms < to_ms:  # up to the end of the row that holds the present
         to_ms = next(periods(now_ms, to_ms, by, zone)).end_ms
     return Period(from_ms, to_ms), expected
 
