@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 from enum import StrEnum
+from itertools import takewhile
 
 from kei.core.clock import epoch_ms, local
 from kei.energy.registers import HALF_HOUR_MS
@@ -64,6 +65,26 @@ def periods(from_ms: int, to_ms: int, by: By, zone: tzinfo) -> Iterator[Period]:
         end = _next(start, by, zone)
         yield Period(max(start, from_ms), min(end, to_ms), start < from_ms or to_ms < end)
         start = end
+
+
+def begun(
+    from_ms: int, to_ms: int, by: By, now_ms: int, zone: tzinfo
+) -> tuple[Period, Iterator[Period]]:
+    """Return what of a range has begun, and its periods; see `periods`.
+
+    Args:
+        from_ms: the first instant, milliseconds since 1970 in UTC.
+        to_ms: the first instant behind the range.
+        by: what each covers.
+        now_ms: the present; the period that holds it is the last.
+        zone: the local time zone.
+    """
+    if from_ms >= now_ms:
+        return Period(0, 0), iter(())
+    found = takewhile(lambda each: each.start_ms < now_ms, periods(from_ms, to_ms, by, zone))
+    if now_ms < to_ms:
+        to_ms = next(periods(now_ms, to_ms, by, zone)).end_ms
+    return Period(from_ms, to_ms), found
 
 
 def _begin(time_ms: int, by: By, zone: tzinfo) -> int:

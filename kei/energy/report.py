@@ -19,7 +19,7 @@ class State(StrEnum):
 
     COMPLETE = "complete"
     CUT = "cut"  # all that was asked for, which is not the whole hour, day or month
-    RUNNING = "running"  # it has not ended yet; all is known so far
+    RUNNING = "running"  # its last register is not due yet; all is known so far
     PARTIAL = "partial"  # registers are missing
     GAP = "gap"  # nothing is known
 
@@ -91,19 +91,17 @@ class Report:
         whole: the range.
         until_ms: up to when registers can be expected, milliseconds since 1970 in UTC; a half-hour
             that ends later is not missing yet.
-        now_ms: the present; a period that ends later is still running.
         range_: at how many kWh the registers begin again at 0; None if that is not known.
 
     Attributes:
+        whole: the range.
         total: the energy of the range, with what lies across the ends of periods; None until all
             rows have been taken.
         gaps: where the missing half-hours are.
     """
 
-    def __init__(
-        self, whole: Period, *, until_ms: int, now_ms: int, range_: Decimal | None = None
-    ) -> None:
-        self._whole, self._now = whole, now_ms
+    def __init__(self, whole: Period, *, until_ms: int, range_: Decimal | None = None) -> None:
+        self.whole = whole
         self._until = until_ms - until_ms % HALF_HOUR_MS
         self._bought, self._sold = _Direction(range_), _Direction(range_)
         self.gaps: list[Gap] = []
@@ -119,7 +117,7 @@ class Report:
         """
         coming = iter(registers)
         of_next = self._looked(next(coming, None))
-        total = _Tally(self._whole)
+        total = _Tally(self.whole)
         for period in periods:
             tally = _Tally(period)
             while of_next is not None and of_next.time_ms <= period.last_ms:
@@ -128,7 +126,7 @@ class Report:
             yield self._row(tally)
         self.total = self._row(total)
         last = self._bought.last
-        self._add_edge(self._whole.first_ms if last is None else last[0], self._end(total))
+        self._add_edge(self.whole.first_ms if last is None else last[0], self._end(total))
 
     def _looked(self, found: Registers | None) -> Registers | None:
         """Return it; where there is a register, that time has passed, whatever the clock says."""
@@ -139,7 +137,7 @@ class Report:
     def _take(self, found: Registers, *tallies: "_Tally") -> None:
         if found.bought is not None:
             if self._bought.last is None:
-                self._add_edge(self._whole.first_ms, found.time_ms)
+                self._add_edge(self.whole.first_ms, found.time_ms)
             between = self._bought.take(found.time_ms, found.bought)
             if between is not None:
                 self._add_gap(between)
@@ -183,7 +181,7 @@ class Report:
         if is_missing:
             is_known = tally.bought.kwh is not None or tally.sold.kwh is not None
             return State.PARTIAL if is_known else State.GAP
-        if tally.period.end_ms > self._now:
+        if tally.period.last_ms > self._until:
             return State.RUNNING
         return State.CUT if tally.period.is_cut else State.COMPLETE
 

@@ -14,10 +14,11 @@ from jobs_file import JobsFile
 from programs import command
 from stored import add_readings, recorder_of
 
-from kei.commands.energy import COLUMNS, Form, Selection, energy
+from kei.commands.energy import Form, Selection, energy
 from kei.commands.energy_table import Screen, screen_of
 from kei.core.errors import ConfigError, StoreError
 from kei.core.reading import Reading
+from kei.energy.document import COLUMNS
 from kei.energy.periods import By
 from kei.store.database import Database
 from kei.store.text import DailyFile
@@ -189,10 +190,21 @@ def test_of_today_only_what_has_passed_can_be_missing(home: Home) -> None:
     (row,) = home.rows("today", "2026-12-24", now_ms=MIDNIGHT + 5 * HALF_HOUR + 60_000)
     assert (row["bought_kwh"], row["missing"]) == (Decimal("0.4"), 0)
     assert (row["state"], row["end"]) == ("running", "2026-11-24T00:00:00+09:00")
-    (row,) = home.rows("today", "today", now_ms=MIDNIGHT + 5 * HALF_HOUR + 700_000)
+    late_ms = MIDNIGHT + 5 * HALF_HOUR + 700_000
+    (row,) = home.rows("today", "today", now_ms=late_ms)
     assert (row["missing"], row["state"]) == (1, "partial")
     assert home.rows("9999-12-30", "9999-12-31T23:50") == []
     assert home.says("2027-01-01", "2027-01-02") == "nothing yet: this lies in the future\n"
+
+
+def test_a_day_ends_with_its_last_register(home: Home) -> None:
+    add_readings(home.database, day(0, 48))
+    just_after = MIDNIGHT + DAY + 180_000
+    (row,) = home.rows(now_ms=just_after)
+    assert (row["bought_kwh"], row["missing"], row["state"]) == (Decimal("5.1"), 0, "running")
+    add_readings(home.database, [register(48, "10940.1")])
+    (row,) = home.rows(now_ms=just_after)
+    assert (row["bought_kwh"], row["missing"], row["state"]) == (Decimal("5.2"), 0, "complete")
 
 
 def test_a_register_of_the_future_is_no_less_known(home: Home) -> None:

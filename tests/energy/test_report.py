@@ -40,7 +40,7 @@ def report_of(
     zone: ZoneInfo = TOKYO,
     now_ms: int = NEVER,
 ) -> tuple[list[Row], Report]:
-    report = Report(whole, until_ms=now_ms, now_ms=now_ms)
+    report = Report(whole, until_ms=now_ms)
     rows = report.rows(periods(whole.start_ms, whole.end_ms, by, zone), registers)
     return list(rows), report
 
