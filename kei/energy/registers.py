@@ -1,6 +1,5 @@
 """The meter's half-hour registers, and what flowed between two of them."""
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -60,30 +59,19 @@ def range_kwh(digits: Decimal, coefficient: Decimal, unit: Decimal) -> Decimal:
     return Decimal(10) ** int(digits) * coefficient * unit
 
 
-def steps(
-    registers: Iterable[tuple[int, Decimal]], range_: Decimal | None = None
-) -> Iterator[Step]:
-    """Yield what lies between known registers of one direction.
-
-    Args:
-        registers: times (ms) and kWh, the oldest first, each time once.
-        range_: at how many kWh a register begins again at 0; None if that is not known: then a
-            register that has fallen is always that of another meter.
-    """
-    last: tuple[int, Decimal] | None = None
-    for time_ms, kwh in registers:
-        if last is not None:
-            yield step(last, (time_ms, kwh), range_)
-        last = time_ms, kwh
-
-
 def step(start: tuple[int, Decimal], end: tuple[int, Decimal], range_: Decimal | None) -> Step:
-    """Return what lies between two known registers; see `steps`.
+    """Return what lies between two known registers of one direction that follow each other.
 
     A register that has fallen has rolled over if it stood near the end of its range, and if no more
     has flowed than a supply can carry; else the meter is another one. So it is where one has risen
     by more than a supply can carry and by a good part of its range: a meter that has been used
     elsewhere, or one that comes back from a wrong 0.
+
+    Args:
+        start: time (ms) and kWh of the first.
+        end: those of the second, later.
+        range_: at how many kWh a register begins again at 0; None if that is not known: then one
+            that has fallen is always that of another meter, and one that has risen never.
     """
     step_ = Step(start[0], end[0], end[1] - start[1])
     assert step_.kwh is not None, "a difference"

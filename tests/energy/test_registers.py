@@ -4,18 +4,17 @@ from decimal import Decimal
 
 import pytest
 
-from kei.energy.registers import HALF_HOUR_MS, range_kwh, steps
+from kei.energy.registers import HALF_HOUR_MS, range_kwh, step
 
 RANGE = range_kwh(Decimal(6), Decimal(1), Decimal("0.1"))
 
 
-def between(
+def flowed(
     old: str, new: str, half_hours: int = 1, range_: Decimal | None = RANGE
 ) -> Decimal | None:
-    registers = [(0, Decimal(old)), (half_hours * HALF_HOUR_MS, Decimal(new))]
-    (step,) = steps(registers, range_)
-    assert step.half_hours == half_hours
-    return step.kwh
+    between = step((0, Decimal(old)), (half_hours * HALF_HOUR_MS, Decimal(new)), range_)
+    assert between.half_hours == half_hours
+    return between.kwh
 
 
 def test_the_range_of_a_register_is_that_of_its_digits_times_coefficient_and_unit() -> None:
@@ -25,17 +24,17 @@ def test_the_range_of_a_register_is_that_of_its_digits_times_coefficient_and_uni
 
 @pytest.mark.parametrize("range_", [RANGE, None])
 def test_what_flowed_is_the_exact_difference(range_: Decimal | None) -> None:
-    assert str(between("10934.9", "10935.0", range_=range_)) == "0.1"
-    assert str(between("10934.9", "10934.9", range_=range_)) == "0.0"
+    assert str(flowed("10934.9", "10935.0", range_=range_)) == "0.1"
+    assert str(flowed("10934.9", "10934.9", range_=range_)) == "0.0"
 
 
 def test_a_register_that_rolls_over_goes_on() -> None:
-    assert between("99999.8", "0.3") == Decimal("0.5")
-    assert between("99990.0", "90.0", half_hours=48) == Decimal(100)
+    assert flowed("99999.8", "0.3") == Decimal("0.5")
+    assert flowed("99990.0", "90.0", half_hours=48) == Decimal(100)
 
 
 def test_without_the_number_of_digits_nobody_can_tell_a_roll_over_from_another_meter() -> None:
-    assert between("99999.8", "0.3", range_=None) is None
+    assert flowed("99999.8", "0.3", range_=None) is None
 
 
 @pytest.mark.parametrize(
@@ -49,8 +48,8 @@ def test_without_the_number_of_digits_nobody_can_tell_a_roll_over_from_another_m
     ],
 )
 def test_no_difference_is_computed_between_two_meters(old: str, new: str, half_hours: int) -> None:
-    assert between(old, new, half_hours) is None
+    assert flowed(old, new, half_hours) is None
 
 
 def test_a_long_gap_may_have_any_consumption() -> None:
-    assert between("0.0", "35293.3", half_hours=48 * 99) == Decimal("35293.3")
+    assert flowed("0.0", "35293.3", half_hours=48 * 99) == Decimal("35293.3")
