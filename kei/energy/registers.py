@@ -73,15 +73,16 @@ def step(start: tuple[int, Decimal], end: tuple[int, Decimal], range_: Decimal |
         range_: at how many kWh a register begins again at 0; None if that is not known: then one
             that has fallen is always that of another meter, and one that has risen never.
     """
-    step_ = Step(start[0], end[0], end[1] - start[1])
-    assert step_.kwh is not None, "a difference"
-    share = None if range_ is None else range_ * RANGE_SHARE
-    carried = SUPPLY_MAX_KWH * step_.half_hours
-    if step_.kwh >= 0:
-        is_same = share is None or step_.kwh <= max(share, carried)
-        return step_ if is_same else Step(start[0], end[0], None)
-    if range_ is not None and share is not None and start[1] < range_:
-        rolled = step_.kwh + range_
-        if rolled <= min(share, carried):
-            return Step(start[0], end[0], rolled)
-    return Step(start[0], end[0], None)
+    risen = end[1] - start[1]
+    between = Step(start[0], end[0], risen)
+    other_meter = Step(start[0], end[0], None)
+    if range_ is None:
+        return between if risen >= 0 else other_meter
+    share = range_ * RANGE_SHARE
+    carried = SUPPLY_MAX_KWH * between.half_hours
+    if risen >= 0:
+        return between if risen <= max(share, carried) else other_meter
+    rolled = risen + range_
+    if start[1] < range_ and rolled <= min(share, carried):
+        return Step(start[0], end[0], rolled)
+    return other_meter
