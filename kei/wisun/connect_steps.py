@@ -97,6 +97,7 @@ class ConnectSteps:
         self._requests.talk_to(self._networks.current)
         self._gate.end_renewal()
         try:
+            self._await_end_of_limit()
             request = self._requests.begin(self._settings.first_epcs, TRY_S)
             try:
                 self._requests.attempt(request)

@@ -264,3 +264,25 @@ def test_a_port_that_was_away_for_a_moment_costs_no_join(start: Start) -> None:
     bench.wait_for_join(2)
     assert bench.sent.count(b"SKJOIN") == 1
     assert 0xE7 in bench.session.get(POWER, 5).properties
+
+
+def test_the_end_of_the_transmission_limit_is_waited_for_and_costs_no_join(start: Start) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        if data.endswith(b"\xe7\x00") and not lost:
+            lost.append(data)
+            say(b"EVENT 32 " + METER + b" 0\r\n")
+            raise PortLost("a loose plug")
+        return False
+
+    lost: list[bytes] = []
+    bench = start(meddle=meddle)
+    bench.wait_for_join()
+    with pytest.raises(Exception, match="loose plug"):
+        bench.session.get(POWER, 5)
+    wait_until(lambda: READS in bench.sent, 10, "the dongle is known again")
+    wait_until(lambda: bench.session.state is not State.OPEN, 10, "the next step")
+    assert bench.session.state is State.ADOPT
+    bench.says(b"EVENT 33 " + METER + b" 0\r\n")
+    bench.wait_for_join(2)
+    assert b"SKTERM" not in bench.sent[bench.sent.index(READS) :]
+    assert bench.sent.count(b"SKJOIN") == 1
