@@ -91,14 +91,17 @@ class ConnectSteps:
             return False
 
     def adopt(self) -> Outcome:
-        """ADOPT: ask the meter once; an answer proves the session that the dongle still has."""
+        """ADOPT: ask the meter once; an answer proves the session that the dongle still has.
+
+        One property only: some meters answer no more, and all of them answer that.
+        """
         machine = self._machine
         machine.established = True  # its end counts from now on, and a stop ends it
         self._requests.talk_to(self._networks.current)
         self._gate.end_renewal()
         try:
             self._await_end_of_limit()
-            request = self._requests.begin(self._settings.first_epcs, TRY_S)
+            request = self._requests.begin(PROBE_EPCS, TRY_S)
             try:
                 self._requests.attempt(request)
             finally:

@@ -59,7 +59,7 @@ def test_a_living_session_is_taken_over_as_it_is(start: Start, dongle: str) -> N
     assert [word for word in ENDS_OR_DISTURBS if word in sent] == []
     ((meter, first),) = bench.listener.joins
     assert meter == "001D129012345678"
-    assert set(first.properties) == {0xD3, 0xE1}
+    assert set(first.properties) == {0x80}
     (joined,) = [line for line in logs if line["event"] == "session_joined"]
     assert (joined["adopted"], joined["channel"], joined["pan_id"]) == (True, 33, "8888")
     assert len(bench.session.get(POWER, 5).properties[0xE7]) == 4
@@ -67,6 +67,21 @@ def test_a_living_session_is_taken_over_as_it_is(start: Start, dongle: str) -> N
     bench.session_thread.join(10)
     assert bench.sent.endswith(b"SKTERM\r\n")
     assert bench.memory[SESSION_KEY].startswith("left ")
+
+
+def test_the_session_of_a_meter_that_answers_one_property_at_a_time_is_taken_over(
+    start: Start,
+) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        several = data.startswith(b"SKSENDTO") and data[-5:-4] > b"\x01"
+        if several:
+            say(b"EVENT 21 " + METER + b" 0 00\r\nOK\r\n")
+        return several
+
+    before = start(meddle=meddle)
+    bench = start(memory=killed(before), beside=before, meddle=meddle)
+    bench.wait_for_join()
+    assert b"SKJOIN" not in bench.sent
 
 
 def test_a_session_that_was_taken_over_may_be_taken_over_again_and_may_end(start: Start) -> None:
@@ -93,7 +108,7 @@ def hangs_up(data: bytes, say: OnData) -> None:
 
 def answers_for_another(data: bytes, say: OnData) -> None:
     """The answer comes, with the right TID, but from the meter of a neighbour."""
-    frame = b"\x10\x81" + data[-14:-12] + bytes.fromhex("02880105FF017202D30400000001E10101")
+    frame = b"\x10\x81" + data[-12:-10] + bytes.fromhex("02880105FF017201800130")
     head = FOREIGN + b" " + METER + f" 0E1A 0E1A 001D129087654321 1 0 {len(frame):04X} ".encode()
     say(b"EVENT 21 " + METER + b" 0 00\r\nOK\r\n")
     say(b"ERXUDP " + head + frame.hex().upper().encode() + b"\r\n")
