@@ -82,7 +82,8 @@ class ConnectSteps:
 
         A dongle that was without power, or that another program has used, is tuned elsewhere.
         """
-        if self._machine.silences or not (self._last_session.is_open and self._networks.recall()):
+        left_open = self._last_session.is_open and not self._machine.needs_reset
+        if not (left_open and self._networks.recall()):
             return False
         try:
             tuned = self._commands.is_tuned(self._networks.current)
@@ -123,6 +124,7 @@ class ConnectSteps:
             # Nobody knows since when: a process that was killed may have ended it just now.
             self._last_session.ended(rest=True)
         self._commands.set_up(self._settings.broute_id, self._settings.broute_pwd)
+        self._machine.needs_reset = False
         self._gate.open()
         return Outcome.KNOWN if self._networks.recall() else Outcome.DONE
 

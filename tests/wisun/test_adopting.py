@@ -301,3 +301,22 @@ def test_the_end_of_the_transmission_limit_is_waited_for_and_costs_no_join(start
     bench.wait_for_join(2)
     assert b"SKTERM" not in bench.sent[bench.sent.index(READS) :]
     assert bench.sent.count(b"SKJOIN") == 1
+
+
+def test_a_dongle_that_refuses_what_it_is_asked_is_reset_although_its_session_lives(
+    start: Start,
+) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        is_refused = data.endswith(b"\xe7\x00") and b"SKRESET" not in bench.sent[joined_at:]
+        if is_refused:
+            say(b"FAIL ER09\r\n")
+        return is_refused
+
+    joined_at = 0
+    bench = start(meddle=meddle)
+    bench.wait_for_join()
+    joined_at = len(bench.sent)
+    with pytest.raises(Exception, match="ER09"):
+        bench.session.get(POWER, 5)
+    bench.wait_for_join(2)
+    assert 0xE7 in bench.session.get(POWER, 5).properties
