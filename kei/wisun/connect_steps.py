@@ -109,6 +109,7 @@ class ConnectSteps:
                 self._requests.end(request)
         except RejoinNeeded as error:
             log.debug("session_not_adopted", reason=str(error))
+            self._last_session.ended(rest=True)  # maybe by a process that was killed just now
             return Outcome.FAILED
         machine.first_answer = request.answer
         if request.answer is None:

@@ -160,6 +160,21 @@ def test_a_session_that_was_ended_just_now_is_joined_anew_after_a_rest(start: St
     bench.wait_for_join()
 
 
+def test_a_session_whose_end_is_told_late_is_joined_anew_after_a_rest(start: Start) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        is_asked = data.startswith(b"SKSENDTO") and b"SKJOIN" not in bench.sent
+        if is_asked:
+            say(b"EVENT 27 " + METER + b" 0\r\n")
+        return is_asked
+
+    before = start()
+    memory = killed(before, leaves=True)
+    began = before.clock.monotonic()
+    bench = start(memory=memory, beside=before, meddle=meddle)
+    before_join(bench)
+    assert bench.clock.monotonic() - began >= REST_AFTER_LEAVING_S
+
+
 def test_the_rest_after_leaving_goes_on_over_a_restart(start: Start) -> None:
     before = start()
     before.wait_for_join()
