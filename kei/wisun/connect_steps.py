@@ -224,8 +224,8 @@ class ConnectSteps:
             key="proven",
             lqi=self._lqi,
             rssi_dbm=rssi_dbm(self._lqi),
-            hint="the meter is silent; ID and password are right, it has taken them before: "
-            "is the signal good (-88 dBm or better)? "
+            hint="the meter is silent; ID and password are right, it has taken them before "
+            "(a meter that was replaced wants new ones): is the signal good (-88 dBm or better)? "
             "another device may hold the meter's only session",
         )
 
