@@ -18,8 +18,9 @@ from kei.settings.serial import SensorSettings
 log = structlog.stdlib.get_logger("kei.sensors")
 
 RETRY_S = 3.0  # a board that is plugged in again has to be back within 10 s
-# Bytes that come so soon after opening may be the rest of a line. A line that is idle for longer,
-# 96 characters at 9600 bits a second, has ended; to skip more would cost a line at each start.
+# Bytes that come so soon after opening, and none before, may be the rest of a line. A line that is
+# idle for longer, 96 characters at 9600 bits a second, has ended; to skip more would cost a line at
+# each start.
 IN_THE_MIDDLE_S = 0.1
 WELL_AFTER_S = 10.0  # open for so long, or with a byte received, a port counts as working again
 ALONE_AFTER_S = 600.0  # the same of a port that another program has read from: it may come again
@@ -110,8 +111,10 @@ class SensorReader:
     def _read(self, port: SerialPort) -> None:
         begun = self._clock.monotonic()
         first = port.read(IN_THE_MIDDLE_S)
-        is_shared = self._shared_at is not None
-        self._stream.splitter.begin(within_a_line=is_shared or port.is_within_a_line or bool(first))
+        within_a_line = port.is_within_a_line
+        if within_a_line is None:
+            within_a_line = bool(first)
+        self._stream.splitter.begin(within_a_line=within_a_line or self._shared_at is not None)
         self._fault, self._changed_at = None, self._clock.monotonic()
         log.info("sensor_port_opened", port=self._settings.port)
         self._feed(first)

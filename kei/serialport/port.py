@@ -19,7 +19,7 @@ from kei.settings.serial import PortSettings
 
 _NO_SERIAL_PORT = (errno.ENOTTY, errno.EISDIR, errno.EINVAL)  # a file, a folder, another device
 READ_CHUNK_BYTES = 4096  # the size of the kernel's tty buffer
-LEFT_BEHIND_CHUNKS = 4  # are looked at before opening; a flood is not waited for
+LEFT_BEHIND_CHUNKS = 4  # are looked at when opening; a flood is not waited for
 WRITE_TIMEOUT_S = 2.0  # a line of 1.3 kB takes 0.12 s at 115200 baud; a working port never waits
 _IFLAG, _CFLAG = 0, 2  # in what tcgetattr returns
 
@@ -32,17 +32,18 @@ class _Serial(serial.Serial):
     """A port that looks at what had arrived before it was opened, which pyserial throws away.
 
     Attributes:
-        left_behind: the last of these bytes; none if there were none.
+        is_within_a_line: whether a line had begun by then; None if nothing had arrived.
     """
 
-    left_behind = b""
+    is_within_a_line: bool | None = None
 
     def _reset_input_buffer(self) -> None:
         with contextlib.suppress(OSError):  # a port that cannot be read says so when it is
             for _ in range(LEFT_BEHIND_CHUNKS):
                 if self.fd is None or not (data := os.read(self.fd, READ_CHUNK_BYTES)):
-                    break
-                self.left_behind = data[-1:]
+                    return  # all of it is gone, and what comes now follows without a gap
+                self.is_within_a_line = data[-1:] not in b"\r\n"
+            self.is_within_a_line = True  # nobody knows where what is left ends
         super()._reset_input_buffer()  # type: ignore[misc]  # not in types-pyserial
 
 
@@ -62,7 +63,8 @@ class SerialPort:
         settings: how it is opened.
 
     Attributes:
-        is_within_a_line: whether the beginning of a line had arrived before it was opened.
+        is_within_a_line: whether the beginning of a line had arrived before it was opened; None if
+            nothing had, so that nobody knows.
 
     Raises:
         PortBusy: another program has it; the text says which, if the system tells.
@@ -77,7 +79,7 @@ class SerialPort:
             kind = PortBusy if _is_busy(error) else PortLost
             raise kind(_reason(port, error)) from None
         self._fd = self._serial.fileno()
-        self.is_within_a_line = self._serial.left_behind not in b"\r\n"
+        self.is_within_a_line = self._serial.is_within_a_line
         self._lock = threading.Lock()
         self._is_open = True
         self._wake_read, self._wake_write = os.pipe()

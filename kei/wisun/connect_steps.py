@@ -82,7 +82,8 @@ class ConnectSteps:
 
         A dongle that was without power, or that another program has used, is tuned elsewhere.
         """
-        if self._machine.silences or not (self._last_session.is_open and self._networks.recall()):
+        left_open = self._last_session.is_open and not self._machine.needs_reset
+        if not (left_open and self._networks.recall()):
             return False
         try:
             tuned = self._commands.is_tuned(self._networks.current)
@@ -91,19 +92,24 @@ class ConnectSteps:
             return False
 
     def adopt(self) -> Outcome:
-        """ADOPT: ask the meter once; an answer proves the session that the dongle still has."""
+        """ADOPT: ask the meter once; an answer proves the session that the dongle still has.
+
+        One property only: some meters answer no more, and all of them answer that.
+        """
         machine = self._machine
         machine.established = True  # its end counts from now on, and a stop ends it
         self._requests.talk_to(self._networks.current)
         self._gate.end_renewal()
         try:
-            request = self._requests.begin(self._settings.first_epcs, TRY_S)
+            self._await_end_of_limit()
+            request = self._requests.begin(PROBE_EPCS, TRY_S)
             try:
                 self._requests.attempt(request)
             finally:
                 self._requests.end(request)
         except RejoinNeeded as error:
             log.debug("session_not_adopted", reason=str(error))
+            self._last_session.ended(rest=True)  # maybe by a process that was killed just now
             return Outcome.FAILED
         machine.first_answer = request.answer
         if request.answer is None:
@@ -119,6 +125,7 @@ class ConnectSteps:
             # Nobody knows since when: a process that was killed may have ended it just now.
             self._last_session.ended(rest=True)
         self._commands.set_up(self._settings.broute_id, self._settings.broute_pwd)
+        self._machine.needs_reset = False
         self._gate.open()
         return Outcome.KNOWN if self._networks.recall() else Outcome.DONE
 
@@ -217,8 +224,8 @@ class ConnectSteps:
             key="proven",
             lqi=self._lqi,
             rssi_dbm=rssi_dbm(self._lqi),
-            hint="the meter is silent; ID and password are right, it has taken them before: "
-            "is the signal good (-88 dBm or better)? "
+            hint="the meter is silent; ID and password are right, it has taken them before "
+            "(a meter that was replaced wants new ones): is the signal good (-88 dBm or better)? "
             "another device may hold the meter's only session",
         )
 

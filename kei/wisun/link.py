@@ -109,7 +109,8 @@ class SendGate:
         """Follow an event of the dongle."""
         match number:
             case EventNumber.LIFETIME_EXPIRED:
-                self._renewing_since = self._clock.monotonic()
+                if self._renewing_since is None:  # a dongle may try again and again in vain
+                    self._renewing_since = self._clock.monotonic()
             case EventNumber.JOINED:
                 self._renewing_since = None
             case EventNumber.LIMIT_ON | EventNumber.LIMIT_OFF:

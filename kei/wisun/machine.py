@@ -148,6 +148,7 @@ class Machine:
         scanned_in_vain: scans of every usual length have not heard a meter.
         failed_rounds: rounds of joining every known network in vain since the last join.
         silences: sessions in a row that were lost because the meter was silent.
+        needs_reset: the dongle has failed while joined, so that its session is not taken over.
         checked_misses: missed requests up to which the dongle has been checked for a restart.
         check_limit_at: when to check whether the dongle is still limited (monotonic).
         backoff: the growing pauses.
@@ -175,6 +176,7 @@ class Machine:
         self.scanned_in_vain = False
         self.failed_rounds = 0
         self.silences = 0
+        self.needs_reset = False
         self.checked_misses = 0
         self.check_limit_at: float | None = None
         self.backoff = Backoff(
@@ -268,6 +270,7 @@ class Machine:
                 outcome = Outcome.BROKEN
             if outcome is Outcome.PORT_LOST:
                 self._rest_after_loss(state)
+            self.needs_reset |= (state, outcome) == (State.JOINED, Outcome.BROKEN)
             transition = TRANSITIONS[state, outcome]
             log.debug(
                 "session_step",

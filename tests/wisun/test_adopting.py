@@ -59,7 +59,7 @@ def test_a_living_session_is_taken_over_as_it_is(start: Start, dongle: str) -> N
     assert [word for word in ENDS_OR_DISTURBS if word in sent] == []
     ((meter, first),) = bench.listener.joins
     assert meter == "001D129012345678"
-    assert set(first.properties) == {0xD3, 0xE1}
+    assert set(first.properties) == {0x80}
     (joined,) = [line for line in logs if line["event"] == "session_joined"]
     assert (joined["adopted"], joined["channel"], joined["pan_id"]) == (True, 33, "8888")
     assert len(bench.session.get(POWER, 5).properties[0xE7]) == 4
@@ -67,6 +67,21 @@ def test_a_living_session_is_taken_over_as_it_is(start: Start, dongle: str) -> N
     bench.session_thread.join(10)
     assert bench.sent.endswith(b"SKTERM\r\n")
     assert bench.memory[SESSION_KEY].startswith("left ")
+
+
+def test_the_session_of_a_meter_that_answers_one_property_at_a_time_is_taken_over(
+    start: Start,
+) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        several = data.startswith(b"SKSENDTO") and data[-5:-4] > b"\x01"
+        if several:
+            say(b"EVENT 21 " + METER + b" 0 00\r\nOK\r\n")
+        return several
+
+    before = start(meddle=meddle)
+    bench = start(memory=killed(before), beside=before, meddle=meddle)
+    bench.wait_for_join()
+    assert b"SKJOIN" not in bench.sent
 
 
 def test_a_session_that_was_taken_over_may_be_taken_over_again_and_may_end(start: Start) -> None:
@@ -93,7 +108,7 @@ def hangs_up(data: bytes, say: OnData) -> None:
 
 def answers_for_another(data: bytes, say: OnData) -> None:
     """The answer comes, with the right TID, but from the meter of a neighbour."""
-    frame = b"\x10\x81" + data[-14:-12] + bytes.fromhex("02880105FF017202D30400000001E10101")
+    frame = b"\x10\x81" + data[-12:-10] + bytes.fromhex("02880105FF017201800130")
     head = FOREIGN + b" " + METER + f" 0E1A 0E1A 001D129087654321 1 0 {len(frame):04X} ".encode()
     say(b"EVENT 21 " + METER + b" 0 00\r\nOK\r\n")
     say(b"ERXUDP " + head + frame.hex().upper().encode() + b"\r\n")
@@ -143,6 +158,21 @@ def test_a_session_that_was_ended_just_now_is_joined_anew_after_a_rest(start: St
     assert in_order(before_join(bench), b"SKSENDTO", b"SKTERM")
     assert bench.clock.monotonic() - began >= REST_AFTER_LEAVING_S
     bench.wait_for_join()
+
+
+def test_a_session_whose_end_is_told_late_is_joined_anew_after_a_rest(start: Start) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        is_asked = data.startswith(b"SKSENDTO") and b"SKJOIN" not in bench.sent
+        if is_asked:
+            say(b"EVENT 27 " + METER + b" 0\r\n")
+        return is_asked
+
+    before = start()
+    memory = killed(before, leaves=True)
+    began = before.clock.monotonic()
+    bench = start(memory=memory, beside=before, meddle=meddle)
+    before_join(bench)
+    assert bench.clock.monotonic() - began >= REST_AFTER_LEAVING_S
 
 
 def test_the_rest_after_leaving_goes_on_over_a_restart(start: Start) -> None:
@@ -263,4 +293,45 @@ def test_a_port_that_was_away_for_a_moment_costs_no_join(start: Start) -> None:
         bench.session.get(POWER, 5)
     bench.wait_for_join(2)
     assert bench.sent.count(b"SKJOIN") == 1
+    assert 0xE7 in bench.session.get(POWER, 5).properties
+
+
+def test_the_end_of_the_transmission_limit_is_waited_for_and_costs_no_join(start: Start) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        if data.endswith(b"\xe7\x00") and not lost:
+            lost.append(data)
+            say(b"EVENT 32 " + METER + b" 0\r\n")
+            raise PortLost("a loose plug")
+        return False
+
+    lost: list[bytes] = []
+    bench = start(meddle=meddle)
+    bench.wait_for_join()
+    with pytest.raises(Exception, match="loose plug"):
+        bench.session.get(POWER, 5)
+    wait_until(lambda: READS in bench.sent, 10, "the dongle is known again")
+    wait_until(lambda: bench.session.state is not State.OPEN, 10, "the next step")
+    assert bench.session.state is State.ADOPT
+    bench.says(b"EVENT 33 " + METER + b" 0\r\n")
+    bench.wait_for_join(2)
+    assert b"SKTERM" not in bench.sent[bench.sent.index(READS) :]
+    assert bench.sent.count(b"SKJOIN") == 1
+
+
+def test_a_dongle_that_refuses_what_it_is_asked_is_reset_although_its_session_lives(
+    start: Start,
+) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        is_refused = data.endswith(b"\xe7\x00") and b"SKRESET" not in bench.sent[joined_at:]
+        if is_refused:
+            say(b"FAIL ER09\r\n")
+        return is_refused
+
+    joined_at = 0
+    bench = start(meddle=meddle)
+    bench.wait_for_join()
+    joined_at = len(bench.sent)
+    with pytest.raises(Exception, match="ER09"):
+        bench.session.get(POWER, 5)
+    bench.wait_for_join(2)
     assert 0xE7 in bench.session.get(POWER, 5).properties

@@ -97,6 +97,7 @@ def test_a_join_that_fails_after_an_earlier_one_says_that_the_meter_is_silent(st
     assert (told["lqi"], told["rssi_dbm"]) == (225, -42.4)
     assert "the meter is silent; ID and password are right" in str(told["hint"])
     assert "check" not in str(told["hint"])
+    assert "a meter that was replaced wants new ones" in str(told["hint"])
 
 
 def test_a_meter_that_takes_the_credentials_and_says_nothing_is_called_silent(start: Start) -> None:

@@ -36,6 +36,15 @@ def test_patience_with_a_renewal_runs_out(gate: SendGate, clock: FakeClock) -> N
     assert left_s < 0
 
 
+def test_patience_does_not_begin_anew_with_each_event_29(gate: SendGate, clock: FakeClock) -> None:
+    for _ in range(3):
+        gate.on_event(EventNumber.LIFETIME_EXPIRED)
+        clock.advance(RENEWAL_S / 2)
+    left_s = gate.renewal_left_s()
+    assert left_s is not None
+    assert left_s < 0
+
+
 def test_the_limit_lasts_from_event_32_to_33(gate: SendGate) -> None:
     seen = []
     for number in (EventNumber.LIMIT_ON, EventNumber.LIMIT_OFF):
