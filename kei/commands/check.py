@@ -96,7 +96,7 @@ def _open_ports(wanted: Config) -> Iterator[Finding]:
 
 def _tried(port: str, settings: PortSettings, own_pid: int | None) -> Finding:
     if port.startswith((SIMULATED_PORT, SIMULATED_SENSORS)):
-        return Finding(f"port {port}: simulated")
+        return Finding(f"port {port.rstrip(':')}: simulated")
     try:
         SerialPort(port, settings).close()
     except PortLost as error:
