@@ -18,7 +18,7 @@ from kei.core.sinks import Sink
 from kei.store.intake_queue import Record
 from kei.wisun.commands import CHANNEL_TIME_S
 from kei.wisun.interfaces import CHANNELS, State
-from kei.wisun.machine import Outcome
+from kei.wisun.machine import Pause
 
 SESSION_LOGGER = "kei.session"
 REFRESH_S = 1.0
@@ -26,8 +26,6 @@ REMIND_S = 60.0  # a fault that keeps the meter from being joined is told again 
 JOIN_USUALLY = "usually 4 to 8 s, 40 s if it fails"
 _LAST_WORDS_S = 0.3
 _FALLBACK_COLUMNS = 80
-_WENT_WELL = frozenset({Outcome.DONE, Outcome.KNOWN})
-_SOON_NEXT = _WENT_WELL | {Outcome.PORT_LOST}  # the next step follows at once, or in a second
 # Told by the live line while it lasts, and no fault in the eyes of a person.
 _SHOWN_ANYWAY = frozenset({"requests_waiting"})
 
@@ -104,16 +102,18 @@ class Terminal(logging.Handler):
                 self._begin(f"scanning for the meter, duration {duration}", about)
             case {"event": "scan_not_available", "duration": int(duration)}:
                 self._say(f"this dongle has no scan of duration {duration}")
-            case {"event": "session_step", "outcome": outcome, "next": following}:
-                self._follow(Outcome(outcome), State(following))
+            case {"event": "meter_rests", "seconds": float(seconds)}:
+                self._begin("letting the meter rest before it is joined", f"{seconds:.0f} s")
+            case {"event": "join_started"}:
+                self._begin(doing(State.JOIN), JOIN_USUALLY)
+            case {"event": "session_step", "next": following, "pause": pause}:
+                self._follow(State(following), Pause(pause))
 
-    def _follow(self, outcome: Outcome, following: State) -> None:
+    def _follow(self, following: State, pause: Pause) -> None:
         self._is_joined = following is State.JOINED
-        what = doing(following, is_pausing=outcome not in _SOON_NEXT)
-        if outcome not in _WENT_WELL or following is State.ADOPT:
+        what = doing(following, is_pausing=pause is Pause.GROWING)
+        if pause is not Pause.NONE or following is State.ADOPT:
             self._begin(what)
-        elif following is State.JOIN:
-            self._begin(what, JOIN_USUALLY)
         elif following is not State.SCAN:  # each scan says by itself that it begins
             self._step = _Step(what, self._clock.monotonic())
 

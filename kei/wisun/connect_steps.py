@@ -182,7 +182,8 @@ class ConnectSteps:
         self._gate.end_renewal()
         if (rest_s := self._last_session.rest_until - self._clock.monotonic()) > 0:
             log.info("meter_rests", seconds=round(rest_s, 1))
-            machine.sleep(rest_s)
+            machine.pause(rest_s)
+        log.debug("join_started")
         broken: KeiError | None = None
         try:
             self._await_end_of_limit()

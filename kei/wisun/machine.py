@@ -281,12 +281,13 @@ class Machine:
                 state=state.value,
                 outcome=outcome.value,
                 next=transition.next.value,
+                pause=transition.pause.value,
             )
             self.move_to(transition.next)
             if transition.pause is Pause.SHORT:
                 self.sleep(SHORT_PAUSE_S)
             elif transition.pause is Pause.GROWING:
-                self._pause(self.backoff.after_failure())
+                self.pause(self.backoff.after_failure())
 
     def _act(self, state: State, action: Callable[[], Outcome]) -> Outcome:
         """Take an action; a dongle that fails on the way to JOINED becomes an outcome."""
@@ -352,7 +353,7 @@ class Machine:
             pause_s = min(LOSS_PAUSE_MAX_S, 2.0**self._port_losses) - SHORT_PAUSE_S
             self._wait(self.stopping, pause_s)
 
-    def _pause(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> None:
         """Sleep before the next attempt, so that others can see it."""
         self._pause_until = self.clock.monotonic() + seconds
         self.sleep(seconds)

@@ -13,6 +13,8 @@ from kei.app.terminal import SESSION_LOGGER, LatestReadings, Terminal
 from kei.core.incidents import Incidents
 from kei.core.reading import Reading
 from kei.core.sinks import Sink, StreamPlace
+from kei.wisun.interfaces import State
+from kei.wisun.machine import Pause
 
 
 class Screen:
@@ -32,8 +34,8 @@ class Screen:
         )
         logging.getLogger(SESSION_LOGGER).handle(record)
 
-    def step(self, outcome: str, following: str) -> None:
-        self.event(logging.DEBUG, "session_step", state="x", outcome=outcome, next=following)
+    def step(self, following: State, pause: Pause = Pause.NONE) -> None:
+        self.event(logging.DEBUG, "session_step", next=following.value, pause=pause.value)
 
     def after(self, seconds: float, in_the_way: str = "") -> str:
         """The live line so many seconds later, without its time."""
@@ -72,9 +74,12 @@ def test_each_scan_says_how_long_it_takes_and_how_far_it_is(screen: Screen) -> N
 
 
 def test_a_join_says_what_to_expect_and_then_there_are_readings(screen: Screen) -> None:
-    screen.step("done", "join")
+    screen.step(State.JOIN)
+    screen.event(logging.INFO, "meter_rests", seconds=8.5)
+    assert screen.after(2) == "letting the meter rest before it is joined: 2 s (8 s)"
+    screen.event(logging.DEBUG, "join_started")
     assert screen.after(2).startswith("joining the meter: 2 s (usually")
-    screen.step("done", "joined")
+    screen.step(State.JOINED)
     assert screen.after(1) == "joined, no reading yet"
     for sensor, value in (("E7", "512"), ("E8R", "2.0"), ("E8T", "3.1"), ("E0", "35293.3")):
         reading = Reading(screen.clock.now_ms(), "BR", sensor, Decimal(value), "x")
@@ -85,7 +90,7 @@ def test_a_join_says_what_to_expect_and_then_there_are_readings(screen: Screen) 
 
 def test_what_keeps_the_meter_away_is_told_again_each_minute_until_it_ends(screen: Screen) -> None:
     screen.incidents.raised("meter_not_found", hint="check the B-route ID")
-    screen.step("failed", "init")
+    screen.step(State.INIT, Pause.GROWING)
     assert screen.after(30) == "waiting before the next attempt: 30 s  meter_not_found"
     assert not any(line.startswith("still") for line in screen.lines())
     screen.event(logging.DEBUG, "scan_started", duration=4)
@@ -103,7 +108,7 @@ def test_what_keeps_the_meter_away_is_told_again_each_minute_until_it_ends(scree
 def test_a_port_that_is_looked_for_every_second_is_no_line_a_second(screen: Screen) -> None:
     screen.incidents.raised("port_lost", reason="it is not there")
     for seconds in range(5):
-        screen.step("port_lost", "init")
+        screen.step(State.INIT, Pause.SHORT)
         live = f"waiting for the dongle's port: {seconds} s  port_lost"
         assert screen.after(0) == live
         screen.after(1)
@@ -111,10 +116,10 @@ def test_a_port_that_is_looked_for_every_second_is_no_line_a_second(screen: Scre
 
 
 def test_a_session_that_is_lost_says_why_and_again_each_minute(screen: Screen) -> None:
-    screen.step("done", "joined")
+    screen.step(State.JOINED)
     screen.after(1)
     screen.incidents.raised("port_lost", reason="unplugged")
-    screen.step("port_lost", "init")
+    screen.step(State.INIT, Pause.SHORT)
     screen.incidents.raised("port_lost", reason="in use by minicom (pid 12)")
     assert screen.after(30) == "waiting for the dongle's port: 30 s  port_lost"
     screen.after(30)
@@ -130,9 +135,11 @@ def test_a_session_that_is_lost_says_why_and_again_each_minute(screen: Screen) -
 def test_a_session_that_is_taken_up_again_and_a_scan_that_there_is_not_are_told(
     screen: Screen,
 ) -> None:
-    screen.step("known", "adopt")
+    screen.step(State.ADOPT)
     assert screen.lines() == ["resuming the session with the meter"]
     assert screen.after(1) == "resuming the session with the meter: 1 s"
+    screen.step(State.SETUP)
+    assert screen.after(1) == "setting the dongle up: 1 s"
     screen.event(logging.DEBUG, "scan_started", duration=8)
     assert screen.after(0) == "scanning for the meter, duration 8: 0 s (about 72 s)"
     screen.event(logging.DEBUG, "scan_not_available", duration=8)
