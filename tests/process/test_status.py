@@ -372,6 +372,12 @@ def test_another_user_who_may_read_is_told_everything() -> None:
             with kei_of_a_stranger("status", "--json", "--jobs", str(jobs)) as reader:
                 assert reader.wait(30) == 0, reader.output()
                 assert json.loads(reader.lines[0])["pid"] == kei.process.pid
+            with kei_of_a_stranger("check", "--no-secrets", "--jobs", str(jobs)) as reader:
+                assert reader.wait(30) == 0, reader.output()
+            with kei_of_a_stranger("dead-letters", "drop", "--jobs", str(jobs)) as writer:
+                assert writer.wait(30) == 1
+                (error,) = writer.errors
+                assert error.endswith("kei.db: may not be written by you; use sudo")
             assert kei.stop() == 0
 
 
