@@ -156,9 +156,9 @@ class Machine:
     def __init__(self, link: Link, clock: Clock, rng: random.Random) -> None:
         self.link = link
         self.clock = clock
-        self.gate = SendGate(clock)
         self.lock = PriorityLock()
         self.incidents = Incidents(log, clock)
+        self.gate = SendGate(clock, self.incidents)
         self.counters = RequestCounters()
         self.heartbeat = Heartbeat(clock, STILL_LIMIT_S)
         self.stopping = threading.Event()
