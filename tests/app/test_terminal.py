@@ -2,6 +2,7 @@
 
 import logging
 import os
+import select
 from collections.abc import Iterator
 from decimal import Decimal
 
@@ -47,7 +48,13 @@ class Screen:
     def lines(self) -> list[str]:
         """The lines above, without their times."""
         self.sink.drain(5)
-        text = os.read(self.reading, 65_536).decode()
+        data, shown = b"", self.sink._shown_live_line
+        while True:  # a pseudo terminal hands over what was written in its own time
+            if select.select([self.reading], [], [], 0.05)[0]:
+                data += os.read(self.reading, 65_536)
+            elif not data or data.endswith(shown):
+                break
+        text = data.decode()
         return [
             line.rpartition("\x1b[K")[2][len("HH:MM:SS ") :] for line in text.split("\r\n")[:-1]
         ]
