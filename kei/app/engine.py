@@ -15,14 +15,14 @@ from kei.app.health import health_of
 from kei.app.job_set import JobSet
 from kei.app.meter_line import SESSION_LIMIT_S, SESSION_THREAD, MeterLine
 from kei.app.sensor_lines import SensorLines
-from kei.app.status_document import Snapshot, clipped, encode, status_summary
+from kei.app.status_document import Snapshot, clipped, doing, encode, status_summary
 from kei.app.status_server import StatusServer
 from kei.app.terminal import LatestReadings
 from kei.app.workers import Workers
 from kei.core import logs
 from kei.core.clock import Clock
 from kei.core.errors import StoreError
-from kei.core.incidents import Incidents
+from kei.core.incidents import Incidents, Lasting
 from kei.core.reading import Reading
 from kei.core.single_instance import InstanceLock
 from kei.echonet.meter_class import STAMPED_SENSORS
@@ -211,7 +211,7 @@ class Engine:
             pid=os.getpid(),
             up_s=round(self._clock.monotonic() - self._begun, 1),
             clock=self._monitor.status,
-            session=_clipped(meter.session.status()) if meter else None,
+            session=_public_session(meter.session.status()) if meter else None,
             recorder=replace(
                 recorder, text=_public(recorder.text), database=_public(recorder.database)
             ),
@@ -257,8 +257,9 @@ class Engine:
     def status_summary(self) -> str:
         """Return in one line what is being done, and what is in the way; never blocks."""
         meter = self._meter.meter
+        session = meter.session if meter else None
         summary = status_summary(
-            meter.session.state if meter else None,
+            doing(session.state, is_pausing=session.is_pausing) if session else None,
             self._sensors.are_open(),
             self._recorder.failing,
             self._failing_uploads(),
@@ -268,15 +269,19 @@ class Engine:
     def _failing_uploads(self) -> list[str]:
         return [sender.name for sender in self._job_set.senders if sender.is_failing]
 
-    def live(self) -> tuple[Mapping[str, Reading] | None, str]:
-        """Return the meter's latest readings (None without a meter), and what else is to be told.
+    def live(self) -> tuple[Mapping[str, Reading] | None, Lasting | None, str]:
+        """Return what the live line shows: readings, what keeps the meter away, what else is wrong.
 
-        Never blocks.
+        The readings are the meter's latest; None without a meter. Never blocks.
         """
         ports, failing = self._sensors.are_open(), self._failing_uploads()
         meter = self._meter.meter
         told = status_summary(None, ports, self._recorder.failing, failing)
-        return (None, told) if meter is None else (self._latest.by_sensor(), told)
+        if meter is None:
+            return None, None, told
+        fault = meter.session.fault
+        public = fault and replace(fault, why=_public_text(fault.why) or "")
+        return self._latest.by_sensor(), public, told
 
     def stuck(self) -> list[str]:
         """Return the names of what hangs, so that only a new process helps."""
@@ -302,8 +307,8 @@ def newest_reading_ms(recorder: RecorderSettings, clock: Clock) -> int | None:
     return max(own, default=None)
 
 
-def _clipped(status: SessionStatus) -> SessionStatus:
-    return replace(status, firmware=clipped(status.firmware))
+def _public_session(status: SessionStatus) -> SessionStatus:
+    return replace(status, firmware=clipped(status.firmware), fault=_public_text(status.fault))
 
 
 _Fallible = TypeVar("_Fallible", SinkStatus, ReaderStatus)

@@ -18,7 +18,7 @@ from kei.wisun.interfaces import SessionStatus, State
 
 TEXT_MAX_CHARS = 300  # of each free text, so that the document has a bound
 _LARGEST = 1 << 53  # a float has every integer up to here
-_MEANINGS = {
+_DOING: dict[str, str] = {
     State.INIT: "waiting for the dongle's port",
     State.OPEN: "looking for a dongle at the port",
     State.ADOPT: "resuming the session with the meter",
@@ -27,6 +27,7 @@ _MEANINGS = {
     State.JOIN: "joining the meter",
     State.JOINED: "meter joined",
 }
+PAUSING = "waiting before the next attempt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,18 +105,28 @@ def _built(kind: object, data: object) -> object:
     return data
 
 
+def doing(state: str, *, is_pausing: bool = False) -> str:
+    """Return what a session does, in words; its name for a state that this version does not have.
+
+    Args:
+        state: a name of `State`.
+        is_pausing: whether it waits before the next attempt to join.
+    """
+    return PAUSING if is_pausing else _DOING.get(state, state)
+
+
 def status_summary(
-    meter: State | None, ports: Sequence[bool], full: Sequence[str], failing: Sequence[str]
+    meter: str | None, ports: Sequence[bool], full: Sequence[str], failing: Sequence[str]
 ) -> str:
     """Return one line for people, without times or counters: it changes when something does.
 
     Args:
-        meter: state of the session; None without a meter.
+        meter: what the session does, in words; None without a meter.
         ports: of sensors, whether each is open.
         full: the places that readings cannot be written to at present.
         failing: names of the upload targets whose last attempt failed.
     """
-    parts = [] if meter is None else [_MEANINGS[meter]]
+    parts = [] if meter is None else [meter]
     if ports:
         parts.append(f"{sum(ports)} of {len(ports)} sensor ports open")
     parts += [f"{place} cannot be written, readings wait in memory" for place in full]

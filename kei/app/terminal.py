@@ -7,25 +7,25 @@ level is written.
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from kei.app.status_document import doing
 from kei.core.clock import Clock, local
+from kei.core.incidents import Lasting
 from kei.core.printable import printable
 from kei.core.reading import Reading, plain
 from kei.core.sinks import Sink
 from kei.store.intake_queue import Record
 from kei.wisun.commands import CHANNEL_TIME_S
 from kei.wisun.interfaces import CHANNELS, State
-from kei.wisun.machine import Outcome
+from kei.wisun.machine import Pause
 
 SESSION_LOGGER = "kei.session"
 REFRESH_S = 1.0
 REMIND_S = 60.0  # a fault that keeps the meter from being joined is told again so often
 JOIN_USUALLY = "usually 4 to 8 s, 40 s if it fails"
-WAITING = "waiting before the next attempt"
 _LAST_WORDS_S = 0.3
 _FALLBACK_COLUMNS = 80
-_WENT_WELL = frozenset({Outcome.DONE, Outcome.KNOWN})
 # Told by the live line while it lasts, and no fault in the eyes of a person.
 _SHOWN_ANYWAY = frozenset({"requests_waiting"})
 
@@ -64,15 +64,6 @@ class _Step:
     expected: str = ""
 
 
-@dataclass(slots=True)
-class _Fault:
-    """What keeps the meter from being joined: since when, and when it was told last (monotonic)."""
-
-    hint: str
-    since: float
-    told: float = field(default=0.0)
-
-
 class Terminal(logging.Handler):
     """Shows a person what goes on.
 
@@ -87,7 +78,7 @@ class Terminal(logging.Handler):
         self._clock = clock
         self._step = _Step("starting", clock.monotonic())
         self._is_joined = False
-        self._faults: dict[str, _Fault] = {}
+        self._told_minutes: dict[str, int] = {}  # of faults that keep the meter from being joined
         session = logging.getLogger(SESSION_LOGGER)
         session.setLevel(logging.DEBUG)
         session.addHandler(self)
@@ -109,29 +100,25 @@ class Terminal(logging.Handler):
             case {"event": "scan_started", "duration": int(duration)}:
                 about = f"about {CHANNELS * CHANNEL_TIME_S * ((1 << duration) + 1):.0f} s"
                 self._begin(f"scanning for the meter, duration {duration}", about)
-            case {"event": "session_step", "outcome": outcome, "next": following}:
-                self._follow(Outcome(outcome), State(following))
-            case {"event": "fault_ended", "fault": str(fault)}:
-                self._faults.pop(fault, None)
-            case {"event": str(fault), **more} if record.levelno >= logging.WARNING:
-                hint = str(more.get("hint") or more.get("reason") or "")
-                if hint and not self._is_joined:
-                    now = self._clock.monotonic()
-                    self._faults[fault] = _Fault(printable(hint), now, now)
+            case {"event": "scan_not_available", "duration": int(duration)}:
+                self._say(f"this dongle has no scan of duration {duration}")
+            case {"event": "meter_rests", "seconds": float(seconds)}:
+                self._begin("letting the meter rest before it is joined", f"{seconds:.0f} s")
+            case {"event": "join_started"}:
+                self._begin(doing(State.JOIN), JOIN_USUALLY)
+            case {"event": "session_step", "next": following, "pause": pause}:
+                self._follow(State(following), Pause(pause))
 
-    def _follow(self, outcome: Outcome, following: State) -> None:
+    def _follow(self, following: State, pause: Pause) -> None:
         self._is_joined = following is State.JOINED
-        if self._is_joined:
-            self._faults.clear()
-        if outcome not in _WENT_WELL:
-            self._begin(WAITING)
-        elif following is State.JOIN:
-            self._begin("joining the meter", JOIN_USUALLY)
+        what = doing(following, is_pausing=pause is Pause.GROWING)
+        if pause is not Pause.NONE or following is State.ADOPT:
+            self._begin(what)
         elif following is not State.SCAN:  # each scan says by itself that it begins
-            self._step = _Step("setting the dongle up", self._clock.monotonic())
+            self._step = _Step(what, self._clock.monotonic())
 
     def _begin(self, what: str, expected: str = "") -> None:
-        if what == self._step.what == WAITING:
+        if what == self._step.what and not expected:
             return  # a port that is missing is looked for every second
         self._step = _Step(what, self._clock.monotonic(), expected)
         self._say(f"{what}: {expected}" if expected else what)
@@ -142,18 +129,21 @@ class Terminal(logging.Handler):
     def _time(self) -> str:
         return f"{local(self._clock.now_ms(), self._clock.zone):%H:%M:%S}"
 
-    def refresh(self, latest: Mapping[str, Reading] | None, in_the_way: str) -> None:
+    def refresh(
+        self, latest: Mapping[str, Reading] | None, fault: Lasting | None, in_the_way: str
+    ) -> None:
         """Write the live line anew; to be called each second.
 
         Args:
             latest: the meter's readings by SensorID; None where there is no meter.
+            fault: what keeps the meter from being joined; None if nothing does.
             in_the_way: what else does not work at present, in words.
         """
         parts = [in_the_way] if in_the_way else []
         if latest is not None:
             self.acquire()
             try:
-                parts = [*self._power(latest), *self._progress(), *parts]
+                parts = [*self._power(latest), *self._progress(fault), *parts]
             finally:
                 self.release()
         text = "  ".join([self._time(), *parts])
@@ -172,18 +162,22 @@ class Terminal(logging.Handler):
             parts.append("joined, no reading yet")
         return parts
 
-    def _progress(self) -> list[str]:
+    def _progress(self, fault: Lasting | None) -> list[str]:
         """Return how far the session is, until it is joined; tell again what is in the way."""
         if self._is_joined:
             return []
-        now = self._clock.monotonic()
-        for name, fault in self._faults.items():
-            if now - fault.told >= REMIND_S:
-                fault.told = now
-                self._say(f"still {name} after {now - fault.since:.0f} s: {fault.hint}")
+        if fault is not None and fault.why:
+            self._remind(fault)
         step = self._step
         expected = f" ({step.expected})" if step.expected else ""
-        return [f"{step.what}: {now - step.since:.0f} s{expected}", *self._faults]
+        doing_for = f"{step.what}: {self._clock.monotonic() - step.since:.0f} s{expected}"
+        return [doing_for] if fault is None else [doing_for, fault.fault]
+
+    def _remind(self, fault: Lasting) -> None:
+        minutes = int(fault.since_s / REMIND_S)
+        if minutes > self._told_minutes.get(fault.fault, 0):
+            self._say(f"still {fault.fault} after {fault.since_s:.0f} s: {printable(fault.why)}")
+        self._told_minutes[fault.fault] = minutes
 
     def _columns(self) -> int:
         try:

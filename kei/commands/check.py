@@ -46,7 +46,7 @@ def check(
         path: jobs.toml.
         environ: the environment.
         clock: for the next runs.
-        with_secrets: False for a user who may not read them.
+        with_secrets: False for a user who may not read them, and so is not going to run kei.
         probe_ports: whether to open each port, and close it again at once.
 
     Raises:
@@ -63,7 +63,7 @@ def check(
         remedy = "give this one a directory or fname_base of its own"
         line = f"warning: {text}: daily files written by another kei (pid {writer}); {remedy}"
         yield Finding(line)
-    for line in places_not_writable(wanted, path):
+    for line in places_not_writable(wanted, path, is_own=with_secrets):
         yield Finding(line, is_good=False)
     if probe_ports:
         yield from _open_ports(wanted)
@@ -96,7 +96,7 @@ def _open_ports(wanted: Config) -> Iterator[Finding]:
 
 def _tried(port: str, settings: PortSettings, own_pid: int | None) -> Finding:
     if port.startswith((SIMULATED_PORT, SIMULATED_SENSORS)):
-        return Finding(f"port {port}: simulated")
+        return Finding(f"port {port.rstrip(':')}: simulated")
     try:
         SerialPort(port, settings).close()
     except PortLost as error:

@@ -78,14 +78,14 @@ def export(
     span = None if selection.pending else _span(selection, clock)
     recorder = config.load(path, environ=environ, with_secrets=False).recorder
     database = recorder.database
-    unit, sensor = _series(extract.series(database), selection, tell)
+    text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
+    unit, sensor = _series(extract.series(database, text), selection, tell)
     items: Iterator[Reading] | Iterator[Summary]
     if span is None:
         items = extract.pending_readings(database, unit, sensor)
     elif selection.summary:
         items = extract.summaries(database, Query(*span, unit, sensor))
     else:
-        text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
         items = extract.readings(database, text, Query(*span, unit, sensor))
     has_windows = selection.summary and not selection.pending
     columns = SUMMARY_COLUMNS if has_windows else READING_COLUMNS
@@ -122,7 +122,6 @@ def _recorded(
     alike = [name for name in known if name.lower() == wanted.lower()]
     if len(alike) == 1:
         return alike[0]
-    # Its first readings may be in the text alone.
     there = ", ".join(sorted(alike or known)[:NAMES_SHOWN]) or "nothing yet"
     tell(f"note: {option} {wanted}: nothing of this name was recorded; there is: {there}")
     return wanted

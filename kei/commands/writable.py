@@ -100,12 +100,15 @@ class Service:
         return self._last(name).lower() in _ON
 
 
-def places_not_writable(wanted: Config, jobs: Path, *, units: Path = UNITS) -> Iterator[str]:
+def places_not_writable(
+    wanted: Config, jobs: Path, *, is_own: bool = True, units: Path = UNITS
+) -> Iterator[str]:
     """Yield a line for each file or folder of a configuration that kei will not be able to write.
 
     Args:
         wanted: the configuration.
         jobs: its file: an installed service that names it is what will run.
+        is_own: whether, where there is no such service, whoever asks is going to run kei.
         units: the folder of the installed services.
     """
     service = Service(units)
@@ -118,11 +121,17 @@ def places_not_writable(wanted: Config, jobs: Path, *, units: Path = UNITS) -> I
         if service.runs(jobs):
             reason = _reason_of_service(service, path, folder)
         else:
-            obstacle = _first_there(path, folder)
-            may_write = os.access(obstacle, os.W_OK | (os.X_OK if obstacle.is_dir() else 0))
-            reason = None if may_write else f"{obstacle} may not be written by you"
+            reason = _reason_of_mine(path, folder) if is_own else None
         if reason is not None:
             yield f"{name}: {path}: {reason}"
+
+
+def _reason_of_mine(path: Path, folder: Path) -> str | None:
+    obstacle = _first_there(path, folder)
+    if os.access(obstacle, os.W_OK | (os.X_OK if obstacle.is_dir() else 0)):
+        return None
+    what = "" if obstacle == path else f"{obstacle} "
+    return f"{what}may not be written by you; name another place, or run kei as its owner"
 
 
 def _reason_of_service(service: Service, path: Path, folder: Path) -> str | None:

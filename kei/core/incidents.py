@@ -16,6 +16,29 @@ class _Incident:
     since: float
     count: int
     fields: dict[str, object]
+    last: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """A fault that lasts.
+
+    Attributes:
+        fault: its name.
+        why: the hint or reason that it was raised with last; may be empty, and hold secrets.
+        since_s: seconds since it began.
+        last_s: seconds since it happened last.
+    """
+
+    fault: str
+    why: str
+    since_s: float
+    last_s: float
+
+    def __str__(self) -> str:
+        """Return name and cause in one line, which may hold secrets."""
+        return f"{self.fault}: {self.why}" if self.why else self.fault
 
 
 class Incidents:
@@ -43,12 +66,15 @@ class Incidents:
             level: of the log line.
             fields: further fields of the log line.
         """
+        now, why = self._clock.monotonic(), str(fields.get("hint") or fields.get("reason") or "")
         with self._lock:
-            incident = self._present.get((fault, key))
+            incident = self._present.pop((fault, key), None)
             if incident is not None:
                 incident.count += 1
+                incident.last, incident.why = now, why
+                self._present[fault, key] = incident  # behind the others: it is the latest
                 return
-            self._present[fault, key] = _Incident(self._clock.monotonic(), 1, fields)
+            self._present[fault, key] = _Incident(now, 1, fields, now, why)
         self._log.log(level, fault, **fields)
 
     def ended(self, fault: str, *, key: object = None) -> None:
@@ -64,6 +90,14 @@ class Incidents:
             duration_s=round(self._clock.monotonic() - incident.since, 1),
             **{name: each for name, each in incident.fields.items() if name not in _NOT_REPEATED},
         )
+
+    def latest(self) -> Lasting | None:
+        """Return the fault that happened last of those that last; None if all is well."""
+        now = self._clock.monotonic()
+        with self._lock:
+            for (fault, _), incident in reversed(self._present.items()):
+                return Lasting(fault, incident.why, now - incident.since, now - incident.last)
+        return None
 
     def all_ended(self) -> None:
         """Log the end of every fault that lasts."""

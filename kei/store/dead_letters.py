@@ -113,7 +113,9 @@ def _change(path: Path, wanted: Filter, statement: str) -> int:
             _check_version(connection, path)
             return connection.execute(f"{statement} {condition}", parameters).rowcount
     except sqlite3.Error as error:
-        raise StoreError(f"{path}: {error}") from error
+        is_forbidden = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY
+        why = "may not be written by you; use sudo" if is_forbidden else error
+        raise StoreError(f"{path}: {why}") from error
 
 
 def _check_version(connection: sqlite3.Connection, path: Path) -> None:

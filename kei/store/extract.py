@@ -83,14 +83,20 @@ def readings(path: Path, text: DailyFile, query: Query) -> Iterator[Reading]:
         yield from merge(_stored(connection, query, newest_id), recent, key=_TIME)
 
 
-def series(path: Path) -> list[tuple[str, str]]:
-    """Return UnitID and SensorID of all that was recorded.
+def series(path: Path, text: DailyFile) -> set[tuple[str, str]]:
+    """Return UnitID and SensorID of all that was recorded, be it in the text alone, or pending.
+
+    Args:
+        path: the database.
+        text: the daily files.
 
     Raises:
-        StoreError: there is no database, or it cannot be read.
+        StoreError: there is no database, or something cannot be read.
     """
     with recorded(path) as connection:
-        return connection.execute("SELECT unit, sensor FROM series").fetchall()
+        known = set(connection.execute("SELECT unit, sensor FROM series").fetchall())
+        _, recent = only_in_text(connection, text)
+        return known | {(r.unit, r.sensor) for r in (*recent, *pending.readings(connection))}
 
 
 def pending_readings(path: Path, unit: str | None, sensor: str | None) -> Iterator[Reading]:

@@ -7,7 +7,7 @@ import structlog
 
 from kei.core.errors import KeiError, RejoinNeeded
 from kei.wisun.commands import TERMINATE_TIMEOUT_S, UNANSWERED_S, LeaveResult, SkCommands
-from kei.wisun.interfaces import Answer, EventNumber, Network, OpenPort, Settings, State
+from kei.wisun.interfaces import Answer, Network, OpenPort, Settings, State
 from kei.wisun.link import NOT_UNDERSTOOD, OUT_OF_RANGE, CommandRefused, NoReply
 from kei.wisun.machine import Machine, Outcome
 from kei.wisun.remembered import KnownNetworks, LastSession
@@ -189,7 +189,8 @@ class ConnectSteps:
         self._gate.end_renewal()
         if (rest_s := self._last_session.rest_until - self._clock.monotonic()) > 0:
             log.info("meter_rests", seconds=round(rest_s, 1))
-            machine.sleep(rest_s)
+            machine.pause(rest_s)
+        log.debug("join_started")
         broken: KeiError | None = None
         try:
             self._await_end_of_limit()
@@ -268,7 +269,7 @@ class ConnectSteps:
                 continue
             check_at = self._clock.monotonic() + CHECK_LIMIT_S
             if not self._commands.is_limited():
-                self._gate.on_event(EventNumber.LIMIT_OFF)
+                self._gate.end_limit()
 
     def _note_success(self, *, adopted: bool = False) -> None:
         network = self._networks.current

@@ -270,6 +270,9 @@ class SessionStatus:
         missed: requests since the start that it did not answer.
         held_back: requests since the start that could not be sent.
         ignored_frames: late, duplicate, foreign and damaged ones since the start.
+        next_try_s: seconds until the next attempt to join; None unless it pauses before one.
+        fault: the fault that happened last of those that last, and what to do; None if none does.
+        fault_s: seconds since that happened last; None as above.
     """
 
     state: str
@@ -285,6 +288,9 @@ class SessionStatus:
     missed: int
     held_back: int
     ignored_frames: int
+    next_try_s: float | None = None
+    fault: str | None = None
+    fault_s: float | None = None
 
 
 class Memory(Protocol):

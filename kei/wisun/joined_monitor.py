@@ -92,6 +92,7 @@ class JoinedMonitor:
         """Check now and then whether the limit still holds: its EVENT 33 may have been lost."""
         machine, now = self._machine, self._clock.monotonic()
         if not self._gate.is_limited:
+            self._gate.end_limit()  # its hour may be over, too
             machine.check_limit_at = None
         elif machine.check_limit_at is None:
             machine.check_limit_at = now + CHECK_LIMIT_S
@@ -106,7 +107,7 @@ class JoinedMonitor:
             with machine.lock:
                 is_tuned = self._commands.is_tuned(self._network())
                 if self._gate.is_limited and not self._commands.is_limited():
-                    self._gate.on_event(EventNumber.LIMIT_OFF)
+                    self._gate.end_limit()
         except (CommandRefused, NoReply) as error:
             machine.report(Outcome.BROKEN, RejoinNeeded(str(error)))
         except (PortLost, RejoinNeeded) as error:

@@ -6,22 +6,18 @@ rest may be called from any thread.
 """
 
 import heapq
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import count
 from types import TracebackType
 
-import structlog
-
 from kei.core.clock import Clock
 from kei.core.errors import KeiError, PortLost, Stopping
+from kei.core.incidents import Incidents
 from kei.wisun.inbox import INBOX_MAX, Inbox
 from kei.wisun.interfaces import EventNumber, Fail, Inbound, Message, Noise, Ok, Tap, Transport
 from kei.wisun.skstack import Parser
-
-log = structlog.stdlib.get_logger("kei.session")
 
 AT_ONCE = 0.0  # the urgency of the session thread: before every request
 RENEWAL_S = 75.0  # EVENT 29 to 25: median 2 s, longest seen 42 s
@@ -89,17 +85,32 @@ class PriorityLock:
         self.release()
 
 
-class SendGate:
-    """Whether the dongle may send. `on_event` is for the reader's thread, the rest for any."""
+TRANSMISSION_LIMIT = "transmission_limit"  # the fault
 
-    def __init__(self, clock: Clock) -> None:
+
+class SendGate:
+    """Whether the dongle may send. Any thread.
+
+    Args:
+        clock: monotonic time.
+        incidents: has the transmission limit while it lasts.
+    """
+
+    def __init__(self, clock: Clock, incidents: Incidents) -> None:
         self._clock = clock
+        self._incidents = incidents
         self._renewing_since: float | None = None
         self._limited_since: float | None = None
 
     def open(self) -> None:
         """Let everything pass, as after a reset."""
-        self._renewing_since = self._limited_since = None
+        self._renewing_since = None
+        self.end_limit()
+
+    def end_limit(self) -> None:
+        """Let requests pass again; do nothing if they do."""
+        self._limited_since = None
+        self._incidents.ended(TRANSMISSION_LIMIT)
 
     def end_renewal(self) -> None:
         """Stop waiting for the end of a renewal, because a join replaces it."""
@@ -113,13 +124,14 @@ class SendGate:
                     self._renewing_since = self._clock.monotonic()
             case EventNumber.JOINED:
                 self._renewing_since = None
-            case EventNumber.LIMIT_ON | EventNumber.LIMIT_OFF:
-                limited = number == EventNumber.LIMIT_ON
-                is_new = limited != self.is_limited
-                self._limited_since = self._clock.monotonic() if limited else None
-                level = logging.WARNING if limited else logging.INFO
-                if is_new:
-                    log.log(level, "transmission_limit", active=limited)
+            case EventNumber.LIMIT_ON:
+                self._limited_since = self._clock.monotonic()
+                self._incidents.raised(
+                    TRANSMISSION_LIMIT,
+                    hint="the dongle's transmission time of this hour is used up: ask less often",
+                )
+            case EventNumber.LIMIT_OFF:
+                self.end_limit()
 
     @property
     def is_renewing(self) -> bool:

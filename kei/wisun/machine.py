@@ -157,9 +157,9 @@ class Machine:
     def __init__(self, link: Link, clock: Clock, rng: random.Random) -> None:
         self.link = link
         self.clock = clock
-        self.gate = SendGate(clock)
         self.lock = PriorityLock()
         self.incidents = Incidents(log, clock)
+        self.gate = SendGate(clock, self.incidents)
         self.counters = RequestCounters()
         self.heartbeat = Heartbeat(clock, STILL_LIMIT_S)
         self.stopping = threading.Event()
@@ -172,6 +172,7 @@ class Machine:
         self.established = False
         self.first_answer: Answer | None = None
         self.changed_at = clock.monotonic()
+        self._pause_until: float | None = None
         # Used by the session thread alone.
         self.scanned_in_vain = False
         self.failed_rounds = 0
@@ -191,6 +192,12 @@ class Machine:
         """Whether the meter can be asked now."""
         announced = self.first_answer is None
         return self.state is State.JOINED and announced and self.failure is None
+
+    @property
+    def pause_left_s(self) -> float | None:
+        """How long it still waits before the next attempt; None unless it does."""
+        until = self._pause_until
+        return None if until is None else round(max(0.0, until - self.clock.monotonic()), 1)
 
     def why_not_ready(self) -> str | None:
         """Return why no request can be sent now; None if one can."""
@@ -277,12 +284,13 @@ class Machine:
                 state=state.value,
                 outcome=outcome.value,
                 next=transition.next.value,
+                pause=transition.pause.value,
             )
             self.move_to(transition.next)
             if transition.pause is Pause.SHORT:
                 self.sleep(SHORT_PAUSE_S)
             elif transition.pause is Pause.GROWING:
-                self.sleep(self.backoff.after_failure())
+                self.pause(self.backoff.after_failure())
 
     def _act(self, state: State, action: Callable[[], Outcome]) -> Outcome:
         """Take an action; a dongle that fails on the way to JOINED becomes an outcome."""
@@ -347,6 +355,12 @@ class Machine:
             self._port_losses += 1
             pause_s = min(LOSS_PAUSE_MAX_S, 2.0**self._port_losses) - SHORT_PAUSE_S
             self._wait(self.stopping, pause_s)
+
+    def pause(self, seconds: float) -> None:
+        """Sleep before the next attempt, so that others can see it."""
+        self._pause_until = self.clock.monotonic() + seconds
+        self.sleep(seconds)
+        self._pause_until = None
 
     def sleep(self, seconds: float) -> None:
         """Wait for so long, or until `stop`, or until the port is lost."""

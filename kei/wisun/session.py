@@ -11,6 +11,7 @@ import structlog
 
 from kei.core.clock import Clock
 from kei.core.errors import NotAsked, NotReady, PortLost, RejoinNeeded, RetryLater, Stopping
+from kei.core.incidents import Lasting
 from kei.wisun.commands import SkCommands
 from kei.wisun.connect_steps import ConnectSteps
 from kei.wisun.interfaces import (
@@ -92,6 +93,16 @@ class Session:
         return self._machine.state
 
     @property
+    def is_pausing(self) -> bool:
+        """Whether it waits before the next attempt to join; any thread."""
+        return self._machine.pause_left_s is not None
+
+    @property
+    def fault(self) -> Lasting | None:
+        """What is in the way, or was last; None if all is well. Any thread."""
+        return self._machine.incidents.latest()
+
+    @property
     def dongle(self) -> Dongle | None:
         """What is on the port; None until it has been recognised. Any thread."""
         return self._commands.dongle
@@ -109,7 +120,7 @@ class Session:
     def status(self) -> SessionStatus:
         """Return a snapshot; any thread."""
         machine, dongle, network = self._machine, self.dongle, self.network
-        lqi = self._requests.lqi
+        lqi, fault = self._requests.lqi, self.fault
         if lqi is None and network is not None:
             lqi = network.lqi  # of its beacon
         return SessionStatus(
@@ -126,6 +137,9 @@ class Session:
             missed=machine.counters.missed,
             held_back=machine.counters.held_back,
             ignored_frames=self._requests.ignored,
+            next_try_s=machine.pause_left_s,
+            fault=str(fault) if fault else None,
+            fault_s=round(fault.last_s, 1) if fault else None,
         )
 
     def get(self, epcs: tuple[int, ...], budget_s: float) -> Answer:

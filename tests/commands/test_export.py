@@ -12,7 +12,7 @@ from fakes import TOKYO, FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
 from jobs_file import JobsFile
-from programs import running
+from programs import command, readings, running, write_jobs
 from stored import add_readings, add_summaries, daily
 
 from kei.commands.export import Form, Selection, export
@@ -221,3 +221,16 @@ def test_the_command_writes_lines_and_ends_well(jobs: JobsFile, database: Databa
     with running(*command[:-2], "--to", "soon") as kei:
         assert kei.wait() == 2
     assert len(kei.errors) == 1
+
+
+def test_names_that_are_in_the_text_alone_are_known(tmp_path: Path) -> None:
+    jobs = write_jobs(tmp_path, "sim:latency=0,scan-time=0,join-time=0")
+    days = ("export", "--jobs", str(jobs), "--from", "today", "--to", "today")
+    with running("--jobs", str(jobs)) as kei:
+        kei.wait_for(lambda: any("E7" in line for line in readings(tmp_path)), 20, "a reading")
+        code, found, told = command(*days, "--sensor", "e7")
+        assert (code, told) == (0, [])
+        assert len(found) > 1
+        _, found, (note,) = command(*days, "--sensor", "T1")
+        assert (found[1:], "there is: " in note, "E7" in note) == ([], True, True)
+        assert kei.stop() == 0

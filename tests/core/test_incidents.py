@@ -4,7 +4,7 @@ import structlog
 from fakes import FakeClock
 from structlog.testing import LogCapture
 
-from kei.core.incidents import Incidents
+from kei.core.incidents import Incidents, Lasting
 
 
 def faults() -> tuple[Incidents, FakeClock, LogCapture]:
@@ -45,3 +45,17 @@ def test_faults_of_different_keys_are_told_separately() -> None:
     present.raised("no_value", key="E0", sensor="E0")
     present.ended("no_value", key="E0")
     assert [e["sensor"] for e in capture.entries] == ["E8T", "E0", "E0"]
+
+
+def test_the_latest_fault_is_the_one_that_happened_last_with_its_present_cause() -> None:
+    present, clock, _ = faults()
+    assert present.latest() is None
+    present.raised("port_lost", reason="unplugged")
+    clock.advance(5)
+    present.raised("session_lost")
+    present.raised("port_lost", reason="no such device")
+    clock.advance(2)
+    assert present.latest() == Lasting("port_lost", "no such device", since_s=7.0, last_s=2.0)
+    assert str(present.latest()) == "port_lost: no such device"
+    present.ended("port_lost")
+    assert str(present.latest()) == "session_lost"

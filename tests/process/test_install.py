@@ -66,6 +66,7 @@ def test_everything_is_in_its_place_and_secrets_are_for_root_alone(tmp_path: Pat
     assert "00112233" not in text
     assert "request-E7" in kei_of(tmp_path, "check", "--jobs", str(jobs))
     assert "simulated meter until you give it yours" in done.stdout
+    assert f"for the system in {tmp_path}, when it runs, not for this machine" in done.stdout
     programs = tmp_path / "opt/kei/venv/bin"
     assert (programs / "kei").read_text().startswith("#!/opt/kei/venv-")
     for file in programs.iterdir():
@@ -78,11 +79,14 @@ def test_an_upgrade_keeps_what_is_mine_and_one_that_fails_changes_nothing(tmp_pa
     jobs.write_text(jobs.read_text().replace('"sim:"', '"/dev/ttyUSB0"') + "# mine\n")
     secret.write_text("AAAABBBBCCCC\n")
     before = environment(tmp_path)
+    version = kei_of(tmp_path, "--version").strip()
+    (commit,) = before.glob("lib/python3*/site-packages/kei/COMMIT")
+    commit.write_text("0123456" + "0" * 33)
     done = installed(tmp_path)
     after = environment(tmp_path)
     assert before != after
-    version = kei_of(tmp_path, "--version").strip()
-    assert done.stdout.splitlines()[-1] == f"kei is up to date: {version}"
+    old = version.partition("+")[0] + "+g0123456"
+    assert done.stdout.splitlines()[-1] == f"kei is updated: {old} -> {version}"
     assert "rm" not in done.stdout.split()
     nowhere = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/nonexistent", "PIP_CONFIG_FILE": os.devnull}
     done = script("install", DESTDIR=str(tmp_path), **nowhere)
@@ -115,6 +119,12 @@ def test_uninstalling_keeps_what_was_recorded_and_the_configuration(tmp_path: Pa
         if "unshare" in done.stderr:
             pytest.skip("neither root nor user namespaces")
         assert done.returncode == 0, done.stderr
+        removes = [line for line in done.stdout.splitlines() if "rm " in line or "userdel" in line]
+        assert len(removes) == 2
+        for line in removes:  # whoever follows them must not lose what this machine has recorded
+            words = line.split()
+            assert all(word.startswith(str(tmp_path)) for word in words if word.startswith("/"))
+            assert any(str(tmp_path) in word for word in words)
     left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if not path.is_dir()}
     assert left == {"etc/kei/jobs.toml", "var/lib/kei/20261123-mydatafile.txt"}
 

@@ -301,7 +301,7 @@ def test_check_opens_the_ports_on_request(tmp_path: Path, arduino: Board) -> Non
         assert kei.wait() == 1
     assert kei.lines[-3:] == [
         f"port {arduino.link}: can be opened",
-        "port sim-sensor:: simulated",
+        "port sim-sensor: simulated",
         f"port {missing}: no such device; is it plugged in? under /dev/serial/by-id there is none",
     ]
     with running("check", "--jobs", str(jobs)) as kei:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -141,6 +142,23 @@ def test_a_kei_without_its_dongle_is_seen_waiting(tmp_path: Path) -> None:
         assert (session["state"], session["joined"], session["dongle"]) == ("init", False, None)
         errors = cast("list[dict[str, str]]", found["errors"])
         assert errors[0]["text"].startswith("port_lost ")
+        assert cast("str", session["fault"]).startswith("port_lost: ")
+        assert "no such device" in cast("str", session["fault"])
+        told = kei_status(jobs)[1]
+        assert "not joined (waiting for the dongle's port)" in told
+        assert re.search(r"\n +last fault \d s ago: port_lost: .*no such device", told)
+        assert kei.stop() == 0
+
+
+def test_a_password_that_the_meter_refuses_is_told_with_the_next_attempt(tmp_path: Path) -> None:
+    wrong = "sim:latency=0,scan-time=0,join-time=0,broute-pwd=BA9876543210"
+    jobs = write_jobs(tmp_path, wrong)
+    with running("--jobs", str(jobs)) as kei:
+        kei.wait_for_event("join_failed", 20)
+        kei.wait_for(lambda: "next attempt in" in kei_status(jobs)[1], 20, "a pause")
+        _, told = kei_status(jobs)
+        assert "join_failed: check B-route ID and password" in told
+        assert BROUTE_PWD not in told
         assert kei.stop() == 0
 
 
@@ -354,6 +372,12 @@ def test_another_user_who_may_read_is_told_everything() -> None:
             with kei_of_a_stranger("status", "--json", "--jobs", str(jobs)) as reader:
                 assert reader.wait(30) == 0, reader.output()
                 assert json.loads(reader.lines[0])["pid"] == kei.process.pid
+            with kei_of_a_stranger("check", "--no-secrets", "--jobs", str(jobs)) as reader:
+                assert reader.wait(30) == 0, reader.output()
+            with kei_of_a_stranger("dead-letters", "drop", "--jobs", str(jobs)) as writer:
+                assert writer.wait(30) == 1
+                (error,) = writer.errors
+                assert error.endswith("kei.db: may not be written by you; use sudo")
             assert kei.stop() == 0
 
 

@@ -45,7 +45,7 @@ def public_folder() -> Iterator[Path]:
 @contextmanager
 def kei_of_a_stranger(command: str, *args: str) -> Iterator[Program]:
     """A command of kei as another user; not measured, as that user may write no results."""
-    code = f"{KEI}{COMMANDS.format(command)}{BECOME}sys.exit(main(sys.argv[1:]))"
+    code = f"{KEI}{COMMANDS.format(command.replace('-', '_'))}{BECOME}sys.exit(main(sys.argv[1:]))"
     with running(command, *args, program=("-c", code), measured=False) as program:
         yield program
 

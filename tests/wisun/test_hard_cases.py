@@ -89,6 +89,7 @@ def test_an_event_that_ends_the_session_while_it_is_being_settled_counts(start: 
 
 def test_the_transmission_limit_is_no_reason_to_join_again(start: Start) -> None:
     sends: list[bytes] = []
+    says: list[OnData] = []
 
     def meddle(data: bytes, say: OnData) -> bool:
         if not data.startswith(b"SKSENDTO") or not joined.is_set():
@@ -96,6 +97,7 @@ def test_the_transmission_limit_is_no_reason_to_join_again(start: Start) -> None
         sends.append(data)
         failed = len(sends) > 2
         if len(sends) == 3:
+            says.append(say)
             say(b"EVENT 32 " + METER + b" 0\r\n")
         say(b"EVENT 21 " + METER + (b" 0 01" if failed else b" 0 00") + b"\r\nOK\r\n")
         return True
@@ -109,6 +111,11 @@ def test_the_transmission_limit_is_no_reason_to_join_again(start: Start) -> None
     assert bench.session.state is State.JOINED
     assert bench.sent.count(b"SKJOIN") == 1
     assert NETWORK_KEY in bench.memory
+    told = bench.session.status().fault
+    assert told is not None
+    assert told.startswith("transmission_limit: the dongle's transmission time of this hour")
+    says[0](b"EVENT 33 " + METER + b" 0\r\n")
+    wait_until(lambda: bench.session.status().fault is None, 10, "the end of the limit")
 
 
 def test_a_meter_that_answers_one_property_at_a_time_can_be_joined(start: Start) -> None:

@@ -4,10 +4,12 @@ import random
 from collections.abc import Callable
 
 import pytest
+import structlog
 from fakes import FakeClock, FastClock
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kei.core.incidents import Incidents
 from kei.echonet.frame import CONTROLLER, METER, UDP_PORT, Esv, Frame, Property
 from kei.wisun.commands import SkCommands
 from kei.wisun.dialects import DIALECTS
@@ -20,12 +22,16 @@ OWN = "FE80:0000:0000:0000:021D:1290:0003:C890"
 PANA_PORT = 716
 POWER = Property(0xE7, b"\0\0\x01\xf8")
 
+log = structlog.stdlib.get_logger("kei.session")
+
 
 def requests() -> Requests:
     clock = FakeClock()
     link = Link(clock, lambda _: None)
     commands = SkCommands(link, clock, None)
-    found = Requests(link, commands, SendGate(clock), clock, random.Random(1))
+    found = Requests(
+        link, commands, SendGate(clock, Incidents(log, clock)), clock, random.Random(1)
+    )
     found.talk_to(NETWORK)
     return found
 
@@ -124,7 +130,7 @@ class Repeating:
         self.link.attach(self)
         commands = SkCommands(self.link, self.clock, None)
         commands.dongle = Dongle(DIALECTS["RL7023-DSS"], "1.5.2", "")
-        gate = SendGate(self.clock)
+        gate = SendGate(self.clock, Incidents(log, self.clock))
         self.requests = Requests(self.link, commands, gate, self.clock, random.Random(1))
         self.requests.talk_to(NETWORK)
         self.sent: list[bytes] = []

@@ -1,11 +1,15 @@
 """When the dongle must not send."""
 
 import pytest
+import structlog
 from fakes import FakeClock
 from structlog.testing import capture_logs
 
+from kei.core.incidents import Incidents
 from kei.wisun.interfaces import EventNumber
 from kei.wisun.link import LIMIT_S, RENEWAL_S, SendGate
+
+log = structlog.stdlib.get_logger("kei.session")
 
 
 @pytest.fixture
@@ -15,7 +19,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def gate(clock: FakeClock) -> SendGate:
-    return SendGate(clock)
+    return SendGate(clock, Incidents(log, clock))
 
 
 def test_a_renewal_lasts_from_event_29_to_25(gate: SendGate) -> None:
@@ -81,4 +85,7 @@ def test_a_limit_is_told_when_it_begins_and_ends_however_often_the_dongle_says_s
         for number in (EventNumber.LIMIT_ON, EventNumber.LIMIT_OFF):
             for _ in range(100):
                 gate.on_event(number)
-    assert [each["active"] for each in logs] == [True, False]
+    assert [(each["event"], each.get("fault")) for each in logs] == [
+        ("transmission_limit", None),
+        ("fault_ended", "transmission_limit"),
+    ]

@@ -16,6 +16,7 @@ from kei.app.meter_line import (
     SIMULATOR_THREAD,
     build_session,
 )
+from kei.app.status_document import doing
 from kei.app.workers import Workers, WorkerTarget
 from kei.commands.probe.questions import ask_everything
 from kei.commands.probe.result import ProbeResult
@@ -183,7 +184,10 @@ def _check_not_shared(session: Session, port: str) -> None:
 
 def _doing(session: Session, broute: Broute) -> str:
     """Return in one line what is being tried now."""
-    network = session.network
+    network, status = session.network, session.status()
+    if session.dongle is not None and status.next_try_s is not None:
+        why = "" if status.fault is None else f"; {logs.masker.mask(status.fault)}"
+        return f"next attempt in {status.next_try_s:.0f} s{why}"
     match session.state:
         case State.SCAN:
             return "scanning for the meter; each scan takes longer, up to 72 s"
@@ -193,8 +197,8 @@ def _doing(session: Session, broute: Broute) -> str:
         case _ if session.dongle is None:
             port = f"{broute.port} at {broute.baudrate} baud"
             return f"asking {port} for a Wi-SUN dongle (SKVER); nothing has answered so far"
-        case _:
-            return "setting the dongle up"
+        case state:
+            return doing(state)
 
 
 def _how_far(session: Session, port: str, limit_s: float) -> str:

@@ -5,14 +5,14 @@ from typing import TypeAlias
 
 from kei.app.status_document import Snapshot
 from kei.commands.status.facts import FUTURE_LIMIT_S, Facts, Upload
-from kei.commands.status.rules import Problem, some, span
+from kei.commands.status.rules import Problem, last_fault, some, span, what_is_done
 from kei.core.clock import local
 from kei.core.printable import printable
 from kei.core.reading import Reading, plain
 from kei.meter.meter_clock import METER_UTC_OFFSET, TOLERANCE_S
 from kei.sensors.counters import ReaderStatus
 from kei.store.sinks import RecorderStatus, SinkStatus
-from kei.wisun.interfaces import SessionStatus, State
+from kei.wisun.interfaces import SessionStatus
 
 SERIES_SHOWN = 50  # of a thousand that a wrong sketch makes up
 
@@ -20,16 +20,6 @@ Block: TypeAlias = dict[str, list[str]]
 """What stands together between two empty lines: lines by label."""
 
 SHORT_POST_S = 2.0  # no longer than a busy server takes: nothing to tell a person
-
-# What a session that is not joined does; a kei of another version may have other states.
-DOING: dict[str, str] = {
-    State.INIT: "waiting for the port",
-    State.OPEN: "talking to the dongle",
-    State.ADOPT: "resuming the session",
-    State.SETUP: "setting the dongle up",
-    State.SCAN: "looking for the meter",
-    State.JOIN: "authenticating",
-}
 
 
 def to_text(facts: Facts, problems: Sequence[Problem]) -> str:
@@ -95,9 +85,7 @@ def _clock(snapshot: Snapshot) -> Iterator[str]:
 
 
 def _session(session: SessionStatus) -> Block:
-    state = (
-        "joined" if session.joined else f"not joined ({DOING.get(session.state, session.state)})"
-    )
+    state = "joined" if session.joined else f"not joined ({what_is_done(session)})"
     dongle = network = signal = "not known yet"
     if session.dongle:
         dongle = f"{session.dongle}, firmware {session.firmware}"
@@ -110,8 +98,9 @@ def _session(session: SessionStatus) -> Block:
         requests += f", {session.held_back} not sent (no session, or no air time left)"
     if session.ignored_frames:
         requests += f"; {session.ignored_frames} frames ignored (late, double or foreign)"
+    fault = [] if session.fault is None else [last_fault(session)]
     return {
-        "session": [f"{state} for {span(session.since_s)}"],
+        "session": [f"{state} for {span(session.since_s)}", *fault],
         "dongle": [dongle],
         "network": [network],
         "signal": [signal],

@@ -4,8 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum, auto
 
+from kei.app.status_document import doing
 from kei.commands.status.facts import FUTURE_LIMIT_S, Facts, Upload
 from kei.meter.expected import Expected
+from kei.wisun.interfaces import SessionStatus
 
 NOT_JOINED_LIMIT_S = 600.0
 STALE_CYCLES, STALE_GRACE_S = 3, 60.0
@@ -76,19 +78,43 @@ def _not_joined(facts: Facts) -> str | None:
     session = facts.snapshot.session if facts.snapshot else None
     if session is None or session.joined or session.since_s <= NOT_JOINED_LIMIT_S:
         return None
-    return f"not joined with the meter for {span(session.since_s)}"
+    return f"not joined with the meter for {span(session.since_s)}{_in_the_way(session)}"
+
+
+def _in_the_way(session: SessionStatus) -> str:
+    """Return what keeps the meter from being asked, to be put behind a problem."""
+    doing_now = [] if session.joined else [what_is_done(session)]
+    faults = [] if session.fault is None else [last_fault(session)]
+    return "".join(f"; {each}" for each in (*doing_now, *faults))
+
+
+def what_is_done(session: SessionStatus) -> str:
+    """Return what a session that is not joined does, in words."""
+    if session.next_try_s is not None:
+        return f"next attempt in {span(session.next_try_s)}"
+    return doing(session.state)
+
+
+def last_fault(session: SessionStatus) -> str:
+    """Return the fault of a session that has one, in words."""
+    ago = "" if session.fault_s is None else f" {span(session.fault_s)} ago"
+    return f"last fault{ago}: {session.fault}"
 
 
 def _stale(facts: Facts) -> str | None:
     """A series without any reading is no problem, as the meter may lack it, unless all are."""
     if not facts.expected or facts.database_fault is not None:
         return None
+    session = facts.snapshot.session if facts.snapshot else None
+    why = ""
+    if session is not None and _not_joined(facts) is None:  # which has it already
+        why = f"{'' if session.joined else '; not joined'}{_in_the_way(session)}"
     if not any(reading.unit == facts.unit for reading in facts.series):
         shortest_s = min(map(_patience_s, facts.expected))
         waited_s = facts.snapshot.up_s if facts.snapshot else 0.0
-        return "no reading of the meter yet" if waited_s > shortest_s else None
+        return f"no reading of the meter yet{why}" if waited_s > shortest_s else None
     stale = [text for each in facts.expected if (text := _stale_series(facts, each))]
-    return f"too old: {', '.join(stale)}" if stale else None
+    return f"too old: {', '.join(stale)}{why}" if stale else None
 
 
 def _patience_s(expected: Expected) -> float:

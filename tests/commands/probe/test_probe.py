@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -390,6 +391,14 @@ def test_a_probe_says_where_it_is_in_scans_and_joins(broute: Callable[[str], Bro
         broute("sim:latency=0,scan-time=0,join-time=20,fault=join-fail%100"), limit_s=40
     )
     assert "joining the meter on channel 33 (LQI 225, -42.4 dBm)" in lines[0]
+
+
+def test_a_probe_that_waits_says_so_and_why(broute: Callable[[str], Broute]) -> None:
+    lines, end = told(broute(f"{FAST},broute-pwd=BA9876543210"), limit_s=100)
+    waits = [line for line in lines if re.search(r"\d+ s: next attempt in \d+ s; ", line)]
+    assert waits
+    assert all("join_failed: check B-route ID and password" in line for line in waits)
+    assert "check the B-route password" in end
 
 
 def test_a_meter_that_takes_the_password_and_says_nothing_is_called_so(

@@ -9,14 +9,12 @@ import pytest
 from status_facts import FACTS, LIVE, OUTLET, PORT, SESSION, SNAPSHOT, reading
 
 from kei.commands.status import StatusReport
-from kei.commands.status.as_text import DOING
 from kei.commands.status.facts import Facts, Upload
 from kei.commands.status.rules import problems_of
 from kei.meter.meter_clock import MeterClockStatus
 from kei.store.queue import Waiting
 from kei.store.sinks import RecorderStatus
 from kei.timekeeping.monitor import ClockStatus
-from kei.wisun.interfaces import State
 
 
 def text_of(facts: Facts) -> str:
@@ -140,7 +138,7 @@ def test_each_problem_has_a_line() -> None:
         series=(reading("E7", "1", 1000),),
     )
     assert text_of(facts).splitlines()[1:3] == [
-        "problems   not_joined: not joined with the meter for 11 min",
+        "problems   not_joined: not joined with the meter for 11 min; scanning for the meter",
         "           stale_readings: too old: E7 (16 min)",
     ]
 
@@ -151,14 +149,27 @@ def test_before_anything_is_known_the_text_says_so() -> None:
     )
     facts = replace(FACTS, snapshot=replace(SNAPSHOT, session=session, lines=()), series=())
     text = text_of(facts)
-    assert "session    not joined (waiting for the port) for 2 s" in text
+    assert "session    not joined (waiting for the dongle's port) for 2 s" in text
     assert text.count("not known yet") == 3
     assert "series     none yet" in text
     assert "warnings   none" in text
 
 
-def test_every_state_of_the_session_has_a_text() -> None:
-    assert {*DOING, State.JOINED} == set(State)
+def test_a_session_that_is_not_joined_says_what_it_does_and_what_happened_last() -> None:
+    session = replace(
+        SESSION,
+        state="init",
+        joined=False,
+        since_s=75.0,
+        next_try_s=40.2,
+        fault="join_failed: check B-route ID and password",
+        fault_s=12.0,
+    )
+    lines = text_of(replace(FACTS, snapshot=replace(SNAPSHOT, session=session))).splitlines()
+    assert "session    not joined (next attempt in 40 s) for 1 min" in lines
+    assert lines[lines.index("session    not joined (next attempt in 40 s) for 1 min") + 1] == (
+        "           last fault 12 s ago: join_failed: check B-route ID and password"
+    )
 
 
 def test_a_failing_upload_says_why() -> None:

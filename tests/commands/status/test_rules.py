@@ -36,6 +36,43 @@ def test_a_session_may_be_away_for_ten_minutes(since_s: float, *, wrong: bool) -
     assert broken(facts) == ({Rule.NOT_JOINED} if wrong else set())
 
 
+SEEN = "last fault 5 s ago: join_failed: check B-route ID and password"
+
+
+@pytest.mark.parametrize(
+    ("session", "since_s", "detail"),
+    [
+        ("scan", 100.0, f"too old: E7 (2 min); not joined; scanning for the meter; {SEEN}"),
+        ("joined", 100.0, f"too old: E7 (2 min); {SEEN}"),
+        ("scan", 700.0, "too old: E7 (2 min)"),  # `not_joined` says it
+    ],
+)
+def test_readings_that_are_too_old_have_their_cause(
+    session: str, since_s: float, detail: str
+) -> None:
+    status = replace(
+        SESSION,
+        state=session,
+        joined=session == "joined",
+        since_s=since_s,
+        fault="join_failed: check B-route ID and password",
+        fault_s=5.0,
+    )
+    facts = replace(
+        FACTS, snapshot=replace(SNAPSHOT, session=status), series=(reading("E7", "1", 120),)
+    )
+    problems = {problem.rule: problem.detail for problem in problems_of(facts)}
+    assert problems.pop(Rule.STALE_READINGS) == detail
+    assert all(SEEN in each for each in problems.values())
+
+
+def test_a_start_without_any_reading_has_its_cause() -> None:
+    session = replace(SESSION, state="init", joined=False, since_s=100.0, next_try_s=31.0)
+    facts = replace(FACTS, series=(), snapshot=replace(SNAPSHOT, session=session, up_s=100.0))
+    (problem,) = problems_of(facts)
+    assert problem.detail == "no reading of the meter yet; not joined; next attempt in 31 s"
+
+
 def test_a_sensor_logger_needs_no_session() -> None:
     facts = replace(FACTS, snapshot=replace(SNAPSHOT, session=None), unit=None, expected=())
     assert problems_of(facts) == ()
