@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fakes import TOKYO, FakeClock, FastClock
 from jobs_file import BROUTE_ID, BROUTE_PWD, JobsFile
-from programs import readings, wait_until
+from programs import PATIENCE_S, readings, wait_until
 
 from kei.app.engine import Engine
 from kei.app.workers import DEATHS, DEATHS_WITHIN_S, Workers
@@ -100,7 +100,7 @@ def test_a_thread_that_dies_is_started_again_but_not_for_ever() -> None:
     threads.start("weak", Dying())
     for _ in range(DEATHS):
         assert threads.stuck() == []
-        threads._threads["weak"].join(5)
+        threads._threads["weak"].join(PATIENCE_S)
         threads.restart_dead()
     assert threads.stuck() == ["weak"]
     clock.advance(DEATHS_WITHIN_S + 1)

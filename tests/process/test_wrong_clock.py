@@ -15,7 +15,7 @@ from programs import ROOT, Program, readings, running, summaries, wait_until
 from upload_support import Server
 
 DAY_S, YEAR_S = 86_400, 365 * 86_400
-TOLERANCE_S = 3.0
+TOLERANCE_S = 60.0  # a clock is off by days here, and a machine may be busy
 PROGRAM = str(ROOT / "tests" / "support" / "kei_by_another_clock.py")
 
 
