@@ -12,6 +12,8 @@ from kei.app.terminal import SESSION_LOGGER, LatestReadings, Terminal
 from kei.core.reading import Reading
 from kei.core.sinks import Sink, StreamPlace
 
+END = b"\0"  # what no line has
+
 
 class Screen:
     """A terminal of a certain width, the object that writes to it, and a clock."""
@@ -42,7 +44,11 @@ class Screen:
     def lines(self) -> list[str]:
         """The lines above, without their times."""
         self.sink.drain(5)
-        text = os.read(self.reading, 65_536).decode()
+        os.write(self.writing, END)
+        seen = b""
+        while not seen.endswith(END):  # the kernel takes its time
+            seen += os.read(self.reading, 65_536)
+        text = seen.removesuffix(END).decode()
         return [
             line.rpartition("\x1b[K")[2][len("HH:MM:SS ") :] for line in text.split("\r\n")[:-1]
         ]

@@ -45,14 +45,9 @@ def wait_until(condition: Callable[[], object], deadline_s: float, what: str) ->
     """
     deadline_s = max(deadline_s, PATIENCE_S)
     end = time.monotonic() + deadline_s
-    while True:
-        looked = time.monotonic()
-        if condition():
-            return
-        now = time.monotonic()
-        assert now < end, f"not within {deadline_s:g} s: {what}"
-        # Looking, with a program maybe, takes less than half of the time.
-        time.sleep(max(LOOK_AGAIN_S, now - looked))  # noqa: TID251 - here tests wait
+    while not condition():
+        assert time.monotonic() < end, f"not within {deadline_s:g} s: {what}"
+        time.sleep(LOOK_AGAIN_S)  # noqa: TID251 - the one place where tests wait
 
 
 class IdleTime:
