@@ -133,7 +133,8 @@ def test_what_waits_for_the_clock_can_be_exported(bench: Bench) -> None:
         assert exported(bench, "--pending")[0] == "time,unit,sensor,value,id"
         assert [line.split(",")[3] for line in exported(bench, "--pending")[1:]] == ["0", "1", "2"]
         assert exported(bench, "--pending", "--sensor", "T2") == ["time,unit,sensor,value,id"]
-        assert "3 without a line wait for the clock to be set" in status_of(bench)
+        waits = "3 without a line wait for the clock to be set"
+        wait_until(lambda: waits in status_of(bench), 20, "the running kei to say so")
         assert kei.stop() == 0
     assert "3 without a line wait for the next start of kei" in status_of(bench)
 
