@@ -146,8 +146,8 @@ class _Busyness:
         at_work = False
         for thread in self._threads.values():
             with contextlib.suppress(ProcessLookupError):  # it has just ended
-                worked_s += thread.delayed_s()
                 at_work |= thread.id != self._me and thread.is_at_work()
+                worked_s += thread.delayed_s()
         return 0.0 if at_work else max(0.0, passed_s - worked_s)
 
     def _wait_for_terminals(self) -> float:
