@@ -168,9 +168,10 @@ class Session:
         reason = "nothing came in time"
         try:
             self._check_ready()
-            while request.is_open(now := monotonic()) and lock.acquire(
-                self._clock.wait_s(request.deadline - now), urgency=request.deadline
-            ):
+            while request.is_open(now := monotonic()):
+                left_s = self._clock.wait_s(request.deadline - now)
+                if not lock.acquire(left_s, urgency=request.deadline):
+                    continue
                 try:
                     if not request.is_open(monotonic()):
                         break

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from fakes import FakeClock
-from programs import wait_until
+from programs import PATIENCE_S, wait_until
 
 from kei.app.status_server import ANSWER_MAX_BYTES, QUEUE_LENGTH, StatusServer, address, ask
 from kei.core.clock import SystemClock
@@ -37,7 +37,7 @@ def serving(
         yield server
     finally:
         server.stop()
-        thread.join(5)
+        thread.join(PATIENCE_S)
         assert not thread.is_alive()
 
 
@@ -60,7 +60,7 @@ def listening(database: Path, backlog: int = 1) -> Iterator[socket.socket]:
 def connected(database: Path) -> socket.socket:
     client = socket.socket(socket.AF_UNIX)
     client.connect(address(database))  # waits for its turn, if too many others do
-    client.settimeout(5)
+    client.settimeout(PATIENCE_S)
     return client
 
 
@@ -141,7 +141,7 @@ def test_many_clients_at_once_all_get_their_answer(database: Path) -> None:
         for client in clients:
             client.start()
         for client in clients:
-            client.join(15)
+            client.join(PATIENCE_S)
     assert answers == [DOCUMENT] * len(clients)
 
 
@@ -191,7 +191,7 @@ def test_a_name_that_is_taken_is_waited_for(database: Path) -> None:
         thread.start()
     wait_until(lambda: ask(database, SystemClock()) == DOCUMENT, 5, "the server")
     server.stop()
-    thread.join(5)
+    thread.join(PATIENCE_S)
     assert not thread.is_alive()
 
 
@@ -233,4 +233,4 @@ def test_an_answer_without_end_is_not_read_to_its_end(database: Path) -> None:
         pouring.start()
         with pytest.raises(RetryLater, match="no end"):
             ask(database, SystemClock())
-        pouring.join(5)
+        pouring.join(PATIENCE_S)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fakes import TOKYO, FakeClock, FastClock
 from jobs_file import BROUTE_ID, BROUTE_PWD, JobsFile
-from programs import readings, wait_until
+from programs import PATIENCE_S, readings, wait_until
 
 from kei.app.engine import Engine
 from kei.app.workers import DEATHS, DEATHS_WITHIN_S, Workers
@@ -32,7 +32,7 @@ cycle = "1h"
 def engine(tmp_path: Path) -> Iterator[Engine]:
     """All of kei, with a clock that makes minutes of seconds, and a meter that was joined."""
     config = JobsFile(tmp_path / "jobs.toml").load(JOBS)
-    running = Engine(config, clock=FastClock(SPEED, TOKYO), rng=random.Random(1))
+    running = Engine(config, clock=FastClock(SPEED, TOKYO, stands=False), rng=random.Random(1))
     running.start()
     try:
         wait_until(lambda: running.status_summary() == "meter joined", 20, "the meter to be joined")
@@ -57,8 +57,10 @@ def test_a_conversation_with_the_dongle_that_never_ends_is_found_out(engine: Eng
     assert meter is not None
     lock = meter.session._machine.lock
     lock.acquire()
-    wait_until(lambda: by_threads(engine) == ["wisun-keeper"], 20, "the session to be missed")
-    lock.release()
+    try:
+        wait_until(lambda: by_threads(engine) == ["wisun-keeper"], 20, "the session to be missed")
+    finally:
+        lock.release()
     wait_until(lambda: by_threads(engine) == [], 10, "the session to move again")
 
 
@@ -100,7 +102,7 @@ def test_a_thread_that_dies_is_started_again_but_not_for_ever() -> None:
     threads.start("weak", Dying())
     for _ in range(DEATHS):
         assert threads.stuck() == []
-        threads._threads["weak"].join(5)
+        threads._threads["weak"].join(PATIENCE_S)
         threads.restart_dead()
     assert threads.stuck() == ["weak"]
     clock.advance(DEATHS_WITHIN_S + 1)

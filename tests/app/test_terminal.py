@@ -2,7 +2,6 @@
 
 import logging
 import os
-import select
 from collections.abc import Iterator
 from decimal import Decimal
 
@@ -16,6 +15,8 @@ from kei.core.reading import Reading
 from kei.core.sinks import Sink, StreamPlace
 from kei.wisun.interfaces import State
 from kei.wisun.machine import Pause
+
+END = b"\0"  # what no line has
 
 
 class Screen:
@@ -48,13 +49,11 @@ class Screen:
     def lines(self) -> list[str]:
         """The lines above, without their times."""
         self.sink.drain(5)
-        data, shown = b"", self.sink._shown_live_line
-        while True:  # a pseudo terminal hands over what was written in its own time
-            if select.select([self.reading], [], [], 0.05)[0]:
-                data += os.read(self.reading, 65_536)
-            elif not data or data.endswith(shown):
-                break
-        text = data.decode()
+        os.write(self.writing, END)
+        seen = b""
+        while not seen.endswith(END):  # the kernel takes its time
+            seen += os.read(self.reading, 65_536)
+        text = seen.removesuffix(END).decode()
         return [
             line.rpartition("\x1b[K")[2][len("HH:MM:SS ") :] for line in text.split("\r\n")[:-1]
         ]

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from programs import ROOT, wait_until
+from programs import PATIENCE_S, ROOT, wait_until
 from strangers import STRANGER, as_stranger, needs_root, public_folder
 
 from kei.core import single_instance
@@ -42,7 +42,7 @@ def held_by_another(database: Path) -> Iterator[subprocess.Popen[str]]:
         yield process
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(PATIENCE_S)
         process.stdin.close()
         process.stdout.close()
 
@@ -103,7 +103,7 @@ def test_a_process_that_is_killed_leaves_nothing_locked(tmp_path: Path) -> None:
         with pytest.raises(InUse, match=rf"pid {other.pid}\)"):
             InstanceLock(database)
         other.kill()
-        other.wait(10)
+        other.wait(PATIENCE_S)
         assert (tmp_path / "kei.db.lock").read_text() == f"{other.pid}\n"  # which means nothing
         assert running_pid(database) is None
         assert is_certainly_free(database)
@@ -133,7 +133,7 @@ def test_questions_do_not_keep_a_kei_from_starting(tmp_path: Path) -> None:
     finally:
         stop.set()
         for thread in asking:
-            thread.join(10)
+            thread.join(PATIENCE_S)
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def watching(lock: InstanceLock) -> Iterator[None]:
         yield
     finally:
         lock.stop()
-        thread.join(10)
+        thread.join(PATIENCE_S)
         lock.release()
 
 

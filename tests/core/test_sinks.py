@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from programs import wait_until
+from programs import PATIENCE_S, wait_until
 from structlog.testing import capture_logs
 
 from kei.core.sinks import QUEUE_MAX_BYTES, FilePlace, Sink, StreamPlace
@@ -52,7 +52,7 @@ def test_who_logs_does_not_wait_and_what_was_lost_is_told() -> None:
         read.start()
         wait_until(lambda: told, 10, "the count")
         logger.info("end")
-        read.join(10)
+        read.join(PATIENCE_S)
     numbers = [int(line.split()[0]) for line in found[:-1]]
     assert numbers == list(range(len(numbers))), "in order, and the last ones are missing"
     assert told == [

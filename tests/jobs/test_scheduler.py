@@ -10,7 +10,7 @@ from typing import Self
 import apscheduler.schedulers.base
 import pytest
 from fakes import TOKYO
-from programs import wait_until
+from programs import PATIENCE_S, wait_until
 from structlog.testing import capture_logs
 
 from kei.core.clock import SystemClock
@@ -160,11 +160,11 @@ def test_a_job_that_is_due_while_it_still_runs_is_left_out_and_logged(
 
     def run() -> None:
         begun.release()
-        go_on.acquire(timeout=10)
+        go_on.acquire(timeout=PATIENCE_S)
 
     with capture_logs() as logs:
         bench.scheduler.add(planned("slow", Every(0.1), executor), run)
-        assert begun.acquire(timeout=5)
+        assert begun.acquire(timeout=PATIENCE_S)
         for _ in range(3):
             bench.wait_for_another_run("often")
         assert not begun.acquire(blocking=False), "one run at a time"

@@ -51,7 +51,7 @@ class Home:
         """What kei's clock shows, in its zone."""
         return datetime.fromtimestamp(time.time() + offset_s).astimezone()  # noqa: TID251
 
-    def wait_for_readings(self, count: int, offset_s: float, deadline_s: float) -> None:
+    def wait_for_readings(self, count: int, offset_s: float, idle_s: float) -> None:
         """Wait for more readings, under the times that the clock shows from now on."""
         begun = self.shown(offset_s).replace(microsecond=0, tzinfo=None)
         until = begun + timedelta(seconds=60)
@@ -61,7 +61,10 @@ class Home:
 
         enough = so_far() + count
         self.kei.wait_for(
-            lambda: so_far() >= enough, deadline_s, f"{count} x E7 with the clock off by {offset_s}"
+            lambda: so_far() >= enough,
+            20,
+            f"{count} x E7 with the clock off by {offset_s}",
+            idle_s=idle_s,
         )
 
     def moments(self) -> list[datetime]:

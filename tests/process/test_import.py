@@ -321,15 +321,25 @@ def test_a_server_gets_what_was_added_only_if_it_was_served_before_or_asks_for_i
             )
             assert f"{len(LINES)} added" in lines[0]
             server.posts.clear()
+            day = f"2024-03-0{number}"
             with running("--jobs", str(jobs), TZ=TZ) as kei:
                 wait_until(lambda: with_live_values(server) == {"asks", "server"}, 20, "uploads")
+                wait_until(partial(got_by, server, day, expected), 20, "those of that day")
                 assert kei.stop() == 0
-            day = f"2024-03-0{number}"
-            assert {who(post) for post in server.posts if day in post.body.decode()} == expected
+            assert who_got(server, day) == expected
 
 
 def who(post: Post) -> str:
     return post.headers.get("X-Who") or "server"
+
+
+def who_got(server: Server, day: str) -> set[str]:
+    """Who has got readings of a day."""
+    return {who(post) for post in server.posts if day in post.body.decode()}
+
+
+def got_by(server: Server, day: str, wanted: set[str]) -> bool:
+    return wanted <= who_got(server, day)
 
 
 def with_live_values(server: Server) -> set[str]:

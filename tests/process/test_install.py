@@ -14,7 +14,8 @@ from kei import __version__
 
 UNIT = ROOT / "scripts" / "systemd" / "kei.service"
 EXPOSURE_LIMIT = 20  # systemd-analyze counts in tenths
-LIMIT_S = 90.0
+LIMIT_S = 200.0
+Installed = tuple[Path, str]  # the root, and what was said
 
 
 def script(name: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -41,6 +42,13 @@ def installed(root: Path) -> subprocess.CompletedProcess[str]:
     return done
 
 
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """A first installation, only to be looked at and copied: each takes seconds of a processor."""
+    root = tmp_path_factory.mktemp("root")
+    return root, installed(root).stdout
+
+
 def kei_of(root: Path, *args: str) -> str:
     program = root / "opt/kei/venv/bin/python"
     done = subprocess.run(
@@ -50,31 +58,33 @@ def kei_of(root: Path, *args: str) -> str:
     return done.stdout
 
 
-def test_everything_is_in_its_place_and_secrets_are_for_root_alone(tmp_path: Path) -> None:
-    done = installed(tmp_path)
-    assert (tmp_path / "etc/systemd/system/kei.service").read_text() == UNIT.read_text()
-    assert (tmp_path / "etc/logrotate.d/kei").is_file()
-    assert str((tmp_path / "usr/local/bin/kei").readlink()) == "/opt/kei/venv/bin/kei"
+def test_everything_is_in_its_place_and_secrets_are_for_root_alone(first: Installed) -> None:
+    root, said = first
+    assert (root / "etc/systemd/system/kei.service").read_text() == UNIT.read_text()
+    assert (root / "etc/logrotate.d/kei").is_file()
+    assert str((root / "usr/local/bin/kei").readlink()) == "/opt/kei/venv/bin/kei"
     for name in ("broute_id", "broute_pwd", "upload_key"):
-        assert (tmp_path / "etc/kei" / name).stat().st_mode & 0o777 == 0o600
-    jobs = tmp_path / "etc/kei/jobs.toml"
+        assert (root / "etc/kei" / name).stat().st_mode & 0o777 == 0o600
+    jobs = root / "etc/kei/jobs.toml"
     assert jobs.stat().st_mode & 0o007 == 0
     text = jobs.read_text()
     assert 'directory  = "/var/lib/kei"' in text
     assert 'database   = "/var/lib/kei/kei.db"' in text
     assert 'broute_id_file  = "broute_id"' in text
     assert "00112233" not in text
-    assert "request-E7" in kei_of(tmp_path, "check", "--jobs", str(jobs))
-    assert "simulated meter until you give it yours" in done.stdout
-    assert f"for the system in {tmp_path}, when it runs, not for this machine" in done.stdout
-    programs = tmp_path / "opt/kei/venv/bin"
+    assert "request-E7" in kei_of(root, "check", "--jobs", str(jobs))
+    assert "simulated meter until you give it yours" in said
+    assert f"for the system in {root}, when it runs, not for this machine" in said
+    programs = root / "opt/kei/venv/bin"
     assert (programs / "kei").read_text().startswith("#!/opt/kei/venv-")
     for file in programs.iterdir():
-        assert file.is_symlink() or str(tmp_path).encode() not in file.read_bytes(), file
+        assert file.is_symlink() or str(root).encode() not in file.read_bytes(), file
 
 
-def test_an_upgrade_keeps_what_is_mine_and_one_that_fails_changes_nothing(tmp_path: Path) -> None:
-    installed(tmp_path)
+def test_an_upgrade_keeps_what_is_mine_and_one_that_fails_changes_nothing(
+    tmp_path: Path, first: Installed
+) -> None:
+    shutil.copytree(first[0], tmp_path, symlinks=True, dirs_exist_ok=True)
     jobs, secret = tmp_path / "etc/kei/jobs.toml", tmp_path / "etc/kei/broute_pwd"
     jobs.write_text(jobs.read_text().replace('"sim:"', '"/dev/ttyUSB0"') + "# mine\n")
     secret.write_text("AAAABBBBCCCC\n")

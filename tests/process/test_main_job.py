@@ -324,8 +324,11 @@ def test_the_port_going_away_and_coming_back_is_survived(tmp_path: Path) -> None
 def test_a_session_that_the_meter_ends_is_joined_again(tmp_path: Path) -> None:
     link = tmp_path / "dongle"
     jobs = write_jobs(tmp_path, str(link), requests=EVERY_SECOND)
-    with simulator(link, "--fault", "lost@4"), running("--jobs", str(jobs)) as kei:
+    # EVENT 29, renewed in vain. That a meter is silent would take half a minute to notice.
+    faults = ("--fault", "expire@4", "--fault", "join-fail@2")
+    with simulator(link, *faults), running("--jobs", str(jobs)) as kei:
         kei.wait_for_event("session_joined", 60, count=2)
+        assert len(kei.events("session_lost")) == 1
         assert kei.stop() == 0
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from boards import write_serial_jobs
-from programs import running
+from programs import PATIENCE_S, running
 from small_disks import Disk, ext4_disk
 from upload_support import Server
 
@@ -99,7 +99,7 @@ cycle = 1
                     kei.process.wait(chance.uniform(0, LONGEST_S))
                 disk.cut_power()
                 kei.process.kill()
-                kei.process.wait(10)
+                kei.process.wait(PATIENCE_S)
             disk.come_back()
         jobs = write_serial_jobs(tmp_path, SILENT_SENSOR, below=below)
         with running("--jobs", str(jobs), TZ="Asia/Tokyo") as kei:

@@ -28,7 +28,7 @@ def serial(made: Board) -> str:
 
 def changed(kei: Program, count: int) -> list[str]:
     """What the log names as different, once the file has been taken up so many times."""
-    kei.wait_for_event("config_changed", IN_TIME_S, count)
+    kei.wait_for_event("config_changed", count=count, idle_s=IN_TIME_S)
     changes = kei.events("config_changed")[count - 1]["changes"]
     assert isinstance(changes, list)
     return changes
@@ -45,14 +45,16 @@ def test_groups_come_and_go_without_a_new_session_or_an_extra_question(tmp_path:
         wait_until(lambda: len(values(tmp_path, "E0")) == 1, 20, "the first answer")
         write_jobs(tmp_path, SIMULATED, requests=slow + fast)
         assert changed(kei, 1) == ["broute.requests E7: added"]
-        wait_until(lambda: len(values(tmp_path, "E7")) > 3, IN_TIME_S, "the new group")
+        kei.wait_for(lambda: len(values(tmp_path, "E7")) > 3, 20, "the new group", idle_s=IN_TIME_S)
         write_jobs(tmp_path, SIMULATED, requests=slow + group("E7", "1d"))
         assert changed(kei, 2) == ["broute.requests E7: cycle 0.5s -> 86400s"]
         write_jobs(tmp_path, SIMULATED, requests=slow)
         assert changed(kei, 3) == ["broute.requests E7: removed"]
         so_far = len(values(tmp_path, "E7"))
         write_jobs(tmp_path, SIMULATED, requests=slow + group("E8", 0.5))
-        wait_until(lambda: len(values(tmp_path, "E8R")) > 3, IN_TIME_S, "another group")
+        kei.wait_for(
+            lambda: len(values(tmp_path, "E8R")) > 3, 20, "another group", idle_s=IN_TIME_S
+        )
         assert len(values(tmp_path, "E7")) == so_far
         assert kei.stop() == 0
     assert len(kei.events("session_joined")) == 1
@@ -124,7 +126,7 @@ def test_an_upload_and_the_log_level_change_while_everything_goes_on(tmp_path: P
             "upload home: cycle 1s -> 2s",
             "log: level info -> debug",
         ]
-        kei.wait_for_event("request_answered", IN_TIME_S)
+        kei.wait_for_event("request_answered", idle_s=IN_TIME_S)
         assert kei.stop() == 0
     assert len(kei.events("session_joined")) == 1
     assert "hush" not in kei.output()
@@ -135,7 +137,7 @@ def test_options_of_a_simulator_that_are_wrong_leave_everything_as_it_is(tmp_pat
     with running("--jobs", str(jobs)) as kei:
         kei.wait_for_event("session_joined")
         write_jobs(tmp_path, "sim:nonsense=1", requests=group("E7", 0.5))
-        kei.wait_for_event("config_refused", IN_TIME_S)
+        kei.wait_for_event("config_refused", idle_s=IN_TIME_S)
         so_far = len(values(tmp_path, "E7"))
         wait_until(lambda: len(values(tmp_path, "E7")) > so_far + 1, 10, "the meter's answers")
         assert kei.stop() == 0

@@ -192,7 +192,7 @@ def test_kei_stops_at_once_however_a_port_behaves(tmp_path: Path, state: str) ->
         if state == "talking":
             arduino.lines(*(f"A1,T1,{number}" for number in range(1000)))
             recorded(tmp_path, 1)
-        assert kei.stop(deadline_s=3) == 0
+        assert kei.stop(limit_s=3) == 0
     arduino.unplug()
 
 

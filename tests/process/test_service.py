@@ -7,12 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from programs import ROOT, SIMULATED, readings, running, wait_until, write_jobs
+from programs import PATIENCE_S, ROOT, SIMULATED, readings, running, wait_until, write_jobs
 
 OFTEN = '[[broute.requests]]\nepc = ["E7"]\ncycle = 0.1'
 
@@ -88,8 +89,8 @@ def test_a_process_that_is_stopped_feeds_no_watchdog(tmp_path: Path, manager: Ma
         kei.send(signal.SIGSTOP)
         wait_until(lambda: _is_stopped(kei.process.pid), 5, "the process to be stopped")
         fed = manager.lines().count("WATCHDOG=1")
-        with pytest.raises(AssertionError, match="not within"):
-            manager.wait_for("WATCHDOG=1", deadline_s=0.6, count=fed + 1)
+        time.sleep(0.6)  # noqa: TID251 - longer than from one to the next
+        assert manager.lines().count("WATCHDOG=1") == fed
         kei.send(signal.SIGCONT)
         manager.wait_for("WATCHDOG=1", count=fed + 1)
 
@@ -136,16 +137,16 @@ def test_every_line_for_the_journal_has_its_priority(tmp_path: Path) -> None:
             stat = os.fstat(sender.fileno())
             kei = start(jobs, sender, JOURNAL_STREAM=f"{stat.st_dev}:{stat.st_ino}")
         try:
-            receiver.settimeout(20)
+            receiver.settimeout(PATIENCE_S)
             found = [entry(next(journal))]
             while found[-1][1]["event"] != "port_lost":
                 found.append(entry(next(journal)))
             kei.terminate()
             found += [entry(line) for line in journal]
-            assert kei.wait(10) == 0
+            assert kei.wait(PATIENCE_S) == 0
         finally:
             kei.kill()
-            kei.wait(10)
+            kei.wait(PATIENCE_S)
     told = {str(fields["event"]): priority for priority, fields in found}
     assert told["kei_started"] == told["kei_stopped"] == 6
     assert told["port_lost"] == 4

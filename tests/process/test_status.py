@@ -15,6 +15,7 @@ import pytest
 from programs import (
     BROUTE_ID,
     BROUTE_PWD,
+    PATIENCE_S,
     SIMULATED,
     Program,
     command,
@@ -245,7 +246,7 @@ def test_a_process_that_hangs_is_said_to_run_without_an_answer(
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(address(tmp_path / "kei.db"))
         listener.listen()
-        listener.settimeout(10)
+        listener.settimeout(PATIENCE_S)
         with running("status", "--jobs", str(jobs), *flag) as client:
             connection, _ = listener.accept()
             with connection:
@@ -385,7 +386,7 @@ def test_a_jobs_toml_that_cannot_be_read_in_time_is_an_error(tmp_path: Path) -> 
     jobs = tmp_path / "jobs.toml"
     os.mkfifo(jobs)
     with running("status", "--jobs", str(jobs)) as client:
-        assert client.wait(20) == 1
+        assert client.wait(PATIENCE_S) == 1
     assert client.errors == [
         f"kei: {jobs}: what it says was not found out within 12 s: its disk stalls, or is frozen"
     ]

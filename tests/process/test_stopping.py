@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Self
 
 import pytest
-from programs import SIMULATED, running, write_jobs
+from programs import PATIENCE_S, SIMULATED, running, write_jobs
 
-DEADLINE_S = 10.0
 STATES = {
     "starting": ("sim:", "kei_started"),
     "waiting for the port": ("/dev/there-is-no-such-dongle", "port_lost"),
@@ -34,7 +33,7 @@ def test_a_stop_signal_ends_kei_in_time(tmp_path: Path, state: str, number: int)
             kei.wait_for(lambda: any(e["next"] == step for e in kei.events(name)), 20, event)
         else:
             kei.wait_for_event(name, 20)
-        assert kei.stop(number, DEADLINE_S) == 0
+        assert kei.stop(number) == 0
         assert not kei.events("stop_timed_out")
         assert not kei.errors
 
@@ -44,7 +43,7 @@ def test_hup_and_int_end_kei_like_term(tmp_path: Path, number: int) -> None:
     jobs = write_jobs(tmp_path, SIMULATED)
     with running("--jobs", str(jobs)) as kei:
         kei.wait_for_event("session_joined")
-        assert kei.stop(number, DEADLINE_S) == 0
+        assert kei.stop(number) == 0
         assert kei.events("session_left")[0]["ended"] is True
 
 
@@ -74,8 +73,8 @@ def test_a_server_that_hangs_does_not_delay_the_end(tmp_path: Path) -> None:
             "timeout = 60",
         )
         with running("--jobs", str(jobs)) as kei:
-            assert server.connected.wait(20)
-            assert kei.stop(signal.SIGTERM, DEADLINE_S) == 0
+            assert server.connected.wait(PATIENCE_S)
+            assert kei.stop() == 0
 
 
 class HangingServer:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from programs import BROUTE_PWD, ROOT, simulator, wait_until, write_jobs
+from programs import BROUTE_PWD, PATIENCE_S, ROOT, simulator, wait_until, write_jobs
 
 NO_ID = "FF" * 16
 QUICK = "sim:latency=0,scan-time=1,join-time=2"
@@ -62,7 +62,7 @@ def on_a_terminal(*args: str, **environ: str) -> Iterator[tuple[subprocess.Popen
         yield process, seen
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(PATIENCE_S)
         seen.close()
 
 
@@ -72,7 +72,7 @@ def test_a_good_start_shows_progress_and_then_one_live_line(tmp_path: Path) -> N
         live = r"\r\x1b\[K\d\d:\d\d:\d\d  -?\d+ W  [\d.]+ \+ [\d.]+ A  [\d.]+ kWh  \d+ s ago"
         wait_until(lambda: len(re.findall(live, seen.text())) > 2, 30, "the live line")
         kei.send_signal(signal.SIGTERM)
-        assert kei.wait(10) == 0
+        assert kei.wait(PATIENCE_S) == 0
         wait_until(lambda: seen.has(r"kei_stopped"), 5, "the last line")
     text = seen.text()
     assert seen.has(r"\d\d:\d\d:\d\d scanning for the meter, duration 4: about 5 s\r\n")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from programs import ROOT, SIMULATED, readings, wait_until, write_jobs
+from programs import PATIENCE_S, ROOT, SIMULATED, STOP_S, ends, readings, wait_until, write_jobs
 
 SMALL_PIPE_BYTES = 4096
 STOPPED_TERMINAL = b"\x13"  # Ctrl-S
@@ -33,7 +33,7 @@ def started(jobs: Path, output: int, **environ: str) -> Iterator[subprocess.Pope
         yield process
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(PATIENCE_S)
 
 
 def goes_on_recording(folder: Path) -> None:
@@ -43,7 +43,7 @@ def goes_on_recording(folder: Path) -> None:
 
 def ends_in_time(process: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> None:
     process.send_signal(number)
-    assert process.wait(10) == 0
+    assert ends(process, STOP_S) == 0
 
 
 def test_a_full_pipe_stops_neither_recording_nor_the_end(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_a_second_signal_ends_kei_at_once_while_it_cannot_even_start(tmp_path: P
         wait_until(lambda: is_asleep_in_open(kei.pid), 20, "the open")
         kei.send_signal(signal.SIGINT)
         kei.send_signal(signal.SIGTERM)
-        assert kei.wait(3) == 0
+        assert ends(kei, 3) == 0
 
 
 def is_asleep_in_open(pid: int) -> bool:

@@ -15,7 +15,7 @@ from programs import ROOT, Program, readings, running, summaries, wait_until
 from upload_support import Server
 
 DAY_S, YEAR_S = 86_400, 365 * 86_400
-TOLERANCE_S = 3.0
+TOLERANCE_S = 60.0  # a clock is off by days here, and a machine may be busy
 PROGRAM = str(ROOT / "tests" / "support" / "kei_by_another_clock.py")
 
 
@@ -133,7 +133,8 @@ def test_what_waits_for_the_clock_can_be_exported(bench: Bench) -> None:
         assert exported(bench, "--pending")[0] == "time,unit,sensor,value,id"
         assert [line.split(",")[3] for line in exported(bench, "--pending")[1:]] == ["0", "1", "2"]
         assert exported(bench, "--pending", "--sensor", "T2") == ["time,unit,sensor,value,id"]
-        assert "3 without a line wait for the clock to be set" in status_of(bench)
+        waits = "3 without a line wait for the clock to be set"
+        wait_until(lambda: waits in status_of(bench), 20, "the running kei to say so")
         assert kei.stop() == 0
     assert "3 without a line wait for the next start of kei" in status_of(bench)
 

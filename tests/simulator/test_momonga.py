@@ -6,17 +6,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
-from fakes import TOKYO
+from fakes import TOKYO, FastClock
 from momonga import EchonetServiceCode, Momonga, MomongaError
 from simulator_bench import BP35A1, BP35C2, BROUTE_ID, BROUTE_PWD, DSS, IPS
 
-from kei.core.clock import SystemClock
+from kei.core.clock import Clock
 from kei.simulator.household.household import Household
 from kei.simulator.options import parse_sim_port
 from kei.simulator.port.server import Simulator
 
 SEED = 7
-DEADLINE_S = 5.0
+DEADLINE_S = 60.0
 MODELS = (DSS, IPS, BP35A1, BP35C2)
 
 
@@ -43,20 +43,21 @@ class Visit:
     seconds: range
 
 
-def local_second() -> int:
-    return SystemClock(TOKYO).now_ms() // 1000 + 9 * 3600
+def local_second(clock: Clock) -> int:
+    return clock.now_ms() // 1000 + 9 * 3600
 
 
 def visit(model: str) -> Visit:
     instant = "latency=0,scan-time=0,join-time=0"
     options = parse_sim_port(f"sim:dongle={model},seed={SEED},next-gen,fault=infc@5,{instant}")
-    simulator = Simulator(options, clock=SystemClock(TOKYO))
+    clock = FastClock(1, TOKYO)  # which does not repeat a notice while the client is held up
+    simulator = Simulator(options, clock=clock)
     thread = threading.Thread(target=simulator.run)
     thread.start()
     try:
         client = Momonga(BROUTE_ID, BROUTE_PWD, simulator.port)
         client.internal_xmit_interval = 0
-        start = local_second()
+        start = local_second(clock)
         with client:
             return Visit(
                 power=client.get_instantaneous_power(),
@@ -65,7 +66,7 @@ def visit(model: str) -> Visit:
                 refused=refused(client),
                 notices=list(notices(client)),
                 yesterday=yesterday(client),
-                seconds=range(start, local_second() + 1),
+                seconds=range(start, local_second(clock) + 1),
             )
     finally:
         simulator.stop()

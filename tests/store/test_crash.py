@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from fakes import TOKYO, FakeClock
+from programs import PATIENCE_S
 from small_disks import fill, small_disk
 from stored import daily, recorder_of
 from structlog.testing import capture_logs
@@ -65,7 +66,7 @@ def kill_after(acknowledged: int, folder: Path) -> int:
             assert process.stdout.readline()
         process.send_signal(signal.SIGKILL)
         rest = process.stdout.read()
-        assert process.wait(30) == -signal.SIGKILL
+        assert process.wait(PATIENCE_S) == -signal.SIGKILL
     whole = rest[: rest.rfind("\n") + 1].split()
     return int(whole[-1]) if whole else acknowledged - 1
 

@@ -13,6 +13,7 @@ import pytest
 from fakes import TOKYO, FakeClock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from programs import PATIENCE_S
 from stored import add_readings, add_summaries, computed
 
 from kei.core.errors import StoreError
@@ -232,7 +233,7 @@ def test_threads_may_write_at_the_same_time(database: Database) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(PATIENCE_S)
     assert [summary.count for summary in computed(database, T0, T0 + 50)] == [50] * 4
 
 

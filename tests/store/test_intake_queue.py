@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from fakes import FakeClock
-from programs import wait_until
+from programs import PATIENCE_S, wait_until
 
 from kei.core.reading import Reading
 from kei.store.intake_queue import IntakeQueue
@@ -25,7 +25,7 @@ class SlowRecorder:
         self._take("once", readings)
 
     def _take(self, how: str, readings: Sequence[Reading]) -> None:
-        self.may.wait(20)
+        self.may.wait(PATIENCE_S)
         self.taken += [(how, int(one.value)) for one in readings]
 
 
@@ -49,7 +49,7 @@ def test_all_are_handed_over_in_order_once_the_disk_is_back() -> None:
     assert recorder.taken == []
     recorder.may.set()
     queue.stop()
-    thread.join(20)
+    thread.join(PATIENCE_S)
     assert recorder.taken == [("each", 1), ("each", 2), ("once", 3), ("each", 4)]
 
 
@@ -69,9 +69,9 @@ def test_who_brings_more_than_may_wait_waits_for_room() -> None:
     wait_until(lambda: len(done) >= 2, 10, "two that have room")
     assert len(done) < 5
     recorder.may.set()
-    bringer.join(20)
+    bringer.join(PATIENCE_S)
     queue.stop()
-    thread.join(20)
+    thread.join(PATIENCE_S)
     assert [number for _, number in recorder.taken] == [1, 2, 3, 4, 5]
 
 

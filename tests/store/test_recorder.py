@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from fakes import TOKYO, FakeClock, FastClock
-from programs import wait_until
+from programs import PATIENCE_S, wait_until
 from stored import recorder_of
 from structlog.testing import capture_logs
 
@@ -534,7 +534,7 @@ def test_the_thread_commits_and_ends_when_it_is_told_to(
     recorder.record([reading(1)])
     wait_until(lambda: in_database(database) == [1], 10, "the commit")
     recorder.stop()
-    thread.join(10)
+    thread.join(PATIENCE_S)
     assert not thread.is_alive()
 
 
@@ -547,7 +547,7 @@ def test_threads_agree_on_one_order(recorder: Recorder, database: Database, tmp_
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(PATIENCE_S)
     recorder.commit()
     assert in_text(tmp_path) == in_database(database)
     assert len(in_database(database)) == 200

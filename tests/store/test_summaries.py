@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from fakes import TOKYO, FakeClock
+from programs import PATIENCE_S
 from stored import Gate, add_readings, add_summaries, computed, summariser_of
 from structlog.testing import capture_logs
 
@@ -444,7 +445,7 @@ def test_a_reading_that_comes_while_its_window_is_computed_opens_it_again(
 
     monkeypatch.setattr(SummaryTable, "compute", and_then_a_reading_comes)
     bench.run_at(after(10))
-    threads[0].join(10)
+    threads[0].join(PATIENCE_S)
     bench.run_at(after(11))
     assert bench.known() == [(0, "E7", "15", 2, Completeness.RECOVERED)]
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from fakes import TOKYO
-from programs import SIMULATED, Program, running, write_jobs
+from programs import PATIENCE_S, SIMULATED, Program, running, write_jobs
 
 from kei.store import extract
 from kei.store.extract import Query
@@ -71,7 +71,7 @@ class Victim:
                 seen = self._text()
                 kei.process.kill()
                 killed_at = time.time()  # noqa: TID251 - to compare with the transcript
-                kei.process.wait(10)
+                kei.process.wait(PATIENCE_S)
             else:
                 raise AssertionError(f"kei ended by itself:\n{kei.output()}")
         text = self._text()

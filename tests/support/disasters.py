@@ -19,7 +19,7 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 from fakes import TOKYO
-from programs import BROUTE_ID, BROUTE_PWD, ROOT, SIMULATED, Program, running
+from programs import BROUTE_ID, BROUTE_PWD, PATIENCE_S, ROOT, SIMULATED, Program, running
 from small_disks import Disk
 
 from kei.store import extract
@@ -176,7 +176,7 @@ class House:
         with self._running() as kei:
             self._live(kei, self.random.uniform(0.5, 3.0))
             kei.process.kill()
-            kei.process.wait(10)
+            kei.process.wait(PATIENCE_S)
         self._check_sent(KILL_S)
 
     def cut_power(self) -> None:
@@ -186,7 +186,7 @@ class House:
             self._live(kei, self.random.uniform(1.0, 5.0))
             self._disk.cut_power()
             kei.process.kill()
-            kei.process.wait(10)
+            kei.process.wait(PATIENCE_S)
         self._disk.come_back()
         self._check_sent(SYNC_S + KILL_S)
 
@@ -202,9 +202,9 @@ class House:
                 self._live(kei, self.random.uniform(0.5, 2.5))
             if self.random.random() < 0.5 or killed:
                 kei.process.kill()
-                kei.process.wait(10)
+                kei.process.wait(PATIENCE_S)
             else:
-                assert kei.stop(deadline_s=20) == 0, kei.output()
+                assert kei.stop(limit_s=20) == 0, kei.output()
         self._offset.write_text("0")
         self._check_sent(KILL_S, may_wait=killed)
 
@@ -215,7 +215,7 @@ class House:
             for path in self.data.glob("kei.db*"):
                 path.unlink(missing_ok=True)
             self._live(kei, self.random.uniform(4.0, 8.0))
-            assert kei.stop(deadline_s=20) == 0, kei.output()
+            assert kei.stop(limit_s=20) == 0, kei.output()
         self._check_sent(KILL_S)
 
     # ------------------------------------------------------------------ what is left
@@ -230,7 +230,7 @@ class House:
             self._live(kei, 3.0)
             while time.monotonic() < end and any(self._servers_lack()):
                 self._live(kei, 0.5)
-            assert kei.stop(deadline_s=20) == 0, kei.output()
+            assert kei.stop(limit_s=20) == 0, kei.output()
 
     def _servers_lack(self) -> list[int]:
         text = self.text()

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import IO
@@ -22,6 +22,12 @@ BROUTE_PWD = "0123456789AB"
 SIMULATED = "sim:latency=0,scan-time=0,join-time=0"  # a port
 KEI, NOTHING = ("-m", "kei"), subprocess.DEVNULL
 LOOK_AGAIN_S = 0.02
+STOP_S = 10.0  # a kei that is told to end has ended by then
+PATIENCE_S = 60.0
+"""The least that anything gets that has to happen: a machine may be slow, and busy with others.
+
+It costs nothing as long as all is well. Where a time is what a test is about, it is `IdleTime`.
+"""
 
 
 def unmeasured() -> dict[str, str]:
@@ -30,11 +36,58 @@ def unmeasured() -> dict[str, str]:
 
 
 def wait_until(condition: Callable[[], object], deadline_s: float, what: str) -> None:
-    """Wait for a condition to become true, or fail with what was waited for."""
+    """Wait for a condition to become true, or fail with what was waited for.
+
+    Args:
+        condition: looked at again and again; what it looks at should not be able to pass unseen.
+        deadline_s: `PATIENCE_S` if that is more.
+        what: the condition in words.
+    """
+    deadline_s = max(deadline_s, PATIENCE_S)
     end = time.monotonic() + deadline_s
     while not condition():
         assert time.monotonic() < end, f"not within {deadline_s:g} s: {what}"
         time.sleep(LOOK_AGAIN_S)  # noqa: TID251 - the one place where tests wait
+
+
+class IdleTime:
+    """For how long a process has had nothing to do but wait, from now on.
+
+    Neither its own work counts, nor that it had to wait for a processor: proc(5), `schedstat`.
+
+    Args:
+        pid: the process.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._tasks = Path(f"/proc/{pid}/task")
+        self._busy_ns = self._threads()
+        self._begun = time.monotonic()
+        self._busy_before_ns = sum(self._busy_ns.values())
+
+    def seconds(self) -> float:
+        """Return it; a process that has ended waits as well."""
+        self._busy_ns |= self._threads()
+        busy_ns = sum(self._busy_ns.values()) - self._busy_before_ns
+        return time.monotonic() - self._begun - busy_ns / 1e9
+
+    def _threads(self) -> dict[str, int]:
+        """Return how long each thread has been running or ready to, ns."""
+        found = {}
+        with suppress(OSError):  # it has ended
+            for task in self._tasks.iterdir():
+                running_ns, ready_ns, _ = (task / "schedstat").read_text().split()
+                found[task.name] = int(running_ns) + int(ready_ns)
+        return found
+
+
+def ends(process: Forked | subprocess.Popen[bytes] | subprocess.Popen[str], limit_s: float) -> int:
+    """Return the exit code of a process that ends by itself, and does not wait for longer."""
+    idle = IdleTime(process.pid)
+    while (code := process.poll()) is None:
+        assert idle.seconds() < limit_s, f"has not ended though idle for {limit_s:g} s"
+        time.sleep(LOOK_AGAIN_S)  # noqa: TID251 - as above
+    return code
 
 
 class Program:
@@ -90,14 +143,35 @@ class Program:
         """The JSON log lines of this event so far."""
         return [e for e in map(_parsed, list(self.lines)) if e.get("event") == name]
 
-    def wait_for_event(self, name: str, deadline_s: float = 20.0, count: int = 1) -> None:
-        self.wait_for(lambda: len(self.events(name)) >= count, deadline_s, f"{count} x {name}")
+    def wait_for_event(
+        self, name: str, deadline_s: float = 20.0, count: int = 1, *, idle_s: float | None = None
+    ) -> None:
+        self.wait_for(
+            lambda: len(self.events(name)) >= count, deadline_s, f"{count} x {name}", idle_s=idle_s
+        )
 
-    def wait_for(self, condition: Callable[[], object], deadline_s: float, what: str) -> None:
-        """Wait until a condition holds; looks again after each line of output."""
+    def wait_for(
+        self,
+        condition: Callable[[], object],
+        deadline_s: float,
+        what: str,
+        *,
+        idle_s: float | None = None,
+    ) -> None:
+        """Wait until a condition holds; looks again after each line of output.
+
+        Args:
+            condition, deadline_s, what: as of `wait_until`.
+            idle_s: how long the program may wait meanwhile, if that is what the test is about.
+        """
+        deadline_s = max(deadline_s, PATIENCE_S)
         end = time.monotonic() + deadline_s
+        idle = None if idle_s is None else IdleTime(self.process.pid)
         while not condition():
             assert time.monotonic() < end, f"not within {deadline_s:g} s: {what}\n{self.output()}"
+            if idle is not None and idle_s is not None:
+                waited_s = idle.seconds()
+                assert waited_s < idle_s, f"idle for {waited_s:.1f} s: {what}\n{self.output()}"
             try:
                 self._news.get(timeout=0.05)
             except queue.Empty:
@@ -116,24 +190,24 @@ class Program:
     def send(self, number: int) -> None:
         self.process.send_signal(number)
 
-    def wait(self, deadline_s: float = 10.0) -> int:
-        """The exit code, once all output has been collected."""
-        code = self.process.wait(deadline_s)
+    def wait(self, limit_s: float = PATIENCE_S) -> int:
+        """The exit code, once all output has been collected; see `ends`."""
+        code = ends(self.process, limit_s)
         for reader in self._readers:
-            reader.join(5)
+            reader.join(PATIENCE_S)
         return code
 
-    def stop(self, number: int = signal.SIGTERM, deadline_s: float = 10.0) -> int:
+    def stop(self, number: int = signal.SIGTERM, limit_s: float = STOP_S) -> int:
         self.send(number)
-        return self.wait(deadline_s)
+        return self.wait(limit_s)
 
     def kill(self) -> None:
         """End it whatever it does, for the end of a test."""
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait(10)
+        self.process.wait(PATIENCE_S)
         for reader in self._readers:
-            reader.join(5)
+            reader.join(PATIENCE_S)
         for stream in (self.process.stdout, self.process.stderr):
             assert stream is not None
             stream.close()
@@ -167,14 +241,14 @@ def running(
 
 
 def command(
-    *arguments: object, cwd: Path | None = None, deadline_s: float = 60.0, **environ: str
+    *arguments: object, cwd: Path | None = None, limit_s: float = PATIENCE_S, **environ: str
 ) -> tuple[int, list[str], list[str]]:
     """Exit code, lines of stdout and lines of stderr of a kei that ends by itself."""
     program = Program(
         *map(str, arguments), cwd=cwd, program=KEI, measured=True, stdin=NOTHING, **environ
     )
     try:
-        return program.wait(deadline_s), program.lines, program.errors
+        return program.wait(limit_s), program.lines, program.errors
     finally:
         program.kill()
 

@@ -10,7 +10,7 @@ from programs import wait_until
 from kei.core.clock import Instant
 from kei.echonet.frame import Property
 from kei.simulator.port.server import Simulator
-from kei.wisun.interfaces import Answer, OnData, Transport
+from kei.wisun.interfaces import Answer, OnData, State, Transport
 from kei.wisun.session import Session
 
 FAST = "sim:latency=0,scan-time=0,join-time=0"
@@ -65,6 +65,22 @@ class Bench:
     def says(self, data: bytes) -> None:
         """Have the dongle say something by itself."""
         self.session._link.on_data(data)
+
+    def when(self, state: State, do: Callable[[], object]) -> None:
+        """Do something, in the session's thread, whenever it goes on to a state from now on."""
+        machine = self.session._machine
+        go_on = machine.move_to
+
+        def move_to(to: State) -> None:
+            go_on(to)
+            if to is state:
+                do()
+
+        vars(machine)["move_to"] = move_to
+
+    def pause(self, seconds: float = 1.0) -> None:
+        """Let so much time of the session pass."""
+        threading.Event().wait(self.clock.wait_s(seconds))
 
     def wait_for_join(self, count: int = 1, deadline_s: float = 20.0) -> None:
         wait_until(

@@ -31,6 +31,7 @@ from kei.wisun.transport import SerialTransport
 POWER, ENERGY = 0xE7, 0xE0
 GROUPS = ((POWER,), (ENERGY,), (POWER, ENERGY))
 BUDGET_S = 10.0  # the least that a request of jobs.toml has
+BREATH_S = 0.1  # between two requests
 SOON_S = 1.0  # how long a request that was refused with NotReady is put off
 CYCLE_S = 10.0  # the same, for a request that would not be asked more often anyway
 END_S = 30.0  # of the machine's time: everything has ended by then, or never will
@@ -208,7 +209,12 @@ class Requester:
         self._counter = EnergyCounter(rig.household, CounterSetup())
 
     def ask(self) -> bool:
-        """Ask once, and wait a moment if the session is not ready; return whether all came."""
+        """Ask once, and wait a moment, longer if the session is not ready; return if all came."""
+        came = self._ask()
+        self._pace.wait(self._rig.clock.wait_s(BREATH_S))  # the clock stands while we ask on and on
+        return came
+
+    def _ask(self) -> bool:
         account, clock = self.account, self._rig.clock
         epcs = self._groups[account.asked % len(self._groups)]
         account.asked += 1

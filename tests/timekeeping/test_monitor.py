@@ -9,7 +9,7 @@ import pytest
 from fakes import FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
-from programs import wait_until
+from programs import PATIENCE_S, wait_until
 from structlog.testing import capture_logs
 
 from kei.core.clock import SystemClock, offset_ms
@@ -274,7 +274,7 @@ def running(tmp_path: Path) -> Iterator[tuple[Bench, threading.Thread]]:
     thread.start()
     yield bench, thread
     bench.monitor.stop()
-    thread.join(5)
+    thread.join(PATIENCE_S)
 
 
 def test_its_thread_looks_again_and_again_and_ends_when_it_is_stopped(
@@ -285,7 +285,7 @@ def test_its_thread_looks_again_and_again_and_ends_when_it_is_stopped(
         bench.clock.wall_ms += step_ms
         wait_until(lambda by=step_ms: bench.ear.heard[-1:] == [by], 5, "the step")  # type: ignore[misc]
     bench.monitor.stop()
-    thread.join(5)
+    thread.join(PATIENCE_S)
     assert not thread.is_alive()
 
 

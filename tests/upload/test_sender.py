@@ -8,6 +8,7 @@ from fakes import FakeClock
 from structlog.testing import LogCapture
 from upload_support import (
     KEY,
+    LIMIT_S,
     Behaviour,
     Handler,
     Make,
@@ -148,12 +149,12 @@ def test_a_database_that_is_closed_already_is_no_fault_when_kei_stops(
 
 
 def test_stop_ends_the_wait_between_two_posts(server: Server, make: Make) -> None:
-    sender = make(rows(3), max_bytes=150, min_interval_s=30)
+    sender = make(rows(3), max_bytes=150, min_interval_s=3600)
     thread = threading.Thread(target=sender.flush)
     thread.start()
     server.wait_for_post()
     sender.stop()
-    thread.join(2)
+    thread.join(LIMIT_S)
     assert not thread.is_alive()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import serial
 from fakes import FastClock
-from programs import BROUTE_ID, BROUTE_PWD
+from programs import BROUTE_ID, BROUTE_PWD, PATIENCE_S
 from session_bench import FAST, Bench, Listener, Meddle, Memory, Recording
 
 from kei.core.secret import Secret
@@ -73,11 +73,11 @@ def start() -> Iterator[Start]:
     yield start_one
     for bench in benches:
         bench.session.stop()
-        bench.session_thread.join(10)
+        bench.session_thread.join(PATIENCE_S)
         assert not bench.session_thread.is_alive()
     for simulator, thread in serving:
         simulator.stop()
-        thread.join(10)
+        thread.join(PATIENCE_S)
         assert not thread.is_alive()
 
 

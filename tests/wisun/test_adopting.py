@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from programs import wait_until
+from programs import PATIENCE_S, wait_until
 from session_bench import Bench, Memory
 from structlog.testing import capture_logs
 
@@ -31,7 +31,7 @@ def killed(bench: Bench, *, leaves: bool = False) -> Memory:
     memory = Memory(bench.memory)
     bench.is_deaf = not leaves
     bench.session.stop()
-    bench.session_thread.join(10)
+    bench.session_thread.join(PATIENCE_S)
     return memory
 
 
@@ -64,7 +64,7 @@ def test_a_living_session_is_taken_over_as_it_is(start: Start, dongle: str) -> N
     assert (joined["adopted"], joined["channel"], joined["pan_id"]) == (True, 33, "8888")
     assert len(bench.session.get(POWER, 5).properties[0xE7]) == 4
     bench.session.stop()
-    bench.session_thread.join(10)
+    bench.session_thread.join(PATIENCE_S)
     assert bench.sent.endswith(b"SKTERM\r\n")
     assert bench.memory[SESSION_KEY].startswith("left ")
 
@@ -179,14 +179,14 @@ def test_the_rest_after_leaving_goes_on_over_a_restart(start: Start) -> None:
     before = start()
     before.wait_for_join()
     before.session.stop()
-    before.session_thread.join(10)
+    before.session_thread.join(PATIENCE_S)
     left = before.clock.monotonic()
     resting = start(memory=before.memory, beside=before)
     wait_until(lambda: b"SKSETRBID" in resting.sent, 10, "the set-up")
     memory = Memory(resting.memory)
     resting.is_deaf = True
     resting.session.stop()
-    resting.session_thread.join(10)
+    resting.session_thread.join(PATIENCE_S)
     bench = start(memory=memory, beside=before)
     bench.wait_for_join()
     assert REST_AFTER_LEAVING_S - 1 <= bench.clock.monotonic() - left < 2 * REST_AFTER_LEAVING_S
@@ -259,7 +259,7 @@ def test_a_stop_in_the_middle_ends_the_session(start: Start) -> None:
     bench = start(memory=killed(before), beside=before, meddle=meddle)
     wait_until(lambda: bench.session.state is State.ADOPT, 10, "the question")
     bench.session.stop()
-    bench.session_thread.join(10)
+    bench.session_thread.join(PATIENCE_S)
     assert bench.sent.endswith(b"SKTERM\r\n")
     assert bench.memory[SESSION_KEY].startswith("left ")
 
@@ -273,7 +273,7 @@ def test_a_stop_before_the_dongle_is_known_ends_a_session_that_was_left_open(sta
     bench = start(memory=killed(before), beside=before, meddle=meddle)
     wait_until(lambda: b"SKVER" in bench.sent, 10, "the first command")
     bench.session.stop()
-    bench.session_thread.join(10)
+    bench.session_thread.join(PATIENCE_S)
     assert bench.sent.endswith(b"SKTERM\r\n")
     assert bench.memory[SESSION_KEY].startswith("left ")
 

@@ -1,9 +1,10 @@
 """On the way to a joined meter: which dongle it is, scans, joins that fail, and what is told."""
 
+import threading
 from collections.abc import Callable
 
 import pytest
-from programs import wait_until
+from programs import PATIENCE_S, wait_until
 from session_bench import Bench, Memory
 from structlog.testing import capture_logs
 
@@ -38,6 +39,7 @@ def test_a_wrong_dialect_is_told_once_with_the_remedy_and_does_no_harm(
         bench.wait_for_join()
         while len(bench.listener.joins) == 1:
             answers(bench)
+            bench.pause()
         bench.wait_for_join(2)
     (told,) = [e for e in logs if e["event"] == "dongle_setting_wrong"]
     assert (told["configured"], told["found"]) == (configured, there)
@@ -120,9 +122,12 @@ def test_a_limit_that_lasts_while_the_meter_is_to_be_joined_is_no_hang(start: St
 
     bench = start(meddle=meddle, speed=200)
     bench.wait_for_join()
+    lost = threading.Event()
+    bench.when(State.JOIN, lost.set)
     bench.says(b"EVENT 32 " + METER + b" 0\r\nEVENT 26 " + METER + b" 0\r\n")
-    wait_until(lambda: bench.session.state is State.JOIN, 10, "the end of the session")
+    assert lost.wait(PATIENCE_S)
     began, longest_s = bench.clock.monotonic(), 0.0
     while bench.clock.monotonic() < began + 700:
         longest_s = max(longest_s, bench.session.heartbeat.silent_s)
+        bench.pause()
     assert longest_s < 300

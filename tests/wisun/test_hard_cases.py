@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from fakes import FastClock
-from programs import wait_until
+from programs import PATIENCE_S, wait_until
 from session_bench import Bench, Memory
 
 from kei.core.errors import NotAsked, NotReady, PortLost, RetryLater, StoreError
@@ -184,6 +184,7 @@ def test_a_meter_that_hangs_up_at_once_is_not_joined_without_end(start: Start) -
     bench.wait_for_join()
     while bench.clock.monotonic() < begun + 300:
         try_to_get(bench)
+        bench.pause()
     assert bench.session.status().held_back > 0
     assert bench.sent.count(b"SKJOIN") < 25
 
@@ -220,7 +221,7 @@ def test_a_dongle_left_with_a_session_is_joined_again_after_a_rest(start: Start)
     crashed = start(meddle=lose_the_skterm)
     crashed.wait_for_join()
     crashed.session.stop()
-    crashed.session_thread.join(10)
+    crashed.session_thread.join(PATIENCE_S)
     begun = crashed.clock.monotonic()
     bench = start(memory=crashed.memory, beside=crashed)
     bench.wait_for_join()
@@ -274,11 +275,11 @@ def test_a_silent_session_is_ended_even_if_kei_is_stopped_before_it_is_joined_ag
 ) -> None:
     bench = start(",fault=lost@2")
     bench.wait_for_join()
+    bench.when(State.JOIN, bench.session.stop)
     for _ in range(3):
         try_to_get(bench, 2)
-    wait_until(lambda: bench.session.state is State.JOIN, 10, "the silence")
-    bench.session.stop()
-    bench.session_thread.join(10)
+    bench.session_thread.join(PATIENCE_S)
+    assert not bench.session_thread.is_alive()
     assert b"SKTERM" in bench.sent[bench.sent.index(b"SKJOIN") :]
 
 

@@ -2,7 +2,7 @@
 
 import threading
 
-from programs import wait_until
+from programs import PATIENCE_S, wait_until
 
 from kei.wisun.link import AT_ONCE, PriorityLock
 
@@ -26,7 +26,7 @@ def test_it_is_handed_on_in_the_order_of_asking() -> None:
         wait_until(lambda: waiting(lock) == number + 1, 5, "the next in line")  # noqa: B023 - waited for here
     lock.release()
     for thread in threads:
-        thread.join(5)
+        thread.join(PATIENCE_S)
     assert order == [0, 1, 2, 3, 4]
 
 
@@ -46,7 +46,7 @@ def test_the_most_urgent_comes_first_and_the_session_thread_before_all() -> None
         wait_until(lambda: waiting(lock) == number + 1, 5, "the next in line")  # noqa: B023 - waited for here
     lock.release()
     for thread in threads:
-        thread.join(5)
+        thread.join(PATIENCE_S)
     assert order == [AT_ONCE, 10.0, 20.0, 30.0]
 
 
@@ -66,7 +66,7 @@ def test_one_who_asks_in_a_loop_does_not_starve_another() -> None:
             lock.release()
     finally:
         done.set()
-        thread.join(5)
+        thread.join(PATIENCE_S)
 
 
 def test_giving_up_leaves_the_others_in_line() -> None:

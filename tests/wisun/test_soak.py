@@ -9,7 +9,7 @@ from kei.simulator.dongle.models import MODELS
 from kei.simulator.faults import FaultKind
 
 REQUESTS = 300
-SPEED = 60.0
+SPEED = 120.0
 PERCENT = 5
 STUCK_S = 600.0  # far above the longest way back: a port, four scans, two joins and a back-off
 AT_ONCE = "latency=0,scan-time=0,join-time=0"
