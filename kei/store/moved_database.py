@@ -41,6 +41,10 @@ class FileIdentity:
         """Return whether the database is still the file of that name."""
         return _file(path) == self.database
 
+    def has_log(self, path: Path) -> bool:
+        """Return whether its write-ahead log is still the file of that name."""
+        return _file(_log(path, _LOGS[0])) == self.logs[0]
+
     def remove_log(self, path: Path) -> None:
         """Remove the log that was left alone: it would be taken for that of another database."""
         for suffix, file in zip(_LOGS, self.logs, strict=True):

@@ -1,5 +1,6 @@
 """The upload queues: the rows behind a cursor that each upload target has in the database."""
 
+import contextlib
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ class UploadQueue:
     def __init__(self, database: Database, commit: Callable[[], object] = lambda: None) -> None:
         self._database = database
         self._commit = commit
+        self._generations: dict[tuple[str, What], int] = {}  # of the rows returned last
 
     def register(self, target: str, what: What, since_ms: int | None) -> None:
         """Give a target its cursor the first time; later calls change nothing.
@@ -74,6 +76,7 @@ class UploadQueue:
             self._commit()
         table = TABLES[what]
         with self._database.access() as connection:
+            self._generations[target, what] = self._database.generation
             found = connection.execute(
                 f"SELECT {table.columns} FROM {table.name} r"
                 " CROSS JOIN series s ON s.id = r.series_id"
@@ -106,7 +109,7 @@ class UploadQueue:
 
         The rows are synced, too: after a power cut the batch is the same.
         """
-        with self._database.transaction() as connection:
+        with self._same_file(target, what) as connection:
             connection.execute(
                 "UPDATE upload_cursors SET in_flight = ? WHERE target = ? AND kind = ?",
                 (last_id, target, what.value),
@@ -133,7 +136,7 @@ class UploadQueue:
 
     def advance(self, target: str, what: What, last_id: int) -> None:
         """Save that a target has everything up to a row; a cursor never goes back."""
-        with self._database.transaction() as connection:
+        with self._same_file(target, what) as connection:
             _advance(connection, target, what, last_id)
 
     def set_aside(self, target: str, what: What, rows: Sequence[Row], reason: str) -> None:
@@ -148,13 +151,22 @@ class UploadQueue:
         if not rows:
             return
         now_ms = self._database.clock.now_ms()
-        with self._database.transaction() as connection:
+        with self._same_file(target, what) as connection:
             connection.executemany(
                 "INSERT INTO dead_letters (target, kind, row_id, reason, time_ms)"
                 " VALUES (?, ?, ?, ?, ?)",
                 [(target, what.value, row.id, reason, now_ms) for row in rows],
             )
             _advance(connection, target, what, rows[-1].id)
+
+    def _same_file(
+        self, target: str, what: What
+    ) -> contextlib.AbstractContextManager[sqlite3.Connection]:
+        """Lend the connection, within a transaction, if the rows returned last are of this file.
+
+        In a database that took its place their IDs would be those of rows that nobody has sent.
+        """
+        return self._database.transaction(self._generations.get((target, what)))
 
 
 def waiting(connection: sqlite3.Connection, target: str, what: What) -> Waiting:

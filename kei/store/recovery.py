@@ -193,6 +193,7 @@ class _Recovery:
         self._database = database
         self._text = text
         self._milliseconds = text.milliseconds.load()
+        self._generation = database.generation
         self._added = 0
         # By their lines: readings, each with its ID in `pending`, if it is there.
         self._readings: dict[str, list[tuple[int | None, Reading]]] = {}
@@ -202,6 +203,7 @@ class _Recovery:
     def run(self) -> Checkpoint:
         text = self._text
         with self._database.access() as connection:
+            self._generation = self._database.generation
             checkpoint, newest = checkpoints.load(connection), newest_id(connection)
             for id_, reading in pending.prepared(connection):
                 line = reading_line(reading, text.zone)
@@ -213,7 +215,7 @@ class _Recovery:
             now = self._read_unknown_lines(now, day)
         text.sync()
         rest = [each for same in self._readings.values() for id_, each in same if id_ is None]
-        with self._database.transaction() as connection:
+        with self._database.transaction(self._generation) as connection:
             self._add(connection, rest)
             pending.forget_prepared(connection)
             checkpoints.save(connection, now)
@@ -272,7 +274,7 @@ class _Recovery:
             elif number in parsed:
                 found.append((None, self._exact(line, parsed[number])))
         readings = [reading for _, reading in found]
-        with self._database.transaction() as connection:
+        with self._database.transaction(self._generation) as connection:
             self._add(connection, readings)
             pending.remove(connection, [id_ for id_, _ in found if id_ is not None])
             now = now.moved(day, end, text)

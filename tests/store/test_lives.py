@@ -104,8 +104,8 @@ class Store(Database):
             yield connection
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        with super().transaction() as connection:
+    def transaction(self, generation: int | None = None) -> Iterator[sqlite3.Connection]:
+        with super().transaction(generation) as connection:
             yield connection
             self.fuse.step()
         self.states.append(self._present())
