@@ -302,6 +302,7 @@ class Committer:
             checkpoints.save(connection, checkpoint)
         self._progress.saved(checkpoint)
         self.pending.committed(lines)
+        self.prepared = ()  # or those that `prepare` has still to sync
         self.sinks.database.written += len(self.unsaved)
         self.unsaved = []
         self._file.milliseconds.clear()
