@@ -55,7 +55,7 @@ class Database:
         self._series: dict[tuple[str, str, int], int] = {}
         self.generation = 0
         self._identity: FileIdentity | None = None
-        self._carried: list[PendingRow] = []  # from a database that was replaced
+        self._carried: list[PendingRow] | None = None  # from a database that was replaced
         self._beginnings: dict[object, Beginning] = {}
         self._begun = 0  # the generation that has got these
         self._check_at = clock.monotonic()
@@ -233,7 +233,7 @@ class Database:
             self._identity = FileIdentity.of(self._path)
         if self._begun != self.generation:
             begin(self._connection, self._carried, self._beginnings.values())
-            self._carried, self._begun = [], self.generation
+            self._carried, self._begun = None, self.generation
         return self._connection
 
     def _check(self) -> None:

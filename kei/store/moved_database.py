@@ -79,26 +79,36 @@ def rescue(connection: sqlite3.Connection, path: Path) -> bool:
     return True
 
 
-def pending_rows(connection: sqlite3.Connection) -> list[PendingRow]:
-    """Return what only this database has of the readings; nothing if it cannot be read."""
+def pending_rows(connection: sqlite3.Connection) -> list[PendingRow] | None:
+    """Return what only this database has of the readings; None if it cannot be read."""
     try:
         return connection.execute(f"SELECT {_COLUMNS} FROM pending ORDER BY id").fetchall()
     except sqlite3.Error as error:
         log.warning("pending_readings_lost", reason=str(error))
-        return []
+        return None
 
 
 def begin(
-    connection: sqlite3.Connection, rows: Sequence[PendingRow], beginnings: Iterable[Beginning]
+    connection: sqlite3.Connection,
+    rows: Sequence[PendingRow] | None,
+    beginnings: Iterable[Beginning],
 ) -> None:
     """Give another database the readings that only the one before had, and what else belongs there.
 
     All or nothing.
+
+    Args:
+        connection: of the new database.
+        rows: those readings. If it is an older copy, its own have got their lines since, or are
+            among them. None to leave it these, as nothing is known.
+        beginnings: what else belongs there.
     """
     connection.execute("BEGIN IMMEDIATE")
     try:
         places = ", ".join("?" * len(_COLUMNS.split(", ")))
-        connection.executemany(f"INSERT INTO pending ({_COLUMNS}) VALUES ({places})", rows)
+        if rows is not None:
+            connection.execute("DELETE FROM pending")
+            connection.executemany(f"INSERT INTO pending ({_COLUMNS}) VALUES ({places})", rows)
         for beginning in beginnings:
             beginning(connection)
         connection.execute("COMMIT")

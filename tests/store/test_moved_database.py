@@ -138,8 +138,16 @@ def test_a_rescue_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_a_backup_that_is_put_in_its_place_gets_what_it_lacks(kei: Kei) -> None:
+    def wait_for_lines(*numbers: int) -> None:
+        with kei.database.transaction() as connection:
+            connection.execute("DELETE FROM pending")  # the others have got theirs
+            for number in numbers:
+                made = Reading(NOON_MS + number * 1000, "BR", "E7", Decimal(number), "x")
+                pending.add(connection, [pending.Item(made, None)], "")
+
     kei.record(1)
     kei.recorder.commit()
+    wait_for_lines(2, 8)
     with (
         closing(sqlite3.connect(kei.folder / "kei.db")) as source,
         closing(sqlite3.connect(kei.folder / "backup.db")) as backup,
@@ -147,15 +155,13 @@ def test_a_backup_that_is_put_in_its_place_gets_what_it_lacks(kei: Kei) -> None:
         source.backup(backup)
     kei.record(2)
     kei.recorder.commit()
-    with kei.database.transaction() as connection:  # has no line
-        made = Reading(NOON_MS + 9000, "BR", "E7", Decimal(9), "x")
-        pending.add(connection, [pending.Item(made, None)], "")
+    wait_for_lines(8, 9)
     kei.record(3)
     (kei.folder / "backup.db").replace(kei.folder / "kei.db")
     with capture_logs() as logs:
         kei.later()
     kei.recorder.commit()
-    assert sorted(kei.on_disk()) == [1, 2, 3, 9]
+    assert sorted(kei.on_disk()) == [1, 2, 3, 8, 9]
     assert [e["event"] for e in logs if e["log_level"] == "error"] == ["database_replaced"]
 
 
