@@ -9,7 +9,7 @@ from functools import partial
 from kei.settings.upload import What
 from kei.store.database import Database
 from kei.store.reading_table import IN_SPANS, span_of
-from kei.store.rows import TABLES, Row, rows_of
+from kei.store.rows import TABLES, Row, newest_id, rows_of
 
 ROWS_MAX = 2_500_000  # of one target: 100 MB of lines of about 40 bytes
 
@@ -193,17 +193,16 @@ def rows_behind(connection: sqlite3.Connection, what: What, cursor: int) -> int:
 
     IDs are consecutive, and rows are removed from the front.
     """
-    first, last = connection.execute(
-        f"SELECT (SELECT min(id) FROM {TABLES[what].name}), (SELECT max(id) FROM"
-        f" {TABLES[what].name})"
-    ).fetchone()
-    return 0 if last is None else max(0, int(last) - max(cursor, int(first) - 1))
+    first = _oldest(connection, what)
+    if first is None:
+        return 0
+    return max(0, newest_id(connection, what) - max(cursor, first - 1))
 
 
 def _register(
     connection: sqlite3.Connection, *, target: str, what: What, since_ms: int | None
 ) -> None:
-    last_id = _newest(connection, what)
+    last_id = newest_id(connection, what)
     if since_ms is not None:
         first_id = _first_since(connection, what, since_ms)
         last_id = last_id if first_id is None else first_id - 1
@@ -233,19 +232,17 @@ def _first_since(connection: sqlite3.Connection, what: What, since_ms: int) -> i
     return row[0]
 
 
-def _newest(connection: sqlite3.Connection, what: What) -> int:
+def _oldest(connection: sqlite3.Connection, what: What) -> int | None:
     row: tuple[int | None] = connection.execute(
-        f"SELECT max(id) FROM {TABLES[what].name}"
+        f"SELECT min(id) FROM {TABLES[what].name}"
     ).fetchone()
-    return row[0] or 0
+    return row[0]
 
 
 def _floor(connection: sqlite3.Connection, what: What, most: int) -> int:
     """Return the ID up to which rows are removed, or are not to be sent any more."""
-    oldest: int | None = connection.execute(f"SELECT min(id) FROM {TABLES[what].name}").fetchone()[
-        0
-    ]
-    return 0 if oldest is None else max(oldest - 1, _newest(connection, what) - most)
+    oldest = _oldest(connection, what)
+    return 0 if oldest is None else max(oldest - 1, newest_id(connection, what) - most)
 
 
 def _cursor(connection: sqlite3.Connection, target: str, what: What) -> int:
@@ -261,7 +258,7 @@ def _saved_cursor(connection: sqlite3.Connection, target: str, what: What) -> in
 
 def _advance(connection: sqlite3.Connection, target: str, what: What, last_id: int) -> None:
     # A new database counts from 1 again: an ID of the old one must not run ahead of it.
-    last_id = min(last_id, _newest(connection, what))
+    last_id = min(last_id, newest_id(connection, what))
     connection.execute(
         "INSERT INTO upload_cursors (target, kind, last_id) VALUES (?, ?, ?)"
         " ON CONFLICT (target, kind)"

@@ -10,12 +10,12 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import date, datetime, time, timedelta
+from datetime import date, timedelta
 from zlib import crc32
 
 import structlog
 
-from kei.core.clock import Clock, epoch_ms, local
+from kei.core.clock import Clock, local
 from kei.core.errors import Malformed
 from kei.core.reading import Reading, plain
 from kei.store import checkpoints, pending
@@ -23,7 +23,8 @@ from kei.store.checkpoints import Checkpoint
 from kei.store.database import Database
 from kei.store.dirty_windows import mark_dirty
 from kei.store.lines import reading_line, reading_of_line
-from kei.store.reading_table import ReadingTable, newest_id, rows_after, span_of
+from kei.store.reading_table import ReadingTable, rows_after, span_of
+from kei.store.rows import newest_id
 from kei.store.text import DailyFile
 
 log = structlog.stdlib.get_logger("kei.store")
@@ -315,10 +316,7 @@ def _known_ends(days: Iterable[date], checkpoint: Checkpoint) -> Iterator[tuple[
 
 def _lines_of_rows(database: Database, text: DailyFile, day: date) -> Counter[str]:
     """Return how often each line occurs among the rows of a day, in the order of their IDs."""
-    start, end = (
-        epoch_ms(datetime.combine(each, time.min, text.zone))
-        for each in (day, day + timedelta(days=1))
-    )
+    start, end = text.limits_of(day)
     found: Counter[str] = Counter()
     with database.access() as connection:
         until: int | None
