@@ -154,12 +154,13 @@ class Committer:
         self._recover_at = now + RETRY_S  # it may have to read a lot
         known = [(line.text, line.reading) for line in self.unsaved]
         try:
+            with self._store.access():  # a damaged file is set aside now
+                self._generation = self._store.generation
             checkpoint = recover(self._store, self._file, known)
             self.pending.reset()
         except StoreError as error:
             self.sinks.failed(error)
             return
-        self._generation = self._store.generation
         self._progress.saved(checkpoint)
         self.prepared, self.unsaved, self._forgotten = (), [], 0
         self._file.milliseconds.clear()
@@ -290,7 +291,7 @@ class Committer:
             return
         self._sync_text()
         lines = [(line.item.id or 0, line.reading.time_ms) for line in prepare]
-        with self._store.transaction() as connection:
+        with self._store.transaction(self._generation) as connection:
             if self.unsaved:
                 readings = [line.reading for line in self.unsaved]
                 first_id = self._table.add(connection, readings)
@@ -301,6 +302,7 @@ class Committer:
             checkpoints.save(connection, checkpoint)
         self._progress.saved(checkpoint)
         self.pending.committed(lines)
+        self.prepared = ()  # or those that `prepare` has still to sync
         self.sinks.database.written += len(self.unsaved)
         self.unsaved = []
         self._file.milliseconds.clear()

@@ -55,7 +55,7 @@ class Database:
         self._series: dict[tuple[str, str, int], int] = {}
         self.generation = 0
         self._identity: FileIdentity | None = None
-        self._carried: list[PendingRow] = []  # from a database that was replaced
+        self._carried: list[PendingRow] | None = None  # from a database that was replaced
         self._beginnings: dict[object, Beginning] = {}
         self._begun = 0  # the generation that has got these
         self._check_at = clock.monotonic()
@@ -90,8 +90,6 @@ class Database:
         """Lend the connection to a module of this room; its errors become `StoreError`."""
         with self._lock:
             try:
-                if self._check_at <= self.clock.monotonic():
-                    self._check()
                 yield self._connected()
             except sqlite3.Error as error:
                 if is_damage(error) and self._connection is not None:
@@ -102,14 +100,20 @@ class Database:
                 raise self._store_error(error) from error
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Lend the connection, within a transaction."""
+    def transaction(self, generation: int | None = None) -> Iterator[sqlite3.Connection]:
+        """Lend the connection, within a transaction.
+
+        Args:
+            generation: of the file by whose IDs, or by whose state, the caller goes; `StoreError`
+                if another one has been begun since.
+        """
         with self.access() as connection:
+            if generation not in (None, self.generation):
+                raise StoreError(f"{self._path}: is another file than before")
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
                 connection.execute("COMMIT")
-                self._move_log_of_young_file(connection)
             except BaseException:
                 self._series.clear()  # a roll-back removes new ones
                 # SQLite has rolled back by itself after some errors.
@@ -117,6 +121,9 @@ class Database:
                     if connection.in_transaction:
                         connection.execute("ROLLBACK")
                 raise
+            # It has been committed: whatever fails now must not have the caller repeat it.
+            with contextlib.suppress(sqlite3.Error, OSError):
+                self._move_log_of_young_file(connection)
 
     def _move_log_of_young_file(self, connection: sqlite3.Connection) -> None:
         """Move the log into a file that is still small, so that whoever copies it has something.
@@ -136,9 +143,14 @@ class Database:
 
         A removed one is written anew, of the one that is still open. Of a replaced one, what has no
         line in the text yet is carried over; the rest comes from the text, by recovery.
+
+        Only the recorder calls this, between its steps: none of them begins in one file and ends
+        in another.
         """
         with self.access():
-            pass
+            if self._check_at <= self.clock.monotonic():
+                self._check()
+                self._connected()
 
     def begin_next_with(self, key: object, beginning: Beginning) -> None:
         """Have each file that is begun in place of this one get something before all else.
@@ -199,6 +211,7 @@ class Database:
                 return
             self._check_at = self.clock.monotonic()  # of a removed file this is the last chance
             try:
+                self.check()
                 self.sync()
             finally:
                 self._closed = True
@@ -220,7 +233,7 @@ class Database:
             self._identity = FileIdentity.of(self._path)
         if self._begun != self.generation:
             begin(self._connection, self._carried, self._beginnings.values())
-            self._carried, self._begun = [], self.generation
+            self._carried, self._begun = None, self.generation
         return self._connection
 
     def _check(self) -> None:
@@ -228,8 +241,21 @@ class Database:
         connection, identity = self._connection, self._identity
         if connection is None or identity is None or connection.in_transaction:
             return
-        if identity.is_at(self._path):
+        if not identity.is_at(self._path):
+            self._leave(connection, identity)
+        elif not identity.has_log(self._path):
+            log.error(
+                "database_gone", file=f"{self._path}-wal", hint="it is moved into the database"
+            )
+            self.generation += 1  # the text gives what closing does not move
+        else:
             return
+        self._connection = None
+        self._series.clear()
+        connection.close()  # SQLite removes nothing of a file that has been moved
+
+    def _leave(self, connection: sqlite3.Connection, identity: FileIdentity) -> None:
+        """Have another file in place of one that was removed or replaced."""
         is_gone = not self._path.exists()
         log.error(
             "database_gone" if is_gone else "database_replaced",
@@ -240,9 +266,6 @@ class Database:
         if not (is_gone and rescue(connection, self._path)):
             self._carried = pending_rows(connection)
             self.generation += 1
-        self._connection = None
-        self._series.clear()
-        connection.close()  # SQLite sees that the file has been moved, and removes nothing
 
     def _set_aside(self, error: sqlite3.Error) -> None:
         if self._connection is not None:

@@ -12,7 +12,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -159,11 +159,7 @@ class Importer:
         return reading
 
     def _lines_of_rows(self, day: date) -> Counter[str]:
-        start, end = (
-            epoch_ms(datetime.combine(each, time.min, self._zone))
-            for each in (day, day + timedelta(days=1))
-        )
-        rows = extract.readings(self._path, self._text, Query(start, end))
+        rows = extract.readings(self._path, self._text, Query(*self._text.limits_of(day)))
         return Counter(reading_line(reading, self._zone) for reading in rows)
 
     def _insert(self, readings: Sequence[Reading], found: Imported) -> None:

@@ -7,6 +7,7 @@ against it, a full memory or a file of somebody else, costs the milliseconds aft
 """
 
 import contextlib
+import errno
 import os
 import stat
 import struct
@@ -52,7 +53,7 @@ class Milliseconds:
         """Keep the milliseconds of lines: each with its time, milliseconds since 1970."""
         data = b"".join(_ENTRY.pack(crc32(line.encode()), ms % _SECOND) for line, ms in lines)
         if self._size + len(data) <= _MAX_BYTES:
-            self._size += self._try(lambda fd: os.write(fd, data), 0)
+            self._size += self._try(lambda fd: _write(fd, data), 0)
 
     def load(self) -> dict[int, deque[int]]:
         """Return the milliseconds, in the order of lines, by the CRC-32 of the line."""
@@ -92,6 +93,14 @@ class Milliseconds:
                 os.close(self._fd)
             self._fd = self._path = None
             return otherwise
+
+
+def _write(fd: int, data: bytes) -> int:
+    """Append whole entries; OSError if they do not fit, as what follows could not be read."""
+    written = os.write(fd, data)
+    if written < len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return written
 
 
 def _open(path: Path) -> tuple[int, int]:

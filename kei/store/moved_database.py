@@ -41,6 +41,10 @@ class FileIdentity:
         """Return whether the database is still the file of that name."""
         return _file(path) == self.database
 
+    def has_log(self, path: Path) -> bool:
+        """Return whether its write-ahead log is still the file of that name."""
+        return _file(_log(path, _LOGS[0])) == self.logs[0]
+
     def remove_log(self, path: Path) -> None:
         """Remove the log that was left alone: it would be taken for that of another database."""
         for suffix, file in zip(_LOGS, self.logs, strict=True):
@@ -75,26 +79,36 @@ def rescue(connection: sqlite3.Connection, path: Path) -> bool:
     return True
 
 
-def pending_rows(connection: sqlite3.Connection) -> list[PendingRow]:
-    """Return what only this database has of the readings; nothing if it cannot be read."""
+def pending_rows(connection: sqlite3.Connection) -> list[PendingRow] | None:
+    """Return what only this database has of the readings; None if it cannot be read."""
     try:
         return connection.execute(f"SELECT {_COLUMNS} FROM pending ORDER BY id").fetchall()
     except sqlite3.Error as error:
         log.warning("pending_readings_lost", reason=str(error))
-        return []
+        return None
 
 
 def begin(
-    connection: sqlite3.Connection, rows: Sequence[PendingRow], beginnings: Iterable[Beginning]
+    connection: sqlite3.Connection,
+    rows: Sequence[PendingRow] | None,
+    beginnings: Iterable[Beginning],
 ) -> None:
     """Give another database the readings that only the one before had, and what else belongs there.
 
     All or nothing.
+
+    Args:
+        connection: of the new database.
+        rows: those readings. If it is an older copy, its own have got their lines since, or are
+            among them. None to leave it these, as nothing is known.
+        beginnings: what else belongs there.
     """
     connection.execute("BEGIN IMMEDIATE")
     try:
         places = ", ".join("?" * len(_COLUMNS.split(", ")))
-        connection.executemany(f"INSERT INTO pending ({_COLUMNS}) VALUES ({places})", rows)
+        if rows is not None:
+            connection.execute("DELETE FROM pending")
+            connection.executemany(f"INSERT INTO pending ({_COLUMNS}) VALUES ({places})", rows)
         for beginning in beginnings:
             beginning(connection)
         connection.execute("COMMIT")

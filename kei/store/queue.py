@@ -1,5 +1,6 @@
 """The upload queues: the rows behind a cursor that each upload target has in the database."""
 
+import contextlib
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from functools import partial
 from kei.settings.upload import What
 from kei.store.database import Database
 from kei.store.reading_table import IN_SPANS, span_of
-from kei.store.rows import TABLES, Row, rows_of
+from kei.store.rows import TABLES, Row, newest_id, rows_of
 
 ROWS_MAX = 2_500_000  # of one target: 100 MB of lines of about 40 bytes
 
@@ -45,6 +46,7 @@ class UploadQueue:
     def __init__(self, database: Database, commit: Callable[[], object] = lambda: None) -> None:
         self._database = database
         self._commit = commit
+        self._generations: dict[tuple[str, What], int] = {}  # of the rows returned last
 
     def register(self, target: str, what: What, since_ms: int | None) -> None:
         """Give a target its cursor the first time; later calls change nothing.
@@ -74,6 +76,7 @@ class UploadQueue:
             self._commit()
         table = TABLES[what]
         with self._database.access() as connection:
+            self._generations[target, what] = self._database.generation
             found = connection.execute(
                 f"SELECT {table.columns} FROM {table.name} r"
                 " CROSS JOIN series s ON s.id = r.series_id"
@@ -106,7 +109,7 @@ class UploadQueue:
 
         The rows are synced, too: after a power cut the batch is the same.
         """
-        with self._database.transaction() as connection:
+        with self._same_file(target, what) as connection:
             connection.execute(
                 "UPDATE upload_cursors SET in_flight = ? WHERE target = ? AND kind = ?",
                 (last_id, target, what.value),
@@ -133,7 +136,7 @@ class UploadQueue:
 
     def advance(self, target: str, what: What, last_id: int) -> None:
         """Save that a target has everything up to a row; a cursor never goes back."""
-        with self._database.transaction() as connection:
+        with self._same_file(target, what) as connection:
             _advance(connection, target, what, last_id)
 
     def set_aside(self, target: str, what: What, rows: Sequence[Row], reason: str) -> None:
@@ -148,13 +151,22 @@ class UploadQueue:
         if not rows:
             return
         now_ms = self._database.clock.now_ms()
-        with self._database.transaction() as connection:
+        with self._same_file(target, what) as connection:
             connection.executemany(
                 "INSERT INTO dead_letters (target, kind, row_id, reason, time_ms)"
                 " VALUES (?, ?, ?, ?, ?)",
                 [(target, what.value, row.id, reason, now_ms) for row in rows],
             )
             _advance(connection, target, what, rows[-1].id)
+
+    def _same_file(
+        self, target: str, what: What
+    ) -> contextlib.AbstractContextManager[sqlite3.Connection]:
+        """Lend the connection, within a transaction, if the rows returned last are of this file.
+
+        In a database that took its place their IDs would be those of rows that nobody has sent.
+        """
+        return self._database.transaction(self._generations.get((target, what)))
 
 
 def waiting(connection: sqlite3.Connection, target: str, what: What) -> Waiting:
@@ -181,17 +193,16 @@ def rows_behind(connection: sqlite3.Connection, what: What, cursor: int) -> int:
 
     IDs are consecutive, and rows are removed from the front.
     """
-    first, last = connection.execute(
-        f"SELECT (SELECT min(id) FROM {TABLES[what].name}), (SELECT max(id) FROM"
-        f" {TABLES[what].name})"
-    ).fetchone()
-    return 0 if last is None else max(0, int(last) - max(cursor, int(first) - 1))
+    first = _oldest(connection, what)
+    if first is None:
+        return 0
+    return max(0, newest_id(connection, what) - max(cursor, first - 1))
 
 
 def _register(
     connection: sqlite3.Connection, *, target: str, what: What, since_ms: int | None
 ) -> None:
-    last_id = _newest(connection, what)
+    last_id = newest_id(connection, what)
     if since_ms is not None:
         first_id = _first_since(connection, what, since_ms)
         last_id = last_id if first_id is None else first_id - 1
@@ -221,19 +232,17 @@ def _first_since(connection: sqlite3.Connection, what: What, since_ms: int) -> i
     return row[0]
 
 
-def _newest(connection: sqlite3.Connection, what: What) -> int:
+def _oldest(connection: sqlite3.Connection, what: What) -> int | None:
     row: tuple[int | None] = connection.execute(
-        f"SELECT max(id) FROM {TABLES[what].name}"
+        f"SELECT min(id) FROM {TABLES[what].name}"
     ).fetchone()
-    return row[0] or 0
+    return row[0]
 
 
 def _floor(connection: sqlite3.Connection, what: What, most: int) -> int:
     """Return the ID up to which rows are removed, or are not to be sent any more."""
-    oldest: int | None = connection.execute(f"SELECT min(id) FROM {TABLES[what].name}").fetchone()[
-        0
-    ]
-    return 0 if oldest is None else max(oldest - 1, _newest(connection, what) - most)
+    oldest = _oldest(connection, what)
+    return 0 if oldest is None else max(oldest - 1, newest_id(connection, what) - most)
 
 
 def _cursor(connection: sqlite3.Connection, target: str, what: What) -> int:
@@ -249,7 +258,7 @@ def _saved_cursor(connection: sqlite3.Connection, target: str, what: What) -> in
 
 def _advance(connection: sqlite3.Connection, target: str, what: What, last_id: int) -> None:
     # A new database counts from 1 again: an ID of the old one must not run ahead of it.
-    last_id = min(last_id, _newest(connection, what))
+    last_id = min(last_id, newest_id(connection, what))
     connection.execute(
         "INSERT INTO upload_cursors (target, kind, last_id) VALUES (?, ?, ?)"
         " ON CONFLICT (target, kind)"

@@ -7,7 +7,7 @@ from decimal import Decimal
 from kei.core.reading import Reading
 from kei.store.database import Database
 from kei.store.numbers import pack, places_of
-from kei.store.rows import READING_COLUMNS, ReadingRow, Stored, reading_of
+from kei.store.rows import READING_COLUMNS, ReadingRow, Stored, newest_id, reading_of
 
 # Length of a span of the table `spans`. Never to be changed: databases have their spans saved.
 SPAN_MS = 600_000
@@ -22,12 +22,6 @@ IN_SPANS = (
 def span_of(time_ms: int) -> int:
     """Return the number of the span of an instant."""
     return time_ms // SPAN_MS
-
-
-def newest_id(connection: sqlite3.Connection) -> int:
-    """Return the ID of the newest reading, 0 if there never was one."""
-    row: tuple[int | None] = connection.execute("SELECT max(id) FROM readings").fetchone()
-    return row[0] or 0
 
 
 def rows_after(connection: sqlite3.Connection, id_: int, limit: int) -> list[tuple[int, Reading]]:

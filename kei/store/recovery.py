@@ -10,12 +10,12 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import date, datetime, time, timedelta
+from datetime import date, timedelta
 from zlib import crc32
 
 import structlog
 
-from kei.core.clock import Clock, epoch_ms, local
+from kei.core.clock import Clock, local
 from kei.core.errors import Malformed
 from kei.core.reading import Reading, plain
 from kei.store import checkpoints, pending
@@ -23,7 +23,8 @@ from kei.store.checkpoints import Checkpoint
 from kei.store.database import Database
 from kei.store.dirty_windows import mark_dirty
 from kei.store.lines import reading_line, reading_of_line
-from kei.store.reading_table import ReadingTable, newest_id, rows_after, span_of
+from kei.store.reading_table import ReadingTable, rows_after, span_of
+from kei.store.rows import newest_id
 from kei.store.text import DailyFile
 
 log = structlog.stdlib.get_logger("kei.store")
@@ -193,6 +194,7 @@ class _Recovery:
         self._database = database
         self._text = text
         self._milliseconds = text.milliseconds.load()
+        self._generation = database.generation
         self._added = 0
         # By their lines: readings, each with its ID in `pending`, if it is there.
         self._readings: dict[str, list[tuple[int | None, Reading]]] = {}
@@ -202,6 +204,7 @@ class _Recovery:
     def run(self) -> Checkpoint:
         text = self._text
         with self._database.access() as connection:
+            self._generation = self._database.generation
             checkpoint, newest = checkpoints.load(connection), newest_id(connection)
             for id_, reading in pending.prepared(connection):
                 line = reading_line(reading, text.zone)
@@ -213,7 +216,7 @@ class _Recovery:
             now = self._read_unknown_lines(now, day)
         text.sync()
         rest = [each for same in self._readings.values() for id_, each in same if id_ is None]
-        with self._database.transaction() as connection:
+        with self._database.transaction(self._generation) as connection:
             self._add(connection, rest)
             pending.forget_prepared(connection)
             checkpoints.save(connection, now)
@@ -272,7 +275,7 @@ class _Recovery:
             elif number in parsed:
                 found.append((None, self._exact(line, parsed[number])))
         readings = [reading for _, reading in found]
-        with self._database.transaction() as connection:
+        with self._database.transaction(self._generation) as connection:
             self._add(connection, readings)
             pending.remove(connection, [id_ for id_, _ in found if id_ is not None])
             now = now.moved(day, end, text)
@@ -313,10 +316,7 @@ def _known_ends(days: Iterable[date], checkpoint: Checkpoint) -> Iterator[tuple[
 
 def _lines_of_rows(database: Database, text: DailyFile, day: date) -> Counter[str]:
     """Return how often each line occurs among the rows of a day, in the order of their IDs."""
-    start, end = (
-        epoch_ms(datetime.combine(each, time.min, text.zone))
-        for each in (day, day + timedelta(days=1))
-    )
+    start, end = text.limits_of(day)
     found: Counter[str] = Counter()
     with database.access() as connection:
         until: int | None

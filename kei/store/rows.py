@@ -3,6 +3,7 @@
 In statements `r` is the row of one of the two tables, and `s` that of its series.
 """
 
+import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -76,6 +77,14 @@ TABLES = {
     What.READINGS: Table("readings", "time_ms", READING_COLUMNS, reading_of),
     What.SUMMARY: Table("summaries", "start_ms", SUMMARY_COLUMNS, summary_of),
 }
+
+
+def newest_id(connection: sqlite3.Connection, what: What = What.READINGS) -> int:
+    """Return the ID of the newest reading or summary, 0 if there never was one."""
+    row: tuple[int | None] = connection.execute(
+        f"SELECT max(id) FROM {TABLES[what].name}"
+    ).fetchone()
+    return row[0] or 0
 
 
 def rows_of(what: What, found: Iterable[Sequence[Any]]) -> list[Row]:

@@ -1,6 +1,7 @@
 """The summary job: computes windows that are over, for the database and the `sum` files."""
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta, tzinfo
@@ -25,11 +26,9 @@ from kei.store.text import DailyFile
 log = structlog.stdlib.get_logger("kei.store")
 
 DAY_S = 86_400
-MINUTE_S = 60
 # About a week of the default cycle; the rest of a longer backlog is left to the next run.
 _MAX_WINDOWS_A_RUN = 1000
 _WRITTEN_AT_ONCE = 1000  # lines
-_TAIL_BYTES = 65_536  # searched for lines written before a crash, besides their own length
 
 
 @lru_cache(maxsize=4)
@@ -126,8 +125,8 @@ class Summariser:
         self._clock = database.clock
         self._cycle_s = cycle_s
         self._failing = False
-        # Whether the file may have lines that are not marked as written.
-        self._may_have_unmarked = True
+        # Of the database for which the file has no lines that are not marked as written.
+        self._marked_generation: int | None = None
 
     def run(self) -> None:
         """Compute and write what is due. If the disk fails, log that once; a later run makes up.
@@ -216,59 +215,34 @@ class Summariser:
 
     def _write(self) -> bool:
         """Write the lines that are due; return whether there were any."""
-        may_have_unmarked, self._may_have_unmarked = self._may_have_unmarked, True
+        generation = self._database.generation
+        may_have_unmarked = self._marked_generation != generation
+        self._marked_generation = None
         any_written = False
+        there: dict[date, Counter[str]] = {}  # of each file, lines that are not marked, by key
         while waiting := self._table.without_line(_WRITTEN_AT_ONCE):
             for day, group in groupby(waiting, lambda entry: self._file.day_of(entry[1].start_ms)):
                 entries = list(group)
                 lines = [summary_line(summary, self._file.zone) for _, summary in entries]
-                there = self._already_there(day, lines) if may_have_unmarked else 0
-                _, end = self._file.append(day, lines[there:])
+                if may_have_unmarked:
+                    if day not in there:
+                        there[day] = Counter(map(_key, self._unmarked_lines(day)))
+                    lines = _missing(lines, there[day])
+                end = self._file.append(day, lines)[1] if lines else self._file.size(day)
+                if day in there and there[day].total():
+                    end = 0  # they may be of the next ones, also after another crash
                 # On the disk before they are marked as written: there may be a power cut.
                 self._file.sync()
                 self._table.lines_written(entries[-1][0], day, end)
                 any_written = True
-        self._may_have_unmarked = False
+        self._marked_generation = generation
         return any_written
 
-    def _already_there(self, day: date, lines: Sequence[str]) -> int:
-        """Return how many of the first lines the file has already, because of a crash.
-
-        The averages are not compared: after a power cut readings of a line may be missing.
-        """
-        keys = [_key(line) for line in lines]
-        behind = self._unmarked_lines(day, sum(len(line) + 1 for line in lines) + _TAIL_BYTES)
-        if behind is not None and [_key(line) for line in behind] == keys[: len(behind)]:
-            return len(behind)
-        # Another program has changed the file, or an older kei wrote it, without marks.
-        return self._at_the_end(day, lines)
-
-    def _unmarked_lines(self, day: date, max_bytes: int) -> list[str] | None:
-        """Return the lines that are not marked as written; None if that is unknown."""
-        marked = self._table.lines_end()
-        if marked is None or day < marked[0]:
-            return None
-        begin = marked[1] if day == marked[0] else 0
-        size = self._file.size(day)
-        if size < begin or size - begin > max_bytes:
-            return None
-        return self._file.lines_from(day, begin, max_bytes)[0] if size else []
-
-    def _at_the_end(self, day: date, lines: Sequence[str]) -> int:
-        """Return how many of the first lines the file ends with.
-
-        Windows that are shorter than a minute are distinguished by their average only.
-        """
-        key = _key if self._cycle_s >= MINUTE_S else str
-        keys = [key(line) for line in lines]
-        size, length = self._file.size(day), sum(len(line) + 1 for line in lines) + _TAIL_BYTES
-        begin = max(0, size - length)
-        ending = self._file.lines_from(day, begin, length)[0] if size else []
-        ending = [key(line) for line in (ending[1:] if begin else ending)]
-        for count in range(min(len(keys), len(ending)), 0, -1):
-            if ending[-count:] == keys[:count]:
-                return count
-        return 0
+    def _unmarked_lines(self, day: date) -> list[str]:
+        """Return the lines that are not marked as written; all of them if that is unknown."""
+        size, (marked_day, end) = self._file.size(day), self._table.lines_end() or (date.max, 0)
+        begin = end if day == marked_day and end <= size else 0
+        return self._file.lines_from(day, begin, size - begin)[0] if size > begin else []
 
     def _window(self, time_ms: int) -> tuple[int, int]:
         return window_around(time_ms, self._clock.zone, self._cycle_s)
@@ -276,3 +250,24 @@ class Summariser:
 
 def _key(line: str) -> str:
     return line.rpartition(",")[0]
+
+
+def _missing(lines: Sequence[str], there: Counter[str]) -> list[str]:
+    """Return those lines that a file does not have yet: it may, after a crash.
+
+    So may that of a database that takes the place of a lost one, in another order. The averages
+    are not compared, as after a power cut readings of a line may be missing.
+
+    Args:
+        lines: that are due.
+        there: how many lines the file has by their keys: of windows with the same label, as many
+            are there. Those that are found are taken off.
+    """
+    missing: list[str] = []
+    for line in lines:
+        key = _key(line)
+        if there[key] > 0:
+            there[key] -= 1
+        else:
+            missing.append(line)
+    return missing

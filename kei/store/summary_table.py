@@ -9,10 +9,11 @@ from itertools import pairwise
 from statistics import median
 
 from kei.core.reading import MAX_PLACES, Completeness, Summary, trimmed
+from kei.settings.upload import What
 from kei.store.database import Database
 from kei.store.numbers import pack, packed_as_scaled, places_of, unscaled
 from kei.store.reading_table import IN_SPANS, span_of
-from kei.store.rows import SUMMARY_COLUMNS, Stored, SummaryRow, summary_of
+from kei.store.rows import SUMMARY_COLUMNS, Stored, SummaryRow, newest_id, summary_of
 from kei.store.state import load_number, load_state, save_state
 
 # Returns the expected seconds between readings of a series; None if unknown.
@@ -137,7 +138,7 @@ class SummaryTable:
         )
         self.add(connection, fresh)
         # New ones get no line: the lines of a window are written once.
-        newest = connection.execute("SELECT max(id) FROM summaries").fetchone()[0] or 0
+        newest = newest_id(connection, What.SUMMARY)
         if fresh and _lines_until(connection) == newest - len(fresh):
             save_state(connection, LINES_UNTIL_KEY, str(newest))
 
@@ -211,7 +212,7 @@ class SummaryTable:
 
 def _lines_until(connection: sqlite3.Connection) -> int:
     """Return the ID of the last summary that is in the text file; the newest if that is damaged."""
-    newest: int = connection.execute("SELECT max(id) FROM summaries").fetchone()[0] or 0
+    newest = newest_id(connection, What.SUMMARY)
     return load_number(connection, LINES_UNTIL_KEY, if_damaged=newest)
 
 

@@ -5,13 +5,13 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date, datetime, tzinfo
+from datetime import date, datetime, time, timedelta, tzinfo
 from pathlib import Path
 from zlib import crc32
 
 import structlog
 
-from kei.core.clock import local
+from kei.core.clock import epoch_ms, local
 from kei.core.errors import TextError
 from kei.store.lines import reading_file_name
 from kei.store.milliseconds import Milliseconds
@@ -69,6 +69,14 @@ class DailyFile:
     def day_of(self, time_ms: int) -> date:
         """Return the date of the file of an instant, milliseconds since 1970."""
         return local(time_ms, self.zone).date()
+
+    def limits_of(self, day: date) -> tuple[int, int]:
+        """Return the first instant of a date and that behind it, milliseconds since 1970."""
+        start, end = (
+            epoch_ms(datetime.combine(each, time.min, self.zone))
+            for each in (day, day + timedelta(days=1))
+        )
+        return start, end
 
     def path(self, day: date) -> Path:
         """Return the path of the file of a date."""

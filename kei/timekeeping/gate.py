@@ -81,7 +81,7 @@ class TimeGate:
     @property
     def is_closed(self) -> bool:
         """Whether lines have to wait: for the clock, or for the monitor to notice a step."""
-        return self._waits_until is not None or self._is_unnoticed(offset_ms(self._clock))
+        return self._is_unnoticed(offset_ms(self._clock)) or self._waits_until is not None
 
     @property
     def is_steady(self) -> bool:
@@ -147,14 +147,15 @@ class TimeGate:
             is_doubtful = self._wait_s > 0 and before.trust > trust and before.trust is Trust.SURE
             if before.trust is Trust.UNSURE and trust is not Trust.SURE:
                 before.trust = Trust.SURE
+            self._trusted_from = now
+            self._steady_from = now if trust is Trust.SURE else now + STEADY_S
+            if is_doubtful:
+                self._waits_s = min(self._wait_s, STEADY_S)
+                self._waits_until = now + self._waits_s
+            elif trust is not Trust.WRONG:
+                self._waits_until = None
+            # At last: from now on the step is noticed, and `is_closed` goes by the above.
             self._settings.append(_Setting(present, Trust.WRONG if is_doubtful else trust))
-        self._trusted_from = now
-        self._steady_from = now if trust is Trust.SURE else now + STEADY_S
-        if is_doubtful:
-            self._waits_s = min(self._wait_s, STEADY_S)
-            self._waits_until = now + self._waits_s
-        elif trust is not Trust.WRONG:
-            self._waits_until = None
 
     def synchronised(self) -> None:
         """Handle that the wall clock is right from now on."""
@@ -179,9 +180,12 @@ class TimeGate:
         Returns:
             whether lines have just waited long enough.
         """
-        has_waited = self._waits_until is not None and self._clock.monotonic() >= self._waits_until
+        with self._lock:  # or else a step that comes now would not be waited for
+            until = self._waits_until
+            has_waited = until is not None and self._clock.monotonic() >= until
+            if has_waited:
+                self._waits_until = None
         if has_waited:
-            self._waits_until = None
             hint = "is there a network? lines get the time that the clock shows"
             log.warning("clock_not_set", waited_s=self._waits_s, hint=hint)
         trust = self._present_trust

@@ -5,6 +5,7 @@ import ctypes
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 _TIME_ERROR = 5  # <sys/timex.h>: the clock is not synchronised
 _STA_UNSYNC = 0x0040  # <sys/timex.h>: the same in `status`
@@ -36,11 +37,14 @@ class Timex(ctypes.Structure):
 
 
 def boot_id(path: Path = Path("/proc/sys/kernel/random/boot_id")) -> str:
-    """Return the name of the present boot of the machine; empty if it has none."""
+    """Return the name of the present boot of the machine; if it has none, a new one each time.
+
+    So nothing that an earlier process has timed is taken for a time of this boot.
+    """
     try:
         return path.read_text(encoding="ascii").strip()
     except OSError:
-        return ""
+        return str(uuid4())
 
 
 AdjTimex = Callable[[Timex], int]  # returns the clock's state, or -1 if that is not permitted

@@ -337,3 +337,13 @@ def test_a_young_file_has_what_its_log_had_some_hours_ago(tmp_path: Path) -> Non
         assert there == {f"hour {each}" for each in range(moved)}
         clock.advance(MOVE_LOG_AFTER_S)
     database.close()
+
+
+def test_what_fails_behind_a_commit_has_nobody_repeat_it(tmp_path: Path, clock: FakeClock) -> None:
+    database = Database.open(tmp_path / "kei.db", clock)
+    clock.advance(MOVE_LOG_AFTER_S)
+    with database.transaction() as connection:
+        ReadingTable(database).add(connection, [reading(1)])
+        (tmp_path / "kei.db").unlink()  # so that the log cannot be moved into it
+    assert [each.value for each in all_readings(database)] == [1]
+    database.close()

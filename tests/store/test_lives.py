@@ -35,6 +35,7 @@ from kei.store.database import Database
 from kei.store.lines import reading_line
 from kei.store.queue import UploadQueue
 from kei.store.recorder import Recorder
+from kei.store.recovery import NEW_DATABASE_DAYS
 from kei.store.text import DailyFile
 from kei.timekeeping.gate import TimeGate
 from kei.timekeeping.monitor import ClockStatus
@@ -104,8 +105,8 @@ class Store(Database):
             yield connection
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        with super().transaction() as connection:
+    def transaction(self, generation: int | None = None) -> Iterator[sqlite3.Connection]:
+        with super().transaction(generation) as connection:
             yield connection
             self.fuse.step()
         self.states.append(self._present())
@@ -352,18 +353,18 @@ class Lives(RuleBasedStateMachine):
         self.set_clock(offset_ms)
         self.born()
 
-    @rule(rescued=st.booleans())
+    @rule(rescued=st.booleans(), steps=st.none() | st.integers(0, FUSE_MAX))
     @precondition(lambda self: not (self.text.fails or self.database.fails))
-    def database_is_removed(self, *, rescued: bool) -> None:
-        if not (rescued or self.monitor.is_right):
-            return  # a new database takes the days of today and yesterday, by the clock
-        self.do(self.recorder.commit, None)
+    def database_is_removed(self, steps: int | None, *, rescued: bool) -> None:
+        if not (rescued or (self.monitor.is_right and self.has_new_files_only())):
+            return
         self.remove_database()
         self.clock.advance(5)
+        self.do(self.recorder.commit, None)  # nobody has looked yet
         with pytest.MonkeyPatch.context() as patch:
             if not rescued:
                 patch.setattr("kei.store.database.rescue", lambda *_: False)
-            self.do(self.recorder.tick, None)
+            self.do(self.recorder.tick, steps)
         assert (self.folder / "kei.db").exists()
         if rescued:  # which syncs it
             self.database.states[:] = [self.database._present()]
@@ -372,10 +373,30 @@ class Lives(RuleBasedStateMachine):
     @precondition(lambda self: self.monitor.is_right)
     @precondition(lambda self: not (self.text.fails or self.database.fails))
     def killed_and_database_removed(self) -> None:
+        if not self.has_new_files_only():
+            return
         self.do(self.recorder.commit, None)
         self.vanish()
         self.remove_database()
         self.born()
+
+    @rule(steps=st.none() | st.integers(0, FUSE_MAX))
+    @precondition(lambda self: not (self.text.fails or self.database.fails))
+    def database_is_replaced_by_a_copy(self, steps: int | None) -> None:
+        with contextlib.closing(sqlite3.connect(self.folder / "kei.db")) as connection:
+            connection.execute("VACUUM INTO ?", (str(self.folder / "copy.db"),))
+        self.record(2, None, None)
+        self.do(self.recorder.commit, None)
+        (self.folder / "copy.db").replace(self.folder / "kei.db")
+        self.clock.advance(5)
+        self.do(self.recorder.commit, None)  # nobody has looked yet
+        self.do(self.recorder.tick, steps)
+        self.database.states[:] = [self.database._present()]
+
+    def has_new_files_only(self) -> bool:
+        """Whether a new database takes over all: it does the days of today and yesterday."""
+        recent = {self.text.day_of(self.clock.now_ms() - hours * HOUR_MS) for hours in (0, 24)}
+        return recent.issuperset(self.text.days()[:-NEW_DATABASE_DAYS])
 
     def remove_database(self) -> None:
         for name in (*FILES, "kei.db-shm"):

@@ -1,5 +1,6 @@
 """The milliseconds of lines that have no row yet, in a file of memory."""
 
+import resource
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime
@@ -89,3 +90,16 @@ def test_it_is_bounded(memory: Path) -> None:
         kept.add(("2026/11/23 12:00:00,A1,T1,1,x", number) for number in range(10_000))
     assert memory.stat().st_size == 1_200_000
     assert sum(map(len, kept.load().values())) == 200_000
+
+
+def test_a_full_memory_leaves_what_was_kept_readable(memory: Path) -> None:
+    kept, line = Milliseconds(memory), "2026/11/23 12:00:00,A1,T1,1,x"
+    kept.add((line, number) for number in range(100))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (610, limits[1]))  # an entry and two thirds more
+    try:
+        kept.add([(line, 100), (line, 101)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    kept.add([(line, 102)])
+    assert [list(each) for each in Milliseconds(memory).load().values()] == [[*range(101)]]

@@ -20,7 +20,7 @@ from kei.core.errors import StoreError
 from kei.core.reading import Completeness, Reading, Summary
 from kei.settings.upload import What
 from kei.store import dirty_windows
-from kei.store.database import Database
+from kei.store.database import CHECK_EVERY_S, Database
 from kei.store.dirty_windows import mark_dirty
 from kei.store.queue import UploadQueue
 from kei.store.summary_table import SummaryTable
@@ -361,6 +361,35 @@ def test_a_database_that_lost_its_last_minute_writes_no_line_twice(bench: Bench)
     bench.measure(after(21), 3)
     bench.run_at(after(30))
     assert [line.split(",")[3] for line in bench.lines()] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("is_running", [True, False])
+def test_a_database_in_place_of_a_lost_one_writes_no_line_twice(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, *, is_running: bool
+) -> None:
+    def measure(sensors: str) -> None:
+        for minute in (1, 11, 21):
+            for sensor in sensors:
+                bench.measure(after(minute), minute, sensor=sensor)
+
+    measure("ABC")
+    bench.run_at(after(30))
+    monkeypatch.setattr("kei.store.summaries._WRITTEN_AT_ONCE", 2)
+    if not is_running:
+        bench.stop()
+    for path in bench.folder.glob("kei.db*"):
+        path.unlink()
+    if is_running:
+        monkeypatch.setattr("kei.store.database.rescue", lambda *_: False)
+        bench.clock.advance(CHECK_EVERY_S)
+        bench.database.check()
+    else:
+        bench.start()
+    measure("CBA")  # as recovery finds them in the text
+    bench.measure(after(31), 31)
+    bench.run_at(after(40))
+    keys = [line.rpartition(",")[0] for line in bench.lines()]
+    assert len(keys) == len(set(keys)) == 10
 
 
 def test_a_failing_text_file_is_told_once_and_made_up_for(

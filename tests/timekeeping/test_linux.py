@@ -13,6 +13,7 @@ from kei.timekeeping.linux import (
     LinuxClock,
     Timex,
     adjtimex_of_libc,
+    boot_id,
 )
 
 TIME_OK, TIME_ERROR, REFUSED = 0, 5, -1
@@ -103,3 +104,10 @@ def test_other_processes_are_no_time_service(tmp_path: Path) -> None:
 def test_a_time_service_of_another_user_is_found_by_its_folder(tmp_path: Path, folder: str) -> None:
     (tmp_path / "run" / folder).mkdir(parents=True)
     assert LinuxClock(None, tmp_path).sources().time_service
+
+
+def test_a_boot_has_one_name_and_boots_without_a_name_are_not_taken_for_one(tmp_path: Path) -> None:
+    named, missing = tmp_path / "boot_id", tmp_path / "nothing"
+    named.write_text("0b6d\n")
+    assert boot_id(named) == boot_id(named) == "0b6d"
+    assert boot_id(missing) != boot_id(missing)
