@@ -3,14 +3,16 @@
 In statements `r` is the row of one of the two tables, and `s` that of its series.
 """
 
-import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from kei.core.reading import MAX_PLACES, Completeness, Reading, Summary, trimmed
 from kei.settings.upload import What
 from kei.store.numbers import unpack
+
+if TYPE_CHECKING:
+    import sqlite3  # not loaded by who only writes rows in the format of a server
 
 Stored: TypeAlias = int | str  # a number, see `kei.store.numbers`
 READING_COLUMNS = "r.id, r.time_ms, s.unit, s.sensor, r.value, s.places, r.data_id"
@@ -79,7 +81,7 @@ TABLES = {
 }
 
 
-def newest_id(connection: sqlite3.Connection, what: What = What.READINGS) -> int:
+def newest_id(connection: "sqlite3.Connection", what: What = What.READINGS) -> int:
     """Return the ID of the newest reading or summary, 0 if there never was one."""
     row: tuple[int | None] = connection.execute(
         f"SELECT max(id) FROM {TABLES[what].name}"
