@@ -117,7 +117,7 @@ def test_all_that_waited_for_the_clock_is_there_when_it_is_set(
         if not killed:
             finish(bench, kei)
             return
-        time.sleep(1.1)  # noqa: TID251 - a crash may cost a second
+        wait_until(lambda: len(exported(bench, "--pending")) == 1 + 12, 30, "what is pending")
         kei.send(signal.SIGKILL)
     with bench.running() as kei:
         wait_for_port(kei, bench.sensor)
