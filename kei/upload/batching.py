@@ -188,6 +188,7 @@ class RowSelector:
         self.reach = 1
         self.refuses_all = False
         self.refused_rows = 0
+        self._behind = 0  # rows behind the suspect row, among which its probe rows are
         self._failures = 0  # of the server, since it accepted something
         self._configured_bytes = max_bytes
         self._repeat: tuple[int, int] | None = None  # first and last id of a batch
@@ -205,7 +206,9 @@ class RowSelector:
             some of them, without gaps; none if there are none, or no probe row yet.
         """
         if self.suspect is not None:
-            return [row for row in rows if row.id > self.suspect.id][: self.reach][-1:]
+            behind = [row for row in rows if row.id > self.suspect.id][:REACH_MAX]
+            self._behind = len(behind)
+            return behind[: self.reach][-1:]
         if self._repeat is not None:
             first, last = self._repeat
             again = [row for row in rows if first <= row.id <= last]
@@ -284,10 +287,16 @@ class RowSelector:
         self.suspect = None
 
     def probe_not_taken(self) -> None:
-        """As above; the next probe row is another one, as this one may be bad, too."""
+        """As above; the next probe row is another one, as this one may be bad, too.
+
+        Twice as far away each time; behind the last row it begins anew with the next odd number, so
+        that each row comes once before one comes again.
+        """
         self.suspect = None
         if self.suspect_failed:
-            self.reach = min(2 * self.reach, REACH_MAX)
+            odd = self.reach // (self.reach & -self.reach)
+            following = (2 * self.reach, odd + 2)
+            self.reach = next((reach for reach in following if reach <= self._behind), 1)
 
     def probe_refused(self) -> None:
         """The probe row was refused, too: the server refuses everything."""
