@@ -176,23 +176,29 @@ def test_a_session_whose_end_is_told_late_is_joined_anew_after_a_rest(start: Sta
 
 
 def test_the_rest_after_leaving_goes_on_over_a_restart(start: Start) -> None:
+    memory = Memory()
+
+    def die_during_the_set_up(data: bytes, say: OnData) -> bool:
+        assert callable(say)
+        if data.startswith(b"SKSETRBID"):
+            memory.update(resting.memory)
+            resting.is_deaf = True
+            resting.session.stop()
+        return resting.is_deaf
+
     before = start()
     before.wait_for_join()
     before.session.stop()
     before.session_thread.join(PATIENCE_S)
     left = before.clock.monotonic()
-    resting = start(memory=before.memory, beside=before)
-    wait_until(lambda: b"SKSETRBID" in resting.sent, 10, "the set-up")
-    memory = Memory(resting.memory)
-    resting.is_deaf = True
-    resting.session.stop()
+    resting = start(memory=before.memory, beside=before, meddle=die_during_the_set_up)
     resting.session_thread.join(PATIENCE_S)
-    if b"SKJOIN" in resting.sent:
-        pytest.skip("the machine was too busy to stop the session within its rest")
+    assert b"SKSETRBID" in resting.sent
     bench = start(memory=memory, beside=before)
     bench.wait_for_join()
     assert REST_AFTER_LEAVING_S - 1 <= bench.clock.monotonic() - left < 2 * REST_AFTER_LEAVING_S
     assert b"SKSENDTO" not in before_join(bench)
+    assert b"SKJOIN" not in resting.sent
 
 
 def test_a_dongle_without_our_network_is_not_asked(start: Start) -> None:
@@ -251,28 +257,20 @@ def test_a_session_is_not_sought_where_none_was_left(start: Start) -> None:
     assert NETWORK_KEY in memory
 
 
-def test_a_stop_in_the_middle_ends_the_session(start: Start) -> None:
+@pytest.mark.parametrize("command", [b"SKVER", b"SKSENDTO"])
+def test_a_stop_before_an_answer_ends_a_session_that_was_left_open(
+    start: Start, command: bytes
+) -> None:
+    """Before the dongle is known, and in the middle of the question to the meter."""
+
     def meddle(data: bytes, say: OnData) -> bool:
         assert callable(say)
-        return data.startswith(b"SKSENDTO")
+        return data.startswith(command)
 
     before = start()
     bench = start(memory=killed(before), beside=before, meddle=meddle)
-    wait_until(lambda: bench.session.state is State.ADOPT, 10, "the question")
-    bench.session.stop()
-    bench.session_thread.join(PATIENCE_S)
-    assert bench.sent.endswith(b"SKTERM\r\n")
-    assert bench.memory[SESSION_KEY].startswith("left ")
-
-
-def test_a_stop_before_the_dongle_is_known_ends_a_session_that_was_left_open(start: Start) -> None:
-    def meddle(data: bytes, say: OnData) -> bool:
-        assert callable(say)
-        return data.startswith(b"SKVER")
-
-    before = start()
-    bench = start(memory=killed(before), beside=before, meddle=meddle)
-    wait_until(lambda: b"SKVER" in bench.sent, 10, "the first command")
+    wait_until(lambda: command in bench.sent, 10, "the command")
+    assert (bench.session.state is State.ADOPT) == (command == b"SKSENDTO")
     bench.session.stop()
     bench.session_thread.join(PATIENCE_S)
     assert bench.sent.endswith(b"SKTERM\r\n")
