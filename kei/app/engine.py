@@ -17,7 +17,6 @@ from kei.app.meter_line import SESSION_LIMIT_S, SESSION_THREAD, MeterLine
 from kei.app.sensor_lines import SensorLines
 from kei.app.status_document import Snapshot, clipped, doing, encode, status_summary
 from kei.app.status_server import StatusServer
-from kei.app.terminal import LatestReadings
 from kei.app.workers import Workers
 from kei.core import logs
 from kei.core.clock import Clock
@@ -113,9 +112,8 @@ class Engine:
         self._status = StatusServer(recorder.database, lambda: encode(self.snapshot()), clock)
         self._workers = Workers(clock)
         self._sensors = SensorLines(self._intake.record, clock, self._workers)
-        self._latest = LatestReadings(self._intake)
         self._meter = MeterLine(
-            self._latest,
+            self._intake,
             self._database,
             clock=clock,
             trust=self._monitor,
@@ -275,13 +273,13 @@ class Engine:
         The readings are the meter's latest; None without a meter. Never blocks.
         """
         ports, failing = self._sensors.are_open(), self._failing_uploads()
-        meter = self._meter.meter
+        meter, broute = self._meter.meter, self.config.broute
         told = status_summary(None, ports, self._recorder.failing, failing)
-        if meter is None:
+        if meter is None or broute is None:
             return None, None, told
         fault = meter.session.fault
         public = fault and replace(fault, why=_public_text(fault.why) or "")
-        return self._latest.by_sensor(), public, told
+        return self._intake.latest(broute.unit), public, told
 
     def stuck(self) -> list[str]:
         """Return the names of what hangs, so that only a new process helps."""

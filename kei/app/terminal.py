@@ -6,7 +6,7 @@ level is written.
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kei.app.status_document import doing
@@ -15,7 +15,6 @@ from kei.core.incidents import Lasting
 from kei.core.printable import printable
 from kei.core.reading import Reading, plain
 from kei.core.sinks import Sink
-from kei.store.intake_queue import Record
 from kei.wisun.commands import CHANNEL_TIME_S
 from kei.wisun.interfaces import CHANNELS, State
 from kei.wisun.machine import Pause
@@ -28,31 +27,6 @@ _LAST_WORDS_S = 0.3
 _FALLBACK_COLUMNS = 80
 # Told by the live line while it lasts, and no fault in the eyes of a person.
 _SHOWN_ANYWAY = frozenset({"requests_waiting"})
-
-
-class LatestReadings:
-    """Passes the meter's readings on, and keeps the last one of each SensorID. Any thread.
-
-    Args:
-        record: takes them.
-    """
-
-    def __init__(self, record: Record) -> None:
-        self._record = record
-        self._latest: dict[str, Reading] = {}
-
-    def record(self, readings: Sequence[Reading]) -> None:
-        """Pass readings on."""
-        self._latest |= {reading.sensor: reading for reading in readings}
-        self._record.record(readings)
-
-    def record_once(self, readings: Sequence[Reading]) -> None:
-        """Pass on what the meter measured at a time of its own, which may be long ago."""
-        self._record.record_once(readings)
-
-    def by_sensor(self) -> Mapping[str, Reading]:
-        """Return the last reading of each SensorID."""
-        return self._latest.copy()
 
 
 @dataclass(slots=True)

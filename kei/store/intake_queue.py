@@ -5,7 +5,7 @@ within one second at 115,200 baud, and a request job that waited for the disk wo
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
@@ -45,6 +45,7 @@ class IntakeQueue:
         self._methods = {False: recorder.record, True: recorder.record_once}
         self._bound = bound
         self._waiting: list[tuple[bool, Reading]] = []  # whether only once; the reading
+        self._latest: dict[tuple[str, str], Reading] = {}  # by UnitID and SensorID
         self._changed = threading.Condition()
         self._stopping = False
 
@@ -62,11 +63,18 @@ class IntakeQueue:
                 # Now, not when it is handed on: until then the clock may have been set.
                 reading = replace(each, monotonic_ms=each.time_ms - offset_ms(self._clock))
             brought.append((once, reading))
+            if not once:  # or else it may be of long ago
+                self._latest[each.unit, each.sensor] = reading
         with self._changed:
             while len(self._waiting) >= self._bound and not self._stopping:
                 self._changed.wait()
             self._waiting += brought
             self._changed.notify_all()
+
+    def latest(self, unit: str) -> Mapping[str, Reading]:
+        """Return the last reading of each SensorID of a unit that `record` has been given."""
+        latest = self._latest.copy()
+        return {sensor: reading for (of, sensor), reading in latest.items() if of == unit}
 
     def record_once(self, readings: Sequence[Reading]) -> None:
         """Queue readings for `record_once` of the recorder; as `record`."""

@@ -9,7 +9,7 @@ import pytest
 import structlog
 from fakes import FakeClock
 
-from kei.app.terminal import SESSION_LOGGER, LatestReadings, Terminal
+from kei.app.terminal import SESSION_LOGGER, Terminal
 from kei.core.incidents import Incidents
 from kei.core.reading import Reading
 from kei.core.sinks import Sink, StreamPlace
@@ -168,17 +168,3 @@ def test_what_is_no_fault_for_a_person_is_not_shown(screen: Screen) -> None:
     assert not is_shown(logging.INFO, event="fault_ended", fault="requests_waiting")
     assert is_shown(logging.INFO, event="fault_ended", fault="port_lost")
     assert is_shown(logging.INFO, event="session_joined")
-
-
-def test_readings_of_another_time_are_passed_on_but_not_the_latest() -> None:
-    passed: list[Reading] = []
-
-    class Recorder:
-        record = record_once = staticmethod(passed.extend)
-
-    latest = LatestReadings(Recorder())
-    power, energy = (Reading(0, "BR", sensor, Decimal(1), "x") for sensor in ("E7", "EA"))
-    latest.record([power])
-    latest.record_once([energy])
-    assert latest.by_sensor() == {"E7": power}
-    assert passed == [power, energy]

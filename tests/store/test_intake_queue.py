@@ -121,3 +121,16 @@ def test_an_error_of_ours_ends_neither_the_thread_nor_the_stop() -> None:
     queue.stop()
     queue.run()
     assert recorder.taken == [("once", 2)]
+
+
+def test_readings_of_another_time_are_passed_on_but_not_the_latest() -> None:
+    recorder = SlowRecorder()
+    recorder.may.set()
+    queue = IntakeQueue(recorder, FakeClock())
+    power, energy = (Reading(0, "BR", sensor, Decimal(1), "x") for sensor in ("E7", "EA"))
+    queue.record([power, reading(2)])
+    queue.record_once([energy])
+    assert {name: each.value for name, each in queue.latest("BR").items()} == {"E7": 1}
+    queue.stop()
+    queue.run()
+    assert recorder.taken == [("each", 1), ("each", 2), ("once", 1)]
