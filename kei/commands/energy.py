@@ -1,20 +1,17 @@
 """`kei energy`: kWh bought and sold by hours, days or months, as a table, CSV or JSON."""
 
-import csv
-import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import tzinfo
-from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 
 from kei import config
 from kei.commands import times
+from kei.commands.csv_line import csv_line
 from kei.commands.energy_table import Screen, table
 from kei.core.clock import Clock, local
-from kei.core.reading import plain
-from kei.energy.document import COLUMNS, Value, document, fields
+from kei.energy.document import COLUMNS, document, fields
 from kei.energy.periods import By, Period
 from kei.meter.recorded import BOUGHT, RecordedMeter
 
@@ -73,9 +70,9 @@ def energy(
     _tell_of(report.whole, clock.zone, tell)
     match selection.form:
         case Form.CSV:
-            yield _csv_line(COLUMNS)
+            yield csv_line(COLUMNS)
             for row in rows:
-                yield _csv_line([_text(value) for value in fields(row, clock.zone).values()])
+                yield csv_line(fields(row, clock.zone).values())
         case Form.JSON:
             yield from document(selection.by, rows, report, clock.zone)
         case Form.TABLE:
@@ -90,16 +87,3 @@ def _tell_of(whole: Period, zone: tzinfo, tell: Callable[[str], None]) -> None:
         return
     start, end = (f"{local(ms, zone):%Y-%m-%d %H:%M}" for ms in (whole.first_ms, whole.last_ms))
     tell(f"note: half-hours of the meter count where they begin: this is from {start} to {end}")
-
-
-def _csv_line(fields: Sequence[str]) -> str:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(fields)
-    return line.getvalue()
-
-
-def _text(value: Value) -> str:
-    """Return a field of CSV; what is not known is empty."""
-    if isinstance(value, Decimal):
-        return plain(value)
-    return "" if value is None else str(value)

@@ -1,7 +1,5 @@
 """`kei export`: the readings or summaries of a range of time, as CSV or JSON lines."""
 
-import csv
-import io
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from pathlib import Path
 
 from kei import config
 from kei.commands import times
+from kei.commands.csv_line import csv_line
 from kei.core.clock import Clock, local
 from kei.core.errors import ConfigError
 from kei.core.reading import Reading, Summary, plain
@@ -90,10 +89,10 @@ def export(
     has_windows = selection.summary and not selection.pending
     columns = SUMMARY_COLUMNS if has_windows else READING_COLUMNS
     if selection.form is Form.CSV:
-        yield _csv_line(columns)
+        yield csv_line(columns)
     for item in items:
         if selection.form is Form.CSV:
-            yield _csv_line((_time(item, clock.zone), *_texts(item)))
+            yield csv_line((_time(item, clock.zone), *_values(item)))
         else:
             yield _json_line(columns, item, clock.zone)
 
@@ -127,12 +126,6 @@ def _recorded(
     return wanted
 
 
-def _csv_line(fields: tuple[str, ...]) -> str:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(fields)
-    return line.getvalue()
-
-
 def _json_line(columns: tuple[str, ...], item: Reading | Summary, zone: tzinfo) -> str:
     """Return the object, put together by hand: json.dumps would convert a Decimal to a float."""
     texts = [json.dumps(_time(item, zone))]
@@ -144,10 +137,6 @@ def _json_line(columns: tuple[str, ...], item: Reading | Summary, zone: tzinfo) 
 def _time(item: Reading | Summary, zone: tzinfo) -> str:
     time_ms = item.time_ms if isinstance(item, Reading) else item.start_ms
     return local(time_ms, zone).isoformat(timespec="milliseconds")
-
-
-def _texts(item: Reading | Summary) -> Iterator[str]:
-    return (plain(each) if isinstance(each, Decimal) else str(each) for each in _values(item))
 
 
 def _values(item: Reading | Summary) -> tuple[str | int | Decimal, ...]:
