@@ -3,11 +3,11 @@
 import contextlib
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from http.cookiejar import DefaultCookiePolicy
 from ssl import SSLCertVerificationError
-from urllib.parse import parse_qsl, quote, quote_plus, urljoin, urlsplit
+from urllib.parse import parse_qsl, urljoin, urlsplit
 
 import requests
 from requests.structures import CaseInsensitiveDict
@@ -16,7 +16,8 @@ from urllib3.util import parse_url
 from kei import __version__
 from kei.core.clock import Clock
 from kei.core.errors import RetryLater, Stopping
-from kei.core.secret import MASK, MIN_SOUGHT_CHARS, holds_secret
+from kei.core.masking import Masker
+from kei.core.secret import Secret, holds_secret
 from kei.settings.upload import POST_TIMEOUTS, UploadTarget
 from kei.upload.bounds import BoundedAdapter, Bounds, bounded
 from kei.upload.retry import retry_after_s
@@ -208,26 +209,20 @@ def _causes(error: BaseException | None) -> list[BaseException]:
     return chain
 
 
-def secrets_of(target: UploadTarget) -> list[str]:
-    """Return the texts of a target that must not appear in a log, the longest first."""
+def masker_of(target: UploadTarget) -> Masker:
+    """Return what masks the texts of a target that must not appear in a log."""
     query = urlsplit(target.target_url).query
-    found = {query, *(text for _, text in parse_qsl(query))}
-    found.update(text.reveal() for name, text in target.headers if holds_secret(name))
+    secrets = [Secret(query), *(Secret(text) for _, text in parse_qsl(query))]
+    secrets += [text for name, text in target.headers if holds_secret(name)]
     if target.upload_key is not None:
-        found.add(target.upload_key.reveal())
-    return sorted((text for text in found if len(text) >= MIN_SOUGHT_CHARS), key=len, reverse=True)
+        secrets.append(target.upload_key)
+    masker = Masker()
+    masker.hide(secrets)
+    return masker
 
 
-def excerpt(body: bytes, secrets: Iterable[str]) -> str:
-    """Return the beginning of an answer for a log: one line, printable, secrets masked.
-
-    Args:
-        body: of the answer.
-        secrets: plain texts to mask, also where they are percent-encoded, the longest first.
-    """
-    text = body.decode("utf-8", "replace")
-    for secret in secrets:
-        for shape in (secret, quote(secret, safe=""), quote_plus(secret)):
-            text = text.replace(shape, MASK)
+def excerpt(body: bytes, masker: Masker) -> str:
+    """Return the beginning of an answer for a log: one line, printable, secrets masked."""
+    text = masker.mask(body.decode("utf-8", "replace"))
     text = "".join(char if char.isprintable() else " " for char in text)
     return re.sub(r" +", " ", text).strip()[:EXCERPT_MAX_CHARS]

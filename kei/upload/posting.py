@@ -5,7 +5,7 @@ import gzip
 from kei.core.clock import Clock
 from kei.settings.upload import Compress, UploadTarget
 from kei.upload.batching import Batch, FormatSpec, with_query
-from kei.upload.http import Answer, Http, excerpt, secrets_of
+from kei.upload.http import Answer, Http, excerpt, masker_of
 from kei.upload.traffic import Traffic
 
 
@@ -29,7 +29,7 @@ class Poster:
         self._target = target
         self._url = with_query(target.target_url, spec.query)
         self._compresses = spec.compressible and target.compress is Compress.GZIP
-        self._secrets = secrets_of(target)
+        self._masker = masker_of(target)
         self._http = http
         self._traffic = traffic
         self._clock = clock
@@ -53,8 +53,8 @@ class Poster:
 
     def said(self, answer: Answer) -> tuple[str, str]:
         """Return why an answer is no success: its cause, and the rest of what is known."""
-        detail = excerpt(answer.body, self._secrets)
+        detail = excerpt(answer.body, self._masker)
         if answer.elsewhere is not None:
-            to = excerpt(answer.elsewhere.encode(), self._secrets)
+            to = excerpt(answer.elsewhere.encode(), self._masker)
             detail = f"redirected to {to}, which is not followed; is target_url right?"
         return f"status {answer.status}", detail
