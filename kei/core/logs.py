@@ -80,7 +80,9 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
 def _plain_values(_logger: WrappedLogger, _method: str, fields: EventDict) -> EventDict:
     """Mask everything but what kei itself has added, and make it what JSON can hold."""
     return {
-        name: value if name in _OWN_FIELDS else masker.plain_under(name, value)
+        name: value
+        if name in _OWN_FIELDS and isinstance(value, str)
+        else masker.plain_under(name, value)
         for name, value in fields.items()
     }
 

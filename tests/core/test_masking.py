@@ -6,7 +6,7 @@ from decimal import Decimal
 from unittest import mock
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kei.core import logs
@@ -42,6 +42,7 @@ def test_any_value_becomes_json_whatever_the_secrets(value: object, secrets: lis
     st.dictionaries(st.text(min_size=1), VALUES),
     st.lists(st.text(max_size=12).map(Secret), max_size=4),
 )
+@example({"logger": b""}, [])
 def test_any_line_stays_json_and_keeps_its_numbers(
     fields: dict[str, object], secrets: list[Secret]
 ) -> None:
