@@ -278,12 +278,10 @@ def _owned_like(path: Path) -> os.stat_result:
 
 
 def _is_at(path: Path, fd: int) -> bool:
-    mine = os.fstat(fd)
     try:
-        there = path.lstat()
+        return os.path.samestat(os.fstat(fd), path.lstat())
     except FileNotFoundError:
         return False
-    return (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino)
 
 
 def _reason(error: OSError) -> str:

@@ -75,10 +75,8 @@ class FilePlace:
 
     def descriptor(self) -> int:
         """Return the descriptor of the file that has the name now."""
-        ours = os.fstat(self._descriptor)
         try:
-            named = self._path.stat()
-            is_moved = (named.st_dev, named.st_ino) != (ours.st_dev, ours.st_ino)
+            is_moved = not os.path.samestat(os.fstat(self._descriptor), self._path.stat())
         except FileNotFoundError:
             is_moved = True
         if is_moved:

@@ -226,7 +226,7 @@ def _lock(part: Path, fd: int) -> None:
     """Keep others from writing to a temporary file; StoreError if one does, or has just done so."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        is_mine = part.stat().st_ino == os.fstat(fd).st_ino
+        is_mine = os.path.samestat(os.fstat(fd), part.stat())
     except (BlockingIOError, FileNotFoundError):
         is_mine = False
     if not is_mine:

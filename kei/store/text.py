@@ -232,16 +232,12 @@ class DailyFile:
 
     def _close_other(self, fd: int, day: date) -> bool:
         """Close a file that is not the one under its name any more; return whether it was."""
-        mine, path = os.fstat(fd), self.path(day)
+        path, event = self.path(day), "text_file_replaced"
         try:
-            there = path.stat()
+            if os.path.samestat(os.fstat(fd), path.stat()):
+                return False
         except FileNotFoundError:
-            event, is_same = "text_file_gone", False
-        else:
-            event = "text_file_replaced"
-            is_same = (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino)
-        if is_same:
-            return False
+            event = "text_file_gone"
         self._close(day)
         self._others.add(day)
         log.warning(event, file=str(path), hint="kei goes on in the file of that name")
