@@ -195,13 +195,20 @@ def test_a_wrong_stamp_costs_only_its_own_line(tmp_path: Path, stamp: str) -> No
     assert len(list(tmp_path.glob("[0-9]*.txt"))) <= 2  # today's, and tomorrow's at midnight
 
 
+EA_REQUESTS = '[[broute.requests]]\nepc = ["EA"]\ncycle = 1'
+
+
+def record_ea(folder: Path) -> None:
+    """Run kei until it has the half-hour value of the meter."""
+    with recording(folder, requests=EA_REQUESTS) as (kei, _):
+        kei.wait_for(lambda: "EA" in sensors(folder), 20, "EA")
+        assert kei.stop() == 0
+
+
 def test_a_reading_from_the_future_of_an_older_kei_does_not_stay_the_newest(
     tmp_path: Path,
 ) -> None:
-    requests = '[[broute.requests]]\nepc = ["EA"]\ncycle = 1'
-    with recording(tmp_path, requests=requests) as (kei, _):
-        kei.wait_for(lambda: "EA" in sensors(tmp_path), 20, "EA")
-        assert kei.stop() == 0
+    record_ea(tmp_path)
     with closing(sqlite3.connect(tmp_path / "kei.db")) as connection, connection:
         connection.execute(
             "INSERT INTO readings (series_id, time_ms, value, data_id) SELECT id, ?, 1, 'x'"
@@ -218,10 +225,7 @@ def test_a_reading_from_the_future_of_an_older_kei_does_not_stay_the_newest(
 def test_half_hour_values_that_an_older_kei_stamped_ahead_do_not_keep_the_right_ones_away(
     tmp_path: Path,
 ) -> None:
-    requests = '[[broute.requests]]\nepc = ["EA"]\ncycle = 1'
-    with recording(tmp_path, requests=requests) as (kei, _):
-        kei.wait_for(lambda: "EA" in sensors(tmp_path), 20, "EA")
-        assert kei.stop() == 0
+    record_ea(tmp_path)
     right = readings(tmp_path)[0]
     with closing(sqlite3.connect(tmp_path / "kei.db")) as connection, connection:
         # What it took at midnight in Japan for the value of 00:00 UTC, and so on until now.
@@ -233,7 +237,7 @@ def test_half_hour_values_that_an_older_kei_stamped_ahead_do_not_keep_the_right_
                 (half_hours_ahead * HALF_HOUR_S * 1000,),
             )
         connection.execute("UPDATE series SET last_id = (SELECT max(id) FROM readings)")
-    with recording(tmp_path, requests=requests) as (kei, jobs):
+    with recording(tmp_path, requests=EA_REQUESTS) as (kei, jobs):
         kei.wait_for(lambda: len(readings(tmp_path)) >= 2, 20, "EA")
         found = json.loads(status(jobs, "--json"))
         assert kei.stop() == 0
