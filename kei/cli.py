@@ -132,7 +132,7 @@ def _add_energy(parser: argparse.ArgumentParser) -> None:
     )
     _add_jobs(parser, default=argparse.SUPPRESS)
     _add_range(parser, is_required=True)
-    parser.add_argument("--by", choices=("hour", "day", "month"), default="day")
+    parser.add_argument("--by", choices=("half-hour", "hour", "day", "month"), default="day")
     parser.add_argument("--format", choices=("table", "csv", "json"), default="table")
 
 

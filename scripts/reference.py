@@ -21,6 +21,7 @@ from kei.settings import keys
 from kei.settings.config import Config
 from kei.settings.keys import Key, Kind
 from kei.settings.text_rules import show_duration
+from kei.settings.web import Address
 
 COMMENT_COLUMN = 28  # of the comments in jobs.toml, where the values leave room
 
@@ -199,7 +200,7 @@ def _written(kind: Kind, value: object) -> str:
             return _json([f"{epc:02X}" for epc in value])
         case keys.Tables() if isinstance(value, tuple):
             return ", ".join(map(_inline, value))
-    return _json(str(value) if isinstance(value, Path) else value)
+    return _json(str(value) if isinstance(value, Path | Address) else value)
 
 
 def _inline(table: object) -> str:

@@ -15,8 +15,8 @@ from kei.app.health import health_of
 from kei.app.job_set import JobSet
 from kei.app.meter_line import SESSION_LIMIT_S, SESSION_THREAD, MeterLine
 from kei.app.sensor_lines import SensorLines
-from kei.app.status_document import Snapshot, clipped, doing, encode, status_summary
 from kei.app.status_server import StatusServer
+from kei.app.web_line import WebLine
 from kei.app.workers import Workers
 from kei.core import logs
 from kei.core.clock import Clock
@@ -31,6 +31,7 @@ from kei.jobs.scheduler import Scheduler
 from kei.sensors.counters import ReaderStatus
 from kei.settings.config import Config
 from kei.settings.recorder import RecorderSettings
+from kei.status.snapshot import Snapshot, clipped, doing, encode, status_summary
 from kei.store import milliseconds
 from kei.store.database import Database
 from kei.store.intake_queue import IntakeQueue
@@ -43,6 +44,7 @@ from kei.timekeeping.linux import LinuxClock, adjtimex_of_libc, boot_id
 from kei.timekeeping.monitor import ClockMonitor
 from kei.upload.health import Health
 from kei.upload.sender import register_before_recovery
+from kei.web.live import Live
 from kei.wisun.interfaces import SessionStatus
 
 log = structlog.stdlib.get_logger("kei.engine")
@@ -121,6 +123,8 @@ class Engine:
             workers=self._workers,
             on_joined=partial(self._job_set.run_after, Event.JOINED),
         )
+        live = Live(lambda: self.config, self._intake.newest, self.snapshot, self._health, clock)
+        self._web = WebLine(live, self._workers)
 
     def start(self) -> None:
         """Start every thread and job.
@@ -144,6 +148,7 @@ class Engine:
         self._workers.start(RECORDER, self._recorder, self._recorder.heartbeat)
         self._workers.start(CLOCK_MONITOR, self._monitor, self._monitor.heartbeat)
         self._meter.change_to(meter)
+        self._web.change_to(self.config.web)
 
     def stop(self) -> bool:
         """End everything in order: sources first, then what they feed, the files last.
@@ -195,6 +200,7 @@ class Engine:
         self._advise()
         self._job_set.change_to(wanted, meter)
         self._meter.change_to(meter)
+        self._web.change_to(wanted.web)
 
     def _advise(self) -> None:
         for hint in advice(self.config):

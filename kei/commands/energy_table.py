@@ -16,7 +16,8 @@ UNKNOWN = "unknown"
 GAPS_SHOWN = 10
 BAR_MIN, BAR_MAX = 8, 40  # columns
 _BLOCKS = " ▏▎▍▌▋▊▉█"  # by eighths
-_LABELS = {By.HOUR: "%Y-%m-%d %H:%M", By.DAY: "%Y-%m-%d", By.MONTH: "%Y-%m"}
+_SHORT = (By.HALF_HOUR, By.HOUR)  # some of them have the same label in a night of the year
+_LABELS = {**dict.fromkeys(_SHORT, "%Y-%m-%d %H:%M"), By.DAY: "%Y-%m-%d", By.MONTH: "%Y-%m"}
 _BETWEEN = "  "
 
 
@@ -62,7 +63,7 @@ def table(
         yield "nothing yet: this lies in the future\n"
         return
     offsets = {local(row.period.start_ms, zone).utcoffset() for row in found}
-    form = _Form(by, zone, has_offset=by is By.HOUR and len(offsets) > 1)
+    form = _Form(by, zone, has_offset=by in _SHORT and len(offsets) > 1)
     listed = [*found, report.total] if report.total is not None and len(found) > 1 else found
     has_sold = any(row.sold is not None for row in found)
     lines = [form.head(has_sold=has_sold)]
@@ -134,9 +135,9 @@ class _Form:
         return ", ".join(notes)
 
     def _is_boundary(self, at: datetime) -> bool:
-        if at.minute or at.second:
+        if at.minute % (30 if self._by is By.HALF_HOUR else 60) or at.second:
             return False
-        return self._by is By.HOUR or (not at.hour and (self._by is By.DAY or at.day == 1))
+        return self._by in _SHORT or (not at.hour and (self._by is By.DAY or at.day == 1))
 
 
 class _Bar:

@@ -9,8 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from kei import config
-from kei.commands import times
 from kei.commands.csv_line import csv_line
+from kei.core import times
 from kei.core.clock import Clock, local
 from kei.core.errors import ConfigError
 from kei.core.reading import Reading, Summary, plain
@@ -35,7 +35,7 @@ class Selection:
     """The arguments of the command.
 
     Attributes:
-        begin: a day or a time as `kei.commands.times` reads it; None with `pending` only.
+        begin: a day or a time as `kei.core.times` reads it; None with `pending` only.
         end: a day, which is included, or a time, which is not; None as above.
         unit: UnitID; None for all.
         sensor: SensorID; None for all.

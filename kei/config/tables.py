@@ -15,7 +15,7 @@ from kei.config import rules
 from kei.config.credentials import read_env, read_file
 from kei.config.errors import KeyPath, dotted
 from kei.config.values import Source, kind_name, read, text, wrong_type
-from kei.core.secret import Secret
+from kei.core.secret import MASK, Secret
 from kei.settings import keys
 from kei.settings.config import Config
 from kei.settings.keys import Key, Kind
@@ -128,7 +128,7 @@ class _TableReader:
             case keys.SecretText(rule):
                 written, source = text(value), self._source
                 if form != key.name and not source.with_secrets:
-                    return Secret("")
+                    return Secret(MASK)  # there is one
                 if form.endswith("_file"):
                     written = read_file(written, source.folder, source.environ)
                 elif form.endswith("_env"):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from kei.jobs.kinds import duration
 from kei.settings.config import Config
@@ -56,6 +57,23 @@ def advice(config: Config) -> Iterator[Advice]:
             )
             yield Advice(text, is_urgent=False)
     yield from _same_names(config)
+    yield from _page(config)
+
+
+def _page(config: Config) -> Iterator[Advice]:
+    """Yield what to know about the page: who can look at it, and what it needs."""
+    if config.web is None:
+        return
+    if config.web.is_open:
+        text = (
+            f"everybody who reaches {config.web.listen} can see the page, and by it when nobody is"
+            " at home: give [web] a password (or password_file)"
+        )
+        yield Advice(text, is_urgent=True)
+    lacking = [name for name in ("bottle", "waitress") if find_spec(name) is None]
+    if lacking:
+        text = f"there will be no page: {' and '.join(lacking)} missing; pip install 'kei[web]'"
+        yield Advice(text, is_urgent=True)
 
 
 def _same_names(config: Config) -> Iterator[Advice]:

@@ -72,6 +72,7 @@ class Pruner:
     def __init__(
         self, database: Database, monitor: Monitor, gate: Gate, retention_s: float, clock: Clock
     ) -> None:
+        from kei.store.blocks import BlockTable  # noqa: PLC0415
         from kei.store.dead_letters import DeadLetters  # noqa: PLC0415
         from kei.store.reading_table import ReadingTable  # noqa: PLC0415
         from kei.store.summary_table import SummaryTable  # noqa: PLC0415
@@ -86,6 +87,7 @@ class Pruner:
             ("readings", self._readings, self._retention_ms),
             ("dead_letters", DeadLetters(database), self._retention_ms),
             ("summaries", SummaryTable(database), round(SUMMARIES_KEPT_S * 1000)),
+            ("blocks", BlockTable(database), round(SUMMARIES_KEPT_S * 1000)),
         )
         self._incidents = Incidents(log, clock)
 

@@ -1,8 +1,10 @@
 """The meter's half-hour registers as kei has recorded them, and the energy that follows."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, tzinfo
 from decimal import Decimal
+from pathlib import Path
+from typing import TypeAlias
 
 from kei.core.clock import epoch_ms
 from kei.core.errors import ConfigError
@@ -24,6 +26,10 @@ _DIGITS, _COEFFICIENT, _UNIT = "D7", "D3", "E1"
 LATE_MS = 600_000
 DIGITS = range(1, 9)  # of a counter, as the table of class 0x0288 has it for EPC D7
 
+AtHalfHours: TypeAlias = Callable[
+    [Path, DailyFile, int, int, str, Sequence[str]], Iterator[tuple[int, dict[str, Decimal]]]
+]
+
 
 class RecordedMeter:
     """What kei has recorded of the meter, read by another process than the recorder.
@@ -31,13 +37,20 @@ class RecordedMeter:
     Args:
         settings: say where, and under which UnitID.
         zone: the local time zone.
+        at_half_hours: finds the registers, as the function of that name does.
 
     Raises:
         StoreError: there is no database, or it cannot be read; so every method.
     """
 
-    def __init__(self, settings: Config, zone: tzinfo) -> None:
+    def __init__(
+        self,
+        settings: Config,
+        zone: tzinfo,
+        at_half_hours: AtHalfHours = half_hours.at_half_hours,
+    ) -> None:
         self._zone = zone
+        self._at_half_hours = at_half_hours
         recorder, broute = settings.recorder, settings.broute
         self.unit = UNIT_WHERE_ABSENT if broute is None else broute.unit
         self._database = recorder.database
@@ -64,12 +77,12 @@ class RecordedMeter:
         """
         now_ms = max(now_ms, self._newest_ms)
         if from_ms < epoch_ms(datetime(YEARS.start, 1, 1, tzinfo=self._zone)):
-            raise ConfigError([f"--from: there was no smart meter before {YEARS.start}"])
-        hours = (min(to_ms, now_ms) - from_ms) // (2 * HALF_HOUR_MS)
-        if by is By.HOUR and hours > ROWS_MAX:
-            raise ConfigError(
-                [f"--by hour: that is {hours} rows; choose a range of at most {ROWS_MAX}, or days"]
-            )
+            raise ConfigError([f"from: there was no smart meter before {YEARS.start}"])
+        half_hours_each = {By.HALF_HOUR: 1, By.HOUR: 2}.get(by, 48)
+        rows = (min(to_ms, now_ms) - from_ms) // (half_hours_each * HALF_HOUR_MS)
+        if rows > ROWS_MAX:
+            what = f"by {by.value}: that is {rows} rows"
+            raise ConfigError([f"{what}; choose a range of at most {ROWS_MAX}, or days"])
         whole, expected = begun(from_ms, to_ms, by, now_ms, self._zone)
         report = Report(whole, until_ms=now_ms - LATE_MS, range_=self._range_kwh)
         return report, report.rows(expected, self._registers(whole))
@@ -96,7 +109,7 @@ class RecordedMeter:
     def _registers(self, whole: Period) -> Iterator[Registers]:
         """Yield the registers of a range, that at its end included."""
         within = (whole.first_ms, whole.last_ms)
-        for time_ms, values in half_hours.at_half_hours(
+        for time_ms, values in self._at_half_hours(
             self._database, self._text, *within, self.unit, (BOUGHT, SOLD)
         ):
             yield Registers(time_ms, values.get(BOUGHT), values.get(SOLD))

@@ -11,6 +11,7 @@ from kei.settings.recorder import RecorderSettings, SummarySettings
 from kei.settings.serial import SensorSettings
 from kei.settings.site import Site
 from kei.settings.upload import UploadTarget
+from kei.settings.web import Web
 
 
 @table(kw_only=True)
@@ -20,6 +21,7 @@ class Config:
     Attributes:
         path: of the file, as it was given.
         broute: None where kei only records sensors.
+        web: None where nobody looks by a browser.
         job_tables: the tables that `kei.jobs.kinds` declares, by their names.
     """
 
@@ -37,5 +39,6 @@ class Config:
         ),
         default=(),
     )
+    web: Web | None = key(Table(Web), default=None)
     log: LogSettings = key(Table(LogSettings))
     job_tables: Mapping[str, object] = field(default_factory=dict)

@@ -76,6 +76,10 @@ class IntakeQueue:
         latest = self._latest.copy()
         return {sensor: reading for (of, sensor), reading in latest.items() if of == unit}
 
+    def newest(self) -> Mapping[tuple[str, str], Reading]:
+        """Return the same of every unit, by UnitID and SensorID."""
+        return self._latest.copy()
+
     def record_once(self, readings: Sequence[Reading]) -> None:
         """Queue readings for `record_once` of the recorder; as `record`."""
         self.record(readings, once=True)

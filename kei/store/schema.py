@@ -169,6 +169,20 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             WHERE last_id > {_WITH_LINE}
         """,
     ),
+    (
+        # See `kei.store.blocks`. `total` is the sum of the readings.
+        """
+        CREATE TABLE blocks (
+            start_ms INTEGER NOT NULL,
+            series_id INTEGER NOT NULL,
+            minimum INTEGER NOT NULL,
+            total REAL NOT NULL,
+            count INTEGER NOT NULL,
+            maximum INTEGER NOT NULL,
+            PRIMARY KEY (start_ms, series_id)
+        ) WITHOUT ROWID
+        """,
+    ),
 )
 
 VERSION = len(_MIGRATIONS)

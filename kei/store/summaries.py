@@ -15,6 +15,7 @@ from kei.core.clock import epoch_ms, local
 from kei.core.errors import StoreError
 from kei.core.reading import Completeness
 from kei.store import dirty_windows
+from kei.store.blocks import BLOCK_MS, BlockTable
 from kei.store.database import Database
 from kei.store.dirty_windows import DONE_UNTIL_KEY, DirtyRange, done_until_ms
 from kei.store.lines import summary_line
@@ -118,6 +119,7 @@ class Summariser:
         self._database = database
         self._readings = ReadingTable(database)
         self._table = SummaryTable(database, expected)
+        self._blocks = BlockTable(database)
         self._commit = commit
         self._gate = gate
         self._on_new = on_new
@@ -144,6 +146,7 @@ class Summariser:
             if self._write():
                 self._on_new()
             self._compute_again()
+            self._blocks.catch_up()
         except StoreError as error:
             if not self._failing:
                 self._failing = True
@@ -211,7 +214,10 @@ class Summariser:
                 for each in (self._readings.next_ms(end_ms), self._table.next_ms(end_ms))
                 if each is not None
             ]
-            return dirty_windows.shorten(connection, dirty, min(following, default=dirty.to_ms))
+            rest = dirty_windows.shorten(connection, dirty, min(following, default=dirty.to_ms))
+            if rest is None or rest.from_ms // BLOCK_MS != start_ms // BLOCK_MS:
+                self._blocks.redo(connection, start_ms)
+            return rest
 
     def _write(self) -> bool:
         """Write the lines that are due; return whether there were any."""
