@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 
 from kei.config.errors import FaultList, fault_line
@@ -44,7 +45,7 @@ def load(path: Path, *, environ: Mapping[str, str], with_secrets: bool = True) -
     """
     text = _text(path)
     try:
-        document: dict[str, object] = tomllib.loads(text)
+        document: dict[str, object] = tomllib.loads(text, parse_float=Decimal)
         lines = locate(text)
     except RecursionError:
         raise _fault(path, 1, "is nested too deeply", "use fewer brackets") from None

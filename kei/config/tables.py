@@ -7,6 +7,7 @@ placeholder, which nobody gets to see because `load` raises in the end.
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
@@ -95,8 +96,9 @@ class _TableReader:
             yield from built.conflicts()
         yield from rules.conflicts(built, self._values)
 
-    def _wrong(self, name: str, fault: Wrong) -> None:
-        self._source.faults.add((*self._at, name), fault)
+    def _wrong(self, name: str | KeyPath, fault: Wrong) -> None:
+        way = (name,) if isinstance(name, str) else name
+        self._source.faults.add((*self._at, *way), fault)
 
     def _value(self, key: Key) -> object:
         """Return the value of a field; one that is left out, or wrong, has its default."""
@@ -184,6 +186,8 @@ def _placeholder(kind: Kind) -> object:
             return Decimal()
         case keys.SecretText():
             return Secret("")
-        case keys.Epcs():
+        case keys.Epcs() | keys.Tables():
             return ()
+        case keys.Day():
+            return date.min
     return ""
