@@ -164,7 +164,7 @@ def thinned(path: Path, text: DailyFile, wanted: Wanted, clock: Clock) -> list[P
         if is_wanted and wanted.from_ms <= each.time_ms < wanted.to_ms:
             number = packed_as_scaled(pack(each.value))
             reader.add(reader.bucket_of(each.time_ms), number, number, 1, number)
-    if not reader.buckets and wanted.level is Level.READINGS:  # they may be too old to be kept
+    if not reader.buckets and reader.level is Level.READINGS:  # they may be too old to be kept
         return thinned(path, text, replace(wanted, finest=Level.WINDOWS), clock)
     return list(_points(wanted, reader.buckets))
 
@@ -174,12 +174,12 @@ def _parts(connection: sqlite3.Connection, reader: "_Reader") -> Iterator[tuple[
     wanted = reader.wanted
     windows_ms = max(min(done_until_ms(connection), wanted.to_ms), wanted.from_ms)
     blocks_ms = max(min(blocks_until_ms(connection), windows_ms), wanted.from_ms)
-    if wanted.level is Level.READINGS:
+    if reader.level is Level.READINGS:
         windows_ms = wanted.from_ms
     at_ms = wanted.from_ms
     for begin_ms, end_ms in (*reader.without_windows(windows_ms), (windows_ms, wanted.to_ms)):
         middle_ms = max(at_ms, min(begin_ms, blocks_ms))
-        if wanted.level is Level.BLOCKS and at_ms < middle_ms:
+        if reader.level is Level.BLOCKS and at_ms < middle_ms:
             yield Level.BLOCKS, at_ms, middle_ms
             at_ms = middle_ms
         if at_ms < begin_ms:
@@ -194,6 +194,9 @@ class _Reader:
 
     Attributes:
         wanted: what is to be shown.
+        level: of the rows that it is shown by.
+        bucket_ms: the length of a point.
+        first_ms: when the first one begins.
         buckets: by their number; what has been read so far.
     """
 
@@ -201,6 +204,7 @@ class _Reader:
         self, connection: sqlite3.Connection, wanted: Wanted, newest_id: int, ids: str, clock: Clock
     ) -> None:
         self.wanted = wanted
+        self.level, self.bucket_ms, self.first_ms = wanted.level, wanted.bucket_ms, wanted.first_ms
         self.buckets: dict[int, _Bucket] = {}
         self._connection = connection
         self._newest_id = newest_id
@@ -209,7 +213,7 @@ class _Reader:
 
     def bucket_of(self, time_ms: int) -> int:
         """Return the number of the point to which an instant belongs."""
-        return (time_ms - self.wanted.first_ms) // self.wanted.bucket_ms
+        return (time_ms - self.first_ms) // self.bucket_ms
 
     def add(self, bucket: int, minimum: int, total: float, count: int, maximum: int) -> None:
         """Add rows to a point."""
@@ -257,8 +261,8 @@ class _Reader:
         rows = self._connection.execute(
             _ROWS[level],
             {
-                "from": self.wanted.first_ms,
-                "bucket": self.wanted.bucket_ms,
+                "from": self.first_ms,
+                "bucket": self.bucket_ms,
                 "first": from_ms,
                 "end": to_ms,
                 "ids": self._ids,
@@ -274,11 +278,11 @@ class _Reader:
 
 def _points(wanted: Wanted, buckets: Mapping[int, _Bucket]) -> Iterator[Point]:
     """Yield the points of buckets; one without values for each pause that is too long."""
-    length_ms = wanted.bucket_ms
+    length_ms, first_ms = wanted.bucket_ms, wanted.first_ms
     patience_ms = max(3 * wanted.cycle_s * 1000, 2 * length_ms)
-    last_ms = wanted.first_ms - length_ms
+    last_ms = first_ms - length_ms
     for number in sorted(buckets):
-        bucket, time_ms = buckets[number], wanted.first_ms + number * length_ms
+        bucket, time_ms = buckets[number], first_ms + number * length_ms
         if time_ms - last_ms > patience_ms:
             yield Point(last_ms + length_ms, None)
         average = bucket.total / bucket.count

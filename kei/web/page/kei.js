@@ -1,1 +1,489 @@
+// The page: asks kei for its JSON now and then, and shows it. Nothing comes from elsewhere.
 
+import { HALF_HOUR, powerChart, sparkline, weekChart, yearChart } from "./charts.js";
+import { LANGUAGES, WORDS } from "./words.js";
+
+const NOW_MS = 2000;
+const STATE_MS = 10000;
+const CHARTS_MS = 60000;
+const SAY_MS = 15000; // a screen reader is not to be talked to all the time
+const OLD_S = 90;
+const HIGH_SHARE = 0.8;
+const THEMES = ["auto", "light", "dark"];
+const DAY_S = 86400;
+
+const $ = (id) => document.getElementById(id);
+const kept = {
+  get(name) { try { return localStorage.getItem(name); } catch { return null; } },
+  set(name, value) { try { localStorage.setItem(name, value); } catch { /* a private window */ } },
+};
+
+let language = chosenLanguage();
+let theme = THEMES.includes(kept.get("theme")) ? kept.get("theme") : "auto";
+let words = WORDS[language];
+const shown = { now: null, status: null, day: null, week: null, year: null, sparks: new Map() };
+let selection = null; // of the chart of a day: first and last half-hour chosen, epoch s
+let dragging = null;
+let asked = 0; // which question about a selection is the latest
+let lastSaid = 0;
+let lostSince = null;
+
+// ---- words and numbers
+
+function chosenLanguage() {
+  const own = kept.get("language");
+  if (own in WORDS) return own;
+  const wanted = (navigator.languages || [navigator.language]).map((each) => String(each).slice(0, 2));
+  return wanted.find((each) => each in WORDS) || "en";
+}
+
+const say = (text, values = {}) => text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+const number = (value, digits = 0) => value === null || value === undefined ? "–"
+  : new Intl.NumberFormat(language, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
+const kwh = (value) => number(value, value !== null && Math.abs(value) >= 1000 ? 0 : 1);
+const watts = (value) => number(Math.round(value));
+const yen = (value) => (language === "ja" ? `${number(Math.round(value))} 円` : `¥${number(Math.round(value))}`);
+const percent = (value) => new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 0 }).format(value);
+
+function span(seconds) {
+  const units = words.units;
+  const whole = Math.max(0, Math.round(seconds));
+  if (whole < 60) return `${whole}${language === "en" ? " " : ""}${units.s}`;
+  const parts = [["d", DAY_S], ["h", 3600], ["min", 60]];
+  const first = parts.findIndex(([, size]) => whole >= size);
+  const [name, size] = parts[first];
+  let text = `${Math.floor(whole / size)}${language === "en" ? " " : ""}${units[name]}`;
+  const next = parts[first + 1];
+  const rest = next ? Math.floor((whole % size) / next[1]) : 0;
+  if (rest) text += `${language === "en" ? " " : ""}${rest}${language === "en" ? " " : ""}${units[next[0]]}`;
+  return text;
+}
+
+function size(bytes) {
+  const giga = bytes / 1e9;
+  return giga >= 1 ? `${number(giga, giga < 10 ? 1 : 0)} GB` : `${number(bytes / 1e6)} MB`;
+}
+
+// Times are those of the place where kei is, wherever the browser is.
+function offset(iso) {
+  const found = /([+-])(\d\d):(\d\d)/.exec(iso.slice(19));
+  return found ? (found[1] === "-" ? -1 : 1) * (found[2] * 3600 + found[3] * 60) : 0;
+}
+const zone = () => (shown.now ? offset(shown.now.time) : 0);
+const there = (epoch) => new Date((epoch + zone()) * 1000).toISOString();
+const clock = (epoch) => there(epoch).slice(11, 16);
+const epoch = (iso) => Date.parse(iso) / 1000;
+function date(iso, style) {
+  const formats = { day: { month: "short", day: "numeric" }, weekday: { weekday: "short", day: "numeric" }, month: { month: "short" }, year: { year: "numeric", month: "short" } };
+  return new Intl.DateTimeFormat(language, { ...formats[style], timeZone: "UTC" }).format(new Date(`${iso.slice(0, 10)}T00:00:00Z`));
+}
+
+// ---- asking
+
+class Lost extends Error {}
+
+async function ask(path) {
+  let answer;
+  try {
+    answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(15000) });
+  } catch (error) {
+    throw new Lost(error.message);
+  }
+  if (answer.status === 401) notice(words.signIn);
+  if (!answer.ok) throw new Lost(`${path}: ${answer.status}`);
+  return answer.json();
+}
+
+const range = (from, to, more = "") => `from=${Math.round(from)}&to=${Math.round(to)}${more}`;
+
+function notice(text) {
+  $("notice").textContent = text;
+  $("notice").hidden = !text;
+}
+
+// Runs again and again, but never for nobody: a hidden page asks for nothing.
+function repeat(every, run) {
+  let timer = null;
+  const again = async () => {
+    clearTimeout(timer);
+    if (document.hidden) return;
+    try { await run(); } catch (error) { if (!(error instanceof Lost)) throw error; }
+    timer = setTimeout(again, every);
+  };
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) again(); });
+  again();
+}
+
+// ---- now
+
+async function updateNow() {
+  try {
+    shown.now = await ask("/api/now");
+    if (lostSince) { lostSince = null; notice(""); updateCharts().catch(() => {}); }
+  } catch (error) {
+    lostSince ||= Date.now();
+    if (shown.now && $("notice").hidden) notice(say(words.unreachable, { time: new Date(lostSince).toTimeString().slice(0, 5) }));
+    $("power").parentElement.classList.add("old");
+    throw error;
+  }
+  showNow();
+}
+
+function showNow() {
+  const now = shown.now;
+  if (!now) return;
+  const power = now.power_w;
+  const isOld = power === null || now.age_s > OLD_S;
+  const sells = power !== null && power < 0;
+  $("power").textContent = power === null ? "–" : watts(Math.abs(power));
+  $("power").parentElement.classList.toggle("old", isOld);
+  $("power").parentElement.classList.toggle("selling", sells);
+  $("now-title").textContent = sells ? words.selling : words.now;
+  $("age").textContent = power === null ? words.noReading : say(words.ago, { age: span(now.age_s) });
+  if (power !== null && !isOld && Date.now() - lastSaid > SAY_MS) {
+    const text = say(sells ? words.saidSelling : words.said, { watts: watts(Math.abs(power)) });
+    if ($("power-said").textContent !== text) { $("power-said").textContent = text; lastSaid = Date.now(); }
+  }
+  document.title = power === null || isOld ? "kei" : `${watts(power)} W – kei`;
+  showCurrents(now);
+  showSums(now);
+  showSensors(now);
+}
+
+function showCurrents(now) {
+  const { r, t } = now.current_a;
+  $("currents").hidden = r === null && t === null;
+  $("currents").textContent = t === null ? `${number(r, 1)} A` : say(words.phase, { r: number(r, 1), t: number(t, 1) });
+  $("share").hidden = now.contract_share === null;
+  if (now.contract_share === null) return;
+  $("share-bar").style.width = `${Math.min(100, now.contract_share * 100)}%`;
+  $("share-bar").parentElement.classList.toggle("high", now.contract_share >= HIGH_SHARE);
+  const amperes = Math.abs(r || 0) + Math.abs(t || 0);
+  $("share-text").textContent = say(words.share, { share: percent(now.contract_share), contract: now.contract, amperes: number(amperes, 1) });
+}
+
+function cost(id, value) {
+  $(id).hidden = value === null || value === undefined;
+  $(id).textContent = $(id).hidden ? "" : yen(value);
+}
+
+function showSums(now) {
+  const { today, period } = now;
+  $("today-kwh").textContent = kwh(today.kwh);
+  cost("today-cost", today.cost);
+  $("today-note").textContent = today.kwh === null ? words.noRegisters : today.until ? say(words.until, { time: today.until.slice(11, 16) }) : "";
+  const isBilling = now.has_tariff;
+  $("period-title").textContent = isBilling ? words.billing : words.period;
+  $("period-kwh").textContent = kwh(period.kwh);
+  cost("period-cost", period.cost);
+  $("period-note").textContent = period.from ? say(words.from, { day: date(period.from, "day") }) : "";
+  $("forecast").hidden = period.forecast === null;
+  if (period.forecast !== null) {
+    $("forecast").textContent = say(words.forecast, { cost: yen(period.forecast), day: date(there(epoch(period.to) - 1), "day") });
+  }
+  $("price").hidden = now.price === null;
+  if (now.price !== null) {
+    const each = number(now.price, 2);
+    $("price").textContent = language === "ja" ? `${each} 円` : `¥${each}`;
+  }
+  $("price-note").textContent = !isBilling ? words.noTariff : now.price === null ? words.noPrice : "";
+  const sells = today.sold_kwh > 0 || period.sold_kwh > 0;
+  $("sold-box").hidden = !sells;
+  if (sells) {
+    $("sold-kwh").textContent = kwh(today.sold_kwh);
+    $("sold-note").textContent = say(words.soldPeriod, { kwh: kwh(period.sold_kwh) });
+  }
+}
+
+function showSensors(now) {
+  $("sensors-box").hidden = now.sensors.length === 0;
+  const list = $("sensors");
+  const names = now.sensors.map((each) => `${each.unit}/${each.sensor}`);
+  if (list.dataset.names !== names.join()) {
+    list.dataset.names = names.join();
+    list.replaceChildren(...names.map((name) => element("li", {}, element("span", { class: "quiet" }, name), element("b"), element("span", { class: "quiet" }), element("div"))));
+    shown.sparks.clear();
+    updateSparks(names).catch(() => {});
+  }
+  now.sensors.forEach((each, index) => {
+    const [, value, age] = list.children[index].children;
+    const seconds = epoch(now.time) - epoch(each.time);
+    value.textContent = new Intl.NumberFormat(language, { maximumFractionDigits: 4 }).format(each.value);
+    value.classList.toggle("old", seconds > 3600);
+    age.textContent = say(words.ago, { age: span(seconds) });
+  });
+}
+
+async function updateSparks(names) {
+  for (const name of names.slice(0, 12)) {
+    shown.sparks.set(name, await ask(`/api/power?series=${name}&points=160`));
+  }
+  drawSparks();
+}
+
+function drawSparks() {
+  const list = $("sensors");
+  const to = shown.now ? epoch(shown.now.time) : 0;
+  (list.dataset.names || "").split(",").forEach((name, index) => {
+    const found = shown.sparks.get(name);
+    if (found && list.children[index]) sparkline(list.children[index].lastChild, { points: found.points, from: to - DAY_S, to });
+  });
+}
+
+// ---- elements
+
+function element(tag, attributes = {}, ...inside) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...inside);
+  return made;
+}
+
+function table(host, heads, rows) {
+  const head = element("tr", {}, ...heads.map((each) => element("th", { scope: "col" }, each)));
+  const body = rows.map(([first, ...rest]) => element("tr", {}, element("th", { scope: "row" }, first), ...rest.map((each) => element("td", {}, each))));
+  $(host).replaceChildren(element("table", {}, element("thead", {}, head), element("tbody", {}, ...body)));
+}
+
+// ---- the last 24 hours
+
+async function updateDay() {
+  const to = epoch(shown.now.time);
+  const from = to - DAY_S;
+  const [power, energy] = await Promise.all([
+    ask(`/api/power?${range(from, to)}`),
+    ask(`/api/energy?${range(Math.ceil(from / HALF_HOUR) * HALF_HOUR, to, "&by=half-hour")}`),
+  ]);
+  shown.day = { from, to, points: power.points, rows: energy.rows };
+  showDay();
+}
+
+const net = (row) => (row.bought_kwh === null && !row.sold_kwh ? null : (row.bought_kwh || 0) - (row.sold_kwh || 0));
+
+function showDay() {
+  const day = shown.day;
+  if (!day) return;
+  const halfHours = day.rows.filter((row) => net(row) !== null).map((row) => ({ start: epoch(row.start), watts: net(row) * 2000 }));
+  const hour = (time) => {
+    const text = clock(time);
+    return { hour: Number(text.slice(0, 2)), minute: Number(text.slice(3)), text };
+  };
+  day.at = powerChart($("day"), { ...day, halfHours, hour, watts, selection });
+  if (!day.points.some((each) => each[1] !== null) && !halfHours.length) $("day-said").textContent = words.noData;
+  const rows = day.rows.map((row) => {
+    const [start, end] = [epoch(row.start), epoch(row.end)];
+    const within = day.points.filter((each) => each[1] !== null && each[0] >= start && each[0] < end);
+    const extreme = (pick, index) => (within.length ? watts(pick(...within.map((each) => each[index]))) : "–");
+    return [`${clock(start)} – ${clock(end)}`, kwh3(row.bought_kwh), ...(sellsAny(day.rows) ? [kwh3(row.sold_kwh)] : []), extreme(Math.min, 1), extreme(Math.max, 3)];
+  });
+  table("day-table", [words.time, `kWh ${words.bought}`, ...(sellsAny(day.rows) ? [`kWh ${words.soldShort}`] : []), words.least, words.most], rows);
+}
+
+const kwh3 = (value) => (value === null ? "–" : new Intl.NumberFormat(language, { maximumFractionDigits: 3 }).format(value));
+const sellsAny = (rows) => rows.some((row) => row.sold_kwh > 0);
+const halfHourOf = (time) => Math.floor(time / HALF_HOUR) * HALF_HOUR;
+
+function select(first, last) {
+  const day = shown.day;
+  const [low, high] = [Math.ceil(day.from / HALF_HOUR) * HALF_HOUR, halfHourOf(day.to - 1)];
+  const inside = (each) => Math.min(Math.max(each, low), high);
+  selection = [Math.min(inside(first), inside(last)), Math.max(inside(first), inside(last)) + HALF_HOUR];
+  showDay();
+}
+
+async function tellSelection() {
+  const mine = ++asked;
+  if (!selection) { $("day-said").textContent = ""; return; }
+  const [from, to] = selection;
+  const times = { from: clock(from), to: clock(to) };
+  $("day-said").textContent = say(words.reading, times);
+  const found = await ask(`/api/cost?${range(from, to)}`);
+  if (mine !== asked) return;
+  let text = say(words.selected, { ...times, kwh: found.bought_kwh === null ? "–" : kwh3(found.bought_kwh) });
+  if (found.cost !== null) text += say(words.selectedCost, { cost: yen(found.cost) });
+  if (found.sold_kwh) text += say(words.selectedSold, { kwh: kwh3(found.sold_kwh) });
+  if (found.missing) text += say(words.missing, { count: found.missing });
+  $("day-said").textContent = text;
+}
+
+function watchSelection() {
+  const chart = $("day");
+  chart.addEventListener("pointerdown", (event) => {
+    if (!shown.day || event.button) return;
+    chart.setPointerCapture(event.pointerId);
+    dragging = halfHourOf(shown.day.at(event.clientX));
+    select(dragging, dragging);
+  });
+  chart.addEventListener("pointermove", (event) => {
+    if (dragging !== null) select(dragging, halfHourOf(shown.day.at(event.clientX)));
+  });
+  const end = () => {
+    if (dragging === null) return;
+    dragging = null;
+    tellSelection().catch(() => {});
+  };
+  chart.addEventListener("pointerup", end);
+  chart.addEventListener("pointercancel", () => { dragging = null; selection = null; showDay(); });
+  chart.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: -HALF_HOUR, ArrowRight: HALF_HOUR, Home: -DAY_S, End: DAY_S }[event.key];
+    if (!shown.day || (step === undefined && event.key !== "Escape")) return;
+    event.preventDefault();
+    if (step === undefined) { selection = null; showDay(); }
+    else if (!selection) { chart.anchor = halfHourOf(shown.day.to - 1) - HALF_HOUR; chart.cursor = chart.anchor; select(chart.anchor, chart.anchor); }
+    else {
+      const low = Math.ceil(shown.day.from / HALF_HOUR) * HALF_HOUR;
+      chart.cursor = Math.min(Math.max((chart.cursor ?? selection[1] - HALF_HOUR) + step, low), halfHourOf(shown.day.to - 1));
+      if (!event.shiftKey) chart.anchor = chart.cursor;
+      select(chart.anchor ?? selection[0], chart.cursor);
+    }
+    tellSelection().catch(() => {});
+  });
+}
+
+// ---- seven days, thirteen months
+
+async function updateWeek() {
+  shown.week = await ask("/api/energy?from=-6d&to=today&by=half-hour");
+  showWeek();
+}
+
+function showWeek() {
+  if (!shown.week) return;
+  const days = [];
+  const cells = [];
+  for (const row of shown.week.rows) {
+    const iso = row.start.slice(0, 10);
+    if (!days.length || days[days.length - 1].iso !== iso) days.push({ iso, label: date(iso, "weekday"), bought: null, sold: null });
+    const day = days[days.length - 1];
+    if (row.bought_kwh !== null) day.bought = (day.bought || 0) + row.bought_kwh;
+    if (row.sold_kwh !== null) day.sold = (day.sold || 0) + row.sold_kwh;
+    const at = row.start.slice(11, 16);
+    cells.push({ row: days.length - 1, column: Number(at.slice(0, 2)) * 2 + (at.slice(3) >= "30" ? 1 : 0), bought: row.bought_kwh, sold: row.sold_kwh, from: at, to: row.end.slice(11, 16), day: date(iso, "day") });
+  }
+  const sells = sellsAny(shown.week.rows);
+  const tell = (cell) => {
+    const values = { day: cell.day, from: cell.from, to: cell.to, kwh: kwh3(cell.bought) };
+    $("week-said").textContent = say(words.cell, values) + (cell.sold ? say(words.selectedSold, { kwh: kwh3(cell.sold) }) : "");
+  };
+  weekChart($("week"), { days, cells, kwh, say: tell });
+  const rows = cells.map((cell) => [`${cell.day} ${cell.from}`, kwh3(cell.bought), ...(sells ? [kwh3(cell.sold)] : [])]);
+  table("week-table", [words.time, `kWh ${words.bought}`, ...(sells ? [`kWh ${words.soldShort}`] : [])], rows);
+}
+
+async function updateYear() {
+  const [year, month] = shown.now.time.slice(0, 7).split("-").map(Number);
+  shown.year = await ask(`/api/energy?from=${year - 1}-${String(month).padStart(2, "0")}-01&to=today&by=month`);
+  showYear();
+}
+
+function showYear() {
+  if (!shown.year) return;
+  const months = shown.year.rows.map((row) => ({
+    label: date(row.start, "month"), name: date(row.start, "year"), bought: row.bought_kwh, sold: row.sold_kwh, isPart: row.state !== "complete",
+  }));
+  const sells = sellsAny(shown.year.rows);
+  yearChart($("year"), { months, kwh: (value) => number(Math.round(value)) });
+  const rows = months.map((each) => [each.name, kwh(each.bought), ...(sells ? [kwh(each.sold)] : []), each.isPart && each.bought !== null ? words.partly : ""]);
+  table("year-table", [words.month, `kWh ${words.bought}`, ...(sells ? [`kWh ${words.soldShort}`] : []), ""], rows);
+}
+
+async function updateCharts() {
+  if (!shown.now) return;
+  await updateDay();
+  await updateWeek();
+  await updateYear();
+  await updateSparks(($("sensors").dataset.names || "").split(",").filter(Boolean));
+}
+
+// ---- how kei is
+
+async function updateState() {
+  shown.status = await ask("/api/status");
+  showState();
+}
+
+function showState() {
+  const status = shown.status;
+  if (!status) return;
+  const count = status.problems.length;
+  $("state").classList.toggle("bad", count > 0);
+  const text = count ? say(words.problems[count === 1 ? "one" : "other"], { count }) : words.allWell;
+  if ($("state").textContent !== text) $("state").textContent = text;
+  $("problems").replaceChildren(...status.problems.map((each) => element("li", {}, words.rules[each.rule] || each.rule, element("small", { lang: "en" }, each.detail))));
+  const rows = [];
+  const { session } = status;
+  if (session) {
+    const doing = session.joined ? say(words.joined, { span: span(session.since_s) })
+      : session.next_try_s !== null ? say(words.pausing, { span: span(session.next_try_s) }) : words.notJoined[session.state] || session.state;
+    rows.push([words.meter, `${doing}${language === "ja" ? "、" : ", "}${say(words.answers, { answered: number(session.answered), missed: number(session.missed) })}`, !session.joined]);
+    if (session.rssi_dbm !== null) {
+      const strength = session.rssi_dbm >= -70 ? "good" : session.rssi_dbm >= -85 ? "fair" : "weak"; // a link needs about -90 dBm
+      rows.push([words.signal, say(words[strength], { dbm: Math.round(session.rssi_dbm) }), strength === "weak"]);
+    }
+  }
+  for (const upload of status.uploads) {
+    const waiting = upload.waiting === null ? "–" : number(upload.waiting);
+    const fails = upload.failures > 0 || upload.refused;
+    const doing = fails ? words.failing : upload.last_success ? words.sent : words.neverSent;
+    const ago = upload.last_success ? span(epoch(status.time) - epoch(upload.last_success)) : "";
+    rows.push([say(words.uploads, { name: upload.target }), say(doing, { ago, waiting }), fails]);
+  }
+  if (status.disk_free_bytes !== null) rows.push([words.disk, say(words.free, { size: size(status.disk_free_bytes) }), status.disk_free_bytes < 2e8]);
+  if (status.clock) rows.push([words.clock, status.clock.synchronised ? words.clockGood : words.clockBad, false]);
+  rows.push([words.runs, say(words.running, { version: status.version, span: span(status.up_s) }), false]);
+  $("how").replaceChildren(...rows.flatMap(([name, value, isBad]) => [element("dt", {}, name), element("dd", isBad ? { class: "bad" } : {}, value)]));
+}
+
+// ---- language and theme
+
+function translate() {
+  words = WORDS[language];
+  document.documentElement.lang = language;
+  for (const each of document.querySelectorAll("[data-word]")) each.textContent = words[each.dataset.word];
+  const other = Object.keys(WORDS).find((each) => each !== language);
+  $("language").textContent = LANGUAGES[other];
+  $("language").lang = other;
+  $("language").setAttribute("aria-label", `${words.languageName}: ${LANGUAGES[other]}`);
+  $("theme").textContent = words.themes[theme];
+  showNow();
+  showState();
+  showDay();
+  showWeek();
+  showYear();
+  if (selection) tellSelection().catch(() => {});
+}
+
+function applyTheme() {
+  if (theme === "auto") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = theme;
+  $("theme").textContent = words.themes[theme];
+}
+
+$("language").addEventListener("click", () => {
+  language = Object.keys(WORDS).find((each) => each !== language);
+  kept.set("language", language);
+  translate();
+});
+$("theme").addEventListener("click", () => {
+  theme = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
+  kept.set("theme", theme);
+  applyTheme();
+});
+
+applyTheme();
+translate();
+watchSelection();
+let width = window.innerWidth;
+window.addEventListener("resize", () => {
+  if (width === window.innerWidth) return; // a phone's address bar that comes and goes
+  width = window.innerWidth;
+  showDay();
+  showWeek();
+  showYear();
+  drawSparks();
+});
+updateNow().catch(() => {}).finally(() => {
+  repeat(NOW_MS, updateNow);
+  repeat(STATE_MS, updateState);
+  repeat(CHARTS_MS, updateCharts);
+});
