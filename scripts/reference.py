@@ -157,10 +157,8 @@ def _comment(key: Key, value: str) -> str:
 def _type(kind: Kind) -> str:
     """Return type and range of a value, for a person."""
     match kind:
-        case keys.Text(span=span):
-            return _listed("text", span)
-        case keys.SecretText(span=span):
-            return _listed("secret", span)
+        case keys.Text(span=span) | keys.SecretText(span=span):
+            return _listed("secret" if isinstance(kind, keys.SecretText) else "text", span)
         case keys.Word(words):
             return _listed("text", " ".join(f"`{_json(word)}`" for word in words))
         case keys.Choice():

@@ -53,7 +53,7 @@ class Bill:
         is_running: whether it is not over yet: then this is what it has cost so far.
         kwh: whole; None if nothing is known.
         lines: everything but the levy. Their sum and the levy, cut to yen, are the total.
-        levy: whole yen; None if it is not known.
+        levy_line: the levy, in whole yen; None if the tariff has none.
         known: whole yen of all that is known.
         total: the same; None if a price is not known.
         gaps: where half-hours are missing.
@@ -65,11 +65,16 @@ class Bill:
     is_running: bool
     kwh: Decimal | None
     lines: tuple[Line, ...]
-    levy: Decimal | None
+    levy_line: Line | None
     known: Decimal
     total: Decimal | None
     gaps: tuple[Gap, ...]
     problems: tuple[str, ...]
+
+    @property
+    def levy(self) -> Decimal | None:
+        """The levy in whole yen, 0 if the tariff has none; None if it is not known."""
+        return Decimal(0) if self.levy_line is None else self.levy_line.amount
 
     @property
     def missing(self) -> int:

@@ -51,10 +51,13 @@ class Charges:
         lines += [Line(each.name, YEN, "", each.price, each.price) for each in self._plan.extra]
         return lines
 
-    def levy(self) -> Decimal | None:
-        """Return the levy, cut to yen; 0 if the tariff has none, None if it is not known."""
+    def levy(self) -> Line | None:
+        """Return the levy, cut to yen; None if the tariff has none."""
+        if not self._rates.has_levy:
+            return None
         exact = self._exact_levy()
-        return None if exact is None else exact.quantize(YEN, ROUND_DOWN)
+        amount = None if exact is None else exact.quantize(YEN, ROUND_DOWN)
+        return Line("levy", self._charged_kwh(), KWH, self._rates.levy, amount)
 
     def variable(self) -> Decimal | None:
         """Return energy, fuel adjustment and levy, not cut to yen; None if a part is not known."""

@@ -12,9 +12,10 @@ from kei.settings.months import Month
 from kei.settings.tariff import Market, Plan, Tariff
 from kei.tariff.bill import Bill, Cost, Forecast, Price, Sold
 from kei.tariff.charges import YEN, Charges
-from kei.tariff.energy import PlanPrices, Prices, Quantities, includes, whole_kwh
+from kei.tariff.energy import PlanPrices, Quantities, includes, whole_kwh
 from kei.tariff.forecast import completed
 from kei.tariff.holidays import is_weekday_of
+from kei.tariff.market import MarketFile
 from kei.tariff.periods import BillingPeriod, is_outside, period_at, period_of, plan_of
 from kei.tariff.rates import Rates
 from kei.tariff.use import Use
@@ -26,12 +27,11 @@ class Pricing:
     Args:
         tariff: the prices.
         zone: the local time zone, whose days and hours count.
-        market: prices of each half-hour, as `kei.tariff.market` reads them; those that are missing
-            are not known.
+        market: what the files with market prices say; see `kei.tariff.market.read_all`.
     """
 
     def __init__(
-        self, tariff: Tariff, zone: tzinfo, market: Mapping[Market, Prices] | None = None
+        self, tariff: Tariff, zone: tzinfo, market: Mapping[Market, MarketFile] | None = None
     ) -> None:
         self.tariff = tariff
         self._zone = zone
@@ -156,7 +156,8 @@ class Pricing:
         charges = Charges(plan, self.tariff, period, rates, quantities)
         lines = charges.lines(is_final=not is_running and not used.gaps)
         levy = charges.levy()
-        amounts = [*(line.amount for line in lines), levy]
+        amounts = [line.amount for line in lines]
+        amounts += [] if levy is None else [levy.amount]
         known = sum((each for each in amounts if each is not None), Decimal(0))
         total = known.quantize(YEN, ROUND_DOWN)
         return Bill(
@@ -165,17 +166,21 @@ class Pricing:
             is_running=is_running,
             kwh=None if quantities is None else quantities.kwh,
             lines=tuple(lines),
-            levy=levy,
+            levy_line=levy,
             known=total,
             total=None if None in amounts else total,
             gaps=used.gaps,
-            problems=(*rates.problems(has_included=bool(includes(plan))), *self._problems(exact)),
+            problems=(
+                *rates.problems(has_included=bool(includes(plan))),
+                *self._problems(plan, exact),
+            ),
         )
 
     def _prices(self, plan: Plan) -> PlanPrices:
         if plan not in self._plans:
-            market = {} if plan.market is None else self._market.get(plan.market, {})
-            self._plans[plan] = PlanPrices(plan, self._zone, is_weekday_of(plan), market)
+            file = None if plan.market is None else self._market.get(plan.market)
+            prices = {} if file is None else file.prices
+            self._plans[plan] = PlanPrices(plan, self._zone, is_weekday_of(plan), prices)
         return self._plans[plan]
 
     def _without_plan(self, period: BillingPeriod, used: Use) -> Bill:
@@ -189,7 +194,7 @@ class Pricing:
             is_running=used.end_ms < half_hour_from(period.end_ms),
             kwh=None if used.kwh is None else whole_kwh(used.kwh),
             lines=(),
-            levy=None,
+            levy_line=None,
             known=Decimal(0),
             total=None,
             gaps=used.gaps,
@@ -219,11 +224,16 @@ class Pricing:
             Charges(plan, self.tariff, period, rates, each).variable()
             for each in (begin, begin + within)
         )
-        problems = (*rates.problems(has_included=bool(includes(plan))), *self._problems(within))
+        problems = (
+            *rates.problems(has_included=bool(includes(plan))),
+            *self._problems(plan, within),
+        )
         amount = None if low is None or high is None else high - low
         return Cost(use.kwh, amount, use.missing, problems)
 
-    def _problems(self, quantities: Quantities) -> Iterator[str]:
+    def _problems(self, plan: Plan, quantities: Quantities) -> Iterator[str]:
+        if plan.market is not None and plan.market in self._market:
+            yield from self._market[plan.market].problems
         if quantities.without_hours:
             yield (
                 f"{quantities.without_hours:f} kWh have no price here: the half-hours in which"

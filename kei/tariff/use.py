@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from kei.energy.periods import half_hour_from
-from kei.energy.registers import HALF_HOUR_MS, Step, step
+from kei.energy.registers import Step, step
 from kei.energy.report import Gap
 
 
@@ -93,5 +93,5 @@ def use_of(
         last = found
     known_to = start if last is None else last[0]
     if known_to < end:
-        gaps.append(Gap(known_to, end - end % HALF_HOUR_MS, None))
+        gaps.append(Gap(known_to, end, None))
     return Use(start, max(end, known_to), half_hours, tuple(gaps))
