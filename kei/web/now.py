@@ -1,12 +1,14 @@
 """What `/api/now` says: the newest readings, from memory, and the sums of some seconds ago."""
 
+from collections.abc import Mapping
 from datetime import tzinfo
-from decimal import Decimal
 
 from kei.core.clock import local
 from kei.core.reading import Reading
+from kei.settings.tariff_texts import Rating
 from kei.web.figures import Sum
 from kei.web.live import Live
+from kei.web.numbers import as_number
 from kei.web.recorded import Recorded
 
 FRESH_CYCLES, FRESH_MIN_S = 3, 60.0  # currents without an age of their own are hidden when older
@@ -24,7 +26,8 @@ def now_document(live: Live, recorded: Recorded) -> dict[str, object]:
         phase: _fresh(meter.get(sensor), now_ms, recorded.cycle_s(recorded.unit, sensor))
         for phase, sensor in (("r", "E8R"), ("t", "E8T"))
     }
-    power = meter.get("E7")
+    power, tariff = meter.get("E7"), live.config().tariff
+    contract = None if tariff is None else tariff.contract
     return {
         "time": _time(now_ms, zone),
         "power_w": _number(power),
@@ -33,10 +36,12 @@ def now_document(live: Live, recorded: Recorded) -> dict[str, object]:
         "sold_kwh": _number(meter.get("E3")),
         "age_s": None if power is None else round((now_ms - power.time_ms) / 1000, 1),
         "session": None if session is None else session.state,
-        "contract_share": None,
+        "contract": None if contract is None else str(contract),
+        "contract_share": _share(currents, contract),
         "today": _sum(figures.today, zone),
         "period": _sum(figures.period, zone),
-        "price": _value(figures.price),
+        "has_tariff": tariff is not None,
+        "price": as_number(figures.price),
         "sensors": [
             {
                 "unit": each.unit,
@@ -60,24 +65,27 @@ def _fresh(reading: Reading | None, now_ms: int, cycle_s: float) -> Value:
 
 def _sum(found: Sum, zone: tzinfo) -> dict[str, object]:
     return {
-        "kwh": _value(found.kwh),
-        "cost": _value(found.cost),
-        "forecast": _value(found.forecast),
-        "from": None if found.start_ms is None else _time(found.start_ms, zone),
-        "to": None if found.end_ms is None else _time(found.end_ms, zone),
+        "kwh": as_number(found.kwh),
+        "sold_kwh": as_number(found.sold_kwh),
+        "cost": as_number(found.cost),
+        "forecast": as_number(found.forecast),
+        "from": _time(found.start_ms, zone),
+        "to": _time(found.end_ms, zone),
+        "until": _time(found.until_ms, zone),
     }
 
 
 def _number(reading: Reading | None) -> Value:
-    return None if reading is None else _value(reading.value)
+    return None if reading is None else as_number(reading.value)
 
 
-def _value(number: Decimal | None) -> Value:
-    """Return a number as JSON has it: whole ones without a point."""
-    if number is None:
+def _share(currents: Mapping[str, Value], contract: Rating | None) -> float | None:
+    """Return how much of the contract is used, R and T together: 1 is all of it."""
+    known = [abs(ampere) for ampere in currents.values() if ampere is not None]
+    if contract is None or not known:
         return None
-    return int(number) if number == number.to_integral_value() else float(number)
+    return round(sum(known) / float(contract.amperes), 4)
 
 
-def _time(time_ms: int, zone: tzinfo) -> str:
-    return local(time_ms, zone).isoformat(timespec="seconds")
+def _time(time_ms: int | None, zone: tzinfo) -> str | None:
+    return None if time_ms is None else local(time_ms, zone).isoformat(timespec="seconds")

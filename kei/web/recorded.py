@@ -10,22 +10,29 @@ from contextlib import contextmanager, suppress
 
 import structlog
 
-from kei.core.errors import KeiError, RetryLater, StoreError
+from kei.core.clock import local
+from kei.core.errors import ConfigError, KeiError, RetryLater, StoreError
+from kei.core.incidents import Incidents
 from kei.core.reading import Reading
 from kei.energy.document import document
 from kei.energy.periods import By
 from kei.energy.registers import HALF_HOUR_MS
+from kei.meter.billing import Billing
 from kei.meter.expected import cycles_of
 from kei.meter.recorded import BOUGHT, LATE_MS, SOLD, UNIT_WHERE_ABSENT, RecordedMeter
 from kei.settings.config import Config
+from kei.settings.months import Month
 from kei.status.facts import Answer, Facts, facts_of, read_database
 from kei.status.rules import Problem, problems_of
 from kei.store.half_hour_cache import HalfHourCache
 from kei.store.read_only import read_overview
 from kei.store.text import DailyFile
 from kei.store.thinned import Point, Wanted, thinned
+from kei.tariff.document import document as bill_document
+from kei.tariff.periods import SEN
 from kei.web.figures import Figures, figures_of
 from kei.web.live import Live
+from kei.web.numbers import as_number
 
 log = structlog.stdlib.get_logger("kei.web")
 
@@ -46,6 +53,7 @@ class Recorded:
     def __init__(self, live: Live) -> None:
         self._live = live
         self._clock = live.clock
+        self._incidents = Incidents(log, live.clock)
         self._turn = threading.BoundedSemaphore(AT_ONCE)
         self._half_hours = HalfHourCache(live.clock, (BOUGHT, SOLD))
         self._facts: tuple[float, Facts] | None = None
@@ -53,6 +61,7 @@ class Recorded:
         # Of months, the last one: thirteen of them take a Pi Zero seconds.
         self._documents: dict[tuple[int, int, By], tuple[object, bytes]] = {}
         self._figures = Figures()
+        self._figures_of: object = None
         self._figured = -math.inf
         self._figuring = threading.Lock()
         self._before: dict[tuple[str, str], Reading] | None = None
@@ -138,13 +147,63 @@ class Recorded:
         if now - self._figured >= FIGURES_KEPT_S and self._figuring.acquire(blocking=False):
             try:
                 with self._reading():
-                    self._figures = figures_of(self.meter(), self._clock)
+                    self._renew_figures()
+                self._incidents.ended("figures_not_read")
             except KeiError as error:
-                log.debug("figures_not_read", reason=str(error))
+                self._incidents.raised("figures_not_read", reason=str(error))
             finally:
                 self._figured = self._clock.monotonic()
                 self._figuring.release()
         return self._figures
+
+    def _renew_figures(self) -> None:
+        tariff, now_ms = self._live.config().tariff, self._clock.now_ms()
+        version = (self._version(), (now_ms - LATE_MS) // HALF_HOUR_MS, now_ms // HALF_HOUR_MS)
+        if (version, tariff) != self._figures_of:
+            self._figures = figures_of(tariff, self.meter(), self._clock)
+            self._figures_of = (self._version(), *version[1:]), tariff
+
+    def cost(self, from_ms: int, to_ms: int) -> dict[str, object]:
+        """Return what was bought and sold in a range, and what that costs without anything fixed.
+
+        Raises:
+            ConfigError: the range is too long, or a library is missing that the prices need.
+            StoreError: nothing can be read.
+            RetryLater: too many others wait for the disk.
+        """
+        tariff, zone = self._live.config().tariff, self._clock.zone
+        with self._reading():
+            meter = self.meter()
+            report, rows = meter.report(from_ms, to_ms, By.MONTH, self._clock.now_ms())
+            for _ in rows:
+                pass
+            known = None if tariff is None else Billing(tariff, meter, self._clock)
+            cost = None if known is None else known.cost(from_ms, to_ms).amount
+        total = report.total
+        assert total is not None, "all rows have been taken"
+        return {
+            "from": local(total.period.first_ms, zone).isoformat(),
+            "to": local(total.period.last_ms, zone).isoformat(),
+            "bought_kwh": as_number(total.bought),
+            "sold_kwh": as_number(total.sold),
+            "missing": total.missing,
+            "cost": as_number(cost and cost.quantize(SEN)),
+        }
+
+    def bill(self, month: Month | None) -> bytes:
+        """Return the document of `kei bill --format json`.
+
+        Raises:
+            ConfigError: there is no tariff, or a library is missing that it needs.
+            StoreError: nothing can be read.
+            RetryLater: too many others wait for the disk.
+        """
+        tariff = self._live.config().tariff
+        if tariff is None:
+            raise ConfigError(["there is no [tariff] in jobs.toml"])
+        with self._reading():
+            found = Billing(tariff, self.meter(), self._clock).billed(month)
+        return bill_document(found.bill, self._clock.zone, found.forecast, found.sold).encode()
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

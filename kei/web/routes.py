@@ -13,6 +13,8 @@ import structlog
 from kei.core import times
 from kei.core.errors import ConfigError, KeiError
 from kei.energy.periods import By
+from kei.settings.months import month
+from kei.settings.text_rules import Wrong
 from kei.settings.web import Web
 from kei.status.as_json import to_document
 from kei.store.thinned import Wanted
@@ -67,6 +69,8 @@ class _Routes:
             ("now", self._now),
             ("power", self._power),
             ("energy", self._energy),
+            ("cost", self._cost),
+            ("bill", self._bill),
             ("status", self._status),
         ):
             self._route(f"/api/{name}", _json(answer))
@@ -113,6 +117,16 @@ class _Routes:
             choices = ", ".join(by.value for by in By)
             raise _Mistake(f"by is one of {choices}") from None
         return self._recorded.energy(from_ms, to_ms, by)
+
+    def _cost(self) -> object:
+        return self._recorded.cost(*self._range())
+
+    def _bill(self) -> object:
+        asked = bottle.request.query.getunicode("month")
+        try:
+            return self._recorded.bill(month(asked) if asked else None)
+        except Wrong as error:
+            raise _Mistake(f"month {error}") from None
 
     def _status(self) -> object:
         facts = self._recorded.facts()

@@ -444,7 +444,7 @@ function translate() {
   $("language").textContent = LANGUAGES[other];
   $("language").lang = other;
   $("language").setAttribute("aria-label", `${words.languageName}: ${LANGUAGES[other]}`);
-  $("theme").textContent = words.themes[theme];
+  applyTheme();
   showNow();
   showState();
   showDay();
@@ -457,6 +457,7 @@ function applyTheme() {
   if (theme === "auto") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = theme;
   $("theme").textContent = words.themes[theme];
+  $("theme").setAttribute("aria-label", `${words.themeName}: ${words.themes[theme]}`);
 }
 
 $("language").addEventListener("click", () => {
@@ -470,7 +471,6 @@ $("theme").addEventListener("click", () => {
   applyTheme();
 });
 
-applyTheme();
 translate();
 watchSelection();
 let width = window.innerWidth;
