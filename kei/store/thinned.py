@@ -128,13 +128,13 @@ class Wanted:
         }
         size = sizes[self.level]
         # One less, as points begin at a multiple and so reach over both ends.
-        each = -(-(self.to_ms - self.from_ms) // (self.points - 1))
+        each = -(-(self.to_ms - self.from_ms) // max(1, self.points - 1))
         return max(size, -(-each // size) * size)
 
     @property
     def first_ms(self) -> int:
         """When the first point begins."""
-        return self.from_ms - self.from_ms % self.bucket_ms
+        return self.from_ms - (self.from_ms % self.bucket_ms if self.points > 1 else 0)
 
 
 def thinned(path: Path, text: DailyFile, wanted: Wanted, clock: Clock) -> list[Point]:

@@ -25,7 +25,7 @@ from kei.web.recorded import Recorded
 
 log = structlog.stdlib.get_logger("kei.web")
 
-POINTS, POINTS_MAX, POINTS_MIN = 720, 5000, 2
+POINTS, POINTS_MAX, POINTS_MIN = 720, 5000, 1
 LAST_MS = 86_400_000  # without from and to
 FILES = {  # of the page
     "/": ("index.html", "text/html; charset=utf-8"),
@@ -140,7 +140,7 @@ class _Routes:
         to_ms = now_ms if not end else self._instant("to", end, is_end=True)
         from_ms = to_ms - LAST_MS if not begin else self._instant("from", begin, is_end=False)
         if to_ms <= from_ms:
-            raise _Mistake("to lies before from")
+            raise _Mistake("to is not behind from")
         return from_ms, to_ms
 
     def _instant(self, name: str, text: str, *, is_end: bool) -> int:

@@ -4,6 +4,7 @@ import json
 import os
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -260,6 +261,14 @@ def simulator(link: Path, *options: str, stdin: int | IO[bytes] = NOTHING) -> It
     with running("simulate", "--link", str(link), *fast, *options, stdin=stdin) as program:
         program.wait_for(lambda: f"ready {link}" in program.lines, 10, "the simulator's ready")
         yield program
+
+
+def free_port() -> int:
+    """A TCP port of this machine that nobody listens at."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
 
 
 def write_jobs(folder: Path, port: str, *more: str, requests: str = "") -> Path:
