@@ -22,6 +22,8 @@ from kei.store.text import DailyFile
 
 BUSY_TIMEOUT_S = 1.0  # only while a writer repairs its log after a crash
 LIMIT_S = 10.0  # for a whole overview
+# Each page is read once, but for the upper ones of the trees; SQLite would keep 2 MiB.
+CACHE_KIB = 256
 _NO_ROOM = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL})
 _STEPS = 10_000  # of SQLite's virtual machine between checks of the limit: below a millisecond
 _LAST = (
@@ -114,7 +116,9 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
 
 def _connected(path: Path, options: str) -> sqlite3.Connection:
     uri = f"{path.absolute().as_uri()}?{options}"
-    return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+    connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+    return connection
 
 
 def newest_readings(connection: sqlite3.Connection, text: DailyFile) -> tuple[Reading, ...]:

@@ -19,7 +19,7 @@ from kei.settings.web import Address
 
 Application: TypeAlias = Callable[..., Any]
 
-THREADS = 4  # that answer: three may wait for the disk
+THREADS = 3  # that answer: two may wait for the disk
 CONNECTIONS_MAX = 64  # 20 browsers that all load the page have fewer at a time
 REQUEST_S = 10.0  # to send a request
 LIFE_S = 30.0  # to get the answer besides

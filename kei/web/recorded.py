@@ -36,7 +36,7 @@ from kei.web.numbers import as_number
 
 log = structlog.stdlib.get_logger("kei.web")
 
-AT_ONCE = 3  # requests that read the disk; one more thread answers from memory
+AT_ONCE = 2  # requests that read the disk; one more thread answers from memory
 WAIT_S = 2.0  # for a turn
 KEPT_S = 2.0  # how old what is shown of the state may be
 FIGURES_KEPT_S = 10.0
