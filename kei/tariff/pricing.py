@@ -67,7 +67,7 @@ class Pricing:
 
         Args:
             period: which.
-            use: what was bought in it so far, and in the four weeks before now.
+            use: what was bought in it so far, and in the seven days before now.
 
         Raises:
             ConfigError: as for `bill`.
