@@ -101,15 +101,19 @@ def recorded(folder: Path) -> None:
                 at = begin + number * DAY_MS + slot * HALF_HOUR_MS
                 half_hours[at] = Decimal(round(statistics.fmean(watts) / 2)) / 1000
     end = begin + len(days) * DAY_MS
-    whole = completed(Use(begin, end, half_hours), begin, end)
-    assert whole is not None and whole.kwh is not None
-    print(
-        f"\n{len(days)} recorded days, {whole.kwh:.1f} kWh together: how far the forecast was off"
-    )
+    whole = kwh_of(Use(begin, end, half_hours), begin, end)
+    print(f"\n{len(days)} recorded days, {whole:.1f} kWh together: how far the forecast was off")
     for number in range(1, len(days)):
-        guess = completed(up_to(half_hours, begin + number * DAY_MS, begin), begin, end)
-        assert guess is not None and guess.kwh is not None
-        print(f"after {number:2} days: {guess.kwh:6.1f} kWh, {guess.kwh / whole.kwh - 1:+7.1%}")
+        guess = kwh_of(up_to(half_hours, begin + number * DAY_MS, begin), begin, end)
+        print(f"after {number:2} days: {guess:6.1f} kWh, {guess / whole - 1:+7.1%}")
+
+
+def kwh_of(use: Use, begin: int, end: int) -> Decimal:
+    """Return what is expected of a range."""
+    expected = completed(use, begin, end)
+    assert expected is not None
+    assert expected.kwh is not None
+    return expected.kwh
 
 
 def table(errors: Sequence[Errors]) -> None:
