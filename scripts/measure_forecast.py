@@ -14,6 +14,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
 from _project import use_project
@@ -59,7 +60,7 @@ def simulated(seed: int, start_ms: int, end_ms: int) -> dict[int, Decimal]:
     home = Household(seed)
     times = range(start_ms, end_ms + 1, HALF_HOUR_MS)
     registers = [Decimal(home.energy(each // 1000).normal // 36_000) / 100 for each in times]
-    pairs = zip(registers, registers[1:], strict=False)
+    pairs = pairwise(registers)
     return {at: end - start for at, (start, end) in zip(times, pairs, strict=False)}
 
 
