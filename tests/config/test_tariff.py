@@ -47,6 +47,7 @@ price = 16
 """
 PLAN = '[tariff]\ncontract = "40A"\n[[tariff.plan]]\nfrom = 2024-04-01\n'
 STEPS = "steps = [{ price = 1 }]\n"
+SHADOWED = "{ hours = '2-3', price = 2 }, { price = 3 }]\n"
 
 
 def loaded(jobs: JobsFile, text: str) -> Tariff:
@@ -155,8 +156,7 @@ def test_a_contract_in_amperes_and_watts(
             "5: tariff.plan[0].zones: none is for 00:00 of a holiday in month 1; ",
         ),
         (
-            f"{PLAN}zones = [{{ hours = '1-6', price = 1 }},\n"
-            + "{ hours = '2-3', price = 2 }, { price = 3 }]\n",
+            f"{PLAN}zones = [{{ hours = '1-6', price = 1 }},\n{SHADOWED}",
             "6: tariff.plan[0].zones[1]: never counts: the zones before it take all ",
         ),
         (
