@@ -1,10 +1,12 @@
 """`[tariff]`: what may stand there, and what is said of mistakes."""
 
+import re
 from datetime import date
 from decimal import Decimal
 
 import pytest
 from jobs_file import JobsFile
+from programs import ROOT
 
 from kei.config.diff import differences
 from kei.settings.months import Month
@@ -46,6 +48,9 @@ market = { file = "jepx.csv", area = "tokyo", factor = 1.1, add = 2.50 }
 price = 16
 """
 PLAN = '[tariff]\ncontract = "40A"\n[[tariff.plan]]\nfrom = 2024-04-01\n'
+EXAMPLES = re.findall(
+    r"```toml\n(.*?)```", (ROOT / "docs" / "tariffs.md").read_text("utf-8"), re.DOTALL
+)
 STEPS = "steps = [{ price = 1 }]\n"
 SHADOWED = "{ hours = '2-3', price = 2 }, { price = 3 }]\n"
 
@@ -234,3 +239,9 @@ def test_a_change_of_prices_is_named_at_a_reload(jobs: JobsFile) -> None:
     ]
     assert differences(old, jobs.load(EXAMPLE.replace("29.80", "29.81")))
     assert differences(jobs.load(""), new)[0] == "tariff: added"
+
+
+@pytest.mark.parametrize("block", EXAMPLES, ids=[str(number) for number in range(len(EXAMPLES))])
+def test_the_examples_of_the_page_load(jobs: JobsFile, block: str) -> None:
+    found = loaded(jobs, block)
+    assert found.plan[0].name or found.sell

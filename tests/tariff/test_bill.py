@@ -72,7 +72,7 @@ def test_kwh_are_rounded_half_up(kwh: str, billed: int) -> None:
     ("top", "base", "amount"),
     [
         ('contract = "40A"', BASE, "1247.00"),
-        ('contract = "15A"', BASE, "467.63"),  # as TEPCO publishes it
+        ('contract = "15A"', BASE, "467.63"),  # half up
         ('contract = "6kVA"', 'base = { per = "kVA", price = 311.75 }', "1870.50"),
         ("", "base = { fixed = 1000 }", "1000.00"),
         ("", 'base = { minimum = 522.58, includes = "15kWh" }', "522.58"),
