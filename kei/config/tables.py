@@ -114,7 +114,9 @@ class _TableReader:
             except Wrong as fault:
                 self._wrong(given[0], fault)
         elif key.is_required:
-            self._wrong(key.name, rules.missing(*key.forms))
+            is_array = isinstance(key.kind, keys.Tables)
+            remedy = Wrong("is missing", f"add [[{dotted((*self._at, key.name))}]]")
+            self._wrong(key.name, remedy if is_array else rules.missing(*key.forms))
         return self._default(key)
 
     def _read(self, key: Key, form: str) -> object:

@@ -147,6 +147,14 @@ def test_a_bill_for_a_person(home: Home) -> None:
     ]
 
 
+def test_japanese_names_stand_in_columns(home: Home) -> None:
+    home.jobs.path.write_text(JOBS.replace("discount", "口座振替割引"), "utf-8")
+    home.records(BEGIN, END)
+    lines = home.says("2026-11").splitlines()
+    assert lines[-3] == "口座振替割引                 -55.00    -55.00"
+    assert lines[-1] == "total, 298 kWh                         12,125"
+
+
 def test_the_running_period_is_the_default_and_has_a_forecast(home: Home) -> None:
     home.jobs.path.write_text(JOBS.replace("2026-11 =", "2026-12 ="))
     home.records(BEGIN, END)
@@ -157,6 +165,8 @@ def test_the_running_period_is_the_default_and_has_a_forecast(home: Home) -> Non
     assert found["forecast"] == {"kwh": 288, "total": 11731, "known_total": 11731}
     text = home.says()
     assert "so far, 101 kWh" in text
+    home.jobs.path.write_text(JOBS)
+    assert "about 288 kWh, 12,086 yen without what is unknown" in home.says()
     assert "forecast up to 2026-12-09: about 288 kWh, 11,731 yen" in text
 
 

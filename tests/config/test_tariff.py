@@ -106,7 +106,7 @@ def test_a_contract_in_amperes_and_watts(
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("[tariff]\n", "1: tariff.plan: is missing; "),
+        ("[tariff]\n", "1: tariff.plan: is missing; add [[tariff.plan]]"),
         ("[tariff]\nmetering_day = 32\n", "2: tariff.metering_day: 32 is out of range; "),
         ('[tariff]\ncontract = "40"\n', '2: tariff.contract: "40" is no size of a contract; '),
         ('[tariff]\ncurrency = "EUR"\n', '2: tariff.currency: "EUR" is not possible; '),
@@ -175,6 +175,26 @@ def test_a_contract_in_amperes_and_watts(
         (
             f"{PLAN}zones = [{{ months = [7,\n13], price = 1 }}, {{ price = 3 }}]\n",
             "6: tariff.plan[0].zones[0].months[1]: 13 is out of range; ",
+        ),
+        (
+            f"{PLAN}{STEPS}base = {{ per = '0A', price = 1 }}\n",
+            '6: tariff.plan[0].base.per: "0A" is no part of a contract; ',
+        ),
+        (
+            f"{PLAN}{STEPS}base = {{ minimum = 1, includes = '1.5kWh' }}\n",
+            '6: tariff.plan[0].base.includes: "1.5kWh" is no whole number of kWh; ',
+        ),
+        (
+            f"{PLAN}zones = [{{ hours = 'night', price = 1 }}, {{ price = 3 }}]\n",
+            '5: tariff.plan[0].zones[0].hours: "night" is no part of a day; ',
+        ),
+        (
+            f"{PLAN}zones = [{{ hours = '1:15-6', price = 1 }}, {{ price = 3 }}]\n",
+            '5: tariff.plan[0].zones[0].hours: "1:15-6" has a time that is no full or half hour ',
+        ),
+        (
+            f"{PLAN}zones = [{{ price = 1, steps = [{{ price = 1 }}] }}]\n",
+            "5: tariff.plan[0].zones[0].price: stands beside steps; ",
         ),
         (
             f"{PLAN}{STEPS}holidays = ['sundai']\n",

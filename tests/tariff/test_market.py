@@ -2,13 +2,16 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from tariffs import Home, at, lines, tariff
 
+from kei.energy.report import Gap
 from kei.settings.tariff import Area, Market
+from kei.tariff.bill import Forecast
 from kei.tariff.market import read
 
 JEPX = """受渡日,時刻コード,売り入札量(kWh),システムプライス(円/kWh),エリアプライス北海道(円/kWh),\
@@ -81,7 +84,10 @@ def test_what_cannot_be_read_is_told_with_its_line(prices: Reader) -> None:
     assert problems == [":3: 5 lines cannot be read, the first here"]
 
 
-@pytest.mark.parametrize("data", [b"", b"\x00\xff" * 50_000, b"hello", os.urandom(5000)])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\x00\xff" * 50_000, b"hello", os.urandom(5000), b"time,price\n" + b"x" * 200_000],
+)
 def test_any_bytes_are_no_prices(prices: Reader, data: bytes) -> None:
     found, problems = prices(data)
     assert not found
@@ -121,3 +127,49 @@ def test_a_half_hour_without_a_price_is_unknown_and_never_0(tmp_path: Path) -> N
     found = Home(plan, used=used).bill()
     assert found.total is None
     assert found.problems[0] == f"{path}: market prices cannot be read (No such file or directory)"
+
+
+@pytest.fixture
+def at_market(tmp_path: Path) -> Home:
+    """A home whose market prices are known for the first ten days: by day 20, else 10."""
+    path = tmp_path / "jepx.csv"
+    rows = (
+        f"2026-10-{day:02},{code},{20 if 24 < code <= 36 else 10}\n"
+        for day in range(1, 11)
+        for code in range(1, 49)
+    )
+    path.write_text("date,code,tokyo\n" + "".join(rows))
+    plan = f'market = {{ file = "{path}", area = "tokyo", factor = 2, add = 1 }}'
+    used = {f"2026-10-{day:02} {hour}:00": "1" for day in range(1, 11) for hour in (11, 12)}
+    return Home(tariff(plan, top=""), used=used)
+
+
+def test_a_range_and_the_next_kwh_at_market_prices(at_market: Home) -> None:
+    use = at_market.use("2026-10-12")
+    found = at_market.pricing.cost(use, at("2026-10-02"), at("2026-10-04"))
+    assert found.amount == 2 * (21 + 41)
+    price = at_market.pricing.price_at(use, at("2026-10-10 12:20"))
+    assert price is not None
+    assert price.total == 41
+    assert price.what == "market"
+    price = at_market.pricing.price_at(use, at("2026-10-12 12:20"))
+    assert price is not None
+    assert price.total is None
+
+
+def test_market_prices_to_come_are_expected_as_those_before(at_market: Home) -> None:
+    period = at_market.pricing.period_at(at("2026-10-11"))
+    found = at_market.pricing.forecast(period, at_market.use("2026-10-11"))
+    assert found == Forecast(Decimal(62), Decimal(31 * (21 + 41)), Decimal(31 * (21 + 41)))
+
+
+def test_what_flowed_in_a_gap_has_no_market_price_but_one_in_the_forecast(at_market: Home) -> None:
+    gap = Gap(at("2026-10-05 11:00"), at("2026-10-05 13:00"), Decimal(2))
+    home = replace(at_market, gaps=(gap,))
+    bill = home.bill("2026-10-11")
+    assert bill.kwh == 20
+    assert bill.total == 9 * (21 + 41)
+    assert "2 kWh have no price here" in bill.problems[0]
+    found = home.pricing.forecast(bill.period, home.use("2026-10-11"))
+    assert found is not None
+    assert found.total == 31 * (21 + 41)
