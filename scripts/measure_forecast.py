@@ -6,7 +6,7 @@ does it, by the steps of TEPCO's juryo dento B (40 A, from 2024-04, fuel adjustm
 Recorded days: those of one home (see compare_household.py), taken as a period of consecutive days,
 which they are not: they are of all seasons, so this is the worst case.
 
-    scripts/measure_forecast.py [--seeds N] [FOLDER]
+    scripts/measure_forecast.py [--seeds N] [--look-back DAYS] [FOLDER]
 """
 
 import argparse
@@ -29,7 +29,8 @@ from kei.settings.months import Month
 from kei.settings.tariff import Base, Plan, PriceStep, Tariff
 from kei.settings.tariff_texts import Rating
 from kei.simulator.household.household import Household
-from kei.tariff.forecast import DAY_MS, LOOK_BACK_DAYS, completed
+from kei.tariff import forecast as rule
+from kei.tariff.forecast import DAY_MS, completed
 from kei.tariff.pricing import Pricing
 from kei.tariff.use import Use
 
@@ -74,13 +75,15 @@ def errors_of(seed: int) -> Errors:
     """Return by days how far kWh and yen were off, as shares, in each period of the year."""
     pricing = Pricing(TARIFF, UTC)
     periods = [pricing.period(month) for month in MONTHS]
-    half_hours = simulated(seed, periods[0].start_ms - LOOK_BACK_DAYS * DAY_MS, periods[-1].end_ms)
+    half_hours = simulated(
+        seed, periods[0].start_ms - rule.LOOK_BACK_DAYS * DAY_MS, periods[-1].end_ms
+    )
     found: Errors = {days: [] for days in AFTER_DAYS}
     for period in periods:
         bill = pricing.bill(period, up_to(half_hours, period.end_ms, period.start_ms))
         for days in AFTER_DAYS:
             now_ms = period.start_ms + days * DAY_MS
-            use = up_to(half_hours, now_ms, period.start_ms - LOOK_BACK_DAYS * DAY_MS)
+            use = up_to(half_hours, now_ms, period.start_ms - rule.LOOK_BACK_DAYS * DAY_MS)
             forecast = pricing.forecast(period, use)
             assert forecast is not None
             assert bill.kwh is not None
@@ -135,7 +138,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path, nargs="?", help="with one CSV file for each real day")
     parser.add_argument("--seeds", type=int, default=10, help="how many homes (default: 10)")
+    parser.add_argument(
+        "--look-back", type=int, default=rule.LOOK_BACK_DAYS, help="days that the forecast looks at"
+    )
     options = parser.parse_args()
+    rule.LOOK_BACK_DAYS = options.look_back
     table([errors_of(seed) for seed in range(options.seeds)])
     if options.folder is not None:
         recorded(options.folder)

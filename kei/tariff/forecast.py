@@ -12,7 +12,7 @@ from kei.energy.registers import HALF_HOUR_MS
 from kei.tariff.use import Use
 
 DAY_MS = 86_400_000
-LOOK_BACK_DAYS = 7  # each day of the week once; 3, 14 and 28 days were worse
+LOOK_BACK_DAYS = 7  # each day of the week once; 14 and 28 days were worse, 3 less steady
 _LEAST_HALF_HOURS = 48  # a day: less says nothing about the others
 
 

@@ -250,7 +250,7 @@ def test_what_is_wrong_is_said_in_a_line(home: Home) -> None:
     with pytest.raises(ConfigError, match=r'--month "2026-13" is no month; write it like 2026-11'):
         home.says("2026-13")
     with pytest.raises(ConfigError, match="--month"):
-        home.says("yesterday")
+        home.says("0001-01")
     home.jobs.path.write_text(JOBS[: JOBS.index("[tariff]")])
     with pytest.raises(ConfigError, match=r"there is no \[tariff\] in it; docs/tariffs.md"):
         home.says()
