@@ -148,7 +148,9 @@ def _comment(key: Key, value: str) -> str:
     if key.default in (None, (), MISSING):
         return sentence
     nowhere = Source(FaultList(Path(), {}), Path(), {})
-    meant = read(key.kind, tomllib.loads(f"value = {value}")["value"], (), nowhere)
+    meant = read(
+        key.kind, tomllib.loads(f"value = {value}", parse_float=Decimal)["value"], (), nowhere
+    )
     default = _written(key.kind, key.default)
     is_default = _written(key.kind, meant) == default
     return sentence if is_default else f"{sentence} Default: {default}"

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import tzinfo
 from decimal import ROUND_HALF_UP, Decimal
+from unicodedata import east_asian_width
 
 from kei.commands.energy_table import UNKNOWN, gap_lines
 from kei.tariff.bill import Bill, Forecast, Line, Sold
@@ -29,9 +30,10 @@ def table(
     lines = [*bill.lines, *([] if bill.levy_line is None else [bill.levy_line])]
     name = f"so far, {_kwh(bill.kwh)}" if bill.is_running else f"total, {_kwh(bill.kwh)}"
     rows = [_HEAD, *map(_cells, lines), (name, "", "", _whole(bill.total))]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
+    first = max(_columns(row[0]) for row in rows)
+    widths = [first, *(max(len(row[column]) for row in rows) for column in range(1, len(_HEAD)))]
     for row in rows:
-        cells = [row[0].ljust(widths[0])]
+        cells = [row[0] + " " * (first - _columns(row[0]))]
         cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
         yield _BETWEEN.join(cells).rstrip() + "\n"
     if bill.total is None and bill.kwh is not None and bill.lines:
@@ -45,6 +47,11 @@ def table(
     if bill.problems:
         yield "\n"
     yield from (f"note: {problem}\n" for problem in bill.problems)
+
+
+def _columns(text: str) -> int:
+    """Return how many columns of a terminal a text takes; a Japanese character takes two."""
+    return sum(2 if east_asian_width(each) in "WF" else 1 for each in text)
 
 
 def _cells(line: Line) -> tuple[str, str, str, str]:

@@ -114,7 +114,9 @@ class _TableReader:
             except Wrong as fault:
                 self._wrong(given[0], fault)
         elif key.is_required:
-            self._wrong(key.name, rules.missing(*key.forms))
+            is_array = isinstance(key.kind, keys.Tables)
+            remedy = Wrong("is missing", f"add [[{dotted((*self._at, key.name))}]]")
+            self._wrong(key.name, remedy if is_array else rules.missing(*key.forms))
         return self._default(key)
 
     def _read(self, key: Key, form: str) -> object:
@@ -153,7 +155,7 @@ class _TableReader:
                 fault = Wrong(f"found {kind_name(item)}, wanted a table", remedy)
                 self._source.faults.add(place, fault)
         if kind.unique:
-            named = (_named(kind.by, place, item) for place, item in built.items())
+            named = (_named(kind, place, item) for place, item in built.items())
             self._source.unique(named, kind.unique)
         return tuple(built.values())
 
@@ -170,10 +172,11 @@ class _TableReader:
         return _placeholder(key.kind)
 
 
-def _named(by: tuple[str, ...], place: KeyPath, item: object) -> tuple[KeyPath, str]:
+def _named(kind: keys.Tables, place: KeyPath, item: object) -> tuple[KeyPath, str]:
     """Return what has to be unique of a table, and where it is; empty if part of it is missing."""
-    parts = [str(getattr(item, field)) for field in by]
-    at = (*place, *by) if len(by) == 1 else place
+    parts = [str(getattr(item, field)) for field in kind.by]
+    names = [key.name for key in keys.keys(kind.table) if key.field in kind.by]
+    at = (*place, *names) if len(names) == 1 else place
     return at, ",".join(parts) if all(parts) else ""
 
 

@@ -31,7 +31,6 @@ _FLAG: Wanted = ("true or false", "write it without quotes")
 _WHOLE_NUMBER: Wanted = ("a whole number", "write it in digits, without quotes")
 _NUMBER: Wanted = ("a number", "write it in digits, without quotes")
 _DURATION: Wanted = ("a number of seconds or a text", 'write it like 10 or "10s"')
-_DAY: Wanted = ("a date", "write it like 2026-01-01")
 _LIST: Wanted = ("a list", "write it in brackets, like [1, 2]")
 _MONTHS: Wanted = ("a table of numbers by month", "write it like { 2026-11 = -1.23 }")
 _TEXTS: Wanted = ("a list of texts", 'write it like ["E7", "E8"]')
@@ -219,9 +218,12 @@ def _moment(value: object) -> date | datetime | None:
 
 
 def _day(value: object) -> date:
-    found = _moment(value) if value else None
+    try:
+        found = _moment(value)
+    except Wrong:
+        found = None
     if found is None or isinstance(found, datetime):
-        raise wrong_type(value, _DAY)
+        raise Wrong(f"{shown(value)} is no date", "write it like 2026-01-01")
     return found
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from kei.settings.text_rules import Wrong, shown
 
-_MONTH = re.compile(r"([0-9]{4})-([0-9]{2})")
+_MONTH = re.compile(r"(2[0-9]{3})-([0-9]{2})")  # no bill by the half-hour is older
 
 
 class Month(NamedTuple):
@@ -24,8 +24,8 @@ class Month(NamedTuple):
 
 
 def month(text: str) -> Month:
-    """Read a month such as `2026-11`."""
+    """Read a month of this millennium such as `2026-11`."""
     found = _MONTH.fullmatch(text)
-    if found is None or not 1 <= int(found[2]) <= 12 or not int(found[1]):
+    if found is None or not 1 <= int(found[2]) <= 12:
         raise Wrong(f"{shown(text)} is no month", "write it like 2026-11")
     return Month(int(found[1]), int(found[2]))

@@ -7,8 +7,6 @@ from kei.core.errors import ConfigError
 from kei.settings.tariff import Plan
 from kei.settings.tariff_texts import NATIONAL, WEEKDAYS
 
-EXTRA = "kei[bill]"
-
 
 def is_weekday_of(plan: Plan) -> Callable[[date], bool]:
     """Return what tells whether a day is a weekday in a plan.
@@ -38,16 +36,10 @@ def national_holidays() -> Callable[[date], bool]:
         # Not on a machine whose tariff does not need it.
         import jpholiday  # noqa: PLC0415
     except ImportError:
-        raise ConfigError([missing_library()]) from None
+        how = "install it (pip install 'kei[bill]'), or list the dates in `holidays` instead"
+        what = f'tariff: the "{NATIONAL}" holidays of Japan need the library jpholiday'
+        raise ConfigError([f"{what}; {how}"]) from None
     return jpholiday.is_holiday
-
-
-def missing_library() -> str:
-    """Return what to do where the library is missing, for a person."""
-    return (
-        "tariff: the national holidays of Japan need the library jpholiday; install it "
-        f"(pip install '{EXTRA}'), or list the dates in `holidays` instead of \"{NATIONAL}\""
-    )
 
 
 def _never(_: date) -> bool:

@@ -67,7 +67,7 @@ class Pricing:
 
         Args:
             period: which.
-            use: what was bought in it so far, and in the four weeks before now.
+            use: what was bought in it so far, and in the seven days before now.
 
         Raises:
             ConfigError: as for `bill`.
@@ -171,6 +171,7 @@ class Pricing:
             total=None if None in amounts else total,
             gaps=used.gaps,
             problems=(
+                *(["the period has not begun yet"] if used.start_ms == used.end_ms else []),
                 *rates.problems(has_included=bool(includes(plan))),
                 *self._problems(plan, exact),
             ),
