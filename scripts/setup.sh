@@ -57,8 +57,8 @@ make_venv() {
   }
 }
 
-# ensure_venv WHAT: WHAT is "." or ".[dev]". Does nothing when that was installed from this very
-# pyproject.toml before, so that it needs no network then.
+# ensure_venv WHAT: WHAT is ".", or ".[dev]" with extras. Does nothing when that was installed from
+# this very pyproject.toml before, so that it needs no network then.
 ensure_venv() {
   local stamp="$VENV/.installed-${1//[^a-z]/}" want
   if ! "$VENV/bin/python" -c '' 2>/dev/null; then

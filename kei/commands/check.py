@@ -83,6 +83,8 @@ def _plan(wanted: Config, clock: Clock) -> Iterator[str]:
         yield f"{job.id:{width}}  {when}  {job.what}"
     for port in wanted.serial:
         yield f"sensors: {_described(port)}"
+    if wanted.web:
+        yield f"page: http://{wanted.web.listen}/"
     if wanted.broute:
         used_s = air_time_s(wanted)
         yield f"air time: about {used_s:.1f} s an hour of the {AIR_TIME_LIMIT_S} s that are allowed"
