@@ -40,7 +40,7 @@ class Config:
         ),
         default=(),
     )
-    web: Web | None = key(Table(Web), default=None)
     tariff: Tariff | None = key(Table(Tariff), default=None)
+    web: Web | None = key(Table(Web), default=None)
     log: LogSettings = key(Table(LogSettings))
     job_tables: Mapping[str, object] = field(default_factory=dict)

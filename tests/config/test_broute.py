@@ -5,6 +5,7 @@ from jobs_file import BROUTE, BROUTE_ID, BROUTE_PWD, JobsFile
 
 from kei.config import load
 from kei.config.rules import KNOWN_EPCS
+from kei.core.secret import MASK
 from kei.settings.broute import Broute, RequestGroup
 
 CREDENTIALS = f'broute_id = "{BROUTE_ID}"\nbroute_pwd = "{BROUTE_PWD}"\n'
@@ -415,5 +416,5 @@ def test_who_needs_no_secrets_need_not_be_able_to_read_them(jobs: JobsFile, else
     jobs.path.write_text(f"{ELSEWHERE}{elsewhere}")
     found = load(jobs.path, environ={}, with_secrets=False)
     assert found.broute is not None
-    assert found.broute.broute_pwd.reveal() == ""
+    assert found.broute.broute_pwd.reveal() == MASK
     assert found.broute.broute_id.reveal() == BROUTE_ID

@@ -17,6 +17,7 @@ from kei.settings.config import Config
 from kei.settings.log import LogLevel, LogSettings
 from kei.settings.recorder import RecorderSettings, SummarySettings
 from kei.settings.site import Site
+from kei.settings.web import Web
 
 SAMPLE = Path(__file__).parents[2] / "jobs.toml"
 
@@ -36,9 +37,10 @@ def test_the_sample_of_the_repository_loads() -> None:
     assert config.broute.broute_pwd.reveal() == BROUTE_PWD
     assert config.broute.requests == (
         RequestGroup((0xD3, 0xD7, 0xE1), 3600.0),
-        RequestGroup((0xE7,), 10.0),
+        RequestGroup((0xE7, 0xE8), 10.0),
         RequestGroup((0xE0, 0xE3), 300.0),
     )
+    assert config.web == Web()
     assert config.recorder.directory == SAMPLE.parent / "data"
     assert config.recorder.database == SAMPLE.parent / "data" / "kei.db"
     assert config.summary.cycle_s == 600
@@ -113,6 +115,7 @@ cycle = 7
         "summary",
         "upload",
         "tariff",
+        "web",
         "log",
         *tables(),
     )
