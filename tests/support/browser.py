@@ -18,6 +18,7 @@ from programs import PATIENCE_S, free_port, wait_until
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
 MISSING = "needs chromium and chromium-driver (Debian packages)"
+WEBP_QUALITY = 82
 HAS_BROWSER = CHROMIUM is not None and DRIVER is not None
 
 
@@ -123,9 +124,11 @@ class Browser:
         actions += [{"type": "keyUp", "value": "\ue008"}] if shift else []
         self._post("actions", {"actions": [{"type": "key", "id": "k", "actions": actions}]})
 
-    def picture(self) -> bytes:
-        """The window as PNG."""
-        taken = self.command("Page.captureScreenshot", format="png")
+    def picture(self, form: str = "png") -> bytes:
+        """The window as `png` or `webp`."""
+        taken = self.command(
+            "Page.captureScreenshot", format=form, **({"quality": 82} if form == "webp" else {})
+        )
         return base64.b64decode(taken["data"])
 
     def log(self, kind: str) -> list[dict[str, Any]]:

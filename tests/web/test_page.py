@@ -73,7 +73,7 @@ def test_the_figures_are_those_of_the_meter_and_change_with_it(home: Page, windo
     shown = abs(int(window.text("#power").replace(",", "")))
     near = abs(home.json("/api/now")["power_w"])
     assert shown == pytest.approx(near, abs=2000)
-    assert "of 40A" in window.text("#share-text")
+    assert "of 40\u00a0A" in window.text("#share-text")
     assert window.text("#currents").startswith("R ")
     assert "¥" in window.text("#period-cost")
     assert "expected by" in window.text("#forecast")

@@ -75,7 +75,7 @@ const clock = (epoch) => there(epoch).slice(11, 16);
 const epoch = (iso) => Date.parse(iso) / 1000;
 function date(iso, style) {
   const formats = { day: { month: "short", day: "numeric" }, weekday: { weekday: "short", day: "numeric" }, month: { month: "short" }, year: { year: "numeric", month: "short" } };
-  return new Intl.DateTimeFormat(language, { ...formats[style], timeZone: "UTC" }).format(new Date(`${iso.slice(0, 10)}T00:00:00Z`));
+  return new Intl.DateTimeFormat(language, { ...formats[style], timeZone: "UTC" }).format(new Date(`${iso.slice(0, 10)}T00:00:00Z`)).replace(/ /g, "\u00a0");
 }
 
 // ---- asking
@@ -159,7 +159,7 @@ function showCurrents(now) {
   $("share-bar").style.width = `${Math.min(100, now.contract_share * 100)}%`;
   $("share-bar").parentElement.classList.toggle("high", now.contract_share >= HIGH_SHARE);
   const amperes = Math.abs(r || 0) + Math.abs(t || 0);
-  $("share-text").textContent = say(words.share, { share: percent(now.contract_share), contract: now.contract, amperes: number(amperes, 1) });
+  $("share-text").textContent = say(words.share, { share: percent(now.contract_share), contract: now.contract.replace(/([0-9])([A-Za-z])/, "$1\u00a0$2"), amperes: number(amperes, 1) });
 }
 
 function cost(id, value) {
@@ -184,7 +184,8 @@ function showSums(now) {
   $("price").hidden = now.price === null;
   if (now.price !== null) {
     const each = number(now.price, 2);
-    $("price").textContent = language === "ja" ? `${each} 円` : `¥${each}`;
+    const unit = element("span", { class: "unit" }, language === "ja" ? "円/kWh" : "/ kWh");
+    $("price").replaceChildren(language === "ja" ? `${each} ` : `¥${each} `, unit);
   }
   $("price-note").textContent = !isBilling ? words.noTariff : now.price === null ? words.noPrice : "";
   const sells = today.sold_kwh > 0 || period.sold_kwh > 0;
@@ -456,7 +457,7 @@ function translate() {
 function applyTheme() {
   if (theme === "auto") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = theme;
-  $("theme").textContent = words.themes[theme];
+  $("theme").textContent = `◐ ${words.themes[theme]}`;
   $("theme").setAttribute("aria-label", `${words.themeName}: ${words.themes[theme]}`);
 }
 

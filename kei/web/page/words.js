@@ -5,7 +5,7 @@ export const LANGUAGES = { ja: "日本語", en: "English" };
 export const WORDS = {
   en: {
     title: "Electricity", now: "Now", today: "Today", period: "This month", billing: "This bill",
-    price: "Price of the next kWh", sold: "Sold today", day: "The last 24 hours", week: "Seven days by half-hour",
+    price: "Price now", sold: "Sold today", day: "The last 24 hours", week: "Seven days by half-hour",
     year: "Thirteen months", sensors: "Sensors", how: "How kei is", asTable: "As a table",
     dayHint: "Drag over it to see kWh and cost.", dayKeys: "By keyboard: arrow keys choose a half-hour, with Shift more of them, Escape none.",
     selling: "Selling now", bought: "bought", soldShort: "sold", total: "Total", time: "Time", average: "Average W", least: "Least W", most: "Most W",
@@ -37,7 +37,7 @@ export const WORDS = {
   },
   ja: {
     title: "電気", now: "現在", today: "今日", period: "今月", billing: "今回の請求",
-    price: "次の 1 kWh の単価", sold: "今日の売電", day: "過去 24 時間", week: "7 日間（30 分ごと）",
+    price: "今の単価", sold: "今日の売電", day: "過去 24 時間", week: "7 日間（30 分ごと）",
     year: "13 か月", sensors: "センサー", how: "kei の状態", asTable: "表で見る",
     dayHint: "なぞると、その間の電力量と料金が出ます。", dayKeys: "キーボードでは矢印キーで 30 分を選び、Shift で広げ、Esc で解除します。",
     selling: "売電中", bought: "買電", soldShort: "売電", total: "合計", time: "時刻", average: "平均 W", least: "最小 W", most: "最大 W",
