@@ -12,7 +12,7 @@ from kei.store.state import load_number, save_state
 
 BLOCK_MS = 6 * 3_600_000  # never to be changed: databases have their blocks saved
 DONE_KEY = "blocks_done_until"  # ms since 1970: every block before it is there
-_BLOCKS_AT_ONCE = 40  # of ten days: some milliseconds in which a new reading has to wait
+_BLOCKS_AT_ONCE = 8  # of two days: some milliseconds in which a new reading has to wait
 _BLOCKS_A_RUN = 1600  # of a year, when an older kei has made the database
 
 # What does not fit 64 bits is text (`kei.store.numbers`): no chart can show it.

@@ -177,6 +177,7 @@ class Summariser:
                     if self._table.next_ms(start_ms) != start_ms:
                         summaries = self._table.compute(connection, start_ms, done_ms)
                         self._table.add(connection, summaries)
+                        self._blocks.redo(connection, start_ms)  # if the clock was ahead
                     is_last = False
                 if done_ms != stored_ms:
                     save_state(connection, DONE_UNTIL_KEY, str(done_ms))

@@ -134,6 +134,16 @@ def test_windows_that_are_computed_again_change_their_block(store: Store) -> Non
     assert of_block == (123_450_000,)
 
 
+def test_blocks_of_a_clock_that_was_ahead_are_made_anew(store: Store) -> None:
+    store.clock.wall_ms = MIDNIGHT + 9 * DAY
+    store.summarise()
+    add_readings(store.database, power(MIDNIGHT, MIDNIGHT + DAY))
+    store.clock.wall_ms = MIDNIGHT + DAY
+    store.summarise()
+    points = store.points(MIDNIGHT - 80 * DAY, MIDNIGHT + DAY)
+    assert max(each.values[2] for each in points if each.values) == 9000
+
+
 def test_a_day_whose_readings_are_gone_comes_from_its_averages(store: Store) -> None:
     add_readings(store.database, power(MIDNIGHT - 3 * DAY, MIDNIGHT))
     store.summarise()

@@ -1,12 +1,15 @@
 """The JSON of a running kei, by real HTTP: what it says, and that it agrees with the commands."""
 
 import json
+import socket
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import requests
-from programs import PATIENCE_S, wait_until
+from programs import PATIENCE_S, readings, wait_until
 from web_support import Page, page
 
 from kei.web.guard import HEADERS
@@ -181,3 +184,30 @@ def test_a_name_from_elsewhere_is_refused_at_loopback(home: Page) -> None:
     ):
         assert home.get("/healthz", headers={"Host": host}).status_code == status, host
     assert len(home.kei.events("web_foreign_host")) == 1
+
+
+def test_hostile_clients_cost_neither_readings_nor_memory(home: Page) -> None:
+    """A thousand connections, dribbled requests, POST and endless addresses, all at once."""
+    host, port = home.url.removeprefix("http://").split(":")
+    before_kb, begun = memory_kb(home), of_e7(home)
+    with ExitStack() as enemies:
+        for number in range(1000):
+            enemy = enemies.enter_context(socket.create_connection((host, int(port)), PATIENCE_S))
+            with suppress(OSError):  # it has been closed already
+                enemy.sendall(b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n"[: 8 + number % 40])
+            if number % 100 == 0:
+                assert home.get("/" + "a" * 5000).status_code == 414
+                assert home.json("/api/now")["age_s"] < 60
+        wait_until(lambda: of_e7(home) >= begun + 3, PATIENCE_S, "three more readings")
+    assert memory_kb(home) - before_kb < 5 * 1024
+    assert home.kei.events("thread_died") == []
+
+
+def of_e7(home: Page) -> int:
+    return sum(fields[2] == "E7" for fields in readings(home.jobs.parent))
+
+
+def memory_kb(home: Page) -> int:
+    """What kei has in memory (VmRSS of proc(5))."""
+    status = Path(f"/proc/{home.kei.process.pid}/status").read_text("ascii")
+    return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])

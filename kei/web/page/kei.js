@@ -184,10 +184,9 @@ function showSums(now) {
   $("price").hidden = now.price === null;
   if (now.price !== null) {
     const each = number(now.price, 2);
-    const unit = element("span", { class: "unit" }, language === "ja" ? "円/kWh" : "/ kWh");
-    $("price").replaceChildren(language === "ja" ? `${each} ` : `¥${each} `, unit);
+    $("price").textContent = language === "ja" ? `${each} 円` : `¥${each}`;
   }
-  $("price-note").textContent = !isBilling ? words.noTariff : now.price === null ? words.noPrice : "";
+  $("price-note").textContent = !isBilling ? words.noTariff : now.price === null ? words.noPrice : words.perKwh;
   const sells = today.sold_kwh > 0 || period.sold_kwh > 0;
   $("sold-box").hidden = !sells;
   if (sells) {
