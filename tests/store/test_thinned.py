@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -57,12 +58,27 @@ class Store:
             return connection.execute(statement, values).fetchall()
 
 
+@contextmanager
+def opened(folder: Path) -> Iterator[Store]:
+    clock = FakeClock(MIDNIGHT, TOKYO)
+    database = Database.open(folder / "kei.db", clock)
+    yield Store(folder, clock, database)
+    database.close()
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    clock = FakeClock(MIDNIGHT, TOKYO)
-    database = Database.open(tmp_path / "kei.db", clock)
-    yield Store(tmp_path, clock, database)
-    database.close()
+    with opened(tmp_path) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def months(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """75 days with a reading in each window, and all that is computed of them."""
+    with opened(tmp_path_factory.mktemp("months")) as found:
+        add_readings(found.database, power(MIDNIGHT - 75 * DAY, MIDNIGHT, 600))
+        found.summarise()
+        yield found
 
 
 def check(
@@ -80,33 +96,39 @@ def check(
     assert average == pytest.approx(sum(values) / len(values), rel=0.05)
 
 
-@pytest.mark.parametrize(
-    ("days", "level", "every_s"),
-    [(1, Level.READINGS, 60), (5, Level.WINDOWS, 60), (75, Level.BLOCKS, 600)],
-)
-def test_every_extreme_is_there_at_each_level(
-    store: Store, days: int, level: Level, every_s: int
-) -> None:
-    # An end in the middle of a window of a block, and a beginning likewise.
-    begin, end = MIDNIGHT - days * DAY + 12_345_678, MIDNIGHT - 7_654_321
-    first = -(-begin // (every_s * 1000)) * every_s * 1000
+# Ends in the middle of a window and of a block, and beginnings likewise.
+ODD_MS, EARLIER_MS = 12_345_678, 7_654_321
+
+
+@pytest.mark.parametrize(("days", "level"), [(1, Level.READINGS), (5, Level.WINDOWS)])
+def test_every_extreme_of_days_is_there(store: Store, days: int, level: Level) -> None:
+    begin, end = MIDNIGHT - days * DAY + ODD_MS, MIDNIGHT - EARLIER_MS
+    first = -(-begin // 60_000) * 60_000
     assert Wanted("BR", "E7", begin, end, 720, CYCLE_S, 600).level is level
-    add_readings(store.database, power(first - 30 * every_s * 1000, MIDNIGHT, every_s))
+    add_readings(store.database, power(first - 30 * 60_000, MIDNIGHT))
     store.summarise()
     for count in (720, 50, 1):
-        check(store.points(begin, end, count), first, end, count, every_s)
+        check(store.points(begin, end, count), first, end, count)
+
+
+def test_every_extreme_of_months_is_there(months: Store) -> None:
+    begin, end = MIDNIGHT - 74 * DAY + ODD_MS, MIDNIGHT - EARLIER_MS
+    first = -(-begin // 600_000) * 600_000
+    assert Wanted("BR", "E7", begin, end, 720, CYCLE_S, 600).level is Level.BLOCKS
+    for count in (720, 50, 1):
+        check(months.points(begin, end, count), first, end, count, 600)
 
 
 def test_what_is_not_averaged_yet_comes_from_the_readings(store: Store) -> None:
     begin = MIDNIGHT - 72 * DAY
     add_readings(store.database, power(begin, MIDNIGHT, 600))
     check(store.points(begin, MIDNIGHT), begin, MIDNIGHT, 720, 600)
-    store.summarise()
-    newer = power(MIDNIGHT, MIDNIGHT + DAY // 3, 600)
-    add_readings(store.database, newer)
-    store.clock.wall_ms = MIDNIGHT + DAY // 3
-    points = store.points(begin, store.clock.wall_ms)
-    check(points, begin, store.clock.wall_ms, 720, 600)
+
+
+def test_what_is_newer_than_the_averages_comes_from_the_readings(months: Store) -> None:
+    begin, end = MIDNIGHT - 72 * DAY, MIDNIGHT + DAY // 3
+    add_readings(months.database, power(MIDNIGHT, end, 600))
+    check(months.points(begin, end), begin, end, 720, 600)
 
 
 def test_what_was_imported_a_moment_ago_is_shown(store: Store) -> None:
