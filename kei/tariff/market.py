@@ -7,11 +7,14 @@ any table of times and prices. Times without an offset are Japan time, as everyw
 
 import codecs
 import csv
+import errno
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
+from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
 
@@ -110,6 +113,8 @@ def _read_into(found: MarketFile, market: Market, start_ms: int, end_ms: int) ->
 
 def _form_of(path: Path) -> tuple[str, str]:
     """Return the encoding and the delimiter of a file, by its beginning. OSError."""
+    if not stat.S_ISREG(path.stat().st_mode):  # a pipe could be waited for without an end
+        raise OSError(errno.EINVAL, "it is no regular file")
     with path.open("rb") as file:
         data = file.read(_PROBE_BYTES)
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -146,19 +151,19 @@ class _Columns:
 
     def read(self, row: Sequence[str]) -> tuple[int, Decimal] | None:
         """Return time and price of a row; None if there is none for the area. ValueError."""
-        cells = [cell.strip() for cell in row]
-        if not any(cells):
+        price, day = _cell(row, self.price), _cell(row, self.day)
+        if self.area is not None and not self.is_wanted(_cell(row, self.area)):
             return None
-        cells += [""] * (max(self.day, self.time or 0, self.price, self.area or 0) + 1 - len(cells))
-        if self.area is not None and not self.is_wanted(cells[self.area]):
+        if not price:
             return None
-        written = cells[self.price]
-        if not written:
-            return None
-        if not _NUMBER.fullmatch(written) or abs(Decimal(written)) > PRICE_MAX:
-            raise ValueError(written)
-        time = None if self.time is None else cells[self.time]
-        return _start_ms(cells[self.day], time), Decimal(written)
+        if not _NUMBER.fullmatch(price) or abs(Decimal(price)) > PRICE_MAX:
+            raise ValueError(price)
+        time = None if self.time is None else _cell(row, self.time)
+        return _start_ms(day, time), Decimal(price)
+
+
+def _cell(row: Sequence[str], number: int) -> str:
+    return row[number].strip() if number < len(row) else ""
 
 
 def _columns_of(
@@ -226,6 +231,7 @@ def _start_ms(day: str, time: str | None) -> int:
     return start
 
 
+@lru_cache(maxsize=2)  # 48 rows have the same day
 def _midnight_ms(day: str) -> int:
     found = _DATE.fullmatch(day)
     if found is None:

@@ -115,7 +115,7 @@ class Pricing:
             ConfigError: as for `bill`.
         """
         period = self.period_at(time_ms)
-        plan = plan_of(period, self.tariff)
+        plan = self._plan_at(period, time_ms)
         if plan is None:
             return None
         prices = self._prices(plan)
@@ -208,12 +208,18 @@ class Pricing:
         """Yield each period of a range, what was used in it before, and what within the range."""
         while start_ms < end_ms:
             period = self.period_at(start_ms)
-            end = min(end_ms, period.end_ms) if period.end_ms > start_ms else end_ms
+            bounds = (period.start_ms, period.end_ms, self.period(period.month.moved(1)).start_ms)
+            end = min(end_ms, *(each for each in bounds if each > start_ms))
             yield period, use.part(period.start_ms, start_ms), use.part(start_ms, end)
             start_ms = end
 
+    def _plan_at(self, period: BillingPeriod, time_ms: int) -> Plan | None:
+        """Return the plan at an instant; None before the first and behind the last day."""
+        is_within = period.start_ms <= time_ms < period.end_ms
+        return plan_of(period, self.tariff) if is_within else None
+
     def _cost_within(self, period: BillingPeriod, before: Use, use: Use) -> Cost:
-        plan = plan_of(period, self.tariff)
+        plan = self._plan_at(period, use.start_ms)
         if plan is None:
             return Cost(use.kwh, None, use.missing, (f"no plan for {period.month}",))
         if use.kwh is None:

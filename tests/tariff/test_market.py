@@ -94,6 +94,14 @@ def test_any_bytes_are_no_prices(prices: Reader, data: bytes) -> None:
     assert problems
 
 
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, tmp_path):
+        found = read(Market(file=path, area=Area.TOKYO), 0, 1)
+        assert found.problems == [f"{path}: market prices cannot be read (it is no regular file)"]
+
+
 def test_a_bill_at_market_prices(tmp_path: Path) -> None:
     path = tmp_path / "jepx.csv"
     path.write_text(JEPX)

@@ -83,6 +83,21 @@ def test_an_interval_without_a_plan_or_a_price_has_no_cost() -> None:
     assert cost_of(home, "2026-10-02", "2026-10-03") is None
 
 
+def test_before_the_first_and_behind_the_last_day_nothing_has_a_price() -> None:
+    top = "first_day = 2026-10-05\nlast_day = 2026-10-20"
+    pricing = Pricing(tariff("steps = [{ price = 2 }]", top=top), TOKYO)
+    days = {at(f"2026-10-{day:02} 12:00"): Decimal(1) for day in range(1, 32)}
+    use = Use(at("2026-10-01"), at("2026-11-10"), days)
+    inside = pricing.cost(use, at("2026-10-05"), at("2026-10-21"))
+    assert inside.amount == 32
+    for start, end in (("2026-10-04", "2026-10-06"), ("2026-10-20", "2026-11-05")):
+        found = pricing.cost(use, at(start), at(end))
+        assert found.amount is None, start
+        assert found.kwh
+    prices = [pricing.price_at(use, at(f"2026-10-{day}")) for day in ("04", "05", "20", "21")]
+    assert [price is None for price in prices] == [True, False, False, True]
+
+
 @pytest.mark.parametrize(
     ("plan", "kwh", "now", "energy", "what"),
     [
