@@ -112,7 +112,7 @@ export function yearChart(host, { months, kwh }) {
   const [svg, width] = canvas(host, 220);
   const [left, right, top, bottom] = [40, width, 22, 196];
   const values = months.flatMap((each) => [each.bought || 0, each.sold || 0]);
-  const levels = ticks(0, Math.max(1, ...values), 3);
+  const levels = ticks(0, Math.max(10, ...values), 3);
   const y = (value) => bottom - (value / levels[levels.length - 1]) * (bottom - top);
   for (const level of levels) {
     svg.append(draw("line", { class: level ? "grid" : "zero", x1: left, x2: right, y1: y(level), y2: y(level) }));
