@@ -85,3 +85,5 @@ def page(folder: Path, *, solar: bool = False, days: int = 40) -> Iterator[Page]
             lambda: found.json("/api/now")["current_a"]["r"] is not None, 20, "the first reading"
         )
         yield found
+        if kei.process.poll() is None:
+            assert kei.stop() == 0

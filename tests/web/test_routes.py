@@ -183,6 +183,7 @@ def test_a_name_from_elsewhere_is_refused_at_loopback(home: Page) -> None:
         ("", 403),
     ):
         assert home.get("/healthz", headers={"Host": host}).status_code == status, host
+    home.kei.wait_for_event("web_foreign_host")
     assert len(home.kei.events("web_foreign_host")) == 1
 
 
