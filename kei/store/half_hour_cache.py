@@ -45,7 +45,7 @@ class _Registers:
         values: ten-thousandths by SensorID.
         places: with how many decimals they are written.
         begun: number of the half-hour from which on all has been read.
-        changes: how many have been put there.
+        changes: how many are new, or others than before; not those that are only read back.
     """
 
     unit: str
@@ -56,19 +56,19 @@ class _Registers:
     begun: int = 0
     changes: int = 0
 
-    def put(self, time_ms: int, sensor: str, number: int, places: int) -> None:
-        """Keep a register; others are passed over."""
+    def put(self, time_ms: int, sensor: str, number: int, places: int) -> bool:
+        """Keep a register, and return whether it is another one; what is none is passed over."""
         values = self.values.get(sensor)
-        if values is None or time_ms % HALF_HOUR_MS or not 0 <= number <= _LARGEST:
-            return
         at = time_ms // HALF_HOUR_MS - self.origin
-        if not 0 <= at < 2 * KEPT:
-            return
+        if values is None or time_ms % HALF_HOUR_MS or not 0 <= at < 2 * KEPT:
+            return False
+        if not 0 <= number <= _LARGEST:
+            return False
         values.extend([_UNKNOWN] * (at + 1 - len(values)))
-        if values[at] != number:
-            values[at] = number
-            self.changes += 1
+        is_other = values[at] != number
+        values[at] = number
         self.places[sensor] = max(places, self.places.get(sensor, 0))
+        return is_other
 
 
 class HalfHourCache:
@@ -138,7 +138,10 @@ class HalfHourCache:
             _take_new(connection, known, newest_id)
         for each in recent:
             if each.unit == unit:
-                known.put(each.time_ms, each.sensor, scaled(each.value), places_of(each.value))
+                value = each.value
+                known.changes += known.put(
+                    each.time_ms, each.sensor, scaled(value), places_of(value)
+                )
         self._known, self._looked = known, now
         return known
 
@@ -160,5 +163,5 @@ def _take_new(connection: sqlite3.Connection, known: _Registers, newest_id: int)
         _NEW, (known.newest_id, newest_id, known.unit)
     ).fetchall()
     for time_ms, sensor, stored, places in rows:
-        known.put(time_ms, sensor, packed_as_scaled(stored), places)
+        known.changes += known.put(time_ms, sensor, packed_as_scaled(stored), places)
     known.newest_id = newest_id

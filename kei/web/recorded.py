@@ -116,9 +116,8 @@ class Recorded:
                 return known[1]
             report, rows = self.meter().report(from_ms, to_ms, by, now_ms)
             made = "".join(document(by, rows, report, self._clock.zone)).encode()
-            after = (self._version(), version[1])  # what was older has been read meanwhile
             if by is By.MONTH:
-                self._documents = {asked: (after, made)}
+                self._documents = {asked: (version, made)}
             return made
 
     def _version(self) -> object:
@@ -127,7 +126,9 @@ class Recorded:
 
     def facts(self) -> Facts:
         """Return how this kei is, of at most two seconds ago; StoreError, RetryLater."""
-        with self._facts_lock:
+        if not self._facts_lock.acquire(timeout=WAIT_S):
+            raise RetryLater("the disk does not answer; try again")
+        try:
             now = self._clock.monotonic()
             if self._facts is None or now - self._facts[0] > KEPT_S:
                 config = self._live.config()
@@ -136,6 +137,8 @@ class Recorded:
                 answer = Answer(self._live.snapshot())
                 self._facts = (now, facts_of(config, answer, stored, self._clock))
             return self._facts[1]
+        finally:
+            self._facts_lock.release()
 
     def problems(self) -> tuple[Problem, ...]:
         """Return what `kei status` would name; StoreError, RetryLater."""
@@ -161,7 +164,7 @@ class Recorded:
         version = (self._version(), (now_ms - LATE_MS) // HALF_HOUR_MS, now_ms // HALF_HOUR_MS)
         if (version, tariff) != self._figures_of:
             self._figures = figures_of(tariff, self.meter(), self._clock)
-            self._figures_of = (self._version(), *version[1:]), tariff
+            self._figures_of = version, tariff
 
     def cost(self, from_ms: int, to_ms: int) -> dict[str, object]:
         """Return what was bought and sold in a range, and what that costs without anything fixed.

@@ -12,6 +12,7 @@ import structlog
 
 from kei.core import times
 from kei.core.errors import ConfigError, KeiError
+from kei.core.printable import printable, printable_json
 from kei.energy.periods import By
 from kei.settings.months import month
 from kei.settings.text_rules import Wrong
@@ -80,13 +81,17 @@ class _Routes:
 
     def _healthz(self) -> object:
         """Say whether all is well; what is not, only to who may see everything."""
-        problems = self._recorded.problems()
+        try:
+            found = self._recorded.problems()
+            problems = [f"{problem.rule.value}: {problem.detail}" for problem in found]
+        except KeiError as error:
+            problems = [str(error)]
         lines = ["not ok" if problems else "ok"]
         if bottle.request.environ[SIGNED_IN]:
-            lines += [f"{problem.rule.value}: {problem.detail}" for problem in problems]
-        bottle.response.content_type = "text/plain; charset=utf-8"
-        bottle.response.status = 503 if problems else 200
-        return "\n".join(lines) + "\n"
+            lines += problems
+        headers = {"Content-Type": "text/plain; charset=utf-8"}
+        text = "\n".join(map(printable, lines)) + "\n"
+        return bottle.HTTPResponse(text, 503 if problems else 200, headers)
 
     def _now(self) -> object:
         return now_document(self._live, self._recorded)
@@ -176,7 +181,7 @@ def _json(answer: Callable[[], object]) -> Callable[[], object]:
         status, body = 200, b""
         try:
             found = answer()
-            body = found if isinstance(found, bytes) else json.dumps(found).encode()
+            body = found if isinstance(found, bytes) else _encoded(found)
         except (_Mistake, ConfigError) as error:
             status, body = 400, _sentence(str(error))
         except KeiError as error:
@@ -190,8 +195,12 @@ def _json(answer: Callable[[], object]) -> Callable[[], object]:
     return route
 
 
+def _encoded(value: object) -> bytes:
+    return printable_json(json.dumps(value, ensure_ascii=False)).encode()
+
+
 def _sentence(text: str) -> bytes:
-    return json.dumps({"error": text}, ensure_ascii=False).encode()
+    return _encoded({"error": text})
 
 
 def _file(content: bytes, kind: str) -> Callable[[], object]:

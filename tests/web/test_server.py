@@ -145,7 +145,7 @@ def test_a_kei_without_a_page_loads_nothing_for_it(tmp_path: Path) -> None:
     with running("--jobs", str(jobs), program=("-c", program), cwd=tmp_path) as kei:
         kei.wait_for_event("session_joined")
         kei.stop()
-        assert kei.lines[-1] == "[]"
+        assert "[]" in kei.lines
 
 
 def test_without_the_extra_that_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,7 +85,7 @@ class Lost extends Error {}
 async function ask(path) {
   let answer;
   try {
-    answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(15000) });
+    answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout?.(15000) });
   } catch (error) {
     throw new Lost(error.message);
   }
