@@ -20,6 +20,7 @@ class Sum:
         start_ms: its beginning, milliseconds since 1970 in UTC.
         end_ms: its end.
         until_ms: the end of the last half-hour that is in it.
+        missing: how many half-hours are missing in it.
         kwh: bought.
         sold_kwh: sold.
         cost: yen.
@@ -29,6 +30,7 @@ class Sum:
     start_ms: int | None = None
     end_ms: int | None = None
     until_ms: int | None = None
+    missing: int | None = None
     kwh: Decimal | None = None
     sold_kwh: Decimal | None = None
     cost: Decimal | None = None
@@ -100,6 +102,7 @@ def _sum(
         start_ms,
         end_ms,
         max(known, default=None),
+        bought.missing,
         bought.kwh,
         None if sold is None else sold.kwh,
         cost,

@@ -72,6 +72,7 @@ def _sum(found: Sum, zone: tzinfo) -> dict[str, object]:
         "from": _time(found.start_ms, zone),
         "to": _time(found.end_ms, zone),
         "until": _time(found.until_ms, zone),
+        "missing": found.missing,
     }
 
 

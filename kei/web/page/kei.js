@@ -177,6 +177,8 @@ function showSums(now) {
   $("period-kwh").textContent = kwh(period.kwh);
   cost("period-cost", period.cost);
   $("period-note").textContent = period.from ? say(words.from, { day: date(period.from, "day") }) : "";
+  $("period-gaps").hidden = !period.kwh || !period.missing;
+  $("period-gaps").textContent = say(words.gaps, { count: number(period.missing) });
   $("forecast").hidden = period.forecast === null;
   if (period.forecast !== null) {
     $("forecast").textContent = say(words.forecast, { cost: yen(period.forecast), day: date(there(epoch(period.to) - 1), "day") });
@@ -420,6 +422,10 @@ function showState() {
       const strength = session.rssi_dbm >= -70 ? "good" : session.rssi_dbm >= -85 ? "fair" : "weak"; // a link needs about -90 dBm
       rows.push([words.signal, say(words[strength], { dbm: Math.round(session.rssi_dbm) }), strength === "weak"]);
     }
+  }
+  if (status.history) {
+    const days = status.history.days_left;
+    rows.push([words.memory, days ? say(words.filling, { days }) : words.filled, false]);
   }
   for (const upload of status.uploads) {
     const waiting = upload.waiting === null ? "–" : number(upload.waiting);
