@@ -32,7 +32,7 @@ def fault_of(path: Path) -> str:
 def test_the_sample_of_the_repository_loads() -> None:
     config = load(SAMPLE, environ={})
     assert config.broute is not None
-    assert config.broute.port == "sim:"
+    assert config.broute.port == "sim:latency=0"
     assert config.broute.broute_id.reveal() == BROUTE_ID
     assert config.broute.broute_pwd.reveal() == BROUTE_PWD
     assert config.broute.requests == (
