@@ -384,6 +384,7 @@ function showYear() {
     label: date(row.start, "month"), name: date(row.start, "year"), bought: row.bought_kwh, sold: row.sold_kwh, isPart: row.state !== "complete",
   }));
   const sells = sellsAny(shown.year.rows);
+  for (const each of document.querySelectorAll(".legend")) each.hidden = !sells;
   yearChart($("year"), { months, kwh: (value) => number(Math.round(value)) });
   const rows = months.map((each) => [each.name, kwh(each.bought), ...(sells ? [kwh(each.sold)] : []), each.isPart && each.bought !== null ? words.partly : ""]);
   table("year-table", [words.month, `kWh ${words.bought}`, ...(sells ? [`kWh ${words.soldShort}`] : []), ""], rows);

@@ -47,7 +47,7 @@ export const WORDS = {
     until: "{time}まで", noRegisters: "メーターは毎時 0 分と 30 分に積算値を送ります。2 回届くと表示されます。",
     from: "{day}から", forecast: "{day}までに約 {cost}の見込み",
     noTariff: "jobs.toml の [tariff] に料金プランを書くと、料金が表示されます。",
-    perKwh: "1 kWh あたり（燃料費調整・賦課金込み）", noPrice: "単価が分かりません。", soldPeriod: "今回の期間 {kwh} kWh",
+    perKwh: "1 kWh あたり（燃調・賦課金込み）", noPrice: "単価が分かりません。", soldPeriod: "今回の期間 {kwh} kWh",
     selected: "{from} – {to}：{kwh} kWh", selectedCost: "、{cost}", selectedSold: "、売電 {kwh} kWh", missing: "（30 分値 {count} 個が欠測）", gaps: "うち 30 分値 {count} 個が欠測", filling: "あと {days} 日分の 30 分値を読み出し中", filled: "欠測なし", reading: "{from} – {to}：…",
     cell: "{day} {from} – {to}：{kwh} kWh", partly: "一部欠測", noData: "まだ記録がありません。",
     allWell: "正常", problems: { one: "問題 {count} 件", other: "問題 {count} 件" },
