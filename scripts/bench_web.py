@@ -38,7 +38,7 @@ from kei.store.database import Database
 from kei.store.reading_table import SPAN_MS
 
 YEAR_S, HALF_HOUR_MS = 365 * 86_400, 1_800_000
-PAGE = ("/", "/kei.css", "/kei.js", "/charts.js", "/words.js", "/api/now", "/api/power",
+PAGE = ("/", "/kei.css", "/kei.js", "/charts.js", "/text.js", "/words.js", "/api/now", "/api/power",
         "/api/energy?from=-6d&to=today&by=half-hour", "/api/energy?from=-365d&to=today&by=month",
         "/api/status")  # fmt: skip
 NOW_EVERY_S, STATE_EVERY, CHARTS_EVERY = 2.0, 5, 30  # as kei.js has it

@@ -33,6 +33,7 @@ FILES = {  # of the page
     "/kei.css": ("kei.css", "text/css; charset=utf-8"),
     "/kei.js": ("kei.js", "text/javascript; charset=utf-8"),
     "/charts.js": ("charts.js", "text/javascript; charset=utf-8"),
+    "/text.js": ("text.js", "text/javascript; charset=utf-8"),
     "/words.js": ("words.js", "text/javascript; charset=utf-8"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }

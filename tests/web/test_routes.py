@@ -164,7 +164,8 @@ def test_everything_carries_the_headers_that_keep_a_browser_safe(home: Page) -> 
 
 def test_script_and_style_are_small(home: Page) -> None:
     sizes = [
-        len(home.get(path).content) for path in ("/kei.js", "/charts.js", "/words.js", "/kei.css")
+        len(home.get(path).content)
+        for path in ("/kei.js", "/charts.js", "/text.js", "/words.js", "/kei.css")
     ]
     assert sum(sizes) <= 61_440
     assert b"<script>" not in home.get("/").content

@@ -1,7 +1,10 @@
 // The page: asks kei for its JSON now and then, and shows it. Nothing comes from elsewhere.
 
 import { HALF_HOUR, powerChart, sparkline, weekChart, yearChart } from "./charts.js";
-import { LANGUAGES, WORDS } from "./words.js";
+import {
+  clock, date, element, epoch, goBy, kept, kwh, kwh3, language, number, percent, say, size, span, speak, table, there, watts, words, yen,
+} from "./text.js";
+import { LANGUAGES } from "./words.js";
 
 const NOW_MS = 2000;
 const STATE_MS = 10000;
@@ -13,70 +16,13 @@ const THEMES = ["auto", "light", "dark"];
 const DAY_S = 86400;
 
 const $ = (id) => document.getElementById(id);
-const kept = {
-  get(name) { try { return localStorage.getItem(name); } catch { return null; } },
-  set(name, value) { try { localStorage.setItem(name, value); } catch { /* a private window */ } },
-};
-
-let language = chosenLanguage();
 let theme = THEMES.includes(kept.get("theme")) ? kept.get("theme") : "auto";
-let words = WORDS[language];
 const shown = { now: null, status: null, day: null, week: null, year: null, sparks: new Map() };
 let selection = null; // of the chart of a day: first and last half-hour chosen, epoch s
 let dragging = null;
 let asked = 0; // which question about a selection is the latest
 let lastSaid = 0;
 let lostSince = null;
-
-// ---- words and numbers
-
-function chosenLanguage() {
-  const own = kept.get("language");
-  if (own in WORDS) return own;
-  const wanted = (navigator.languages || [navigator.language]).map((each) => String(each).slice(0, 2));
-  return wanted.find((each) => each in WORDS) || "en";
-}
-
-const say = (text, values = {}) => text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
-const number = (value, digits = 0) => value === null || value === undefined ? "–"
-  : new Intl.NumberFormat(language, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
-const kwh = (value) => number(value, value !== null && Math.abs(value) >= 1000 ? 0 : 1);
-const watts = (value) => number(Math.round(value));
-const yen = (value) => (language === "ja" ? `${number(Math.round(value))} 円` : `¥${number(Math.round(value))}`);
-const percent = (value) => new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 0 }).format(value);
-
-function span(seconds) {
-  const units = words.units;
-  const whole = Math.max(0, Math.round(seconds));
-  if (whole < 60) return `${whole}${language === "en" ? " " : ""}${units.s}`;
-  const parts = [["d", DAY_S], ["h", 3600], ["min", 60]];
-  const first = parts.findIndex(([, size]) => whole >= size);
-  const [name, size] = parts[first];
-  let text = `${Math.floor(whole / size)}${language === "en" ? " " : ""}${units[name]}`;
-  const next = parts[first + 1];
-  const rest = next ? Math.floor((whole % size) / next[1]) : 0;
-  if (rest) text += `${language === "en" ? " " : ""}${rest}${language === "en" ? " " : ""}${units[next[0]]}`;
-  return text;
-}
-
-function size(bytes) {
-  const giga = bytes / 1e9;
-  return giga >= 1 ? `${number(giga, giga < 10 ? 1 : 0)} GB` : `${number(bytes / 1e6)} MB`;
-}
-
-// Times are those of the place where kei is, wherever the browser is.
-function offset(iso) {
-  const found = /([+-])(\d\d):(\d\d)/.exec(iso.slice(19));
-  return found ? (found[1] === "-" ? -1 : 1) * (found[2] * 3600 + found[3] * 60) : 0;
-}
-const zone = () => (shown.now ? offset(shown.now.time) : 0);
-const there = (epoch) => new Date((epoch + zone()) * 1000).toISOString();
-const clock = (epoch) => there(epoch).slice(11, 16);
-const epoch = (iso) => Date.parse(iso) / 1000;
-function date(iso, style) {
-  const formats = { day: { month: "short", day: "numeric" }, weekday: { weekday: "short", day: "numeric" }, month: { month: "short" }, year: { year: "numeric", month: "short" } };
-  return new Intl.DateTimeFormat(language, { ...formats[style], timeZone: "UTC" }).format(new Date(`${iso.slice(0, 10)}T00:00:00Z`)).replace(/ /g, "\u00a0");
-}
 
 // ---- asking
 
@@ -119,6 +65,7 @@ function repeat(every, run) {
 async function updateNow() {
   try {
     shown.now = await ask("/api/now");
+    goBy(shown.now.time);
     if (lostSince) { lostSince = null; notice(""); updateCharts().catch(() => {}); }
   } catch (error) {
     lostSince ||= Date.now();
@@ -232,21 +179,6 @@ function drawSparks() {
   });
 }
 
-// ---- elements
-
-function element(tag, attributes = {}, ...inside) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...inside);
-  return made;
-}
-
-function table(host, heads, rows) {
-  const head = element("tr", {}, ...heads.map((each) => element("th", { scope: "col" }, each)));
-  const body = rows.map(([first, ...rest]) => element("tr", {}, element("th", { scope: "row" }, first), ...rest.map((each) => element("td", {}, each))));
-  $(host).replaceChildren(element("table", {}, element("thead", {}, head), element("tbody", {}, ...body)));
-}
-
 // ---- the last 24 hours
 
 async function updateDay() {
@@ -281,7 +213,6 @@ function showDay() {
   table("day-table", [words.time, `kWh ${words.bought}`, ...(sellsAny(day.rows) ? [`kWh ${words.soldShort}`] : []), words.least, words.most], rows);
 }
 
-const kwh3 = (value) => (value === null ? "–" : new Intl.NumberFormat(language, { maximumFractionDigits: 3 }).format(value));
 const sellsAny = (rows) => rows.some((row) => row.sold_kwh > 0);
 const halfHourOf = (time) => Math.floor(time / HALF_HOUR) * HALF_HOUR;
 
@@ -443,11 +374,12 @@ function showState() {
 
 // ---- language and theme
 
+const otherLanguage = () => Object.keys(LANGUAGES).find((each) => each !== language);
+
 function translate() {
-  words = WORDS[language];
   document.documentElement.lang = language;
   for (const each of document.querySelectorAll("[data-word]")) each.textContent = words[each.dataset.word];
-  const other = Object.keys(WORDS).find((each) => each !== language);
+  const other = otherLanguage();
   $("language").textContent = LANGUAGES[other];
   $("language").lang = other;
   $("language").setAttribute("aria-label", `${words.languageName}: ${LANGUAGES[other]}`);
@@ -468,8 +400,7 @@ function applyTheme() {
 }
 
 $("language").addEventListener("click", () => {
-  language = Object.keys(WORDS).find((each) => each !== language);
-  kept.set("language", language);
+  speak(otherLanguage());
   translate();
 });
 $("theme").addEventListener("click", () => {
