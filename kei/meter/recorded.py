@@ -64,7 +64,9 @@ class RecordedMeter:
         """Whether there is any register."""
         return BOUGHT in self._last
 
-    def report(self, from_ms: int, to_ms: int, by: By, now_ms: int) -> tuple[Report, Iterator[Row]]:
+    def report(
+        self, from_ms: int, to_ms: int, by: By, now_ms: int, rows_max: int = ROWS_MAX
+    ) -> tuple[Report, Iterator[Row]]:
         """Return the energy of a range up to the present, and its rows, which are to be taken once.
 
         Args:
@@ -72,6 +74,7 @@ class RecordedMeter:
             to_ms: the first instant behind the range.
             by: what a row covers.
             now_ms: the present.
+            rows_max: how many rows it may have.
 
         Raises:
             ConfigError: no meter is that old, or it would be too many rows.
@@ -81,9 +84,9 @@ class RecordedMeter:
             raise ConfigError([f"from: there was no smart meter before {YEARS.start}"])
         half_hours_each = {By.HALF_HOUR: 1, By.HOUR: 2}.get(by, 48)
         rows = (min(to_ms, now_ms) - from_ms) // (half_hours_each * HALF_HOUR_MS)
-        if rows > ROWS_MAX:
+        if rows > rows_max:
             what = f"by {by.value}: that is {rows} rows"
-            raise ConfigError([f"{what}; choose a range of at most {ROWS_MAX}, or days"])
+            raise ConfigError([f"{what}; choose a range of at most {rows_max}, or days"])
         whole, expected = begun(from_ms, to_ms, by, now_ms, self._zone)
         report = Report(whole, until_ms=now_ms - LATE_MS, range_=self._range_kwh)
         return report, report.rows(expected, self._registers(whole))

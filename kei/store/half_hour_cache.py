@@ -110,7 +110,8 @@ class HalfHourCache:
         if first < known.origin:  # older than what is kept
             yield from half_hours.at_half_hours(path, text, from_ms, to_ms, unit, sensors)
             return
-        for number in range(first, to_ms // HALF_HOUR_MS + 1):
+        last = known.origin + max(map(len, known.values.values()))  # whatever year is asked for
+        for number in range(first, min(to_ms // HALF_HOUR_MS + 1, last)):
             at = number - known.origin
             found = {
                 sensor: unscaled(values[at], known.places[sensor])

@@ -40,6 +40,7 @@ AT_ONCE = 2  # requests that read the disk; one more thread answers from memory
 WAIT_S = 2.0  # for a turn
 KEPT_S = 2.0  # how old what is shown of the state may be
 FIGURES_KEPT_S = 10.0
+ROWS_MAX = 10_000  # of an energy document, 2 MB: 200 days of half-hours, 13 months of hours
 UNKNOWN_CYCLE_S = 60.0  # of a sensor
 
 
@@ -114,7 +115,7 @@ class Recorded:
             known = self._documents.get(asked)
             if known is not None and known[0] == version:
                 return known[1]
-            report, rows = self.meter().report(from_ms, to_ms, by, now_ms)
+            report, rows = self.meter().report(from_ms, to_ms, by, now_ms, ROWS_MAX)
             made = "".join(document(by, rows, report, self._clock.zone)).encode()
             if by is By.MONTH:
                 self._documents = {asked: (version, made)}

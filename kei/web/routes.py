@@ -28,6 +28,7 @@ log = structlog.stdlib.get_logger("kei.web")
 
 POINTS, POINTS_MAX, POINTS_MIN = 720, 5000, 1
 LAST_MS = 86_400_000  # without from and to
+AHEAD_MS = 40 * 86_400_000  # the end of a month that has begun; nothing is known of what follows
 FILES = {  # of the page
     "/": ("index.html", "text/html; charset=utf-8"),
     "/kei.css": ("kei.css", "text/css; charset=utf-8"),
@@ -100,18 +101,21 @@ class _Routes:
     def _power(self) -> object:
         from_ms, to_ms = self._range()
         config, unit, sensor = self._live.config(), *self._series()
-        points = self._recorded.thinned(
+        now_ms, points = self._clock.now_ms(), self._points()
+        if from_ms >= now_ms:
+            return {"series": f"{unit}/{sensor}", "points": []}
+        found = self._recorded.thinned(
             Wanted(
                 unit,
                 sensor,
-                from_ms,
-                min(to_ms, self._clock.now_ms() + 1),
-                self._points(),
+                max(from_ms, 0),
+                min(to_ms, now_ms + 1),
+                points,
                 self._recorded.cycle_s(unit, sensor),
                 config.summary.cycle_s,
             )
         )
-        rows = [(_epoch_s(each.time_ms), *(each.values or _NOTHING)) for each in points]
+        rows = [(_epoch_s(each.time_ms), *(each.values or _NOTHING)) for each in found]
         return {"series": f"{unit}/{sensor}", "points": rows}
 
     def _energy(self) -> object:
@@ -147,7 +151,7 @@ class _Routes:
         from_ms = to_ms - LAST_MS if not begin else self._instant("from", begin, is_end=False)
         if to_ms <= from_ms:
             raise _Mistake("to is not behind from")
-        return from_ms, to_ms
+        return from_ms, min(to_ms, now_ms + AHEAD_MS) if from_ms < now_ms else to_ms
 
     def _instant(self, name: str, text: str, *, is_end: bool) -> int:
         if text.isdigit() and len(text) > len("YYYYMMDD"):  # as the points have it

@@ -125,6 +125,7 @@ def test_the_status_is_that_of_the_command(home: Page) -> None:
         ("/api/energy?by=week", "by is one of half-hour, hour, day, month"),
         ("/api/energy?from=1900-01-01&to=today", "there was no smart meter before"),
         ("/api/energy?from=2015-01-01&by=hour", "that is"),
+        ("/api/energy?from=-300d&by=half-hour", "choose a range of at most 10000"),
         ("/api/bill?month=May", "month"),
     ],
 )
@@ -132,6 +133,24 @@ def test_a_wrong_parameter_is_told_in_a_sentence(home: Page, path: str, words: s
     answer = home.get(path)
     assert answer.status_code == 400
     assert words in answer.json()["error"]
+
+
+def test_the_end_of_all_times_costs_no_more_than_today(home: Page) -> None:
+    """What has not begun is nothing, whatever year it is."""
+    ever = {"from": "today", "to": "9998-12-31"}
+    today = {"from": "today", "to": "today"}
+    assert (
+        home.json("/api/cost", **ever)["bought_kwh"]
+        == home.json("/api/cost", **today)["bought_kwh"]
+    )
+    assert home.json("/api/energy", **ever)["rows"] == home.json("/api/energy", **today)["rows"]
+    assert home.json("/api/power", **ever)["points"]
+    later = {"from": "9998-01-01", "to": "9998-12-31"}
+    assert home.json("/api/power", **later)["points"] == []
+    assert home.json("/api/energy", **later)["rows"] == []
+    assert home.json("/api/cost", **later)["bought_kwh"] is None
+    assert home.json("/api/power", **{"from": "0001-01-01", "to": "today"})["points"]
+    assert home.json("/api/bill", month="2999-12")["kwh"] is None
 
 
 def test_the_page_can_only_be_looked_at(home: Page) -> None:
