@@ -9,6 +9,7 @@ import { LANGUAGES } from "./words.js";
 const NOW_MS = 2000;
 const STATE_MS = 10000;
 const CHARTS_MS = 60000;
+const AGAIN_MS = 3000; // after a failure
 const SAY_MS = 15000; // a screen reader is not to be talked to all the time
 const OLD_S = 90;
 const HIGH_SHARE = 0.8;
@@ -53,8 +54,14 @@ function repeat(every, run) {
   const again = async () => {
     clearTimeout(timer);
     if (document.hidden) return;
-    try { await run(); } catch (error) { if (!(error instanceof Lost)) throw error; }
-    timer = setTimeout(again, every);
+    let pause = every;
+    try {
+      await run();
+    } catch (error) {
+      pause = Math.min(every, AGAIN_MS);
+      if (!(error instanceof Lost)) console.error(error);
+    }
+    timer = setTimeout(again, pause);
   };
   document.addEventListener("visibilitychange", () => { if (!document.hidden) again(); });
   again();
