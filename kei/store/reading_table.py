@@ -81,15 +81,17 @@ class ReadingTable:
         """
         first_id = newest_id(connection) + 1
         newest: dict[int, int] = {}
-        rows: list[tuple[int, int, int, Stored, str]] = []
+        rows: list[tuple[int, int, int, Stored, str, bool]] = []
         for id_, reading in enumerate(readings, start=first_id):
             series_id = self._database.series_id(
                 connection, reading.unit, reading.sensor, places_of(reading.value)
             )
             newest[series_id] = id_
-            rows.append((id_, series_id, reading.time_ms, pack(reading.value), reading.data_id))
+            value, data_id = pack(reading.value), reading.data_id
+            rows.append((id_, series_id, reading.time_ms, value, data_id, reading.recovered))
         connection.executemany(
-            "INSERT INTO readings (id, series_id, time_ms, value, data_id) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO readings (id, series_id, time_ms, value, data_id, recovered)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
             rows,
         )
         connection.executemany(
