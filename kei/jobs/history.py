@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from kei.core.clock import epoch_ms
+from kei.core.clock import epoch_ms, local
 from kei.core.errors import NotReady, RetryLater, Stopping, StoreError
 from kei.core.incidents import Incidents
+from kei.echonet.meter_class import METER_ZONE
 from kei.echonet.superclass import EPC_MAKER, EPC_READABLE, EPC_SERIAL_NUMBER, describe
 from kei.jobs.advice import AIR_TIME_A_FRAME_S, AIR_TIME_LIMIT_S, air_time_s
 from kei.jobs.kinds import AfterWindows, Event, Executor, Job, JobContext, JobKind, Planned
@@ -110,12 +111,14 @@ class HistoryJob:
             context.session, context.clock, self._ahead_s, pause_s
         )
         self._stopping = False
-        self._join = 0  # the number of the one that the following belongs to
+        self._begun: tuple[int, int] | None = None  # join and database that the following is of
         self._gaps: Gaps | None = None
         self._identity: Identity | None = None
         self._refused: set[Way] = set()
+        self._differing: set[date] = set()  # the meter tells others than are recorded
         self._oldest: date | None = None  # what is before it the meter does not remember
         self._reverse_misses = 0
+        self._misses = 0  # days in a row without an answer
         self._status: HistoryStatus = HistoryStatus(0, 0, 0, "waiting for the meter")
 
     def status(self) -> HistoryStatus:
@@ -131,6 +134,8 @@ class HistoryJob:
         try:
             if self._wait_for_clock():
                 self._fill()
+                while self._begun != self._now_is:  # the meter may be another one
+                    self._fill()
         except (NotReady, Stopping) as error:
             log.debug("history_held", reason=str(error))
             self._tell("waiting for the meter")
@@ -142,6 +147,11 @@ class HistoryJob:
             self._tell("the meter has not answered, it is asked again later")
         else:
             self._incidents.ended("history_failed")
+
+    @property
+    def _now_is(self) -> tuple[int, int]:
+        """Which join and which database this is: with another one everything is looked at anew."""
+        return self._decoder.joins, self._context.database.generation
 
     def _wait_for_clock(self) -> bool:
         """Wait until the machine's clock can be trusted; return whether it can."""
@@ -158,7 +168,7 @@ class HistoryJob:
 
         if not self._session.is_joined:
             raise NotReady("the meter has not been joined")
-        if self._join != self._decoder.joins:
+        if self._begun != self._now_is:
             self._begin()
         if (scale := self._decoder.scale) is None:
             self._tell("waiting for the unit of the meter's register")
@@ -183,7 +193,7 @@ class HistoryJob:
         from kei.meter.gaps import Gaps  # noqa: PLC0415
         from kei.store.segments import Identity  # noqa: PLC0415
 
-        decoder, join = self._decoder, self._decoder.joins
+        decoder, begun = self._decoder, self._now_is
         self._gaps = Gaps(
             self._half_hours,
             self._context.database,
@@ -191,6 +201,7 @@ class HistoryJob:
             f"meter.{decoder.meter}.history_none",
         )
         self._refused.clear()
+        self._differing.clear()
         self._oldest = None
         self._reverse_misses = 0
         if decoder.readable is None:  # the request jobs ask for it, too: it may be on its way
@@ -211,7 +222,7 @@ class HistoryJob:
             else None,
             digits=digits[0] if digits and 1 <= digits[0] <= 8 else None,
         )
-        self._join = join
+        self._begun = begun
 
     def _identified(self, scale: Scale) -> Identity:
         """Return the meter as it is known, and how it counts as far as it says that itself."""
@@ -225,38 +236,54 @@ class HistoryJob:
         from kei.meter.history import Refused  # noqa: PLC0415
 
         gaps = list(self._missing(way, since_ms))
-        asked = misses = 0
+        before, asked, self._misses = self._status.filled, 0, 0
         for number, gap in enumerate(gaps):
             self._note(gaps[number:])
             self._tell(f"reading {gap.day}, {number} of {len(gaps)} days are done")
-            if self._stopping:
-                raise Stopping("kei is being stopped")
             try:
-                found = self._reader.read(gap.day, way, gap.hours)
+                found = self._read(gap, way)
             except Refused as error:
                 if not asked and self._refuses(way):
                     return False
                 self._note_oldest(gap.day, str(error))
                 break
-            except NotReady:
-                raise
-            except RetryLater as error:
-                misses += 1
-                self._incidents.raised("history_missed", reason=str(error))
-                if misses == MISSES_MAX:
-                    raise
-                continue
-            self._incidents.ended("history_missed")
-            misses, asked = 0, asked + 1
-            self._take(gap, found, scale)
-            if asked % TELL_EVERY_DAYS == 0:
-                log.info("history_progress", days_done=asked, days=len(gaps), at=str(gap.day))
+            if self._begun != self._now_is:
+                return True
+            if found is not None:
+                asked += 1
+                self._take(gap, found, scale)
+                if asked % TELL_EVERY_DAYS == 0:
+                    log.info("history_progress", days_done=asked, days=len(gaps), at=str(gap.day))
         self._save_none()
         self._note(list(self._missing(way, since_ms)))
         if asked:
-            log.info("history_filled", days=asked, values=self._status.filled)
+            log.info("history_filled", days=asked, values=self._status.filled - before)
         self._tell("up to date")
         return True
+
+    def _read(self, gap: Gap, way: Way) -> Mapping[str, Counts] | None:
+        """Return what the meter tells of a day; None if it does not answer this time.
+
+        Raises:
+            RetryLater: that is so for several days in a row, or there is no session.
+            Refused: it does not have it.
+            Stopping: kei, or this job, is being stopped.
+        """
+        if self._stopping:
+            raise Stopping("this job is being stopped")
+        try:
+            found = self._reader.read(gap.day, way, gap.hours)
+        except NotReady:
+            raise
+        except RetryLater as error:
+            self._misses += 1
+            self._incidents.raised("history_missed", reason=str(error))
+            if self._misses == MISSES_MAX:
+                raise
+            return None
+        self._misses = 0
+        self._incidents.ended("history_missed")
+        return found
 
     def _refuses(self, way: Way) -> bool:
         """Return whether the meter does not even tell of today in this way."""
@@ -272,21 +299,25 @@ class HistoryJob:
 
     def _missing(self, way: Way, since_ms: int) -> Iterator[Gap]:
         """Yield what is missing and may be had, the newest day first."""
-        from kei.meter.gaps import days_before  # noqa: PLC0415
+        from kei.meter.gaps import days_before, start_ms  # noqa: PLC0415
         from kei.meter.history import NORMAL, REVERSE  # noqa: PLC0415
+        from kei.meter.stamps import AHEAD_MS  # noqa: PLC0415
 
         assert self._gaps is not None, "after `_begin`"
-        now = self._reader.now()
-        kept_ms = self._clock.now_ms() - self._retention_ms + DAY_MS  # what would be removed again
-        until_ms = epoch_ms(now) - NOTICE_S * 1000
+        now, here_ms = self._reader.now(), self._clock.now_ms()
+        kept_ms = here_ms - self._retention_ms + DAY_MS  # what would be removed again
+        # Stamps that are too old, or in the future, by this machine's clock are not recorded.
+        old_ms = start_ms(local(here_ms, METER_ZONE).date() - timedelta(days=DAYS_MAX))
+        from_ms = max(since_ms, kept_ms, old_ms)
+        until_ms = min(epoch_ms(now) - NOTICE_S * 1000, here_ms + AHEAD_MS)
         sensors = (NORMAL, REVERSE) if way.has_reverse else (NORMAL,)
         if self._reverse_misses >= REVERSE_MISSES_MAX:
             sensors = (NORMAL,)
         for day in days_before(now.date(), self._settings.days):
             if self._oldest is not None and day < self._oldest:
                 return
-            gap = self._gaps.of(day, sensors, max(since_ms, kept_ms), until_ms)
-            if gap is not None:
+            gap = self._gaps.of(day, sensors, from_ms, until_ms)
+            if gap is not None and day not in self._differing:
                 yield gap
 
     def _take(self, gap: Gap, found: Mapping[str, Counts], scale: Scale) -> None:
@@ -300,6 +331,7 @@ class HistoryJob:
         now_ms = epoch_ms(self._reader.now())
         readings = self._gaps.readings(gap, found, scale, now_ms)
         if readings is None:
+            self._differing.add(gap.day)
             self._incidents.raised(
                 "history_differs",
                 key=gap.day,

@@ -1,5 +1,6 @@
 """Gaps are filled from the meter's memory: a real kei, compared with the simulator's truth."""
 
+import json
 import re
 import sqlite3
 import time
@@ -13,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from programs import ROOT, SIMULATED, Program, command, running, write_jobs
+from upload_support import Server, answer
 
 from kei.simulator.household.household import Household
 from kei.simulator.meter.meter_type import MeterType
@@ -189,3 +191,54 @@ def test_with_lost_answers_and_a_kill_in_between_all_comes_once(tmp_path: Path) 
         kei.wait_for(lambda: len(in_text(tmp_path)) >= 242, 90, "all of it")
         assert kei.stop() == 0
     expect_truth(tmp_path, day_start_s(2, at(NOON)), at(NOON) - 360)
+
+
+def upload(server: Server, name: str, what: str, *, recovered: bool) -> str:
+    return f"""
+[[upload]]
+name = "{name}"
+target_url = "{server.url}{name}"
+format = "json"
+what = "{what}"
+cycle = 1
+recovered = {str(recovered).lower()}
+"""
+
+
+def test_servers_get_each_value_once_or_not_at_all(tmp_path: Path) -> None:
+    server = Server()
+    server.always(answer(204))
+    jobs = write_jobs(
+        tmp_path,
+        SOLAR,
+        history(1),
+        upload(server, "all", "readings", recovered=True),
+        upload(server, "live", "readings", recovered=False),
+        requests='[[broute.requests]]\nepc = ["E7"]\ncycle = 1\n',
+    )
+
+    def sent(name: str) -> Counter[str]:
+        rows = [
+            row
+            for post in server.posts
+            if post.path.endswith(name)
+            for row in json.loads(post.body)["readings"]
+        ]
+        return Counter(f"{row['sensor']} {row['time']}" for row in rows)
+
+    try:
+        with kei_at(NOON, jobs) as kei:
+            kei.wait_for(
+                lambda: sum(key.startswith("E") and "E7" not in key for key in sent("all")) >= 146,
+                40,
+                "all half-hours at the server",
+            )
+            seen = max(key for key in sent("all") if key.startswith("E7"))
+            kei.wait_for(lambda: max(sent("live"), default="") >= seen, 20, "live rows")
+            assert kei.stop() == 0
+    finally:
+        server.close()
+    half_hours = {key: n for key, n in sent("all").items() if key[:2] in {"EA", "EB"}}
+    assert len(half_hours) == len(truth(day_start_s(1, at(NOON)), at(NOON) - 360, "EA EB"))
+    assert set(half_hours.values()) == {1}
+    assert {key[:2] for key in sent("live")} & {"EA", "EB"} == set()

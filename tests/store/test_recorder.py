@@ -22,6 +22,7 @@ from kei.settings.upload import What
 from kei.store import pending
 from kei.store.database import Database
 from kei.store.queue import UploadQueue
+from kei.store.read_only import read_overview
 from kei.store.recorder import Recorder
 from kei.store.text import DailyFile
 
@@ -668,3 +669,17 @@ def test_nothing_is_made_good_while_a_disk_fails(recorder: Recorder, disk: Disk)
     recorder.record([reading(1)])
     with pytest.raises(StoreError, match="No space left"):
         recorder.recover(recovered(1))
+
+
+def test_the_newest_value_of_a_series_stays_the_newest_when_older_ones_are_made_good(
+    recorder: Recorder, database: Database, text: DailyFile, clock: FakeClock, tmp_path: Path
+) -> None:
+    recorder.record_once([replace(recovered(7)[0], recovered=False)])
+    recorder.recover(recovered(3, 4))
+    recorder.recover(recovered(1, 2))
+    recorder.commit()
+    (newest,) = read_overview(tmp_path / "kei.db", text, (), clock).last
+    assert newest.value == 7
+    recorder.recover(recovered(8, 9))
+    (newest,) = read_overview(tmp_path / "kei.db", text, (), clock).last
+    assert newest.value == 9
