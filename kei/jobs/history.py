@@ -33,6 +33,7 @@ HALF_HOUR_S = 1800
 # After each full and half hour: a meter sends its values within 5 minutes of it (application
 # interface specification, 3.2.1).
 NOTICE_S = 360
+DUE_S = 300  # by the meter's clock, which is known to half a minute only
 DAYS_MAX = 99
 EPC_NORMAL, EPC_REVERSE = 0xEA, 0xEB
 EPC_DIGITS = 0xD7
@@ -309,7 +310,7 @@ class HistoryJob:
         # Stamps that are too old, or in the future, by this machine's clock are not recorded.
         old_ms = start_ms(local(here_ms, METER_ZONE).date() - timedelta(days=DAYS_MAX))
         from_ms = max(since_ms, kept_ms, old_ms)
-        until_ms = min(epoch_ms(now) - NOTICE_S * 1000, here_ms + AHEAD_MS)
+        until_ms = min(epoch_ms(now) - DUE_S * 1000, here_ms + AHEAD_MS)
         sensors = (NORMAL, REVERSE) if way.has_reverse else (NORMAL,)
         if self._reverse_misses >= REVERSE_MISSES_MAX:
             sensors = (NORMAL,)

@@ -24,10 +24,12 @@ class Gap:
 
     Attributes:
         day: by the meter's calendar.
+        from_ms: earlier values are not compared: they may be of another meter.
         missing: their times by SensorID, milliseconds since 1970; none is empty.
     """
 
     day: date
+    from_ms: int
     missing: Mapping[str, frozenset[int]]
 
     @property
@@ -92,7 +94,7 @@ class Gaps:
         }
         found = {sensor: times for sensor, times in missing.items() if times}
         if found:
-            return Gap(day, found)
+            return Gap(day, from_ms, found)
         if end_ms <= until_ms:
             self._complete.add(day)
         return None
@@ -117,7 +119,7 @@ class Gaps:
         for sensor, counts in found.items():
             known: dict[int, set[object]] = {}
             for each in self._half_hours.between(
-                self._unit, (sensor,), begin_ms, begin_ms + DAY_MS
+                self._unit, (sensor,), max(begin_ms, gap.from_ms), begin_ms + DAY_MS
             ):
                 known.setdefault(each.time_ms, set()).add(each.value)
             for time_ms, count in counts.items():

@@ -13,7 +13,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from programs import ROOT, SIMULATED, Program, command, running, write_jobs
+from programs import ROOT, SIMULATED, Program, command, running, simulator, write_jobs
 from upload_support import Server, answer
 
 from kei.simulator.household.household import Household
@@ -242,3 +242,43 @@ def test_servers_get_each_value_once_or_not_at_all(tmp_path: Path) -> None:
     assert len(half_hours) == len(truth(day_start_s(1, at(NOON)), at(NOON) - 360, "EA EB"))
     assert set(half_hours.values()) == {1}
     assert {key[:2] for key in sent("live")} & {"EA", "EB"} == set()
+
+
+def test_nothing_is_filled_while_the_clock_is_not_trusted(tmp_path: Path) -> None:
+    until_noon_s = int(12 * 3600 - (now_s() + JAPAN_S) % DAY_S)  # not near the meter's midnight
+    said, offset = tmp_path / "said", tmp_path / "offset"
+    with simulator(tmp_path / "dongle", "--clock-skew", str(until_noon_s)):
+        jobs = write_jobs(
+            tmp_path,
+            str(tmp_path / "dongle"),
+            history(1),
+            f'[log]\ntranscript = "{said}"',
+            requests='[[broute.requests]]\nepc = ["E7"]\ncycle = 1',
+        )
+        offset.write_text(f"{-10 * 365 * DAY_S * 1000} not")
+        with running(str(offset), "--jobs", str(jobs), program=ANOTHER_CLOCK) as kei:
+            kei.wait_for(lambda: said.exists() and said.read_text().count("E700") > 3, 20, "E7")
+            assert "0161E501" not in said.read_text().replace(" ", "")
+            assert "waiting for this machine's clock" in status(jobs)
+            offset.write_text("0 synchronised")
+            kei.wait_for_event("history_filled", 40)
+            assert kei.stop() == 0
+
+
+def test_a_meter_that_counts_otherwise_begins_a_segment_and_is_not_asked_for_before(
+    tmp_path: Path,
+) -> None:
+    jobs = write_jobs(tmp_path, SOLAR, history(1), requests=NO_REQUESTS)
+    fill("2026-11-30T03:20:00", jobs)
+    known = in_database(tmp_path)
+    write_jobs(tmp_path, f"{SOLAR},unit=0.01", history(3), requests=NO_REQUESTS)
+    with kei_at(NOON, jobs) as kei:
+        kei.wait_for_event("history_filled", 40)
+        assert kei.stop() == 0
+    (event,) = kei.events("meter_segment_began")
+    assert event["why"] == "another unit"
+    found = in_database(tmp_path)
+    begins_s = max(time_s for _, time_s, _ in known)
+    assert {each for each in found if each[1] <= begins_s} == set(known)
+    later = [each for each in found if each[1] > begins_s]
+    assert len(later) == 2 * 48
