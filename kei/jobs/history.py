@@ -14,7 +14,7 @@ from kei.core.clock import epoch_ms, local
 from kei.core.errors import NotReady, RetryLater, Stopping, StoreError
 from kei.core.incidents import Incidents
 from kei.echonet.meter_class import METER_ZONE
-from kei.echonet.superclass import EPC_MAKER, EPC_READABLE, EPC_SERIAL_NUMBER, describe
+from kei.echonet.superclass import EPC_DATE, EPC_READABLE, EPC_TIME
 from kei.jobs.advice import AIR_TIME_A_FRAME_S, AIR_TIME_LIMIT_S, air_time_s
 from kei.jobs.kinds import AfterWindows, Event, Executor, Job, JobContext, JobKind, Planned
 from kei.settings.config import Config
@@ -36,8 +36,7 @@ NOTICE_S = 360
 DUE_S = 300  # by the meter's clock, which is known to half a minute only
 DAYS_MAX = 99
 EPC_NORMAL, EPC_REVERSE = 0xEA, 0xEB
-EPC_DIGITS = 0xD7
-IDENTITY_EPCS = (EPC_MAKER, EPC_SERIAL_NUMBER, EPC_DIGITS)
+CLOCK_EPCS = (EPC_DATE, EPC_TIME)
 MISSES_MAX = 3  # days in a row: the meter, or the link, is not up to it at present
 LEAST_AIR_TIME_S = 10.0  # an hour, whatever jobs.toml asks the meter for besides
 LOOK_AT_CLOCK_S = 5.0  # while it is not trusted
@@ -192,7 +191,7 @@ class HistoryJob:
     def _begin(self) -> None:
         """Forget what may be another matter after a join, and learn the meter's clock."""
         from kei.meter.gaps import Gaps  # noqa: PLC0415
-        from kei.store.segments import Identity  # noqa: PLC0415
+        from kei.meter.segmenter import IDENTITY_EPCS, identity_of  # noqa: PLC0415
 
         decoder, begun = self._decoder, self._now_is
         self._gaps = Gaps(
@@ -207,23 +206,23 @@ class HistoryJob:
         self._reverse_misses = 0
         if decoder.readable is None:  # the request jobs ask for it, too: it may be on its way
             decoder.take(self._reader.ask((EPC_READABLE,)), asked=(EPC_READABLE,))
-        readable = decoder.readable
-        for epcs in decoder.meter_clock.due(readable, decoder.most_at_once):
-            decoder.meter_clock.take(self._reader.ask(epcs).properties)
-        wanted = [epc for epc in IDENTITY_EPCS if readable is not None and epc in readable]
-        found: dict[int, bytes] = {}
-        for first in range(0, len(wanted), decoder.most_at_once):
-            at_once = tuple(wanted[first : first + decoder.most_at_once])
-            found |= self._reader.ask(at_once).properties
-        digits = found.get(EPC_DIGITS)
-        self._identity = Identity(
-            maker=found[EPC_MAKER].hex().upper() if EPC_MAKER in found else None,
-            serial=describe(EPC_SERIAL_NUMBER, found[EPC_SERIAL_NUMBER])
-            if EPC_SERIAL_NUMBER in found
-            else None,
-            digits=digits[0] if digits and 1 <= digits[0] <= 8 else None,
-        )
+        readable = decoder.readable or frozenset()
+        if decoder.meter_clock.status.ahead_s is None and readable.issuperset(CLOCK_EPCS):
+            # Whoever else asks for it may not have the answer yet: the day depends on it.
+            decoder.meter_clock.take(self._ask(CLOCK_EPCS))
+            if decoder.meter_clock.status.ahead_s is None:
+                raise RetryLater("the meter does not tell its time")
+        asked = tuple(epc for epc in IDENTITY_EPCS if epc in readable)
+        self._identity = identity_of(self._ask(asked))
         self._begun = begun
+
+    def _ask(self, epcs: tuple[int, ...]) -> dict[int, bytes]:
+        """Return the data of properties, asked for in as many frames as this meter wants."""
+        found: dict[int, bytes] = {}
+        for first in range(0, len(epcs), self._decoder.most_at_once):
+            at_once = epcs[first : first + self._decoder.most_at_once]
+            found |= self._reader.ask(at_once).properties
+        return found
 
     def _identified(self, scale: Scale) -> Identity:
         """Return the meter as it is known, and how it counts as far as it says that itself."""
@@ -238,6 +237,8 @@ class HistoryJob:
 
         gaps = list(self._missing(way, since_ms))
         before, asked, self._misses = self._status.filled, 0, 0
+        if len(gaps) > TELL_EVERY_DAYS:
+            log.info("history_begins", days=len(gaps), hint="about five days a minute")
         for number, gap in enumerate(gaps):
             self._note(gaps[number:])
             self._tell(f"reading {gap.day}, {number} of {len(gaps)} days are done")

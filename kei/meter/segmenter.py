@@ -1,6 +1,6 @@
 """Notices that a meter is another one, or counts in another way: then a new segment begins."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from itertools import pairwise
 
@@ -8,15 +8,28 @@ import structlog
 
 from kei.core.reading import Reading
 from kei.echonet.meter_class import Scale
+from kei.echonet.superclass import EPC_MAKER, EPC_SERIAL_NUMBER, describe
 from kei.store.half_hours import HalfHours
 from kei.store.segments import Identity, Segment, Segments
 
 log = structlog.stdlib.get_logger("kei.meter")
 
 FIRST, FELL = "the first", "the register fell"
+EPC_DIGITS, _DIGITS = 0xD7, range(1, 9)
+IDENTITY_EPCS = (EPC_MAKER, EPC_SERIAL_NUMBER, EPC_DIGITS)
 REGISTERS = ("E0", "E3", "EA", "EB")  # SensorIDs
 # Of the whole range of a register: what is used between two half-hours, or in a gap, is far less.
 ROLL_OVER_SHARE = Decimal("0.1")
+
+
+def identity_of(properties: Mapping[int, bytes]) -> Identity:
+    """Return what a meter's answers say of it; what it has not given is not known."""
+    maker, serial, digits = (properties.get(epc) for epc in IDENTITY_EPCS)
+    return Identity(
+        maker=None if maker is None else maker.hex().upper(),
+        serial=None if serial is None else describe(EPC_SERIAL_NUMBER, serial),
+        digits=digits[0] if digits and digits[0] in _DIGITS else None,
+    )
 
 
 def fallen(readings: Iterable[Reading], scale: Scale, digits: int) -> Reading | None:

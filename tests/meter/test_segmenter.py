@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from kei.core.reading import Reading
 from kei.echonet.meter_class import Scale
-from kei.meter.segmenter import FELL, FIRST, Segmenter, fallen
+from kei.meter.segmenter import FELL, FIRST, Segmenter, fallen, identity_of
 from kei.store.database import Database
 from kei.store.half_hours import HALF_HOUR_MS, HalfHours
 from kei.store.segments import Identity, Segments
@@ -29,6 +29,13 @@ def registers(*values: str) -> list[Reading]:
 
 def segmenter(database: Database) -> Segmenter:
     return Segmenter(Segments(database), HalfHours(database), "BR")
+
+
+def test_a_meter_is_known_by_what_it_gives() -> None:
+    found = {0x8A: b"\0\0\x16", 0x8D: b"KEI000000001", 0xD7: b"\x06"}
+    assert identity_of(found) == Identity("000016", "KEI000000001", digits=6)
+    assert identity_of({0xD7: b"\x09", 0x8D: b""}) == Identity(serial="")
+    assert identity_of({}) == Identity()
 
 
 @pytest.mark.parametrize(
