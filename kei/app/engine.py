@@ -95,6 +95,7 @@ class Engine:
         context = JobContext(
             database=self._database,
             record=self._intake.record,
+            recover=self._recorder.recover,
             commit=self._recorder.commit,
             sums=self._sums,
             monitor=self._monitor,
@@ -220,6 +221,7 @@ class Engine:
             ),
             lines=logs.recent_lines(),
             meter_clock=meter.decoder.meter_clock.status if meter else None,
+            history=self._job_set.history(),
         )
 
     def _health(self) -> Health:

@@ -63,6 +63,7 @@ class MeterDecoder:
     Attributes:
         most_at_once: how many properties this meter is asked for in one frame, 1..6.
         meter_clock: the meter's own clock, compared with the machine's.
+        joins: how often a meter has been joined.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class MeterDecoder:
         self._on_joined = on_joined
         self._incidents = Incidents(log, clock)
         self._meter = ""  # that has been joined: its MAC address
+        self.joins = 0
         self._learner = ScaleLearner(energy_unit)
         self._valueless: set[str] = set()  # SensorIDs that this meter has never had a value of
         self._valued: set[str] = set()  # those of which it has had one since the start
@@ -101,9 +103,25 @@ class MeterDecoder:
         """What turns counts into kWh; None until it is known from this meter."""
         return self._learner.scale
 
+    @property
+    def meter(self) -> str:
+        """MAC address of the meter that has been joined last; empty before that."""
+        return self._meter
+
+    @property
+    def readable(self) -> frozenset[int] | None:
+        """The property map of the meter; None while it is not known."""
+        return self._readable
+
+    @property
+    def is_scale_its_own(self) -> bool:
+        """Whether the meter has said itself what its counts mean."""
+        return self.scale is not None and not self._learner.is_unit_assumed
+
     def joined(self, meter: str, first: Answer) -> None:
         """Take the MAC address of the meter that has been joined and its first answer."""
         with self._lock:
+            self.joins += 1
             if meter != self._meter:
                 self._meter = meter
                 self._held.clear()

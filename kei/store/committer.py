@@ -131,6 +131,18 @@ class Committer:
             self.sinks.failed(error)
             return False
 
+    def is_put_away(self, day: date) -> bool:
+        """Return whether the file of a day has been compressed, and takes no more lines."""
+        return self._file.is_compressed(day)
+
+    def add_rows(self, readings: Sequence[Reading]) -> None:
+        """Add rows that get no line, as the file of their day is put away; `StoreError` if not."""
+        with self._store.transaction() as connection:
+            self._table.add(connection, readings)
+            mark_dirty(connection, [reading.time_ms for reading in readings])
+        self.sinks.database.written += len(readings)
+        self._write_back.touched()
+
     def keep_in_step(self) -> None:
         """Make good what others or the clock have changed."""
         if self._store.generation != self._generation:

@@ -14,7 +14,7 @@ from kei.store.text import sync_folder
 log = structlog.stdlib.get_logger("kei.store")
 
 _LOGS = ("-wal", "-shm")  # https://www.sqlite.org/wal.html
-_COLUMNS = "time_ms, monotonic_ms, boot, trust, unit, sensor, value, data_id, line_ms"
+_COLUMNS = "time_ms, monotonic_ms, boot, trust, unit, sensor, value, data_id, recovered, line_ms"
 PendingRow = tuple[object, ...]
 Beginning = Callable[[sqlite3.Connection], None]
 _File = tuple[int, int]  # device and inode

@@ -41,12 +41,20 @@ class UploadQueue:
         database: where the rows and the cursors are.
         commit: called before readings are looked for; writes to the database what the recorder
             still has in memory.
+        recovered: whether targets get what was made good later from what the meter remembers.
     """
 
-    def __init__(self, database: Database, commit: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        commit: Callable[[], object] = lambda: None,
+        *,
+        recovered: bool = True,
+    ) -> None:
         self._database = database
         self._commit = commit
         self._generations: dict[tuple[str, What], int] = {}  # of the rows returned last
+        self._wanted = "" if recovered else " AND r.recovered = 0"
 
     def register(self, target: str, what: What, since_ms: int | None) -> None:
         """Give a target its cursor the first time; later calls change nothing.
@@ -80,10 +88,14 @@ class UploadQueue:
             found = connection.execute(
                 f"SELECT {table.columns} FROM {table.name} r"
                 " CROSS JOIN series s ON s.id = r.series_id"
-                " WHERE r.id > ? ORDER BY r.id LIMIT ?",
+                f" WHERE r.id > ?{self._wanted} ORDER BY r.id LIMIT ?",
                 (_cursor(connection, target, what), limit),
             )
-            return rows_of(what, found)
+            rows = rows_of(what, found)
+            newest = newest_id(connection, what)
+        if not rows and self._wanted and self.in_flight(target, what) is None:
+            self.advance(target, what, newest)  # nothing waits behind what it does not get
+        return rows
 
     def backlog(self, target: str, what: What) -> int:
         """Return how many rows wait for a target."""

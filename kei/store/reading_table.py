@@ -75,20 +75,31 @@ class ReadingTable:
         """
         first_id = newest_id(connection) + 1
         newest: dict[int, int] = {}
-        rows: list[tuple[int, int, int, Stored, str]] = []
+        late: dict[int, tuple[int, int]] = {}  # time and ID of what was made good later
+        rows: list[tuple[int, int, int, Stored, str, bool]] = []
         for id_, reading in enumerate(readings, start=first_id):
             series_id = self._database.series_id(
                 connection, reading.unit, reading.sensor, places_of(reading.value)
             )
-            newest[series_id] = id_
-            rows.append((id_, series_id, reading.time_ms, pack(reading.value), reading.data_id))
+            if reading.recovered:
+                late[series_id] = max((reading.time_ms, id_), late.get(series_id, (0, 0)))
+            else:
+                newest[series_id] = id_
+            value, data_id = pack(reading.value), reading.data_id
+            rows.append((id_, series_id, reading.time_ms, value, data_id, reading.recovered))
         connection.executemany(
-            "INSERT INTO readings (id, series_id, time_ms, value, data_id) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO readings (id, series_id, time_ms, value, data_id, recovered)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
             rows,
         )
         connection.executemany(
             "UPDATE series SET last_id = ? WHERE id = ?",
             [(id_, series_id) for series_id, id_ in newest.items()],
+        )
+        connection.executemany(
+            "UPDATE series SET last_id = ? WHERE id = ? AND NOT EXISTS"
+            " (SELECT 1 FROM readings WHERE id = last_id AND time_ms > ?)",
+            [(id_, series_id, time_ms) for series_id, (time_ms, id_) in late.items()],
         )
         mark_spans(connection, ((row[0], row[2]) for row in rows))
         return first_id

@@ -88,6 +88,21 @@ class Recorder:
         with self._lock:
             self._add(self._writer.fresh_of(readings))
 
+    def recover(self, readings: Sequence[Reading]) -> int:
+        """Record values that were made good later, as `record_once`, with their mark.
+
+        Returns:
+            how many were new.
+
+        Raises:
+            StoreError: database or text fail at present; none of them is recorded, or some in part.
+        """
+        with self._lock:
+            self._settle(commit=True)
+            count = self._writer.recover(readings)
+            self._settle(commit=True)
+            return count
+
     def commit(self) -> bool:
         """Write everything recorded so far that has its line to the database.
 

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     import sqlite3  # not loaded by who only writes rows in the format of a server
 
 Stored: TypeAlias = int | str  # a number, see `kei.store.numbers`
-READING_COLUMNS = "r.id, r.time_ms, s.unit, s.sensor, r.value, s.places, r.data_id"
-ReadingRow: TypeAlias = tuple[int, int, str, str, Stored, int, str]
+READING_COLUMNS = "r.id, r.time_ms, s.unit, s.sensor, r.value, s.places, r.data_id, r.recovered"
+ReadingRow: TypeAlias = tuple[int, int, str, str, Stored, int, str, int]
 SUMMARY_COLUMNS = (
     "r.id, r.start_ms, s.unit, s.sensor, r.average, r.minimum, r.maximum, s.places,"
-    " r.count, r.state"
+    " r.count, r.state, r.recovered"
 )
-SummaryRow: TypeAlias = tuple[int, int, str, str, Stored, Stored, Stored, int, int, str]
+SummaryRow: TypeAlias = tuple[int, int, str, str, Stored, Stored, Stored, int, int, str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +39,14 @@ class Row:
 
 def reading_of(row: ReadingRow) -> Reading:
     """Return the reading of a row."""
-    _, time_ms, unit, sensor, value, places, data_id = row
-    return Reading(time_ms, unit, sensor, unpack(value, places), data_id)
+    _, time_ms, unit, sensor, value, places, data_id, recovered = row
+    number = unpack(value, places)
+    return Reading(time_ms, unit, sensor, number, data_id, recovered=bool(recovered))
 
 
 def summary_of(row: SummaryRow) -> Summary:
     """Return the summary of a row."""
-    _, start_ms, unit, sensor, average, minimum, maximum, places, count, state = row
+    _, start_ms, unit, sensor, average, minimum, maximum, places, count, state, recovered = row
     return Summary(
         start_ms,
         unit,
@@ -55,6 +56,7 @@ def summary_of(row: SummaryRow) -> Summary:
         maximum=unpack(maximum, places),
         count=count,
         state=Completeness(state),
+        recovered=bool(recovered),
     )
 
 

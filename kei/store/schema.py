@@ -169,6 +169,27 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             WHERE last_id > {_WITH_LINE}
         """,
     ),
+    (
+        # Whether a reading was made good later from what the meter remembers, and whether a
+        # summary has such readings.
+        "ALTER TABLE readings ADD COLUMN recovered INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE pending ADD COLUMN recovered INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE summaries ADD COLUMN recovered INTEGER NOT NULL DEFAULT 0",
+        # See `kei.store.segments`.
+        """
+        CREATE TABLE segments (
+            id INTEGER PRIMARY KEY,
+            unit TEXT NOT NULL,
+            from_ms INTEGER NOT NULL,
+            reason TEXT NOT NULL,
+            maker TEXT,
+            serial TEXT,
+            coefficient INTEGER,
+            energy_unit TEXT,
+            digits INTEGER
+        )
+        """,
+    ),
 )
 
 VERSION = len(_MIGRATIONS)

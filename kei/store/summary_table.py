@@ -35,6 +35,7 @@ class _Sum:
     maximum: int
     places: int
     times: list[int] = field(default_factory=list)
+    recovered: bool = False
 
     def add(self, number: int, places: int, time_ms: int) -> None:
         self.total += number
@@ -67,20 +68,21 @@ class SummaryTable:
             maximum have the decimals of the series.
         """
         sums: dict[tuple[str, str], _Sum] = {}
-        rows: Iterator[tuple[str, str, int, int, Stored]] = connection.execute(
-            "SELECT s.unit, s.sensor, s.places, r.time_ms, r.value"
+        rows: Iterator[tuple[str, str, int, int, Stored, int]] = connection.execute(
+            "SELECT s.unit, s.sensor, s.places, r.time_ms, r.value, r.recovered"
             f"{IN_SPANS} AND r.time_ms >= ? AND r.time_ms < ?"
             " CROSS JOIN series s ON s.id = r.series_id"
             " WHERE p.span BETWEEN ? AND ?",
             (start_ms, end_ms, span_of(start_ms), span_of(end_ms - 1)),
         )
-        for unit, sensor, places, time_ms, stored in rows:
+        for unit, sensor, places, time_ms, stored, recovered in rows:
             number = packed_as_scaled(stored)
             known = sums.get((unit, sensor))
             if known is None:
-                sums[unit, sensor] = _Sum(number, number, number, places, [time_ms])
+                known = sums[unit, sensor] = _Sum(number, number, number, places, [time_ms])
             else:
                 known.add(number, places, time_ms)
+            known.recovered |= bool(recovered)
         names: list[tuple[str, str]] = connection.execute(
             "SELECT unit, sensor FROM series GROUP BY unit, sensor ORDER BY min(id)"
         ).fetchall()
@@ -100,8 +102,9 @@ class SummaryTable:
         They are not in the text file yet.
         """
         connection.executemany(
-            "INSERT INTO summaries (series_id, average, minimum, maximum, count, state, start_ms)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO summaries"
+            " (series_id, average, minimum, maximum, count, state, recovered, start_ms)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [(*self._columns(connection, each), each.start_ms) for each in summaries],
         )
 
@@ -128,7 +131,7 @@ class SummaryTable:
                 continue
             connection.execute(
                 "UPDATE summaries SET series_id = ?, average = ?, minimum = ?, maximum = ?,"
-                " count = ?, state = ? WHERE id = ?",
+                " count = ?, state = ?, recovered = ? WHERE id = ?",
                 (*self._columns(connection, summary), id_),
             )
         connection.executemany(
@@ -189,15 +192,17 @@ class SummaryTable:
 
     def _columns(
         self, connection: sqlite3.Connection, summary: Summary
-    ) -> tuple[int, Stored, Stored, Stored, int, str]:
+    ) -> tuple[int, Stored, Stored, Stored, int, str, bool]:
         series_id = self._database.series_id(
             connection, summary.unit, summary.sensor, places_of(summary.minimum)
         )
         average, minimum, maximum = map(pack, (summary.average, summary.minimum, summary.maximum))
-        return series_id, average, minimum, maximum, summary.count, summary.state.value
+        state, recovered = summary.state.value, summary.recovered
+        return series_id, average, minimum, maximum, summary.count, state, recovered
 
     def _summary(self, start_ms: int, end_ms: int, name: tuple[str, str], sum_: _Sum) -> Summary:
         count = len(sum_.times)
+        state = completeness(start_ms, end_ms, sum_.times, self._expected(*name))
         return Summary(
             start_ms,
             *name,
@@ -206,7 +211,8 @@ class SummaryTable:
             minimum=unscaled(sum_.minimum, sum_.places),
             maximum=unscaled(sum_.maximum, sum_.places),
             count=count,
-            state=completeness(start_ms, end_ms, sum_.times, self._expected(*name)),
+            state=Completeness.RECOVERED if sum_.recovered else state,
+            recovered=sum_.recovered,
         )
 
 

@@ -24,6 +24,7 @@ _CHUNK_BYTES = 4096  # a line is far shorter, so one step back nearly always fin
 _DATE_DIGITS = 8
 _MAX_LOGGED_CHARS = 500  # of a torn line; a line has less than 100
 _SOME_DAY = date(2000, 1, 1)
+_COMPRESSED = (".gz", ".xz", ".bz2", ".zst")  # as logrotate and its like name them
 _FIRST_LINE_BYTES = 4096  # a line of a sensor has up to 1 kB
 
 
@@ -81,6 +82,12 @@ class DailyFile:
     def path(self, day: date) -> Path:
         """Return the path of the file of a date."""
         return self._directory / (self._prefix + reading_file_name(self._fname_base, day))
+
+    def is_compressed(self, day: date) -> bool:
+        """Return whether the file of a date has been put away, and there is none that grows."""
+        path = self.path(day)
+        packed = (path.with_name(path.name + suffix) for suffix in _COMPRESSED)
+        return not path.exists() and any(each.exists() for each in packed)
 
     def append(self, day: date, lines: Sequence[str]) -> tuple[int, int]:
         """Append lines to the file of a date in one write: all of them, or none.

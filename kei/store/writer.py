@@ -23,6 +23,7 @@ What holds at every instant, whatever fails and whenever the process or the powe
 import logging
 from collections import deque
 from collections.abc import Sequence
+from datetime import date
 from decimal import Decimal
 from itertools import islice
 
@@ -68,6 +69,7 @@ class Writer:
         self._incidents = Incidents(log, clock)
         self._fresh: deque[Item] = deque()  # neither a line nor in `pending`
         self._limit = _LINES_AT_ONCE
+        self._told_put_away: set[date] = set()
 
     def add(self, items: Sequence[Item]) -> None:
         """Take readings, which `settle` writes."""
@@ -89,6 +91,44 @@ class Writer:
             known.add(_identity(reading))
             fresh.append(item)
         return fresh
+
+    def recover(self, readings: Sequence[Reading]) -> int:
+        """Save those of these readings that their series does not have yet in `pending`.
+
+        So the mark that they were made good later, which the text does not have, outlives a crash.
+        Those whose file is put away become rows at once.
+
+        Returns:
+            how many they are.
+
+        Raises:
+            StoreError: the database or the text fails at present.
+        """
+        if (reason := self._sinks.fault) or not self._committer.is_recovered:
+            raise StoreError(reason or "the database has not been recovered yet")
+        with_line: list[Item] = []
+        without: list[Reading] = []
+        for item in self.fresh_of(readings):
+            line = self._maker.line(item)
+            if line is None:
+                continue
+            if not self._committer.is_put_away(line.day):
+                with_line.append(item)
+                continue
+            without.append(item.reading)
+            if line.day not in self._told_put_away:
+                self._told_put_away.add(line.day)
+                log.warning(
+                    "text_file_put_away",
+                    day=line.day.isoformat(),
+                    hint="values of this day are recorded in the database only",
+                )
+        if without:
+            self._committer.add_rows(without)
+        if with_line:
+            self._pending.add(with_line)
+            self._committer.touched()
+        return len(with_line) + len(without)
 
     @property
     def commit_within_s(self) -> float | None:

@@ -12,6 +12,7 @@ import structlog
 from kei.core.clock import Clock
 from kei.core.errors import NotAsked, NotReady, PortLost, RejoinNeeded, RetryLater, Stopping
 from kei.core.incidents import Lasting
+from kei.echonet.frame import Property
 from kei.wisun.commands import SkCommands
 from kei.wisun.connect_steps import ConnectSteps
 from kei.wisun.interfaces import (
@@ -161,10 +162,23 @@ class Session:
             RetryLater: no answer in time; counted.
             Stopping: the program is being stopped.
         """
-        names = bytes(epcs).hex(" ").upper()
+        return self._converse(self._requests.begin(epcs, budget_s))
+
+    def set(self, item: Property, budget_s: float) -> bool:
+        """Set a property of the meter; return whether it took it.
+
+        Args:
+            item: code and data.
+            budget_s: as of `get`, whose errors this raises, too.
+        """
+        answer = self._converse(self._requests.begin((item.epc,), budget_s, sets=item))
+        return item.epc in answer.properties
+
+    def _converse(self, request: Request) -> Answer:
+        """Make the tries of a request; return the answer. Errors as of `get`."""
+        names = bytes(request.epcs).hex(" ").upper()
         machine, lock, monotonic = self._machine, self._machine.lock, self._clock.monotonic
         begun = monotonic()
-        request = self._requests.begin(epcs, budget_s)
         reason = "nothing came in time"
         try:
             self._check_ready()

@@ -246,7 +246,7 @@ def test_check_shows_the_schedule_and_touches_nothing(tmp_path: Path) -> None:
         assert kei.wait() == 0
         names = [line.split()[0] for line in kei.lines]
     assert names == ["request-D3-D7-E1", "request-E7", "request-E0", "summary", "prune",
-                     "air", "warning:"]  # fmt: skip
+                     "history", "air", "warning:"]  # fmt: skip
     assert list(tmp_path.iterdir()) == [jobs]
 
 

@@ -1,5 +1,6 @@
 """The queue of each upload target: at least once, in order, nothing skipped."""
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -225,3 +226,23 @@ def test_a_beginning_in_the_middle_of_a_span_is_found(database: Database) -> Non
         queue.register(f"from {since}", What.READINGS, since)
         found = queue.pending(f"from {since}", What.READINGS, 10)
         assert [row.id for row in found] == list(range(first, 6))
+
+
+@pytest.mark.parametrize("what", list(What))
+def test_a_target_may_leave_out_what_was_made_good_later(database: Database, what: What) -> None:
+    queue = UploadQueue(database, recovered=False)
+    queue.register("server", what, None)
+    for number, recovered in enumerate((True, False, True)):
+        if what is What.READINGS:
+            found = [replace(each, recovered=recovered) for each in readings(number)]
+            add_readings(database, found)
+        else:
+            add_summaries(
+                database, [replace(each, recovered=recovered) for each in summaries(number)]
+            )
+    wanted = queue.pending("server", what, 10)
+    assert [row.item.recovered for row in wanted] == [False]
+    queue.advance("server", what, wanted[-1].id)
+    assert queue.backlog("server", what) > 0
+    assert queue.pending("server", what, 10) == []
+    assert queue.backlog("server", what) == 0  # nothing waits that will never be sent

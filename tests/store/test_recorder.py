@@ -4,6 +4,7 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -21,6 +22,7 @@ from kei.settings.upload import What
 from kei.store import pending
 from kei.store.database import Database
 from kei.store.queue import UploadQueue
+from kei.store.read_only import read_overview
 from kei.store.recorder import Recorder
 from kei.store.text import DailyFile
 
@@ -596,3 +598,88 @@ def test_at_the_end_a_late_line_is_written_though_the_database_was_never_there(
     assert in_text(tmp_path) == [1]
     recorder.close()
     assert in_text(tmp_path) == [2, 1]
+
+
+def recovered(*numbers: int, at: int = NOON_MS - 86_400_000) -> list[Reading]:
+    return [
+        Reading(at + number * 1_800_000, "BR", "EA", Decimal(number), "x", recovered=True)
+        for number in numbers
+    ]
+
+
+def marks(database: Database) -> list[tuple[int, bool]]:
+    rows = UploadQueue(database).pending("test", What.READINGS, 100)
+    return [
+        (int(row.item.value), row.item.recovered) for row in rows if isinstance(row.item, Reading)
+    ]
+
+
+def test_what_was_made_good_later_is_recorded_once_and_has_its_mark(
+    recorder: Recorder, database: Database, tmp_path: Path
+) -> None:
+    recorder.record([reading(9)])
+    assert recorder.recover(recovered(1, 2)) == 2
+    assert recorder.recover(recovered(1, 2, 3)) == 1
+    recorder.record_once([replace(each, recovered=False) for each in recovered(3, 4)])
+    recorder.commit()
+    assert in_text(tmp_path) == [1, 2, 3, 4, 9]
+    assert sorted(marks(database)) == [(1, True), (2, True), (3, True), (4, False), (9, False)]
+
+
+def test_the_mark_outlives_a_kill_between_line_and_row(
+    recorder: Recorder,
+    database: Database,
+    text: DailyFile,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    append = DailyFile.append
+
+    def killed(file: DailyFile, day: date, lines: Sequence[str]) -> tuple[int, int]:
+        append(file, day, lines)
+        raise Killed
+
+    monkeypatch.setattr(DailyFile, "append", killed)
+    with pytest.raises(Killed):
+        recorder.recover(recovered(1, 2))
+    monkeypatch.setattr(DailyFile, "append", append)
+    recorder_of(database, text).close()
+    assert in_text(tmp_path) == [1, 2]
+    assert marks(database) == [(1, True), (2, True)]
+
+
+def test_a_file_that_was_put_away_gets_no_line_and_that_is_told(
+    recorder: Recorder, database: Database, text: DailyFile, tmp_path: Path
+) -> None:
+    path = text.path(text.day_of(recovered(1)[0].time_ms))
+    path.with_name(f"{path.name}.gz").write_bytes(b"packed")
+    with capture_logs() as logs:
+        assert recorder.recover(recovered(1, 2)) == 2
+        assert recorder.recover(recovered(1, 3)) == 1
+    assert [each["event"] for each in logs] == ["text_file_put_away"]
+    assert in_text(tmp_path) == []
+    assert marks(database) == [(1, True), (2, True), (3, True)]
+
+
+def test_nothing_is_made_good_while_a_disk_fails(recorder: Recorder, disk: Disk) -> None:
+    disk.text_fails = True
+    recorder.record([reading(1)])
+    with pytest.raises(StoreError, match="No space left"):
+        recorder.recover(recovered(1))
+
+
+def test_the_newest_value_of_a_series_stays_the_newest_when_older_ones_are_made_good(
+    recorder: Recorder, database: Database, text: DailyFile, clock: FakeClock, tmp_path: Path
+) -> None:
+    recorder.record_once([replace(recovered(7)[0], recovered=False)])
+    recorder.recover(recovered(3, 4))
+    recorder.recover(recovered(1, 2))
+    recorder.commit()
+    (newest,) = read_overview(tmp_path / "kei.db", text, (), clock).last
+    assert newest.value == 7
+    recorder.recover(recovered(8, 9))
+    (newest,) = read_overview(tmp_path / "kei.db", text, (), clock).last
+    assert newest.value == 9

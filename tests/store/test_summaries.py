@@ -518,3 +518,13 @@ def test_averages_wait_while_readings_wait_for_their_lines(bench: Bench) -> None
     bench.summariser = summariser_of(bench.database, bench.file, commit=lambda: False)
     bench.run_at(after(10))
     assert bench.lines() == []
+
+
+def test_a_window_with_a_value_made_good_later_says_so(database: Database) -> None:
+    start_ms = 1_790_000_400_000
+    made_good = Reading(start_ms, "BR", "EA", Decimal("1.5"), "x", recovered=True)
+    live = Reading(start_ms, "BR", "E0", Decimal("1.5"), "x")
+    add_readings(database, [made_good, live])
+    found = {each.sensor: each for each in computed(database, start_ms, start_ms + 600_000)}
+    assert (found["EA"].state, found["EA"].recovered) == (Completeness.RECOVERED, True)
+    assert (found["E0"].state, found["E0"].recovered) == (Completeness.COMPLETE, False)

@@ -9,6 +9,7 @@ from programs import PATIENCE_S, wait_until
 from session_bench import Bench, Memory
 
 from kei.core.errors import NotReady, RetryLater
+from kei.echonet.frame import Property
 from kei.wisun.interfaces import OnData, State
 from kei.wisun.remembered import NETWORK_KEY
 
@@ -277,3 +278,12 @@ def _answers(bench: Bench) -> bool:
         return 0xE7 in bench.session.get(POWER, 2).properties
     except (NotReady, RetryLater):
         return False
+
+
+def test_a_property_is_set_and_the_meter_says_whether_it_took_it(start: Start) -> None:
+    bench = start()
+    bench.wait_for_join()
+    assert bench.session.set(Property(0xE5, b"\x07"), 5)
+    assert bench.session.get((0xE5,), 5).properties == {0xE5: b"\x07"}
+    assert not bench.session.set(Property(0xE5, b"\xc8"), 5)  # no meter has 200 days
+    assert bench.session.get((0xE5,), 5).properties == {0xE5: b"\x07"}

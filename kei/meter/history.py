@@ -1,0 +1,245 @@
+"""Asks a meter for what it remembers of a day: set, read back, read, and look at the answer."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from typing import Protocol, TypeVar
+
+import structlog
+
+from kei.core.clock import Clock, epoch_ms, local
+from kei.core.errors import KeiError, Malformed, NotReady, RetryLater
+from kei.echonet.frame import Property
+from kei.echonet.history import (
+    DAYS_MAX,
+    EPC_DAY,
+    EPC_DAY_NORMAL,
+    EPC_DAY_REVERSE,
+    EPC_HALF_HOURS,
+    EPC_HALF_HOURS_FROM,
+    HALF_HOUR,
+    HALF_HOURS_MAX,
+    DayHistory,
+    Selector,
+    decode_day,
+    decode_day_history,
+    decode_segments,
+    decode_selector,
+    encode_day,
+)
+from kei.echonet.meter_class import HALF_HOURS_A_DAY, METER_ZONE
+from kei.wisun.interfaces import Answer
+
+log = structlog.stdlib.get_logger("kei.history")
+
+NORMAL, REVERSE = "EA", "EB"  # SensorIDs of the half-hour registers
+ANSWER_S = 60.0  # response timer 2 of the application interface specification: E2 even alone
+SETTING_S = 20.0  # response timer 1
+MIDNIGHT_S = 120.0  # nothing is asked so near to the meter's
+TIMES_CHANGED = 5  # that somebody else has set the day meanwhile, until that is left for later
+LOOK_AGAIN_S = 10.0  # while midnight passes
+DAY = timedelta(days=1)
+
+T = TypeVar("T")
+Counts = dict[int, int | None]
+"""A register by time, milliseconds since 1970; None where the meter says that it has no value."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryStatus:
+    """How far the record has been made complete.
+
+    Attributes:
+        filled: half-hour values that were made good since the start.
+        missing: those that are missing still, as far as the meter may have them.
+        days_left: the days that they are of.
+        doing: what is done now, or what it waits for, for a person.
+    """
+
+    filled: int
+    missing: int
+    days_left: int
+    doing: str
+
+
+class Asked(Protocol):
+    """What is used of the session."""
+
+    def get(self, epcs: tuple[int, ...], budget_s: float) -> Answer:
+        """Ask for properties."""
+
+    def set(self, item: Property, budget_s: float) -> bool:
+        """Set a property."""
+
+    def rest(self, seconds: float) -> None:
+        """Wait, while others may ask."""
+
+
+class Refused(KeiError):
+    """The meter does not take the day, or does not give its history: it has no such thing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a meter can be asked.
+
+    Attributes:
+        by_day: E5 with E2; or else ED with EC.
+        has_reverse: whether the register of sold energy comes with it.
+    """
+
+    by_day: bool
+    has_reverse: bool
+
+
+def ways(readable: frozenset[int] | None, *, wants_reverse: bool) -> list[Way]:
+    """Return how a meter can be asked, the best way first; none if it has no history.
+
+    Args:
+        readable: its property map; None if that is not known.
+        wants_reverse: whether sold energy is wanted, too.
+    """
+    if readable is None:
+        return [Way(by_day, has_reverse=wants_reverse) for by_day in (True, False)]
+    found = []
+    if EPC_DAY_NORMAL in readable:
+        found.append(Way(by_day=True, has_reverse=wants_reverse and EPC_DAY_REVERSE in readable))
+    if EPC_HALF_HOURS in readable:
+        found.append(Way(by_day=False, has_reverse=wants_reverse))
+    return sorted(found, key=lambda way: way.has_reverse, reverse=True)  # stable
+
+
+@dataclass(slots=True)
+class HistoryReader:
+    """Reads days from a meter's memory, one question at a time.
+
+    Attributes:
+        session: with the meter.
+        clock: the machine's.
+        ahead_s: returns how far the meter's clock is ahead of it.
+        pause_s: between an answer and the next question at least, for the air time.
+    """
+
+    session: Asked
+    clock: Clock
+    ahead_s: Callable[[], float]
+    pause_s: float
+    _last_took_s: float = field(default=0.0, init=False)
+
+    def now(self) -> datetime:
+        """Return the meter's time."""
+        return local(self.clock.now_ms() + round(self.ahead_s() * 1000), METER_ZONE)
+
+    def read(self, day: date, way: Way, hours: range = range(0)) -> Mapping[str, Counts]:
+        """Return the registers of a day, by their SensorIDs.
+
+        Args:
+            day: by the meter's calendar.
+            way: how it is asked.
+            hours: of ED and EC, the half-hours of the day that are wanted, 0..47.
+
+        Raises:
+            Refused: the meter does not have it.
+            NotReady: the session is not up.
+            RetryLater: no answer in time, or others set the day all the time.
+            Stopping: kei is being stopped.
+        """
+        for _ in range(TIMES_CHANGED):
+            self._let_midnight_pass()
+            today = self.now().date()
+            days_ago = (today - day).days
+            if not 0 <= days_ago <= DAYS_MAX:
+                raise Refused(f"no meter remembers {day}")
+            if way.by_day:
+                found = self._by_day(day, days_ago, way)
+            else:
+                found = self._by_half_hours(day, way, hours)
+            if found is not None and self.now().date() == today:
+                return found
+            log.info("history_day_changed", day=day.isoformat(), hint="asked again")
+        raise RetryLater(f"the day that the meter tells of was changed {TIMES_CHANGED} times")
+
+    def _let_midnight_pass(self) -> None:
+        while True:
+            now = self.now()
+            since = now - datetime.combine(now.date(), time(), METER_ZONE)
+            if timedelta(seconds=MIDNIGHT_S) <= since <= DAY - timedelta(seconds=MIDNIGHT_S):
+                return
+            self.session.rest(LOOK_AGAIN_S)
+
+    def _by_day(self, day: date, days_ago: int, way: Way) -> Mapping[str, Counts] | None:
+        """Set E5, and read it, E2 and E4; return None if another day was set meanwhile."""
+        self._set(Property(EPC_DAY, encode_day(days_ago)))
+        if self._decoded(EPC_DAY, decode_day, SETTING_S) != days_ago:
+            return None
+        found: dict[str, Counts] = {}
+        start = datetime.combine(day, time(), METER_ZONE)
+        for sensor, epc in ((NORMAL, EPC_DAY_NORMAL), (REVERSE, EPC_DAY_REVERSE)):
+            if sensor == REVERSE and not way.has_reverse:
+                continue
+            try:
+                history: DayHistory = self._decoded(epc, decode_day_history, ANSWER_S)
+            except NotReady:
+                raise
+            except (Refused, RetryLater) as error:
+                if sensor == NORMAL:
+                    raise
+                log.debug("history_without_reverse", reason=str(error))
+                continue
+            if history.days_ago != days_ago:
+                return None
+            found[sensor] = {
+                epoch_ms(start + number * HALF_HOUR): count
+                for number, count in enumerate(history.counts)
+            }
+        return found
+
+    def _by_half_hours(self, day: date, way: Way, hours: range) -> Mapping[str, Counts] | None:
+        """Set ED, and read it and EC, as often as it takes; return None as `_by_day`."""
+        wanted = hours or range(HALF_HOURS_A_DAY)
+        start = datetime.combine(day, time(), METER_ZONE)
+        normal: Counts = {}
+        reverse: Counts = {}
+        newest = wanted[-1]
+        while newest >= wanted[0]:
+            number = min(HALF_HOURS_MAX, newest - wanted[0] + 1)
+            selector = Selector(start + newest * HALF_HOUR, number)
+            self._set(Property(EPC_HALF_HOURS_FROM, selector.encode()))
+            if self._decoded(EPC_HALF_HOURS_FROM, decode_selector, SETTING_S) != selector:
+                return None
+            answered, values = self._decoded(
+                EPC_HALF_HOURS, lambda edt: decode_segments(edt, HALF_HOUR), ANSWER_S
+            )
+            if answered != selector:
+                return None
+            for each in values:
+                normal[epoch_ms(each.at)], reverse[epoch_ms(each.at)] = each.normal, each.reverse
+            newest -= number
+        return {NORMAL: normal, REVERSE: reverse} if way.has_reverse else {NORMAL: normal}
+
+    def _set(self, item: Property) -> None:
+        if not self._in_turn(lambda: self.session.set(item, SETTING_S)):
+            raise Refused(f"the meter does not take {item.epc:02X}")
+
+    def ask(self, epcs: tuple[int, ...], budget_s: float = SETTING_S) -> Answer:
+        """Ask for properties, as `Session.get`, when it is this reader's turn."""
+        return self._in_turn(lambda: self.session.get(epcs, budget_s))
+
+    def _in_turn(self, question: Callable[[], T]) -> T:
+        """Ask a question; before it, leave the meter alone for as long as the last answer took."""
+        self.session.rest(max(self.pause_s, self._last_took_s))
+        begun = self.clock.monotonic()
+        try:
+            return question()
+        finally:
+            self._last_took_s = self.clock.monotonic() - begun
+
+    def _decoded(self, epc: int, decode: Callable[[bytes], T], budget_s: float) -> T:
+        answer = self.ask((epc,), budget_s)
+        edt = answer.properties.get(epc)
+        if edt is None:
+            raise Refused(f"the meter does not give {epc:02X}")
+        try:
+            return decode(edt)
+        except Malformed as error:
+            raise RetryLater(f"{epc:02X}: {error}") from None

@@ -1,0 +1,109 @@
+"""Notices that a meter is another one, or counts in another way: then a new segment begins."""
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from itertools import pairwise
+
+import structlog
+
+from kei.core.reading import Reading
+from kei.echonet.meter_class import Scale
+from kei.echonet.superclass import EPC_MAKER, EPC_SERIAL_NUMBER, describe
+from kei.store.half_hours import HalfHours
+from kei.store.segments import Identity, Segment, Segments
+
+log = structlog.stdlib.get_logger("kei.meter")
+
+FIRST, FELL = "the first", "the register fell"
+EPC_DIGITS, _DIGITS = 0xD7, range(1, 9)
+IDENTITY_EPCS = (EPC_MAKER, EPC_SERIAL_NUMBER, EPC_DIGITS)
+REGISTERS = ("E0", "E3", "EA", "EB")  # SensorIDs
+# Of the whole range of a register: what is used between two half-hours, or in a gap, is far less.
+ROLL_OVER_SHARE = Decimal("0.1")
+
+
+def identity_of(properties: Mapping[int, bytes]) -> Identity:
+    """Return what a meter's answers say of it; what it has not given is not known."""
+    maker, serial, digits = (properties.get(epc) for epc in IDENTITY_EPCS)
+    return Identity(
+        maker=None if maker is None else maker.hex().upper(),
+        serial=None if serial is None else describe(EPC_SERIAL_NUMBER, serial),
+        digits=digits[0] if digits and digits[0] in _DIGITS else None,
+    )
+
+
+def fallen(readings: Iterable[Reading], scale: Scale, digits: int) -> Reading | None:
+    """Return the first reading of a register that is lower than the one before without roll-over.
+
+    Args:
+        readings: of one series, in the order of their times.
+        scale: of its counts.
+        digits: EPC D7; after so many nines it goes on at zero.
+    """
+    whole = scale.kwh(10**digits)
+    for before, after in pairwise(readings):
+        step = after.value - before.value
+        if step < 0 and step + whole > ROLL_OVER_SHARE * whole:
+            return after
+    return None
+
+
+class Segmenter:
+    """Compares a meter with what is known of it, and begins segments. Raises `StoreError`.
+
+    Args:
+        segments: where they are.
+        half_hours: the readings.
+        unit: UnitID of the meter.
+    """
+
+    def __init__(self, segments: Segments, half_hours: HalfHours, unit: str) -> None:
+        self._segments = segments
+        self._half_hours = half_hours
+        self._unit = unit
+
+    def look_at(self, identity: Identity) -> int:
+        """Begin a segment if this is another meter than before; return when its memory begins.
+
+        Returns:
+            the first instant of which the meter that is there now can tell, milliseconds since
+            1970: what it says of earlier ones is not about this house, or in another unit.
+        """
+        found = self._segments.of(self._unit)
+        if not found:
+            self._begin(0, FIRST, identity)
+            return 0
+        last = found[-1]
+        if (reason := identity.differs_from(last.identity)) is not None:
+            newest_ms = self._half_hours.newest_ms(self._unit, REGISTERS)
+            from_ms = max(last.from_ms, 0 if newest_ms is None else newest_ms) + 1
+            self._begin(from_ms, reason, identity)
+            return from_ms
+        self._segments.complete(self._unit, identity)
+        return max((each.from_ms for each in found if each.reason != FELL), default=0)
+
+    def look_for_falls(
+        self, sensors: Iterable[str], from_ms: int, to_ms: int, scale: Scale
+    ) -> None:
+        """Begin a segment where a register falls between two instants."""
+        last = self._segments.of(self._unit)[-1]
+        if (digits := last.identity.digits) is None:
+            return
+        for sensor in sensors:
+            readings = self._half_hours.between(
+                self._unit, (sensor,), max(from_ms, last.from_ms), to_ms
+            )
+            fall = fallen(readings, scale, digits)
+            if fall is not None:
+                self._begin(fall.time_ms, FELL, last.identity)
+                return
+
+    def _begin(self, from_ms: int, reason: str, identity: Identity) -> None:
+        self._segments.begin(Segment(self._unit, from_ms, reason, identity))
+        if reason != FIRST:
+            log.warning(
+                "meter_segment_began",
+                why=reason,
+                from_ms=from_ms,
+                hint="no difference of registers is computed across that instant",
+            )

@@ -1,0 +1,131 @@
+"""Asking a meter for a day: which day it is, midnight, and others who ask, too."""
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+import pytest
+from fakes import TOKYO, FakeClock
+
+from kei.core.clock import epoch_ms, instant
+from kei.core.errors import RetryLater
+from kei.echonet.frame import Property
+from kei.meter.history import NORMAL, HistoryReader, Refused, Way, ways
+from kei.simulator.household.household import Household
+from kei.simulator.meter.meter_type import MeterType
+from kei.simulator.meter.registers import EnergyCounter, History
+from kei.wisun.interfaces import Answer
+
+BY_DAY = Way(by_day=True, has_reverse=False)
+JAPAN_S = 9 * 3600
+
+
+@dataclass
+class Bench:
+    """A meter's memory, whose answers take their time, and a reader of it."""
+
+    clock: FakeClock
+    ahead_s: float = 0.0
+    answer_s: float = 1.0
+    foreign_sets: int = 0
+    asked_at: list[datetime] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        counter = EnergyCounter(Household(7), MeterType().counting)
+        self.memory = History(counter, foreign_sets=self.foreign_sets)
+        self.reader = HistoryReader(self, self.clock, lambda: self.ahead_s, pause_s=0.0)
+
+    @property
+    def second(self) -> int:
+        return int(self.clock.now_ms() / 1000 + self.ahead_s) + JAPAN_S
+
+    def set(self, item: Property, budget_s: float) -> bool:
+        assert budget_s > 0
+        self._takes_time()
+        return self.memory.select_day(item.edt)
+
+    def get(self, epcs: tuple[int, ...], budget_s: float) -> Answer:
+        assert budget_s > 0
+        self._takes_time()
+        read = {0xE5: self.memory.day, 0xE2: self.memory.normal_day}
+        found = {epc: read[epc](self.second) for epc in epcs}
+        return Answer(instant(self.clock), found, frozenset())
+
+    def rest(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    def _takes_time(self) -> None:
+        self.asked_at.append(self.reader.now())
+        self.clock.advance(self.answer_s)
+
+
+def bench(at: str, ahead_s: float = 0.0, answer_s: float = 1.0, foreign_sets: int = 0) -> Bench:
+    moment = datetime.fromisoformat(f"{at}+09:00")
+    return Bench(FakeClock(epoch_ms(moment), TOKYO), ahead_s, answer_s, foreign_sets)
+
+
+def first(found: dict[int, int | None]) -> datetime:
+    return datetime.fromtimestamp(min(found) / 1000, TOKYO)
+
+
+@pytest.mark.parametrize("at", ["2026-11-23T23:58:30", "2026-11-24T00:01:00"])
+def test_nothing_is_asked_around_the_meters_midnight(at: str) -> None:
+    meter = bench(at)
+    found = meter.reader.read(date(2026, 11, 23), BY_DAY)
+    assert meter.asked_at[0] >= datetime(2026, 11, 24, 0, 2, tzinfo=TOKYO)
+    assert first(dict(found[NORMAL])) == datetime(2026, 11, 23, tzinfo=TOKYO)
+
+
+def test_the_midnight_is_that_of_the_meters_clock() -> None:
+    meter = bench("2026-11-23T23:50:00", ahead_s=600)
+    meter.reader.read(date(2026, 11, 23), BY_DAY)
+    assert meter.asked_at[0] >= datetime(2026, 11, 24, 0, 2, tzinfo=TOKYO)
+    assert meter.asked_at[0].date() == date(2026, 11, 24)
+
+
+def test_a_day_is_asked_for_again_if_midnight_passes_meanwhile() -> None:
+    meter = bench("2026-11-23T23:57:50", answer_s=90)  # the answers come after midnight
+    found = meter.reader.read(date(2026, 11, 22), BY_DAY)
+    assert first(dict(found[NORMAL])) == datetime(2026, 11, 22, tzinfo=TOKYO)
+    assert len(meter.asked_at) > 3
+    counter = EnergyCounter(Household(7), MeterType().counting)
+    for time_ms, count in found[NORMAL].items():
+        wanted = counter.normal(time_ms // 1000 + JAPAN_S)
+        assert count == int.from_bytes(wanted, "big")
+
+
+def test_others_who_always_set_another_day_are_given_way_to() -> None:
+    meter = bench("2026-11-23T12:00:00", foreign_sets=1)
+    with pytest.raises(RetryLater, match="changed 5 times"):
+        meter.reader.read(date(2026, 11, 22), BY_DAY)
+
+
+@pytest.mark.parametrize("day", [date(2026, 11, 24), date(2026, 8, 15)])
+def test_days_that_no_meter_remembers_are_not_asked_for(day: date) -> None:
+    meter = bench("2026-11-23T12:00:00")
+    with pytest.raises(Refused):
+        meter.reader.read(day, BY_DAY)
+    assert not meter.asked_at
+
+
+def test_between_two_questions_the_meter_is_left_alone_for_as_long_as_it_has_taken() -> None:
+    meter = bench("2026-11-23T12:00:00", answer_s=7)
+    meter.reader.read(date(2026, 11, 22), BY_DAY)
+    first_at, second_at, *_ = meter.asked_at
+    assert (second_at - first_at).total_seconds() == pytest.approx(14)
+
+
+@pytest.mark.parametrize(
+    ("readable", "wants_reverse", "expected"),
+    [
+        ({0xE2, 0xE4, 0xEC}, True, [Way(True, True), Way(False, True)]),
+        ({0xE2, 0xEC}, True, [Way(False, True), Way(True, False)]),
+        ({0xE2}, True, [Way(True, False)]),
+        ({0xE2, 0xEC}, False, [Way(True, False), Way(False, False)]),
+        ({0xEC}, True, [Way(False, True)]),
+        ({0xE7}, True, []),
+    ],
+)
+def test_the_way_that_gives_both_directions_comes_first(
+    readable: set[int], *, wants_reverse: bool, expected: list[Way]
+) -> None:
+    assert ways(frozenset(readable), wants_reverse=wants_reverse) == expected

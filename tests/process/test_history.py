@@ -1,0 +1,284 @@
+"""Gaps are filled from the meter's memory: a real kei, compared with the simulator's truth."""
+
+import json
+import re
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from programs import ROOT, SIMULATED, Program, command, running, simulator, write_jobs
+from upload_support import Server, answer
+
+from kei.simulator.household.household import Household
+from kei.simulator.meter.meter_type import MeterType
+from kei.simulator.meter.registers import EnergyCounter
+
+ANOTHER_CLOCK = (str(ROOT / "tests" / "support" / "kei_by_another_clock.py"),)
+SEED = 7
+JAPAN_S, HALF_HOUR_S, DAY_S = 9 * 3600, 1800, 86_400
+SOLAR = f"{SIMULATED},seed={SEED},solar"
+NO_REQUESTS = """
+[[broute.requests]]
+epc = ["E7"]
+cycle = 60
+"""
+
+
+def history(days: int) -> str:
+    return f"[history]\ndays = {days}\n"
+
+
+def now_s() -> float:
+    return time.time()  # noqa: TID251 - the machine's clock is what the meter's is compared with
+
+
+def truth(first_s: float, last_s: float, sensors: str) -> dict[tuple[str, int], Decimal]:
+    """What the simulated meter counts at each half-hour between two instants."""
+    home = EnergyCounter(Household(SEED, solar=True), MeterType().counting)
+    read = {"EA": home.normal, "EB": home.reverse}
+    times = range(int(-(-first_s // HALF_HOUR_S) * HALF_HOUR_S), int(last_s) + 1, HALF_HOUR_S)
+    return {
+        (sensor, at): Decimal(int.from_bytes(read[sensor](at + JAPAN_S), "big")) / 10
+        for sensor in sensors.split()
+        for at in times
+    }
+
+
+def day_start_s(days_ago: int, at_s: float) -> float:
+    """When a day in Japan began, so many days before that of an instant."""
+    return (at_s + JAPAN_S) // DAY_S * DAY_S - JAPAN_S - days_ago * DAY_S
+
+
+def in_text(folder: Path, zone: str = "UTC") -> Counter[tuple[str, int, Decimal]]:
+    """The half-hour values of the files, each of which has to be in the file of its date."""
+    found: Counter[tuple[str, int, Decimal]] = Counter()
+    for file in folder.glob("2*-*.txt"):
+        for line in file.read_text().splitlines():
+            moment, _, sensor, value, _ = line.split(",")
+            if sensor in {"EA", "EB"}:
+                assert file.name[:8] == moment[:10].replace("/", "")
+                at = datetime.strptime(moment, "%Y/%m/%d %H:%M:%S").replace(tzinfo=ZoneInfo(zone))
+                found[sensor, int(at.timestamp()), Decimal(value)] += 1
+    return found
+
+
+def in_database(folder: Path) -> Counter[tuple[str, int, Decimal]]:
+    with closing(sqlite3.connect(folder / "kei.db")) as connection:
+        rows = connection.execute(
+            "SELECT sensor, time_ms, value, recovered FROM readings"
+            " JOIN series ON series.id = series_id WHERE sensor IN ('EA', 'EB')"
+        ).fetchall()
+    assert all(recovered for *_, recovered in rows)
+    return Counter((sensor, at // 1000, Decimal(value) / 10_000) for sensor, at, value, _ in rows)
+
+
+def expect_truth(
+    folder: Path, first_s: float, last_s: float, sensors: str = "EA EB", zone: str = "UTC"
+) -> None:
+    """All half-hours of a time are there, once each, and exact, in files and database alike."""
+    wanted = {(name, at, kwh) for (name, at), kwh in truth(first_s, last_s, sensors).items()}
+    for found in (in_text(folder, zone), in_database(folder)):
+        inside = Counter({each: n for each, n in found.items() if first_s <= each[1] <= last_s})
+        assert inside.keys() == wanted
+        assert set(inside.values()) == {1}
+
+
+def status(jobs: Path) -> str:
+    return "\n".join(command("status", "--jobs", jobs)[1])
+
+
+@contextmanager
+def kei_at(moment: str, jobs: Path, zone: str = "UTC") -> Iterator[Program]:
+    """A kei on a machine whose clock a time service has set to a moment (ISO 8601, UTC)."""
+    at_s = datetime.fromisoformat(f"{moment}+00:00").timestamp()
+    offset = jobs.with_name("offset")
+    offset.write_text(f"{round((at_s - now_s()) * 1000)} synchronised")
+    with running(str(offset), "--jobs", str(jobs), program=ANOTHER_CLOCK, TZ=zone) as kei:
+        yield kei
+
+
+def at(moment: str) -> float:
+    return datetime.fromisoformat(f"{moment}+00:00").timestamp()
+
+
+def fill(moment: str, jobs: Path, zone: str = "UTC") -> list[dict[str, object]]:
+    """Run kei at a moment until it has filled what it can, and end it; return its log lines."""
+    with kei_at(moment, jobs, zone) as kei:
+        kei.wait_for_event("history_filled", 40)
+        assert kei.stop() == 0
+        return [event for name in EVENTS for event in kei.events(name)]
+
+
+EVENTS = ("history_filled", "history_refused", "history_day_changed", "text_file_put_away")
+NOON = "2026-12-01T03:20:00"  # in Japan, early in a month
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo"])
+def test_the_last_days_are_filled_on_the_first_start(tmp_path: Path, zone: str) -> None:
+    jobs = write_jobs(tmp_path, SOLAR, history(2), requests=NO_REQUESTS)
+    fill(NOON, jobs, zone)
+    expect_truth(tmp_path, day_start_s(2, at(NOON)), at(NOON) - 360, zone=zone)
+
+
+def test_what_was_missed_while_kei_was_off_is_filled(tmp_path: Path) -> None:
+    jobs = write_jobs(tmp_path, SOLAR, history(1), requests=NO_REQUESTS)
+    fill("2026-11-28T03:20:00", jobs)
+    write_jobs(tmp_path, SOLAR, history(5), requests=NO_REQUESTS)
+    (last,) = fill(NOON, jobs)
+    assert last["days"] == 5  # not the one that was complete
+    expect_truth(tmp_path, day_start_s(5, at(NOON)), at(NOON) - 360)
+
+
+@pytest.mark.parametrize("skew_s", [-600, 600])
+def test_the_meters_clock_decides_which_day_is_today(tmp_path: Path, skew_s: int) -> None:
+    midnight = "2026-11-30T15:06:00" if skew_s < 0 else "2026-11-30T14:54:00"
+    jobs = write_jobs(tmp_path, f"{SOLAR},clock-skew={skew_s}", history(1), requests=NO_REQUESTS)
+    fill(midnight, jobs)
+    in_meters_day = at(midnight) + skew_s
+    expect_truth(tmp_path, day_start_s(1, in_meters_day), in_meters_day - 400)
+
+
+@pytest.mark.parametrize(
+    ("lacks", "sensors"),
+    [("E4+EC+ED", "EA"), ("E2+E4+E5", "EA EB"), ("E5", "EA EB")],
+)
+def test_each_meter_is_asked_in_the_way_that_it_knows(
+    tmp_path: Path, lacks: str, sensors: str
+) -> None:
+    jobs = write_jobs(tmp_path, f"{SOLAR},lacks={lacks}", history(1), requests=NO_REQUESTS)
+    fill(NOON, jobs)
+    expect_truth(tmp_path, day_start_s(1, at(NOON)), at(NOON) - 360, sensors)
+
+
+def test_a_day_that_others_set_meanwhile_is_asked_for_again(tmp_path: Path) -> None:
+    jobs = write_jobs(tmp_path, f"{SOLAR},foreign-sets=7", history(3), requests=NO_REQUESTS)
+    told = fill(NOON, jobs)
+    assert [event for event in told if event["event"] == "history_day_changed"]
+    expect_truth(tmp_path, day_start_s(3, at(NOON)), at(NOON) - 360)
+
+
+def test_what_a_meter_does_not_remember_is_asked_for_once(tmp_path: Path) -> None:
+    jobs = write_jobs(
+        tmp_path,
+        f"{SOLAR},remembers=1",
+        history(3),
+        f'[log]\ntranscript = "{tmp_path}/said"',
+        requests=NO_REQUESTS,
+    )
+    fill(NOON, jobs)
+    expect_truth(tmp_path, day_start_s(1, at(NOON)), at(NOON) - 360)
+    said = tmp_path / "said"
+    said.unlink()
+    with kei_at(NOON, jobs) as kei:
+        kei.wait_for(lambda: "up to date" in status(jobs), 20, "nothing is missing")
+        assert kei.stop() == 0
+    assert not re.search("[^0-9A-F]0161E501", said.read_text())
+
+
+def test_with_lost_answers_and_a_kill_in_between_all_comes_once(tmp_path: Path) -> None:
+    jobs = write_jobs(tmp_path, f"{SOLAR},fault=drop%20", history(1), requests=NO_REQUESTS)
+    with kei_at(NOON, jobs) as kei:
+        kei.wait_for(lambda: len(in_text(tmp_path)) >= 50, 60, "some of it")
+        kei.kill()
+    with kei_at(NOON, jobs) as kei:
+        kei.wait_for(lambda: len(in_text(tmp_path)) >= 146, 90, "all of it")
+        assert kei.stop() == 0
+    expect_truth(tmp_path, day_start_s(1, at(NOON)), at(NOON) - 360)
+
+
+def upload(server: Server, name: str, what: str, *, recovered: bool) -> str:
+    return f"""
+[[upload]]
+name = "{name}"
+target_url = "{server.url}{name}"
+format = "json"
+what = "{what}"
+cycle = 1
+recovered = {str(recovered).lower()}
+"""
+
+
+def test_servers_get_each_value_once_or_not_at_all(tmp_path: Path) -> None:
+    server = Server()
+    server.always(answer(204))
+    jobs = write_jobs(
+        tmp_path,
+        SOLAR,
+        history(1),
+        upload(server, "all", "readings", recovered=True),
+        upload(server, "live", "readings", recovered=False),
+        requests='[[broute.requests]]\nepc = ["E7"]\ncycle = 1\n',
+    )
+
+    def sent(name: str) -> Counter[str]:
+        rows = [
+            row
+            for post in server.posts
+            if post.path.endswith(name)
+            for row in json.loads(post.body)["readings"]
+        ]
+        return Counter(f"{row['sensor']} {row['time']}" for row in rows)
+
+    try:
+        with kei_at(NOON, jobs) as kei:
+            kei.wait_for(
+                lambda: sum(key.startswith("E") and "E7" not in key for key in sent("all")) >= 146,
+                40,
+                "all half-hours at the server",
+            )
+            seen = max(key for key in sent("all") if key.startswith("E7"))
+            kei.wait_for(lambda: max(sent("live"), default="") >= seen, 20, "live rows")
+            assert kei.stop() == 0
+    finally:
+        server.close()
+    half_hours = {key: n for key, n in sent("all").items() if key[:2] in {"EA", "EB"}}
+    assert len(half_hours) == len(truth(day_start_s(1, at(NOON)), at(NOON) - 360, "EA EB"))
+    assert set(half_hours.values()) == {1}
+    assert {key[:2] for key in sent("live")} & {"EA", "EB"} == set()
+
+
+def test_nothing_is_filled_while_the_clock_is_not_trusted(tmp_path: Path) -> None:
+    until_noon_s = int(12 * 3600 - (now_s() + JAPAN_S) % DAY_S)  # not near the meter's midnight
+    said, offset = tmp_path / "said", tmp_path / "offset"
+    with simulator(tmp_path / "dongle", "--clock-skew", str(until_noon_s)):
+        jobs = write_jobs(
+            tmp_path,
+            str(tmp_path / "dongle"),
+            history(1),
+            f'[log]\ntranscript = "{said}"',
+            requests='[[broute.requests]]\nepc = ["E7"]\ncycle = 1',
+        )
+        offset.write_text(f"{-10 * 365 * DAY_S * 1000} not")
+        with running(str(offset), "--jobs", str(jobs), program=ANOTHER_CLOCK) as kei:
+            kei.wait_for(lambda: said.exists() and said.read_text().count("E700") > 3, 20, "E7")
+            assert "0161E501" not in said.read_text().replace(" ", "")
+            assert "waiting for this machine's clock" in status(jobs)
+            offset.write_text("0 synchronised")
+            kei.wait_for_event("history_filled", 40)
+            assert kei.stop() == 0
+
+
+def test_a_meter_that_counts_otherwise_begins_a_segment_and_is_not_asked_for_before(
+    tmp_path: Path,
+) -> None:
+    jobs = write_jobs(tmp_path, SOLAR, history(1), requests=NO_REQUESTS)
+    fill("2026-11-30T03:20:00", jobs)
+    known = in_database(tmp_path)
+    write_jobs(tmp_path, f"{SOLAR},unit=0.01", history(3), requests=NO_REQUESTS)
+    with kei_at(NOON, jobs) as kei:
+        kei.wait_for_event("history_filled", 40)
+        assert kei.stop() == 0
+    (event,) = kei.events("meter_segment_began")
+    assert event["why"] == "another unit"
+    found = in_database(tmp_path)
+    begins_s = max(time_s for _, time_s, _ in known)
+    assert {each for each in found if each[1] <= begins_s} == set(known)
+    later = [each for each in found if each[1] > begins_s]
+    assert len(later) == 2 * 48
