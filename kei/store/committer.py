@@ -101,8 +101,8 @@ class Committer:
         return self.is_recovered and bool(changed)
 
     @property
-    def sync_due(self) -> float | None:
-        """When to call `sync`, monotonic; None if everything is synced."""
+    def sync_due(self) -> float:
+        """When to call `sync`, monotonic; infinite if everything is synced."""
         return self._write_back.due
 
     def clock_changed(self) -> None:

@@ -6,6 +6,7 @@ nothing. Whether a page had been written before an append changed it is seen in 
 the thread, proc(5): `write_bytes` counts a page when it changes for the first time.
 """
 
+import math
 from pathlib import Path
 
 from kei.core.clock import Clock
@@ -35,12 +36,12 @@ class WriteBack:
         self._before: int | None = None
 
     @property
-    def due(self) -> float | None:
-        """When to sync, monotonic; None if everything is synced."""
+    def due(self) -> float:
+        """When to sync, monotonic; infinite if everything is synced."""
         dues = [] if self._touched is None else [self._touched + self._limit_s]
         if self._oldest is not None:
             dues += [self._oldest + self._limit_s, self._changed + WRITTEN_BY_S]
-        return min(dues, default=None)
+        return min(dues, default=math.inf)
 
     def before_append(self) -> None:
         """Call this before each append, in the same thread."""

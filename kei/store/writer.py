@@ -71,10 +71,6 @@ class Writer:
         self._limit = _LINES_AT_ONCE
         self._told_put_away: set[date] = set()
 
-    def add(self, items: Sequence[Item]) -> None:
-        """Take readings, which `settle` writes."""
-        self._fresh.extend(items)
-
     def fresh_of(self, readings: Sequence[Reading]) -> list[Item]:
         """Return those readings, with times of their own, that their series does not have yet.
 
@@ -172,8 +168,9 @@ class Writer:
         if self._fresh:
             log.error("readings_lost", count=len(self._fresh), reason=self._sinks.fault)
 
-    def settle(self, *, commit: bool) -> None:
-        """Write what can be written now: lines, and rows if `commit` is set."""
+    def settle(self, items: Sequence[Item] = (), *, commit: bool) -> None:
+        """Take readings, and write what can be written now: lines, and rows if `commit` is set."""
+        self._fresh.extend(items)
         try:
             self._committer.keep_in_step()
             self._write_lines()
@@ -220,7 +217,8 @@ class Writer:
                     continue  # all were set aside
                 is_known = self._committer.begin(batch[0].day) or at_any_price
                 if is_known:
-                    self._append(batch)
+                    self._committer.append(batch)
+                    self._limit = _LINES_AT_ONCE
                 for line in batch:
                     assert self._fresh[0] is line.item, "in order"
                     self._fresh.popleft()
@@ -261,16 +259,13 @@ class Writer:
                 if not committer.is_prepared:
                     committer.prepare(self._batch(self._pending.next_items(self._limit)))
                 if committer.prepared:
-                    self._append(committer.prepared)
+                    committer.append(committer.prepared)
                     committer.prepared = ()
+                    self._limit = _LINES_AT_ONCE
         except TextError:
             raise
         except StoreError as error:
             self._sinks.failed(error)
-
-    def _append(self, batch: Sequence[Line]) -> None:
-        self._committer.append(batch)
-        self._limit = _LINES_AT_ONCE
 
     def _commit_all(self) -> None:
         """Commit, and save what could not get a line in `pending`."""
