@@ -19,7 +19,7 @@ from kei.store.milliseconds import Milliseconds
 log = structlog.stdlib.get_logger("kei.store")
 
 _MODE = 0o644
-_MAX_OPEN = 2  # today, and the day that late lines belong to
+_MAX_OPEN = 3  # today, and the two days of a day in the meter's memory, which ends at 0:00
 _CHUNK_BYTES = 4096  # a line is far shorter, so one step back nearly always finds its start
 _DATE_DIGITS = 8
 _MAX_LOGGED_CHARS = 500  # of a torn line; a line has less than 100
@@ -275,11 +275,8 @@ class DailyFile:
             os.close(fd)
 
     def _day_in(self, name: str) -> date | None:
-        digits = name.removeprefix(self._prefix)[:_DATE_DIGITS]
-        if not (digits.isascii() and digits.isdigit()):
-            return None
         try:
-            day = datetime.strptime(digits, "%Y%m%d").replace(tzinfo=self.zone).date()
+            day = date.fromisoformat(name.removeprefix(self._prefix)[:_DATE_DIGITS])
         except ValueError:
             return None
         return day if self.path(day).name == name else None
