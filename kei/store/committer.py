@@ -203,7 +203,7 @@ class Committer:
         today = self._file.day_of(self._clock.now_ms())
         try:
             for day in self._progress.others:
-                self._progress.move(day, self._progress.end(day) or 0)
+                self._progress.move(day, self._progress.ends.get(day, 0))
             self.commit()
             for day in self._progress.others:
                 if day == today:
@@ -225,7 +225,7 @@ class Committer:
         Raises:
             TextError: the text cannot be read or synced.
         """
-        is_named = self._progress.end(day) is not None
+        is_named = day in self._progress.ends
         if is_named and day not in self._unsynced_days:
             return True
         if not self.is_recovered:  # the database has failed since the start
@@ -241,7 +241,7 @@ class Committer:
         except StoreError as error:
             self.sinks.failed(error)
             if not is_named:
-                self._progress.move(day, None)
+                self._progress.forget(day)
             return self._progress.is_newest(day)
         self._unsynced_days.clear()
         return True
@@ -250,7 +250,7 @@ class Committer:
         """Append lines of the same daily file; TextError if the disk does not take them."""
         day = batch[0].day
         self._write_back.before_append()
-        known = self._progress.end(day)
+        known = self._progress.ends.get(day)
         begin, end = self._file.append(day, [line.text for line in batch])
         self._file.milliseconds.add((line.text, line.reading.time_ms) for line in batch)
         self._write_back.after_append()
@@ -269,7 +269,7 @@ class Committer:
     @property
     def is_prepared(self) -> bool:
         """Whether there are prepared lines, and the clock has not been set since."""
-        if not self.prepared or self._progress.end(self.prepared[0].day) is None:
+        if not self.prepared or self.prepared[0].day not in self._progress.ends:
             return False
         now = [self.maker.line(line.item) for line in self.prepared]
         return [line and line.text for line in now] == [line.text for line in self.prepared]
