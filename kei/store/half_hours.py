@@ -14,11 +14,10 @@ from kei.core.reading import Reading
 from kei.energy.registers import HALF_HOUR_MS
 from kei.store.database import Database
 from kei.store.extract import recorded
-from kei.store.numbers import unpack
 from kei.store.read_only import newest_readings
 from kei.store.reading_table import IN_SPANS, SPAN_MS, span_of
 from kei.store.recovery import only_in_text
-from kei.store.rows import READING_COLUMNS, ReadingRow, Stored, reading_of
+from kei.store.rows import READING_COLUMNS, ReadingRow, Stored, reading_of, unpack
 from kei.store.text import DailyFile
 
 _SPANS = HALF_HOUR_MS // SPAN_MS

@@ -6,8 +6,15 @@ from decimal import Decimal
 
 from kei.core.reading import Reading
 from kei.store.database import Database
-from kei.store.numbers import pack, places_of
-from kei.store.rows import READING_COLUMNS, ReadingRow, Stored, newest_id, reading_of
+from kei.store.rows import (
+    READING_COLUMNS,
+    ReadingRow,
+    Stored,
+    newest_id,
+    pack,
+    places_of,
+    reading_of,
+)
 
 # Length of a span of the table `spans`. Never to be changed: databases have their spans saved.
 SPAN_MS = 600_000

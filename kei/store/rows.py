@@ -1,20 +1,31 @@
 """Rows of the tables `readings` and `summaries` as the objects that the rest of kei uses.
 
-In statements `r` is the row of one of the two tables, and `s` that of its series.
+In statements `r` is the row of one of the two tables, and `s` that of its series. Decimal numbers
+are stored as whole ten-thousandths, so that sums are exact.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from kei.core.reading import MAX_PLACES, Completeness, Reading, Summary, trimmed
+from kei.core.reading import (
+    MAX_PLACES,
+    Completeness,
+    Reading,
+    Summary,
+    plain,
+    to_places,
+    trimmed,
+)
 from kei.settings.upload import What
-from kei.store.numbers import unpack
 
 if TYPE_CHECKING:
     import sqlite3  # not loaded by who only writes rows in the format of a server
 
-Stored: TypeAlias = int | str  # a number, see `kei.store.numbers`
+_INT64_MIN = -(2**63)  # SQLite's INTEGER, https://www.sqlite.org/datatype3.html
+_INT64_MAX = 2**63 - 1
+Stored: TypeAlias = int | str  # a number, see `pack`
 READING_COLUMNS = "r.id, r.time_ms, s.unit, s.sensor, r.value, s.places, r.data_id, r.recovered"
 ReadingRow: TypeAlias = tuple[int, int, str, str, Stored, int, str, int]
 SUMMARY_COLUMNS = (
@@ -35,6 +46,42 @@ class Row:
 
     id: int
     item: Reading | Summary
+
+
+def places_of(value: Decimal) -> int:
+    """Return with how many decimals a number is written, 0 to 4."""
+    exponent = to_places(value).as_tuple().exponent
+    assert isinstance(exponent, int), "not a finite number"
+    return -exponent
+
+
+def scaled(value: Decimal) -> int:
+    """Return a number of at most 4 decimals as ten-thousandths, exact however large it is."""
+    text = plain(value)
+    _, _, decimals = text.partition(".")
+    missing = "0" * (MAX_PLACES - len(decimals))
+    return int(text.replace(".", "") + missing)
+
+
+def unscaled(number: int, places: int) -> Decimal:
+    """Return ten-thousandths as a number with so many decimals, which have to suffice."""
+    return Decimal(f"{number // 10 ** (MAX_PLACES - places)}E-{places}")
+
+
+def pack(value: Decimal) -> Stored:
+    """Return what is stored for a finite number: ten-thousandths; decimal text if too large."""
+    number = scaled(value)
+    return number if _INT64_MIN <= number <= _INT64_MAX else plain(value)
+
+
+def unpack(stored: Stored, places: int) -> Decimal:
+    """Return the number of a stored value (`pack`), with so many decimals."""
+    return unscaled(stored, places) if isinstance(stored, int) else Decimal(stored)
+
+
+def packed_as_scaled(stored: Stored) -> int:
+    """Return the ten-thousandths of a stored value."""
+    return stored if isinstance(stored, int) else scaled(Decimal(stored))
 
 
 def reading_of(row: ReadingRow) -> Reading:

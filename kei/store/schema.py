@@ -4,7 +4,7 @@ import sqlite3
 
 from kei.core.errors import StoreError
 from kei.core.reading import plain
-from kei.store.numbers import unpack
+from kei.store.rows import unpack
 
 # ID of the last row that has its line, as version 3 kept it; beyond any ID if that is damaged.
 _WITH_LINE = """

@@ -11,9 +11,18 @@ from statistics import median
 from kei.core.reading import MAX_PLACES, Completeness, Summary, trimmed
 from kei.settings.upload import What
 from kei.store.database import Database
-from kei.store.numbers import pack, packed_as_scaled, places_of, unscaled
 from kei.store.reading_table import IN_SPANS, span_of
-from kei.store.rows import SUMMARY_COLUMNS, Stored, SummaryRow, newest_id, summary_of
+from kei.store.rows import (
+    SUMMARY_COLUMNS,
+    Stored,
+    SummaryRow,
+    newest_id,
+    pack,
+    packed_as_scaled,
+    places_of,
+    summary_of,
+    unscaled,
+)
 from kei.store.state import load_number, load_state, save_state
 
 # Returns the expected seconds between readings of a series; None if unknown.
