@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from kei.store.state import load_state, log_damaged, save_state
+from kei.store.database import load_state, log_damaged, save_state
 from kei.store.text import DailyFile
 
 STATE_KEY = "text"

@@ -1,4 +1,4 @@
-"""The database: readings, summaries and state in one SQLite file."""
+"""The database: readings, summaries and single values (`state`) in one SQLite file."""
 
 import contextlib
 import os
@@ -21,7 +21,6 @@ from kei.store.moved_database import (
     rescue,
 )
 from kei.store.opening import connect, describe, is_damage, is_temporary, set_aside
-from kei.store.state import load_state, save_state
 
 log = structlog.stdlib.get_logger("kei.store")
 
@@ -293,3 +292,35 @@ class Database:
 
     def _store_error(self, error: sqlite3.Error | OSError) -> StoreError:
         return StoreError(f"{self._path}: {describe(error, self._path)}")
+
+
+def load_state(connection: sqlite3.Connection, key: str) -> str | None:
+    """Return a value, None if there is none."""
+    row: tuple[str] | None = connection.execute(
+        "SELECT value FROM state WHERE key = ?", (key,)
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def load_number(connection: sqlite3.Connection, key: str, *, if_damaged: int = 0) -> int:
+    """Return a whole number: 0 if there is no value, `if_damaged` if it is no number."""
+    text = load_state(connection, key)
+    try:
+        return int(text or 0)
+    except (ValueError, TypeError):
+        log_damaged(key)
+        return if_damaged
+
+
+def log_damaged(key: str) -> None:
+    """Log that a value is not what was saved."""
+    log.warning("state_damaged", key=key, hint="kei goes on without it; is the card dying?")
+
+
+def save_state(connection: sqlite3.Connection, key: str, value: str) -> None:
+    """Save a value; within the transaction of the caller, if there is one."""
+    connection.execute(
+        "INSERT INTO state (key, value) VALUES (?, ?)"
+        " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        (key, value),
+    )

@@ -4,8 +4,7 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from kei.store.database import Database
-from kei.store.state import load_number
+from kei.store.database import Database, load_number
 
 DONE_UNTIL_KEY = "summary_done_until"  # ms since 1970: every window before it has been computed
 

@@ -15,11 +15,10 @@ from kei.core.clock import epoch_ms, local
 from kei.core.errors import StoreError
 from kei.core.reading import Completeness
 from kei.store import dirty_windows
-from kei.store.database import Database
+from kei.store.database import Database, save_state
 from kei.store.dirty_windows import DONE_UNTIL_KEY, DirtyRange, done_until_ms
 from kei.store.lines import summary_line
 from kei.store.reading_table import ReadingTable
-from kei.store.state import save_state
 from kei.store.summary_table import Expected, SummaryTable
 from kei.store.text import DailyFile
 

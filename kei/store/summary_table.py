@@ -10,7 +10,7 @@ from statistics import median
 
 from kei.core.reading import MAX_PLACES, Completeness, Summary, trimmed
 from kei.settings.upload import What
-from kei.store.database import Database
+from kei.store.database import Database, load_number, load_state, save_state
 from kei.store.reading_table import IN_SPANS, span_of
 from kei.store.rows import (
     SUMMARY_COLUMNS,
@@ -23,7 +23,6 @@ from kei.store.rows import (
     summary_of,
     unscaled,
 )
-from kei.store.state import load_number, load_state, save_state
 
 # Returns the expected seconds between readings of a series; None if unknown.
 Expected = Callable[[str, str], float | None]
