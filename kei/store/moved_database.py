@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +14,7 @@ from kei.store.text import sync_folder
 log = structlog.stdlib.get_logger("kei.store")
 
 _LOGS = ("-wal", "-shm")  # https://www.sqlite.org/wal.html
-_COLUMNS = "time_ms, monotonic_ms, boot, trust, unit, sensor, value, data_id, recovered, line_ms"
 PendingRow = tuple[object, ...]
-Beginning = Callable[[sqlite3.Connection], None]
 _File = tuple[int, int]  # device and inode
 
 
@@ -82,39 +80,20 @@ def rescue(connection: sqlite3.Connection, path: Path) -> bool:
 def pending_rows(connection: sqlite3.Connection) -> list[PendingRow] | None:
     """Return what only this database has of the readings; None if it cannot be read."""
     try:
-        return connection.execute(f"SELECT {_COLUMNS} FROM pending ORDER BY id").fetchall()
+        return connection.execute("SELECT * FROM pending ORDER BY id").fetchall()
     except sqlite3.Error as error:
         log.warning("pending_readings_lost", reason=str(error))
         return None
 
 
-def begin(
-    connection: sqlite3.Connection,
-    rows: Sequence[PendingRow] | None,
-    beginnings: Iterable[Beginning],
-) -> None:
-    """Give another database the readings that only the one before had, and what else belongs there.
+def replace_pending(connection: sqlite3.Connection, rows: Sequence[PendingRow]) -> None:
+    """Give another database the readings that only the one before had, in a transaction.
 
-    All or nothing.
-
-    Args:
-        connection: of the new database.
-        rows: those readings. If it is an older copy, its own have got their lines since, or are
-            among them. None to leave it these, as nothing is known.
-        beginnings: what else belongs there.
+    If it is an older copy, its own have got their lines since, or are among these.
     """
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        places = ", ".join("?" * len(_COLUMNS.split(", ")))
-        if rows is not None:
-            connection.execute("DELETE FROM pending")
-            connection.executemany(f"INSERT INTO pending ({_COLUMNS}) VALUES ({places})", rows)
-        for beginning in beginnings:
-            beginning(connection)
-        connection.execute("COMMIT")
-    finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+    connection.execute("DELETE FROM pending")
+    for row in rows:
+        connection.execute(f"INSERT INTO pending VALUES ({', '.join('?' * len(row))})", row)
 
 
 def _log(path: Path, suffix: str) -> Path:

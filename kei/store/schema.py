@@ -1,6 +1,8 @@
 """The tables of the database, and the migration of older files."""
 
+import contextlib
 import sqlite3
+from collections.abc import Iterator
 
 from kei.core.errors import StoreError
 from kei.core.reading import plain
@@ -214,12 +216,21 @@ def migrate(connection: sqlite3.Connection, name: str) -> None:
         )
     connection.create_function("kei_decimal", 2, lambda value, places: plain(unpack(value, places)))
     for number, statements in enumerate(_MIGRATIONS[version:], start=version + 1):
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(connection):
             for statement in statements:
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {number}")
-            connection.execute("COMMIT")
-        finally:
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Commit all that is done meanwhile; or nothing, if there is an error."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        # SQLite has rolled back by itself after some errors.
+        with contextlib.suppress(sqlite3.Error):
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
