@@ -17,7 +17,7 @@ from kei.core.clock import Clock, local
 from kei.core.errors import StoreError
 from kei.core.single_instance import running_pid
 from kei.store import recovery
-from kei.store.opening import describe, free_name, is_damage
+from kei.store.database_file import describe, free_name, is_damage
 from kei.store.read_only import connect_read_only
 from kei.store.schema import VERSION
 from kei.store.text import DailyFile, sync_folder

@@ -12,14 +12,18 @@ import structlog
 
 from kei.core.clock import Clock, local
 from kei.core.errors import StoreError
-from kei.store.moved_database import (
+from kei.store.database_file import (
     FileIdentity,
     PendingRow,
+    connect,
+    describe,
+    is_damage,
+    is_temporary,
     pending_rows,
     replace_pending,
     rescue,
+    set_aside,
 )
-from kei.store.opening import connect, describe, is_damage, is_temporary, set_aside
 from kei.store.schema import transaction
 
 log = structlog.stdlib.get_logger("kei.store")

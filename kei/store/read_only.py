@@ -13,7 +13,7 @@ from kei.core.clock import Clock
 from kei.core.errors import StoreError
 from kei.core.reading import Reading
 from kei.settings.upload import What
-from kei.store.opening import describe_read_error
+from kei.store.database_file import describe_read_error
 from kei.store.queue import Waiting, waiting
 from kei.store.recovery import only_in_text
 from kei.store.rows import READING_COLUMNS, ReadingRow, reading_of
