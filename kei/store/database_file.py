@@ -155,9 +155,9 @@ def set_aside(path: Path, stamp: str) -> Path:
     """
     target = free_name(path, f"damaged-{stamp}")
     path.rename(target)
-    for suffix in ("-wal", "-shm"):
+    for suffix in _LOGS:
         with contextlib.suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).rename(target.with_name(target.name + suffix))
+            _log(path, suffix).rename(_log(target, suffix))
     return target
 
 
