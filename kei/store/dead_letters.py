@@ -158,15 +158,6 @@ class DeadLetters:
         self._pending[target, what] = [row.id for row in rows]
         return rows
 
-    def backlog(self, target: str, what: What) -> int:
-        """Return how many rows are to be sent once more."""
-        with self._database.access() as connection:
-            row: tuple[int] = connection.execute(
-                "SELECT count(*) FROM dead_letters WHERE target = ? AND kind = ? AND retry = 1",
-                (target, what.value),
-            ).fetchone()
-        return row[0]
-
     def in_flight(self, target: str, what: What) -> int | None:  # noqa: ARG002 - a protocol
         """Return None: a crash does not change the dead letters."""
         return None
@@ -176,7 +167,12 @@ class DeadLetters:
 
     def shorten(self, target: str, what: What) -> int:
         """Delete dead letters whose row has been removed; return 0: they are not lost again."""
-        if not self.backlog(target, what):
+        with self._database.access() as connection:
+            any_due = connection.execute(
+                "SELECT 1 FROM dead_letters WHERE target = ? AND kind = ? AND retry = 1 LIMIT 1",
+                (target, what.value),
+            ).fetchone()
+        if not any_due:
             return 0
         with self._database.transaction() as connection:
             connection.execute(

@@ -62,7 +62,7 @@ def test_registering_again_changes_nothing(queue: UploadQueue, database: Databas
     queue.register("server", What.READINGS, None)
     add_readings(database, readings(1, 2))
     queue.register("server", What.READINGS, None)
-    assert queue.backlog("server", What.READINGS) == 2
+    assert queue.waiting("server", What.READINGS).rows == 2
 
 
 def test_pending_keeps_to_its_limit(queue: UploadQueue, database: Database) -> None:
@@ -76,7 +76,7 @@ def test_what_is_delivered_is_not_pending_any_more(queue: UploadQueue, database:
     add_readings(database, readings(1, 2, 3))
     queue.advance("server", What.READINGS, queue.pending("server", What.READINGS, 2)[-1].id)
     assert times(queue.pending("server", What.READINGS, 10)) == [3]
-    assert queue.backlog("server", What.READINGS) == 1
+    assert queue.waiting("server", What.READINGS).rows == 1
 
 
 def test_a_cursor_never_goes_back(queue: UploadQueue, database: Database) -> None:
@@ -84,7 +84,7 @@ def test_a_cursor_never_goes_back(queue: UploadQueue, database: Database) -> Non
     add_readings(database, readings(1, 2, 3))
     queue.advance("server", What.READINGS, 2)
     queue.advance("server", What.READINGS, 1)
-    assert queue.backlog("server", What.READINGS) == 1
+    assert queue.waiting("server", What.READINGS).rows == 1
 
 
 def test_a_cursor_never_runs_ahead_of_the_rows(queue: UploadQueue, database: Database) -> None:
@@ -100,7 +100,10 @@ def test_targets_do_not_disturb_each_other(queue: UploadQueue, database: Databas
     queue.register("b", What.READINGS, None)
     add_readings(database, readings(1, 2))
     queue.advance("a", What.READINGS, 2)
-    assert (queue.backlog("a", What.READINGS), queue.backlog("b", What.READINGS)) == (0, 2)
+    assert (queue.waiting("a", What.READINGS).rows, queue.waiting("b", What.READINGS).rows) == (
+        0,
+        2,
+    )
 
 
 def test_summaries_have_a_cursor_of_their_own(queue: UploadQueue, database: Database) -> None:
@@ -111,13 +114,13 @@ def test_summaries_have_a_cursor_of_their_own(queue: UploadQueue, database: Data
     queue.advance("server", What.READINGS, 1)
     rows = queue.pending("server", What.SUMMARY, 10)
     assert [repr(row.item) for row in rows] == [repr(item) for item in summaries(0, 10)]
-    assert queue.backlog("server", What.SUMMARY) == 2
+    assert queue.waiting("server", What.SUMMARY).rows == 2
 
 
 def test_summaries_since_a_time(queue: UploadQueue, database: Database) -> None:
     add_summaries(database, summaries(0, 10, 20))
     queue.register("server", What.SUMMARY, T0 + 5)
-    assert queue.backlog("server", What.SUMMARY) == 2
+    assert queue.waiting("server", What.SUMMARY).rows == 2
 
 
 def test_rows_put_aside_are_noted_and_passed(
@@ -243,6 +246,6 @@ def test_a_target_may_leave_out_what_was_made_good_later(database: Database, wha
     wanted = queue.pending("server", what, 10)
     assert [row.item.recovered for row in wanted] == [False]
     queue.advance("server", what, wanted[-1].id)
-    assert queue.backlog("server", what) > 0
+    assert queue.waiting("server", what).rows > 0
     assert queue.pending("server", what, 10) == []
-    assert queue.backlog("server", what) == 0  # nothing waits that will never be sent
+    assert queue.waiting("server", what).rows == 0  # nothing waits that will never be sent
