@@ -31,14 +31,14 @@ def span_of(time_ms: int) -> int:
     return time_ms // SPAN_MS
 
 
-def rows_after(connection: sqlite3.Connection, id_: int, limit: int) -> list[tuple[int, Reading]]:
-    """Return the readings behind an ID, with their IDs, in the order of recording."""
+def readings_of_span(connection: sqlite3.Connection, span: int) -> list[Reading]:
+    """Return the readings of a span, in the order of recording."""
     rows: list[ReadingRow] = connection.execute(
-        f"SELECT {READING_COLUMNS} FROM readings r CROSS JOIN series s ON s.id = r.series_id"
-        " WHERE r.id > ? ORDER BY r.id LIMIT ?",
-        (id_, limit),
+        f"SELECT {READING_COLUMNS}{IN_SPANS} CROSS JOIN series s ON s.id = r.series_id"
+        " WHERE p.span = ? ORDER BY r.id",
+        (span,),
     ).fetchall()
-    return [(row[0], reading_of(row)) for row in rows]
+    return [reading_of(row) for row in rows]
 
 
 def mark_spans(connection: sqlite3.Connection, rows: Iterable[tuple[int, int]]) -> None:

@@ -23,7 +23,7 @@ from kei.store.checkpoints import Checkpoint
 from kei.store.database import Database
 from kei.store.dirty_windows import mark_dirty
 from kei.store.lines import reading_line, reading_of_line
-from kei.store.reading_table import ReadingTable, rows_after, span_of
+from kei.store.reading_table import ReadingTable, readings_of_span, span_of
 from kei.store.rows import newest_id
 from kei.store.text import DailyFile
 
@@ -147,14 +147,29 @@ def fill(database: Database, text: DailyFile, day: date) -> None:
     Raises:
         StoreError: the database cannot be read, or the file not written.
     """
-    with_row = _lines_of_rows(database, text, day)
+    with_row = lines_of_rows(database, text, day)
     if text.path(day).exists():
-        with_row -= Counter(_lines(text, day, 0))
+        with_row -= Counter(_lines(text, day))
     lines = list(with_row.elements())
     for first in range(0, len(lines), ROWS_AT_ONCE):
         text.append(day, lines[first : first + ROWS_AT_ONCE])
     if lines:
         log.info("text_file_filled", file=str(text.path(day)), lines=len(lines))
+
+
+def lines_of_rows(database: Database, text: DailyFile, day: date) -> Counter[str]:
+    """Return how often each line occurs among the rows of a day, the oldest first.
+
+    Raises:
+        StoreError: the database cannot be read.
+    """
+    start, end = text.limits_of(day)
+    found: Counter[str] = Counter()
+    for span in range(span_of(start), span_of(end - 1) + 1):
+        with database.access() as connection:  # others get their turn in between
+            readings = readings_of_span(connection, span)
+        found.update(reading_line(r, text.zone) for r in readings if start <= r.time_ms < end)
+    return found
 
 
 def initial_checkpoint(clock: Clock, text: DailyFile, *, is_new: bool) -> Checkpoint:
@@ -251,9 +266,9 @@ class _Recovery:
 
     def _read_unknown_lines(self, now: Checkpoint, day: date) -> Checkpoint:
         """Insert those lines of a whole file that no row of its day has."""
-        with_row = _lines_of_rows(self._database, self._text, day)
+        with_row = lines_of_rows(self._database, self._text, day)
         unknown: list[str] = []
-        for line in _lines(self._text, day, 0):
+        for line in _lines(self._text, day):
             if with_row[line] > 0:
                 with_row[line] -= 1
             else:
@@ -314,31 +329,8 @@ def _known_ends(days: Iterable[date], checkpoint: Checkpoint) -> Iterator[tuple[
             yield day, end
 
 
-def _lines_of_rows(database: Database, text: DailyFile, day: date) -> Counter[str]:
-    """Return how often each line occurs among the rows of a day, in the order of their IDs."""
-    start, end = text.limits_of(day)
-    found: Counter[str] = Counter()
-    with database.access() as connection:
-        until: int | None
-        after, until = connection.execute(
-            "SELECT min(first_id) - 1, max(last_id) FROM spans WHERE span BETWEEN ? AND ?",
-            (span_of(start), span_of(end)),
-        ).fetchone()
-    while until is not None and after < until:
-        with database.access() as connection:
-            rows = rows_after(connection, after, ROWS_AT_ONCE)
-        if not rows:
-            break
-        found.update(
-            reading_line(reading, text.zone)
-            for _, reading in rows
-            if start <= reading.time_ms < end
-        )
-        after = rows[-1][0]
-    return found
-
-
-def _lines(text: DailyFile, day: date, begin: int) -> Iterator[str]:
+def _lines(text: DailyFile, day: date) -> Iterator[str]:
+    begin = 0
     while True:
         lines, begin = text.lines_from(day, begin, CHUNK_BYTES)
         if not lines:

@@ -12,6 +12,7 @@ from kei.store.database import Database
 from kei.store.dirty_windows import mark_dirty
 from kei.store.reading_table import ReadingTable
 from kei.store.recorder import DEFAULT_BOUND, Recorder
+from kei.store.rows import READING_COLUMNS, reading_of
 from kei.store.summaries import Summariser
 from kei.store.summary_table import SummaryTable
 from kei.store.text import DailyFile
@@ -44,6 +45,16 @@ def add_readings(database: Database, readings: Sequence[Reading]) -> None:
         if readings:
             ReadingTable(database).add(connection, readings)
             mark_dirty(connection, [reading.time_ms for reading in readings])
+
+
+def readings_in(database: Database) -> list[Reading]:
+    """All readings, in the order of recording."""
+    with database.access() as connection:
+        rows = connection.execute(
+            f"SELECT {READING_COLUMNS} FROM readings r JOIN series s ON s.id = r.series_id"
+            " ORDER BY r.id"
+        ).fetchall()
+    return [reading_of(row) for row in rows]
 
 
 def add_summaries(database: Database, summaries: Sequence[Summary]) -> None:
