@@ -31,6 +31,8 @@ _FIRST_LINE_BYTES = 4096  # a line of a sensor has up to 1 kB
 class DailyFile:
     """The files `PREFIXYYYYMMDD-FNAMEBASE.txt` of a folder. Thread-safe.
 
+    Every method that reads, writes or syncs raises `TextError` when that fails.
+
     Args:
         directory: the folder, made when the first line is written.
         fname_base: the end of the names, from jobs.toml.
@@ -127,11 +129,7 @@ class DailyFile:
             return others
 
     def days(self) -> list[date]:
-        """Return the dates of the files, in order.
-
-        Raises:
-            TextError: the folder cannot be read.
-        """
+        """Return the dates of the files, in order."""
         with self._errors(None):
             try:
                 names = [path.name for path in self._directory.iterdir()]
@@ -140,11 +138,7 @@ class DailyFile:
         return sorted(day for name in names if (day := self._day_in(name)) is not None)
 
     def size(self, day: date) -> int:
-        """Return how many bytes of complete lines the file of a date has, 0 if there is none.
-
-        Raises:
-            TextError: the file cannot be read.
-        """
+        """Return how many bytes of complete lines the file of a date has, 0 if there is none."""
         with self._lock, self._errors(day):
             if not self.path(day).exists():
                 return 0
@@ -174,45 +168,29 @@ class DailyFile:
 
         Returns:
             the lines, and the offset of the next one.
-
-        Raises:
-            TextError: the file cannot be read.
         """
         with self._lock, self._errors(day):
             data = os.pread(self._opened(day), max_bytes, begin)
-        end = data.rfind(b"\n") + 1
-        return data[:end].decode(errors="replace").split("\n")[:-1], begin + end
+        return _complete_lines(data), begin + data.rfind(b"\n") + 1
 
     def peek(self, day: date, begin: int) -> list[str]:
-        """Return all complete lines from an offset on, without repairing the file.
-
-        Raises:
-            TextError: the file cannot be read.
-        """
+        """Return all complete lines from an offset on, without repairing the file."""
         with self._errors(day), self.path(day).open("rb") as file:
             file.seek(begin)
-            data = file.read()
-        return data[: data.rfind(b"\n") + 1].decode(errors="replace").split("\n")[:-1]
+            return _complete_lines(file.read())
 
     def sync(self, days: Iterable[date] = ()) -> None:
         """Return when everything appended so far is on the disk, and other files besides.
 
         Args:
             days: of files that another process has written to; they have to exist.
-
-        Raises:
-            TextError: syncing failed.
         """
         with self._lock:
             self._dirty.update(days)
             self._sync_all()
 
     def close(self) -> None:
-        """Sync and close all files; the next `append` opens them again.
-
-        Raises:
-            TextError: syncing failed; the files are closed all the same.
-        """
+        """Sync and close all files, even if syncing fails; the next `append` opens them again."""
         with self._lock:
             self.milliseconds.close()
             try:
@@ -291,6 +269,10 @@ class DailyFile:
                 path = self.path(day)
                 self._close(day)
             raise TextError(f"{path}: {error.strerror or error}") from error
+
+
+def _complete_lines(data: bytes) -> list[str]:
+    return data[: data.rfind(b"\n") + 1].decode(errors="replace").split("\n")[:-1]
 
 
 def sync_folder(path: Path) -> None:
