@@ -2,6 +2,9 @@
 
 Only a few hundred rows are in memory at once, and no statement on the database is open for longer
 than it takes to read those: a kei that is recording is never held up.
+
+The functions are given the path of the database, and the daily files, which have the readings of
+the last minutes; they raise `StoreError` when there is no database, or something cannot be read.
 """
 
 import sqlite3
@@ -66,16 +69,7 @@ class Query:
 
 
 def readings(path: Path, text: DailyFile, query: Query) -> Iterator[Reading]:
-    """Yield the readings, the oldest first.
-
-    Args:
-        path: the database.
-        text: the daily files, which have the readings of the last minutes.
-        query: which readings.
-
-    Raises:
-        StoreError: there is no database, or something cannot be read.
-    """
+    """Yield the readings, the oldest first."""
     with recorded(path) as connection:
         newest_id, recent = only_in_text(connection, text)
         recent = [reading for reading in recent if _matches(reading, query)]
@@ -84,15 +78,7 @@ def readings(path: Path, text: DailyFile, query: Query) -> Iterator[Reading]:
 
 
 def series(path: Path, text: DailyFile) -> set[tuple[str, str]]:
-    """Return UnitID and SensorID of all that was recorded, be it in the text alone, or pending.
-
-    Args:
-        path: the database.
-        text: the daily files.
-
-    Raises:
-        StoreError: there is no database, or something cannot be read.
-    """
+    """Return UnitID and SensorID of all that was recorded, be it in the text alone, or pending."""
     with recorded(path) as connection:
         known = set(connection.execute("SELECT unit, sensor FROM series").fetchall())
         _, recent = only_in_text(connection, text)
@@ -108,9 +94,6 @@ def pending_readings(path: Path, unit: str | None, sensor: str | None) -> Iterat
         path: the database.
         unit: UnitID; None for all.
         sensor: SensorID; None for all.
-
-    Raises:
-        StoreError: there is no database, or it cannot be read.
     """
     with recorded(path) as connection:
         for reading in pending.readings(connection):
@@ -119,11 +102,7 @@ def pending_readings(path: Path, unit: str | None, sensor: str | None) -> Iterat
 
 
 def summaries(path: Path, query: Query) -> Iterator[Summary]:
-    """Yield the summaries of windows that began in the range, the oldest first.
-
-    Raises:
-        StoreError: there is no database, or it cannot be read.
-    """
+    """Yield the summaries of windows that began in the range, the oldest first."""
     series = (query.unit, query.sensor)
     after = _BEFORE_ALL
     with recorded(path) as connection:

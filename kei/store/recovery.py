@@ -4,6 +4,9 @@ Every row has its line, as lines come first, so that the text never lacks what t
 Lines behind the checkpoint have no row yet. Some of them may be those of readings in the table
 `pending` that were about to be appended, or had been, when kei ended: these leave that table in the
 transaction that makes them rows. The others there have no line, and wait on.
+
+The functions raise `TextError` when a daily file cannot be read, written or synced, and
+`StoreError` when the database fails.
 """
 
 import sqlite3
@@ -48,31 +51,18 @@ def recover(
 
     Returns:
         the new checkpoint, at the end of the text.
-
-    Raises:
-        TextError: a daily file cannot be read or synced.
-        StoreError: the database cannot be written.
     """
     return _Recovery(database, text, known).run()
 
 
 def is_new(database: Database) -> bool:
-    """Return whether a database has never taken over anything from the text, nor has readings.
-
-    Raises:
-        StoreError: it cannot be read.
-    """
+    """Return whether a database has never taken over anything from the text, nor has readings."""
     with database.access() as connection:
         return checkpoints.load(connection) is None and not newest_id(connection)
 
 
 def begin(database: Database, text: DailyFile) -> None:
-    """Give a new database its checkpoint, and leave the lines behind it to the first recovery.
-
-    Raises:
-        TextError: a daily file cannot be read.
-        StoreError: the database cannot be written.
-    """
+    """Give a new database its checkpoint, and leave the lines behind it to the first recovery."""
     checkpoint = initial_checkpoint(database.clock, text, is_new=True)
     with database.transaction() as connection:
         checkpoints.save(connection, checkpoint)
@@ -88,9 +78,6 @@ def only_in_text(connection: sqlite3.Connection, text: DailyFile) -> tuple[int, 
     Returns:
         the newest ID of the database, as rows that are added later are among the readings, too;
         and the readings in the order of their lines.
-
-    Raises:
-        TextError: a daily file cannot be read.
     """
     connection.execute("BEGIN")  # for a consistent view
     try:
@@ -117,9 +104,6 @@ def expect_lines_since(connection: sqlite3.Connection, text: DailyFile) -> None:
     Args:
         connection: of the copy; nobody else uses it.
         text: the daily files, which kei went on to write.
-
-    Raises:
-        TextError: a daily file cannot be read.
     """
     ids = [id_ for (id_,) in connection.execute("SELECT id FROM pending ORDER BY id").fetchall()]
     if not ids:
@@ -142,11 +126,7 @@ def _content(reading: Reading) -> tuple[str, ...]:
 
 
 def fill(database: Database, text: DailyFile, day: date) -> None:
-    """Give the file of a day, which was removed or replaced, the lines of rows that it lacks.
-
-    Raises:
-        StoreError: the database cannot be read, or the file not written.
-    """
+    """Give the file of a day, which was removed or replaced, the lines of rows that it lacks."""
     with_row = lines_of_rows(database, text, day)
     if text.path(day).exists():
         with_row -= Counter(_lines(text, day))
@@ -158,11 +138,7 @@ def fill(database: Database, text: DailyFile, day: date) -> None:
 
 
 def lines_of_rows(database: Database, text: DailyFile, day: date) -> Counter[str]:
-    """Return how often each line occurs among the rows of a day, the oldest first.
-
-    Raises:
-        StoreError: the database cannot be read.
-    """
+    """Return how often each line occurs among the rows of a day, the oldest first."""
     start, end = text.limits_of(day)
     found: Counter[str] = Counter()
     for span in range(span_of(start), span_of(end - 1) + 1):
@@ -179,9 +155,6 @@ def initial_checkpoint(clock: Clock, text: DailyFile, *, is_new: bool) -> Checkp
         clock: says which files are recent.
         text: the files.
         is_new: whether the database has no readings.
-
-    Raises:
-        TextError: a daily file cannot be read.
     """
     recent_days = _recent_days(clock, text)
     days = text.days()
