@@ -17,7 +17,7 @@ from kei.core.clock import Clock, local
 from kei.core.errors import StoreError
 from kei.core.single_instance import running_pid
 from kei.store import recovery
-from kei.store.database_file import describe, free_name, is_damage
+from kei.store.database_file import describe, free_name, is_damage, primary_code
 from kei.store.read_only import connect_read_only
 from kei.store.schema import VERSION
 from kei.store.text import DailyFile, sync_folder
@@ -324,8 +324,7 @@ def _errors(source: Path, target: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        code: int = getattr(error, "sqlite_errorcode", 0)
-        match code & 0xFF:
+        match primary_code(error):
             case sqlite3.SQLITE_INTERRUPT:
                 raise KeyboardInterrupt from None
             case sqlite3.SQLITE_FULL:

@@ -33,8 +33,6 @@ _TEMPORARY_CODES = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
 _TEMPORARY_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 _FULL_BYTES = 64 * 1024  # SQLite needs half of this for the index of its log
 _PRIMARY_CODE = 0xFF  # the rest of an error code is detail, https://www.sqlite.org/rescode.html
-
-
 _LOGS = ("-wal", "-shm")  # https://www.sqlite.org/wal.html
 PendingRow = tuple[object, ...]
 _File = tuple[int, int]  # device and inode
@@ -44,10 +42,15 @@ class DamagedDatabase(sqlite3.DatabaseError):
     """The check of the whole file found faults."""
 
 
+def primary_code(error: BaseException | None) -> int:
+    """Return SQLite's code of an error without its detail; 0 if it has none."""
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & _PRIMARY_CODE
+
+
 def is_damage(error: BaseException) -> bool:
     """Return whether an error means that the file is damaged or not a database."""
-    code: int = getattr(error, "sqlite_errorcode", 0)
-    return isinstance(error, DamagedDatabase) or code & _PRIMARY_CODE in _DAMAGE
+    return isinstance(error, DamagedDatabase) or primary_code(error) in _DAMAGE
 
 
 def is_temporary(error: StoreError, path: Path) -> bool:
@@ -60,8 +63,7 @@ def is_temporary(error: StoreError, path: Path) -> bool:
     cause = error.__cause__
     if isinstance(cause, OSError):
         return cause.errno in _TEMPORARY_ERRNOS
-    code: int = getattr(cause, "sqlite_errorcode", 0)
-    if code & _PRIMARY_CODE in _TEMPORARY_CODES:
+    if primary_code(cause) in _TEMPORARY_CODES:
         return True
     with contextlib.suppress(OSError):
         disk = os.statvfs(path.parent)
@@ -76,9 +78,9 @@ def _has_no_inode(disk: os.statvfs_result) -> bool:
 
 def describe(error: sqlite3.Error | OSError, path: Path) -> str:
     """Return what an error of a database means, for a person; SQLite's texts say too little."""
-    code: int = getattr(error, "sqlite_errorcode", 0)
+    code = primary_code(error)
     with contextlib.suppress(OSError):
-        may_lack_inode = code & _PRIMARY_CODE == sqlite3.SQLITE_CANTOPEN or (
+        may_lack_inode = code == sqlite3.SQLITE_CANTOPEN or (
             isinstance(error, OSError) and error.errno == errno.ENOSPC
         )
         if may_lack_inode and _has_no_inode(os.statvfs(path.parent)):
@@ -87,9 +89,9 @@ def describe(error: sqlite3.Error | OSError, path: Path) -> str:
         text = error.strerror or str(error)
         is_denied = isinstance(error, PermissionError)
         return f"{text}; {_MAY_NOT_WRITE}" if is_denied else text
-    if code & _PRIMARY_CODE == sqlite3.SQLITE_CANTOPEN and not os.access(path, os.R_OK):
+    if code == sqlite3.SQLITE_CANTOPEN and not os.access(path, os.R_OK):
         return f"permission denied ({error}); use it as the user that kei runs as"
-    if code & _PRIMARY_CODE == sqlite3.SQLITE_IOERR:
+    if code == sqlite3.SQLITE_IOERR:
         with contextlib.suppress(OSError):
             disk = os.statvfs(path.parent)
             if disk.f_flag & os.ST_RDONLY:

@@ -10,6 +10,7 @@ from kei.core.errors import StoreError
 from kei.core.reading import Reading, Summary
 from kei.settings.upload import What
 from kei.store.database import Database
+from kei.store.database_file import primary_code
 from kei.store.read_only import read_only
 from kei.store.rows import TABLES, Row, rows_of
 from kei.store.schema import VERSION
@@ -113,7 +114,7 @@ def _change(path: Path, wanted: Filter, statement: str) -> int:
             _check_version(connection, path)
             return connection.execute(f"{statement} {condition}", parameters).rowcount
     except sqlite3.Error as error:
-        is_forbidden = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY
+        is_forbidden = primary_code(error) == sqlite3.SQLITE_READONLY
         why = "may not be written by you; use sudo" if is_forbidden else error
         raise StoreError(f"{path}: {why}") from error
 

@@ -13,7 +13,7 @@ from kei.core.clock import Clock
 from kei.core.errors import StoreError
 from kei.core.reading import Reading
 from kei.settings.upload import What
-from kei.store.database_file import describe_read_error
+from kei.store.database_file import describe_read_error, primary_code
 from kei.store.queue import Waiting, waiting
 from kei.store.recovery import only_in_text
 from kei.store.rows import READING_COLUMNS, ReadingRow, reading_of
@@ -103,7 +103,7 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
             connection.execute("PRAGMA user_version").fetchone()
         except sqlite3.OperationalError as error:
             connection.close()
-            if error.sqlite_errorcode & 0xFF not in _NO_ROOM:
+            if primary_code(error) not in _NO_ROOM:
                 raise
         else:
             return connection
