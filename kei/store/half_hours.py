@@ -2,7 +2,7 @@
 
 Only the spans that begin at :00 and :30 are looked into, so that a year takes no more than seconds.
 The recorder's own process looks with `HalfHours`; others look with the functions, which know the
-lines of the last minutes as well and, as in `kei.store.extract`, keep no statement open for long.
+lines of the last minutes as well and, as in `kei.store.read_only`, keep no statement open for long.
 """
 
 import sqlite3
@@ -13,8 +13,7 @@ from pathlib import Path
 from kei.core.reading import Reading
 from kei.energy.registers import HALF_HOUR_MS
 from kei.store.database import Database
-from kei.store.extract import recorded
-from kei.store.read_only import newest_readings
+from kei.store.read_only import newest_readings, recorded
 from kei.store.reading_table import IN_SPANS, SPAN_MS, span_of
 from kei.store.recovery import only_in_text
 from kei.store.rows import READING_COLUMNS, ReadingRow, Stored, reading_of, unpack
