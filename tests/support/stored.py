@@ -8,11 +8,12 @@ from fakes import TOKYO, FakeClock
 
 from kei.core.clock import Clock
 from kei.core.reading import Reading, Summary
+from kei.settings.upload import What
 from kei.store.database import Database
 from kei.store.dirty_windows import mark_dirty
+from kei.store.queue import UploadQueue
 from kei.store.reading_table import ReadingTable
 from kei.store.recorder import DEFAULT_BOUND, Recorder
-from kei.store.rows import READING_COLUMNS, reading_of
 from kei.store.summaries import Summariser
 from kei.store.summary_table import SummaryTable
 from kei.store.text import DailyFile
@@ -49,12 +50,8 @@ def add_readings(database: Database, readings: Sequence[Reading]) -> None:
 
 def readings_in(database: Database) -> list[Reading]:
     """All readings, in the order of recording."""
-    with database.access() as connection:
-        rows = connection.execute(
-            f"SELECT {READING_COLUMNS} FROM readings r JOIN series s ON s.id = r.series_id"
-            " ORDER BY r.id"
-        ).fetchall()
-    return [reading_of(row) for row in rows]
+    items = [row.item for row in UploadQueue(database).pending("test", What.READINGS, 100_000)]
+    return [item for item in items if isinstance(item, Reading)]
 
 
 def add_summaries(database: Database, summaries: Sequence[Summary]) -> None:
