@@ -7,7 +7,6 @@ account of which rows have their lines.
 
 import gzip
 import re
-import sqlite3
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -162,9 +161,7 @@ class Importer:
     def _insert(self, readings: Sequence[Reading], found: Imported) -> None:
         times_ms = [reading.time_ms for reading in readings]
         with self._database.transaction() as connection:
-            newest = _newest_of_series(connection)
-            self._readings.add(connection, readings)
-            _keep_newest(connection, newest)
+            self._readings.add(connection, readings, are_late=True)
             mark_dirty(connection, times_ms)
         found.added += len(readings)
         found.oldest_ms = min([*times_ms, found.oldest_ms or times_ms[0]])
@@ -189,37 +186,3 @@ def _lines(file: Path, progress: Callable[[float], None]) -> Iterator[str | None
         raise StoreError(f"{file}: is {rest}") from error
     except OSError as error:
         raise StoreError(f"{file}: {error.strerror or error}") from error
-
-
-def _newest_of_series(connection: sqlite3.Connection) -> dict[int, int | None]:
-    """Return the row of each series that `kei status` shows."""
-    return dict(connection.execute("SELECT id, last_id FROM series").fetchall())
-
-
-def _keep_newest(connection: sqlite3.Connection, before: dict[int, int | None]) -> None:
-    """Let `kei status` go on showing the rows of before, where those that came are older.
-
-    Args:
-        connection: of the transaction that has added the rows.
-        before: the rows, by series.
-    """
-    touched = [
-        (id_, last_id)
-        for id_, last_id in _newest_of_series(connection).items()
-        if before.get(id_) != last_id
-    ]
-    for id_, last_id in touched:
-        # A series has a row for each number of decimals.
-        others = connection.execute(
-            "SELECT id FROM series WHERE (unit, sensor) ="
-            " (SELECT unit, sensor FROM series WHERE id = ?)",
-            (id_,),
-        ).fetchall()
-        kept = [row for (other,) in others if (row := before.get(other)) is not None]
-        is_older = connection.execute(
-            "SELECT 1 FROM readings WHERE id = ? AND time_ms <"
-            f" (SELECT max(time_ms) FROM readings WHERE id IN ({','.join('?' * len(kept))}))",
-            (last_id, *kept),
-        ).fetchone()
-        if is_older:
-            connection.execute("UPDATE series SET last_id = ? WHERE id = ?", (before.get(id_), id_))

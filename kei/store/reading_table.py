@@ -70,25 +70,28 @@ class ReadingTable:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, connection: sqlite3.Connection, readings: Sequence[Reading]) -> int:
+    def add(
+        self, connection: sqlite3.Connection, readings: Sequence[Reading], *, are_late: bool = False
+    ) -> int:
         """Add readings with consecutive IDs.
 
         Args:
             connection: of a transaction that the caller has begun.
             readings: at least one, in order.
+            are_late: whether a series may have newer ones, as it may where they are `recovered`.
 
         Returns:
             the ID of the first one.
         """
         first_id = newest_id(connection) + 1
         newest: dict[int, int] = {}
-        late: dict[int, tuple[int, int]] = {}  # time and ID of what was made good later
+        late: dict[int, tuple[int, int]] = {}  # time and ID
         rows: list[tuple[int, int, int, Stored, str, bool]] = []
         for id_, reading in enumerate(readings, start=first_id):
             series_id = self._database.series_id(
                 connection, reading.unit, reading.sensor, places_of(reading.value)
             )
-            if reading.recovered:
+            if reading.recovered or are_late:
                 late[series_id] = max((reading.time_ms, id_), late.get(series_id, (0, 0)))
             else:
                 newest[series_id] = id_
@@ -104,8 +107,10 @@ class ReadingTable:
             [(id_, series_id) for series_id, id_ in newest.items()],
         )
         connection.executemany(
+            # Also with another number of decimals.
             "UPDATE series SET last_id = ? WHERE id = ? AND NOT EXISTS"
-            " (SELECT 1 FROM readings WHERE id = last_id AND time_ms > ?)",
+            " (SELECT 1 FROM series o JOIN readings r ON r.id = o.last_id"
+            " WHERE o.unit = series.unit AND o.sensor = series.sensor AND r.time_ms > ?)",
             [(id_, series_id, time_ms) for series_id, (time_ms, id_) in late.items()],
         )
         mark_spans(connection, ((row[0], row[2]) for row in rows))

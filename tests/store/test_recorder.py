@@ -677,6 +677,7 @@ def test_the_newest_value_of_a_series_stays_the_newest_when_older_ones_are_made_
     recorder.record_once([replace(recovered(7)[0], recovered=False)])
     recorder.recover(recovered(3, 4))
     recorder.recover(recovered(1, 2))
+    recorder.recover([replace(recovered(5)[0], value=Decimal("5.5"))])
     recorder.commit()
     (newest,) = read_overview(tmp_path / "kei.db", text, (), clock).last
     assert newest.value == 7
