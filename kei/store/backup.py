@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from kei.core.clock import Clock, local
+from kei.core.clock import Clock
 from kei.core.errors import StoreError
 from kei.core.single_instance import running_pid
 from kei.store import recovery
@@ -305,8 +305,7 @@ def _check_space(reading: sqlite3.Connection, part: Path) -> None:
 
 def _keep(database: Path, clock: Clock) -> Path:
     """Give a database and its log a second name, which no file had before, and return it."""
-    stamp = local(clock.now_ms(), clock.zone).strftime("%Y%m%dT%H%M%S")
-    aside = free_name(database, f"before-restore-{stamp}")
+    aside = free_name(database, "before-restore", clock)
     for suffix in ("-wal", ""):
         path, kept = Path(f"{database}{suffix}"), Path(f"{aside}{suffix}")
         try:

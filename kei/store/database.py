@@ -10,7 +10,7 @@ from typing import Self
 
 import structlog
 
-from kei.core.clock import Clock, local
+from kei.core.clock import Clock
 from kei.core.errors import StoreError
 from kei.store.database_file import (
     FileIdentity,
@@ -275,8 +275,7 @@ class Database:
             self._connection.close()
             self._connection = None
         self._series.clear()
-        stamp = local(self.clock.now_ms(), self.clock.zone).strftime("%Y%m%dT%H%M%S")
-        kept = set_aside(self._path, stamp)
+        kept = set_aside(self._path, self.clock)
         self.generation += 1
         log.error(
             "database_damaged",

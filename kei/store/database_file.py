@@ -10,6 +10,7 @@ from pathlib import Path
 
 import structlog
 
+from kei.core.clock import Clock, local
 from kei.core.errors import StoreError
 from kei.store.schema import migrate
 from kei.store.text import sync_folder
@@ -142,20 +143,9 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def set_aside(path: Path, stamp: str) -> Path:
-    """Rename a damaged database and its write-ahead log.
-
-    Args:
-        path: the database; not open in this process.
-        stamp: the time, as part of the new name.
-
-    Returns:
-        the new path, which no file had before.
-
-    Raises:
-        OSError: they cannot be renamed.
-    """
-    target = free_name(path, f"damaged-{stamp}")
+def set_aside(path: Path, clock: Clock) -> Path:
+    """Rename a damaged database, which is not open, and its log; return the new path of it."""
+    target = free_name(path, "damaged", clock)
     path.rename(target)
     for suffix in _LOGS:
         with contextlib.suppress(FileNotFoundError):
@@ -163,13 +153,14 @@ def set_aside(path: Path, stamp: str) -> Path:
     return target
 
 
-def free_name(path: Path, suffix: str) -> Path:
-    """Return the name of a file with a suffix, and with a number, too, if there is such a file."""
-    target = path.with_name(f"{path.name}.{suffix}")
+def free_name(path: Path, what: str, clock: Clock) -> Path:
+    """Return a name that no file has: that of one, with a word, the time, and perhaps a number."""
+    stamp = local(clock.now_ms(), clock.zone).strftime("%Y%m%dT%H%M%S")
+    target = path.with_name(f"{path.name}.{what}-{stamp}")
     number = 1
     while os.path.lexists(target):
         number += 1
-        target = path.with_name(f"{path.name}.{suffix}-{number}")
+        target = path.with_name(f"{path.name}.{what}-{stamp}-{number}")
     return target
 
 

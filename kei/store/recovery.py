@@ -25,7 +25,7 @@ from kei.store import checkpoints, pending
 from kei.store.checkpoints import Checkpoint
 from kei.store.database import Database
 from kei.store.dirty_windows import mark_dirty
-from kei.store.lines import reading_line, reading_of_line
+from kei.store.lines import reading_line, reading_of_line, unknown
 from kei.store.reading_table import ReadingTable, readings_of_span, span_of
 from kei.store.rows import newest_id
 from kei.store.text import DailyFile
@@ -198,9 +198,9 @@ class _Recovery:
                 line = reading_line(reading, text.zone)
                 self._readings.setdefault(line, []).append((id_, reading))
         now = checkpoint or initial_checkpoint(self._database.clock, text, is_new=not newest)
-        unknown = _replaced(text, now) | self._unnamed(now)
-        now = self._read_new_lines(now, unknown)
-        for day in sorted(unknown):
+        doubtful = _replaced(text, now) | self._unnamed(now)
+        now = self._read_new_lines(now, doubtful)
+        for day in sorted(doubtful):
             now = self._read_unknown_lines(now, day)
         text.sync()
         rest = [each for same in self._readings.values() for id_, each in same if id_ is None]
@@ -240,13 +240,8 @@ class _Recovery:
     def _read_unknown_lines(self, now: Checkpoint, day: date) -> Checkpoint:
         """Insert those lines of a whole file that no row of its day has."""
         with_row = lines_of_rows(self._database, self._text, day)
-        unknown: list[str] = []
-        for line in _lines(self._text, day):
-            if with_row[line] > 0:
-                with_row[line] -= 1
-            else:
-                unknown.append(line)
-        return self._insert(now, day, unknown, self._text.size(day))
+        lines = unknown(_lines(self._text, day), with_row)
+        return self._insert(now, day, lines, self._text.size(day))
 
     def _insert(self, now: Checkpoint, day: date, lines: Sequence[str], end: int) -> Checkpoint:
         """Make lines rows and save that they are, in one transaction, once they are on the disk."""

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
@@ -17,7 +17,7 @@ from kei.core.reading import Completeness
 from kei.store import dirty_windows
 from kei.store.database import Database, save_state
 from kei.store.dirty_windows import DONE_UNTIL_KEY, DirtyRange, done_until_ms
-from kei.store.lines import summary_line
+from kei.store.lines import summary_line, unknown
 from kei.store.reading_table import ReadingTable
 from kei.store.summary_table import Expected, SummaryTable
 from kei.store.text import DailyFile
@@ -226,7 +226,9 @@ class Summariser:
                 if may_have_unmarked:
                     if day not in there:
                         there[day] = Counter(map(_key, self._unmarked_lines(day)))
-                    lines = _missing(lines, there[day])
+                    # They are there after a crash; in a database that takes the place of a lost one
+                    # in another order, and after a power cut with readings that it has not.
+                    lines = unknown(lines, there[day], _key)
                 end = self._file.append(day, lines)[1] if lines else self._file.size(day)
                 if day in there and there[day].total():
                     end = 0  # they may be of the next ones, also after another crash
@@ -248,25 +250,5 @@ class Summariser:
 
 
 def _key(line: str) -> str:
+    """Return what tells a line from others: window and series, but not the average."""
     return line.rpartition(",")[0]
-
-
-def _missing(lines: Sequence[str], there: Counter[str]) -> list[str]:
-    """Return those lines that a file does not have yet: it may, after a crash.
-
-    So may that of a database that takes the place of a lost one, in another order. The averages
-    are not compared, as after a power cut readings of a line may be missing.
-
-    Args:
-        lines: that are due.
-        there: how many lines the file has by their keys: of windows with the same label, as many
-            are there. Those that are found are taken off.
-    """
-    missing: list[str] = []
-    for line in lines:
-        key = _key(line)
-        if there[key] > 0:
-            there[key] -= 1
-        else:
-            missing.append(line)
-    return missing
