@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from fakes import TOKYO, FakeClock, FastClock
 from programs import PATIENCE_S, wait_until
-from stored import recorder_of
+from stored import RIGHT, recorder_of
 from structlog.testing import capture_logs
 
 from kei.core.clock import epoch_ms
@@ -20,11 +20,13 @@ from kei.core.errors import StoreError, TextError
 from kei.core.reading import Reading
 from kei.settings.upload import What
 from kei.store import pending
-from kei.store.database import Database
+from kei.store.committer import SYNC_SHARE
+from kei.store.database import CHECK_EVERY_S, Database
 from kei.store.queue import UploadQueue
 from kei.store.read_only import read_overview
 from kei.store.recorder import Recorder
 from kei.store.text import DailyFile
+from kei.timekeeping.gate import TimeGate
 
 NOON_MS = epoch_ms(datetime(2026, 11, 23, 12, tzinfo=TOKYO))
 NEXT_DAY_MS = epoch_ms(datetime(2026, 11, 24, tzinfo=TOKYO))
@@ -538,6 +540,36 @@ def test_the_thread_commits_and_ends_when_it_is_told_to(
     recorder.stop()
     thread.join(PATIENCE_S)
     assert not thread.is_alive()
+
+
+class Sleeper(FakeClock):
+    """A clock by which nobody wakes by himself; it knows for how long each wanted to sleep."""
+
+    def __init__(self) -> None:
+        super().__init__(NOON_MS, TOKYO)
+        self.naps: list[float] = []
+
+    def wait_s(self, seconds: float) -> float:
+        self.naps.append(seconds)
+        return 100 * PATIENCE_S
+
+
+def test_a_reading_wakes_the_thread_for_what_is_due_before_it_looks(
+    database: Database, text: DailyFile
+) -> None:
+    clock = Sleeper()
+    gate = TimeGate(clock, RIGHT)
+    recorder = Recorder(database, text, gate, clock=clock, boot="a", sync_s=1)
+    recorder.start()
+    recorder.sync()
+    thread = threading.Thread(target=recorder.run, daemon=True)
+    thread.start()
+    wait_until(lambda: len(clock.naps) == 1, PATIENCE_S / 2, "a look")
+    recorder.record([reading(1)])
+    wait_until(lambda: len(clock.naps) == 2, PATIENCE_S / 2, "the wait for the sync")
+    recorder.stop()
+    thread.join(PATIENCE_S)
+    assert clock.naps == pytest.approx([CHECK_EVERY_S, SYNC_SHARE])
 
 
 def test_threads_agree_on_one_order(recorder: Recorder, database: Database, tmp_path: Path) -> None:
