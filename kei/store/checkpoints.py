@@ -87,19 +87,17 @@ class Progress:
         """Whether the checkpoint is to be moved."""
         return bool(self._moved)
 
-    def move(self, day: date, end: int) -> None:
-        """Note the end of a file."""
-        self.ends[day] = end
-        self._moved[day] = None
-
-    def forget(self, day: date) -> None:
-        """Know of a file what the checkpoint says, if it names it."""
-        self._moved.pop(day, None)
-        saved = self.checkpoint.ends if self.checkpoint else {}
-        if day in saved:
-            self.ends[day] = saved[day]
+    def move(self, day: date, end: int | None) -> None:
+        """Note the end of a file; None for what the checkpoint says, if it names the file."""
+        if end is None:
+            self._moved.pop(day, None)
+            end = self.checkpoint.ends.get(day) if self.checkpoint else None
         else:
+            self._moved[day] = None
+        if end is None:
             self.ends.pop(day, None)
+        else:
+            self.ends[day] = end
 
     def is_newest(self, day: date) -> bool:
         """Return whether no file is newer: recovery finds it without the checkpoint.

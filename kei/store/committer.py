@@ -241,7 +241,7 @@ class Committer:
         except StoreError as error:
             self.sinks.failed(error)
             if not is_named:
-                self._progress.forget(day)
+                self._progress.move(day, None)
             return self._progress.is_newest(day)
         self._unsynced_days.clear()
         return True
