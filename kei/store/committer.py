@@ -14,7 +14,6 @@ from kei.core.reading import Reading
 from kei.store import checkpoints, unsynchronised_spans
 from kei.store.checkpoints import Progress
 from kei.store.database import CHECK_EVERY_S, Database
-from kei.store.dirty_windows import mark_dirty
 from kei.store.line_maker import Line, LineMaker
 from kei.store.pending import PendingQueue
 from kei.store.reading_table import ReadingTable
@@ -139,7 +138,6 @@ class Committer:
         """Add rows that get no line, as the file of their day is put away; `StoreError` if not."""
         with self._store.transaction() as connection:
             self._table.add(connection, readings)
-            mark_dirty(connection, [reading.time_ms for reading in readings])
         self.sinks.database.written += len(readings)
         self._write_back.touched()
 
@@ -309,7 +307,6 @@ class Committer:
                 first_id = self._table.add(connection, readings)
                 offsets = [self.maker.unsure_offset_ms(line) for line in self.unsaved]
                 unsynchronised_spans.add(connection, first_id, offsets, self._boot)
-                mark_dirty(connection, [reading.time_ms for reading in readings])
             self.pending.commit(connection, lines)
             checkpoints.save(connection, checkpoint)
         self._progress.saved(checkpoint)

@@ -19,7 +19,7 @@ from kei.core.clock import Clock, epoch_ms
 from kei.core.errors import Malformed, StoreError
 from kei.core.reading import Reading
 from kei.store.database import Database
-from kei.store.dirty_windows import DONE_UNTIL_KEY, done_until_ms, mark_dirty
+from kei.store.dirty_windows import DONE_UNTIL_KEY, done_until_ms
 from kei.store.lines import SUMMARY_PREFIX, reading_line, reading_of_line
 from kei.store.reading_table import ReadingTable
 from kei.store.recovery import begin, is_new, lines_of_rows, only_in_text, recover
@@ -159,12 +159,11 @@ class Importer:
         return known + Counter(reading_line(each, self._zone) for each in others)
 
     def _insert(self, readings: Sequence[Reading], found: Imported) -> None:
-        times_ms = [reading.time_ms for reading in readings]
         with self._database.transaction() as connection:
             self._readings.add(connection, readings, are_late=True)
-            mark_dirty(connection, times_ms)
         found.added += len(readings)
-        found.oldest_ms = min([*times_ms, found.oldest_ms or times_ms[0]])
+        oldest_ms = min(reading.time_ms for reading in readings)
+        found.oldest_ms = min(oldest_ms, found.oldest_ms or oldest_ms)
 
 
 def _lines(file: Path, progress: Callable[[float], None]) -> Iterator[str | None]:

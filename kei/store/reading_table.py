@@ -1,11 +1,12 @@
 """The table of readings, and the ranges of IDs by which they are found by time (`spans`)."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 
 from kei.core.reading import Reading
 from kei.store.database import Database
+from kei.store.dirty_windows import mark_dirty
 from kei.store.rows import (
     READING_COLUMNS,
     ReadingRow,
@@ -41,8 +42,8 @@ def readings_of_span(connection: sqlite3.Connection, span: int) -> list[Reading]
     return [reading_of(row) for row in rows]
 
 
-def mark_spans(connection: sqlite3.Connection, rows: Iterable[tuple[int, int]]) -> None:
-    """Save the spans of rows, so that they are found by their time.
+def mark_times(connection: sqlite3.Connection, rows: Sequence[tuple[int, int]]) -> None:
+    """Have rows found by their time, and the windows computed again that they are late for.
 
     Args:
         connection: of a transaction.
@@ -58,6 +59,7 @@ def mark_spans(connection: sqlite3.Connection, rows: Iterable[tuple[int, int]]) 
         " ON CONFLICT DO UPDATE SET last_id = max(last_id, excluded.last_id)",
         [(span, first, last) for span, (first, last) in ranges.items()],
     )
+    mark_dirty(connection, [time_ms for _, time_ms in rows])
 
 
 class ReadingTable:
@@ -73,7 +75,7 @@ class ReadingTable:
     def add(
         self, connection: sqlite3.Connection, readings: Sequence[Reading], *, are_late: bool = False
     ) -> int:
-        """Add readings with consecutive IDs.
+        """Add readings with consecutive IDs; windows that have been computed are so again.
 
         Args:
             connection: of a transaction that the caller has begun.
@@ -113,7 +115,7 @@ class ReadingTable:
             " WHERE o.unit = series.unit AND o.sensor = series.sensor AND r.time_ms > ?)",
             [(id_, series_id, time_ms) for series_id, (time_ms, id_) in late.items()],
         )
-        mark_spans(connection, ((row[0], row[2]) for row in rows))
+        mark_times(connection, [(row[0], row[2]) for row in rows])
         return first_id
 
     def has(self, unit: str, sensor: str, time_ms: int, value: Decimal | None = None) -> bool:

@@ -24,7 +24,6 @@ from kei.core.reading import Reading, plain
 from kei.store import checkpoints, pending
 from kei.store.checkpoints import Checkpoint
 from kei.store.database import Database
-from kei.store.dirty_windows import mark_dirty
 from kei.store.lines import reading_line, reading_of_line, unknown
 from kei.store.reading_table import ReadingTable, readings_of_span, span_of
 from kei.store.rows import newest_id
@@ -277,7 +276,6 @@ class _Recovery:
     def _add(self, connection: sqlite3.Connection, readings: Sequence[Reading]) -> None:
         if readings:
             ReadingTable(self._database).add(connection, readings)
-            mark_dirty(connection, [reading.time_ms for reading in readings])
             self._added += len(readings)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from kei.store.database import Database
 from kei.store.dirty_windows import mark_dirty
-from kei.store.reading_table import mark_spans
+from kei.store.reading_table import mark_times
 from kei.timekeeping.gate import TimeGate, Trust
 
 SAME_SETTING_MS = 1000  # slewing moves a clock by less between two readings; a step is 2 s or more
@@ -102,6 +102,5 @@ def _move(connection: sqlite3.Connection, first_id: int, last_id: int, by_ms: in
         "UPDATE readings SET time_ms = time_ms + ? WHERE id BETWEEN ? AND ?", (by_ms, *ids)
     )
     connection.execute("DELETE FROM spans WHERE first_id >= ? AND last_id <= ?", ids)
-    mark_spans(connection, moved)
-    mark_dirty(connection, [time_ms for _, time_ms in moved])
+    mark_times(connection, moved)
     return len(moved)

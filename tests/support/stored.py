@@ -10,7 +10,6 @@ from kei.core.clock import Clock
 from kei.core.reading import Reading, Summary
 from kei.settings.upload import What
 from kei.store.database import Database
-from kei.store.dirty_windows import mark_dirty
 from kei.store.queue import UploadQueue
 from kei.store.reading_table import ReadingTable
 from kei.store.recorder import DEFAULT_BOUND, Recorder
@@ -45,7 +44,6 @@ def add_readings(database: Database, readings: Sequence[Reading]) -> None:
     with database.transaction() as connection:
         if readings:
             ReadingTable(database).add(connection, readings)
-            mark_dirty(connection, [reading.time_ms for reading in readings])
 
 
 def readings_in(database: Database) -> list[Reading]:
