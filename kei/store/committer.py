@@ -295,7 +295,7 @@ class Committer:
             if self.unsaved:
                 readings = [line.reading for line in self.unsaved]
                 first_id = self._table.add(connection, readings)
-                offsets = [self.maker.unsure_offset_ms(line) for line in self.unsaved]
+                offsets = self.maker.unsure_offsets_ms(self.unsaved)
                 unsynchronised_spans.add(connection, first_id, offsets, self._boot)
                 mark_dirty(connection, [reading.time_ms for reading in readings])
             self.pending.commit(connection, lines)
