@@ -230,19 +230,33 @@ class Committer:
             return self._progress.is_newest(day) or day == self._file.day_of(self._clock.now_ms())
         try:
             if not is_named:
-                self._progress.move(day, self._file.size(day))
-                self._unsynced_days.add(day)
-                self.commit()
-            self._store.sync()
+                self._commit_from_end(day)
+            self._sync_database()
         except TextError:
             raise
         except StoreError as error:
             self.sinks.failed(error)
-            if not is_named:
-                self._progress.move(day, None)
             return self._progress.is_newest(day)
-        self._unsynced_days.clear()
         return True
+
+    def _commit_from_end(self, day: date, prepare: Sequence[Line] = ()) -> None:
+        """Commit, and with it that the next lines of a file begin at its end.
+
+        If that fails, it is not known: nobody may go by what the database does not have.
+        """
+        known = self._progress.end(day)
+        self._progress.move(day, self._file.size(day))
+        try:
+            self.commit(prepare)
+        except StoreError:
+            self._progress.move(day, known)
+            raise
+        if known is None:
+            self._unsynced_days.add(day)
+
+    def _sync_database(self) -> None:
+        self._store.sync()
+        self._unsynced_days.clear()
 
     def append(self, batch: Sequence[Line]) -> None:
         """Append lines of the same daily file; TextError if the disk does not take them."""
@@ -280,10 +294,8 @@ class Committer:
             StoreError: the database fails.
         """
         if batch:
-            day = batch[0].day
-            self._progress.move(day, self._file.size(day))
-            self.commit(prepare=batch)
-            self._store.sync()
+            self._commit_from_end(batch[0].day, batch)
+            self._sync_database()
         self.prepared = batch
 
     def commit(self, prepare: Sequence[Line] = ()) -> None:
@@ -305,7 +317,7 @@ class Committer:
             if self.unsaved:
                 readings = [line.reading for line in self.unsaved]
                 first_id = self._table.add(connection, readings)
-                offsets = [self.maker.unsure_offset_ms(line) for line in self.unsaved]
+                offsets = self.maker.unsure_offsets_ms(self.unsaved)
                 unsynchronised_spans.add(connection, first_id, offsets, self._boot)
             self.pending.commit(connection, lines)
             checkpoints.save(connection, checkpoint)

@@ -55,7 +55,7 @@ class Recorder:
     ) -> None:
         self._clock = clock
         self._committer = Committer(database, text, gate, clock=clock, boot=boot, sync_s=sync_s)
-        self._writer = Writer(self._committer, gate, clock, bound)
+        self._writer = Writer(self._committer, clock, bound)
         self._lock = threading.Lock()
         self._gate = gate
         self._wake = threading.Event()

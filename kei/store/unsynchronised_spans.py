@@ -73,12 +73,12 @@ def _correct(connection: sqlite3.Connection, gate: TimeGate, boot: str) -> int:
     spans: list[tuple[int, int, int]] = connection.execute(
         "SELECT first_id, last_id, offset_ms FROM unsure"
     ).fetchall()
-    moved = 0
+    moved, view = 0, gate.view()
     for first_id, last_id, old_ms in spans:
-        offset_ms = gate.best_offset_ms(old_ms)
+        offset_ms = view.best_offset_ms(old_ms)
         if not _is_same(offset_ms, old_ms):
             moved += _move(connection, first_id, last_id, offset_ms - old_ms)
-        if gate.trust_of(offset_ms) is Trust.SURE:
+        if view.trust_of(offset_ms) is Trust.SURE:
             connection.execute("DELETE FROM unsure WHERE first_id = ?", (first_id,))
         else:
             connection.execute(

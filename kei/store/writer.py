@@ -37,7 +37,7 @@ from kei.store.committer import RETRY_S, Committer
 from kei.store.line_maker import Line
 from kei.store.pending import Item
 from kei.store.sinks import RecorderStatus
-from kei.timekeeping.gate import TimeGate, Trust
+from kei.timekeeping.gate import Trust
 
 log = structlog.stdlib.get_logger("kei.store")
 
@@ -54,17 +54,15 @@ class Writer:
 
     Args:
         committer: writes to text and database.
-        gate: says when lines may be written.
-        clock: wall and monotonic time.
+        clock: for the log.
         bound: how many readings are kept in memory; beyond it the oldest is given up.
     """
 
-    def __init__(self, committer: Committer, gate: TimeGate, clock: Clock, bound: int) -> None:
+    def __init__(self, committer: Committer, clock: Clock, bound: int) -> None:
         self._committer = committer
         self._maker, self._pending = committer.maker, committer.pending
         self._sinks = committer.sinks
         self._text, self._database = self._sinks.text, self._sinks.database
-        self._gate = gate
         self._bound = bound
         self._incidents = Incidents(log, clock)
         self._fresh: deque[Item] = deque()  # neither a line nor in `pending`
@@ -192,7 +190,7 @@ class Writer:
         """
         if not (self._fresh or self._pending.count or self._text.fault):
             return
-        if self._gate.is_closed and not at_any_price:
+        if not (self._maker.look() or at_any_price):
             return
         if not self._committer.is_recovered and self._database.fault is None:
             return  # recovery comes first

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from fakes import TOKYO, FakeClock, FastClock
 from programs import PATIENCE_S, wait_until
-from stored import RIGHT, recorder_of
+from stored import RIGHT, ConstantMonitor, recorder_of
 from structlog.testing import capture_logs
 
 from kei.core.clock import epoch_ms
@@ -27,6 +27,7 @@ from kei.store.read_only import read_overview
 from kei.store.recorder import Recorder
 from kei.store.text import DailyFile
 from kei.timekeeping.gate import TimeGate
+from kei.timekeeping.monitor import ClockStatus
 
 NOON_MS = epoch_ms(datetime(2026, 11, 23, 12, tzinfo=TOKYO))
 NEXT_DAY_MS = epoch_ms(datetime(2026, 11, 24, tzinfo=TOKYO))
@@ -70,6 +71,10 @@ def recorder(database: Database, text: DailyFile, clock: FakeClock) -> Iterator[
 
 def reading(number: int, at: int = NOON_MS) -> Reading:
     return Reading(at + number * 1000, "BR", "E7", Decimal(number), "x")
+
+
+def failing_sync() -> None:
+    raise TextError("home.txt: Input/output error")
 
 
 def in_text(folder: Path) -> list[int]:
@@ -341,11 +346,8 @@ def test_one_error_is_told_for_a_fault_and_one_line_for_its_end(
 def test_a_sync_that_keeps_failing_is_told_once_although_writing_works(
     recorder: Recorder, monkeypatch: pytest.MonkeyPatch, text: DailyFile
 ) -> None:
-    def fail() -> None:
-        raise TextError("home.txt: Input/output error")
-
     with monkeypatch.context() as patch, capture_logs() as logs:
-        patch.setattr(text, "sync", fail)
+        patch.setattr(text, "sync", failing_sync)
         for number in range(3):
             recorder.record([reading(number)])
             recorder.sync()
@@ -587,9 +589,9 @@ def test_threads_agree_on_one_order(recorder: Recorder, database: Database, tmp_
     assert len(in_database(database)) == 200
 
 
-@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("fails", ["nothing", "the database", "the text"])
 def test_a_late_line_is_found_in_its_older_file_whatever_a_power_cut_leaves_of_the_database(
-    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk: Disk, *, fails: bool
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk: Disk, fails: str
 ) -> None:
     on_disk: dict[str, bytes] = {}
 
@@ -603,13 +605,16 @@ def test_a_late_line_is_found_in_its_older_file_whatever_a_power_cut_leaves_of_t
     recorder = recorder_of(database, text, clock=FakeClock(NOON_MS, TOKYO))
     recorder.record([reading(1)])
     recorder.sync()
-    disk.database_fails = fails
-    recorder.record_once([reading(2, NOON_MS - 86_400_000)])
+    disk.database_fails = fails == "the database"
+    with monkeypatch.context() as patch:
+        if fails == "the text":
+            patch.setattr(text, "sync", failing_sync)
+        recorder.record_once([reading(2, NOON_MS - 5 * 86_400_000)])
     disk.database_fails = False
-    assert in_text(tmp_path) == ([1] if fails else [2, 1])  # it waits until it would be found
-    if fails:
+    if fails != "nothing":
+        assert in_text(tmp_path) == [1]  # it waits until it would be found
         recorder.commit()
-        assert in_text(tmp_path) == [2, 1]
+    assert in_text(tmp_path) == [2, 1]
     left = dict(on_disk)
     database.close()
     for name, content in left.items():
@@ -617,6 +622,32 @@ def test_a_late_line_is_found_in_its_older_file_whatever_a_power_cut_leaves_of_t
     with contextlib.closing(Database.open(tmp_path / "kei.db", FakeClock(NOON_MS, TOKYO))) as after:
         recorder_of(after, text).close()
         assert sorted(in_database(after)) == [1, 2]
+
+
+def test_what_was_to_be_said_of_an_older_file_counts_only_if_the_database_has_it(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, late_ms = DailyFile(tmp_path, "home", "", TOKYO), NOON_MS - 5 * 86_400_000
+    clock = FakeClock(NOON_MS, TOKYO)
+    before = recorder_of(database, text, clock=clock)
+    before.record([reading(1)])
+    before.close()
+    wrong = ConstantMonitor(ClockStatus(synchronised=False, likely_wrong=True))
+    recorder = recorder_of(database, text, clock=clock, monitor=wrong, wait_s=60)
+    recorder.record_once([reading(2, late_ms)])
+    recorder.commit()
+    clock.advance(60)
+
+    def fail(*_: object) -> None:
+        raise StoreError("kei.db: disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "transaction", fail)
+        recorder.tick()
+        recorder.record_once([reading(3, late_ms)])
+    assert in_text(tmp_path) == [1]
+    recorder.commit()
+    assert sorted(in_text(tmp_path)) == sorted(in_database(database)) == [1, 2, 3]
 
 
 def test_at_the_end_a_late_line_is_written_though_the_database_was_never_there(
