@@ -26,6 +26,7 @@ from kei.store.rows import (
     reading_of,
     summary_of,
 )
+from kei.store.schema import check_version
 from kei.store.text import DailyFile
 
 ROWS_AT_ONCE = 256
@@ -147,6 +148,7 @@ def recorded(path: Path) -> Iterator[sqlite3.Connection]:
                 f"{path}: there is no database; has kei run with this jobs.toml?"
                 " If it was removed, start kei: it makes a new one of the last text files"
             )
+        check_version(connection, path)
         yield connection
 
 

@@ -1,6 +1,7 @@
 """The tables of the database, and the migration of older files."""
 
 import sqlite3
+from pathlib import Path
 
 from kei.core.errors import StoreError
 from kei.core.reading import plain
@@ -175,6 +176,12 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE readings ADD COLUMN recovered INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE pending ADD COLUMN recovered INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE summaries ADD COLUMN recovered INTEGER NOT NULL DEFAULT 0",
+        # `PRUNED_UNTIL_KEY` of `kei.store.reading_table`: some may have been, before the first.
+        """
+        INSERT OR IGNORE INTO state (key, value)
+            SELECT 'readings_pruned_until', min(span) * 600000 FROM spans
+            WHERE EXISTS (SELECT 1 FROM spans)
+        """,
         # See `kei.store.segments`.
         """
         CREATE TABLE segments (
@@ -193,6 +200,13 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
 )
 
 VERSION = len(_MIGRATIONS)
+
+
+def check_version(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise `StoreError` if a database is of another version, which only a start of kei changes."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version != VERSION:
+        raise StoreError(f"{path}: of another version of kei; start kei once, which mends that")
 
 
 def migrate(connection: sqlite3.Connection, name: str) -> None:
