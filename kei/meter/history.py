@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 import structlog
 
 from kei.core.clock import Clock, epoch_ms, local
-from kei.core.errors import KeiError, Malformed, NotReady, RetryLater
+from kei.core.errors import KeiError, Malformed, NotReady, RetryLater, Stopping
 from kei.echonet.frame import Property
 from kei.echonet.history import (
     DAYS_MAX,
@@ -17,9 +17,13 @@ from kei.echonet.history import (
     EPC_DAY_REVERSE,
     EPC_HALF_HOURS,
     EPC_HALF_HOURS_FROM,
+    EPC_MINUTES,
+    EPC_MINUTES_FROM,
     HALF_HOUR,
     HALF_HOURS_MAX,
+    MINUTE,
     DayHistory,
+    Registers,
     Selector,
     decode_day,
     decode_day_history,
@@ -38,6 +42,8 @@ SETTING_S = 20.0  # response timer 1
 MIDNIGHT_S = 120.0  # nothing is asked so near to the meter's
 TIMES_CHANGED = 5  # that somebody else has set the day meanwhile, until that is left for later
 LOOK_AGAIN_S = 10.0  # while midnight passes
+REST_MAX_S = 5.0  # between two questions, however long the last answer took
+AIR_TIME_SAVED_S = 300.0  # so many seconds' worth of questions may be asked without a pause
 DAY = timedelta(days=1)
 
 T = TypeVar("T")
@@ -65,10 +71,10 @@ class HistoryStatus:
 class Asked(Protocol):
     """What is used of the session."""
 
-    def get(self, epcs: tuple[int, ...], budget_s: float) -> Answer:
+    def get(self, epcs: tuple[int, ...], budget_s: float, *, gives_way: bool) -> Answer:
         """Ask for properties."""
 
-    def set(self, item: Property, budget_s: float) -> bool:
+    def set(self, item: Property, budget_s: float, *, gives_way: bool) -> bool:
         """Set a property."""
 
     def rest(self, seconds: float) -> None:
@@ -109,6 +115,19 @@ def ways(readable: frozenset[int] | None, *, wants_reverse: bool) -> list[Way]:
     return sorted(found, key=lambda way: way.has_reverse, reverse=True)  # stable
 
 
+@dataclass(frozen=True, slots=True)
+class _Segments:
+    """A history that is asked for by time and number: its properties, and its step."""
+
+    selector: int
+    values: int
+    step: timedelta
+
+
+_HALF_HOURS = _Segments(EPC_HALF_HOURS_FROM, EPC_HALF_HOURS, HALF_HOUR)
+_MINUTES = _Segments(EPC_MINUTES_FROM, EPC_MINUTES, MINUTE)
+
+
 @dataclass(slots=True)
 class HistoryReader:
     """Reads days from a meter's memory, one question at a time.
@@ -117,7 +136,7 @@ class HistoryReader:
         session: with the meter.
         clock: the machine's.
         ahead_s: returns how far the meter's clock is ahead of it.
-        pause_s: between an answer and the next question at least, for the air time.
+        pause_s: from one question to the next on average, for the air time.
     """
 
     session: Asked
@@ -125,6 +144,22 @@ class HistoryReader:
     ahead_s: Callable[[], float]
     pause_s: float
     _last_took_s: float = field(default=0.0, init=False)
+    _is_stopped: bool = field(default=False, init=False)
+    _may_ask_at: float = field(default=0.0, init=False)  # monotonic
+
+    def stop(self) -> None:
+        """Make what is being done end after the question that is asked; any thread."""
+        self._is_stopped = True
+
+    def rest(self, seconds: float) -> None:
+        """Wait, while others may ask.
+
+        Raises:
+            Stopping: kei, or this reader, is being stopped.
+        """
+        if self._is_stopped:
+            raise Stopping("the history is not read any more")
+        self.session.rest(seconds)
 
     def now(self) -> datetime:
         """Return the meter's time."""
@@ -142,7 +177,7 @@ class HistoryReader:
             Refused: the meter does not have it.
             NotReady: the session is not up.
             RetryLater: no answer in time, or others set the day all the time.
-            Stopping: kei is being stopped.
+            Stopping: kei, or this reader, is being stopped.
         """
         for _ in range(TIMES_CHANGED):
             self._let_midnight_pass()
@@ -165,7 +200,7 @@ class HistoryReader:
             since = now - datetime.combine(now.date(), time(), METER_ZONE)
             if timedelta(seconds=MIDNIGHT_S) <= since <= DAY - timedelta(seconds=MIDNIGHT_S):
                 return
-            self.session.rest(LOOK_AGAIN_S)
+            self.rest(LOOK_AGAIN_S)
 
     def _by_day(self, day: date, days_ago: int, way: Way) -> Mapping[str, Counts] | None:
         """Set E5, and read it, E2 and E4; return None if another day was set meanwhile."""
@@ -198,36 +233,65 @@ class HistoryReader:
         """Set ED, and read it and EC, as often as it takes; return None as `_by_day`."""
         wanted = hours or range(HALF_HOURS_A_DAY)
         start = datetime.combine(day, time(), METER_ZONE)
-        normal: Counts = {}
-        reverse: Counts = {}
+        found: dict[str, Counts] = {NORMAL: {}, REVERSE: {}}
         newest = wanted[-1]
         while newest >= wanted[0]:
             number = min(HALF_HOURS_MAX, newest - wanted[0] + 1)
-            selector = Selector(start + newest * HALF_HOUR, number)
-            self._set(Property(EPC_HALF_HOURS_FROM, selector.encode()))
-            if self._decoded(EPC_HALF_HOURS_FROM, decode_selector, SETTING_S) != selector:
-                return None
-            answered, values = self._decoded(
-                EPC_HALF_HOURS, lambda edt: decode_segments(edt, HALF_HOUR), ANSWER_S
-            )
-            if answered != selector:
+            values = self._segments(_HALF_HOURS, Selector(start + newest * HALF_HOUR, number))
+            if values is None:
                 return None
             for each in values:
-                normal[epoch_ms(each.at)], reverse[epoch_ms(each.at)] = each.normal, each.reverse
+                found[NORMAL][epoch_ms(each.at)] = each.normal
+                found[REVERSE][epoch_ms(each.at)] = each.reverse
             newest -= number
-        return {NORMAL: normal, REVERSE: reverse} if way.has_reverse else {NORMAL: normal}
+        return found if way.has_reverse else {NORMAL: found[NORMAL]}
+
+    def read_minutes(self, newest: datetime, number: int) -> tuple[Registers, ...]:
+        """Return both registers at so many minutes up to one, the newest first, by EF and EE.
+
+        Args:
+            newest: a full minute.
+            number: 1..10.
+
+        Raises:
+            KeiError: as of `read`.
+        """
+        for _ in range(TIMES_CHANGED):
+            self._let_midnight_pass()
+            found = self._segments(_MINUTES, Selector(newest, number))
+            if found is not None:
+                return found
+            log.info("history_day_changed", at=newest.isoformat(), hint="asked again")
+        raise RetryLater(f"the time that the meter tells of was changed {TIMES_CHANGED} times")
+
+    def _segments(self, kind: _Segments, wanted: Selector) -> tuple[Registers, ...] | None:
+        """Set ED or EF, read it back, and read EC or EE; return None if others have set another."""
+        self._set(Property(kind.selector, wanted.encode()))
+        if self._decoded(kind.selector, decode_selector, SETTING_S) != wanted:
+            return None
+        answered, values = self._decoded(
+            kind.values, lambda edt: decode_segments(edt, kind.step), ANSWER_S
+        )
+        return values if answered == wanted else None
 
     def _set(self, item: Property) -> None:
-        if not self._in_turn(lambda: self.session.set(item, SETTING_S)):
+        if not self._in_turn(lambda: self.session.set(item, SETTING_S, gives_way=True)):
             raise Refused(f"the meter does not take {item.epc:02X}")
 
     def ask(self, epcs: tuple[int, ...], budget_s: float = SETTING_S) -> Answer:
         """Ask for properties, as `Session.get`, when it is this reader's turn."""
-        return self._in_turn(lambda: self.session.get(epcs, budget_s))
+        return self._in_turn(lambda: self.session.get(epcs, budget_s, gives_way=True))
 
     def _in_turn(self, question: Callable[[], T]) -> T:
-        """Ask a question; before it, leave the meter alone for as long as the last answer took."""
-        self.session.rest(max(self.pause_s, self._last_took_s))
+        """Ask a question; before it, leave the meter alone for as long as the last answer took.
+
+        Air time that has not been used within the last minutes may be used at once.
+        """
+        self._may_ask_at = self.pause_s + max(
+            self._may_ask_at, self.clock.monotonic() - AIR_TIME_SAVED_S
+        )
+        rest_s = self._may_ask_at - self.clock.monotonic()
+        self.rest(max(0.0, rest_s, min(self._last_took_s, REST_MAX_S)))
         begun = self.clock.monotonic()
         try:
             return question()

@@ -3,7 +3,7 @@
 It knows the lines behind the checkpoint; what has no line yet is the writer's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 
 import structlog
@@ -130,12 +130,18 @@ class Committer:
             self.sinks.failed(error)
             return False
 
-    def is_put_away(self, day: date) -> bool:
-        """Return whether the file of a day has been compressed, and takes no more lines."""
-        return self._file.is_compressed(day)
+    def lines_found(self, day: date, lines: Collection[str]) -> set[str] | None:
+        """Return which of some lines the file of a day has; None if it takes no more lines.
+
+        That is so if it has been compressed. Of a lost database lines without row are there.
+
+        Raises:
+            TextError: the file cannot be read.
+        """
+        return None if self._file.is_put_away(day) else self._file.found(day, lines)
 
     def add_rows(self, readings: Sequence[Reading]) -> None:
-        """Add rows that get no line, as the file of their day is put away; `StoreError` if not."""
+        """Add rows that get no line; `StoreError` if the database does not take them."""
         with self._store.transaction() as connection:
             self._table.add(connection, readings)
         self.sinks.database.written += len(readings)
@@ -244,7 +250,7 @@ class Committer:
 
         If that fails, it is not known: nobody may go by what the database does not have.
         """
-        known = self._progress.end(day)
+        known = self._progress.ends.get(day)
         self._progress.move(day, self._file.size(day))
         try:
             self.commit(prepare)

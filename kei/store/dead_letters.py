@@ -13,7 +13,7 @@ from kei.store.database import Database
 from kei.store.database_file import primary_code
 from kei.store.read_only import read_only
 from kei.store.rows import TABLES, Row, rows_of
-from kei.store.schema import VERSION
+from kei.store.schema import check_version
 
 WRITE_LIMIT_S = 10.0  # to wait for a running kei that writes
 
@@ -81,7 +81,6 @@ def find(path: Path, wanted: Filter) -> Iterator[DeadLetter]:
     with read_only(path) as connection:
         if connection is None:
             return
-        _check_version(connection, path)
         found = connection.execute(
             "SELECT id, target, kind, row_id, reason, time_ms, retry FROM dead_letters"
             f" WHERE {condition} ORDER BY id",
@@ -111,18 +110,13 @@ def _change(path: Path, wanted: Filter, statement: str) -> int:
             return 0
         connection = sqlite3.connect(path, timeout=WRITE_LIMIT_S, isolation_level=None)
         with closing(connection):
-            _check_version(connection, path)
+            if not check_version(connection, path):
+                return 0
             return connection.execute(f"{statement} {condition}", parameters).rowcount
     except sqlite3.Error as error:
         is_forbidden = primary_code(error) == sqlite3.SQLITE_READONLY
         why = "may not be written by you; use sudo" if is_forbidden else error
         raise StoreError(f"{path}: {why}") from error
-
-
-def _check_version(connection: sqlite3.Connection, path: Path) -> None:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version != VERSION:
-        raise StoreError(f"{path}: of another version of kei; start kei once, which mends that")
 
 
 def _select(what: What) -> str:

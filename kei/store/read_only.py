@@ -33,7 +33,7 @@ from kei.store.rows import (
     reading_of,
     summary_of,
 )
-from kei.store.schema import VERSION
+from kei.store.schema import check_version
 from kei.store.text import DailyFile
 
 BUSY_TIMEOUT_S = 1.0  # only while a writer repairs its log after a crash
@@ -96,9 +96,6 @@ def read_overview(
             return nothing
         end = clock.monotonic() + LIMIT_S
         connection.set_progress_handler(lambda: clock.monotonic() > end, _STEPS)
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version < VERSION:  # made a moment ago and still empty, or of an older kei
-            return nothing
         return Overview(
             last=newest_readings(connection, text),
             waiting=tuple(waiting(connection, name, what) for name, what in targets),
@@ -114,7 +111,7 @@ def read_only(path: Path) -> Iterator[sqlite3.Connection | None]:
             yield None
             return
         with closing(connect_read_only(path)) as connection:
-            yield connection
+            yield connection if check_version(connection, path) else None
     except sqlite3.Error as error:
         raise StoreError(f"{path}: {describe_read_error(error, path)}") from error
     except OSError as error:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from kei.core.reading import Reading
-from kei.store.database import Database
+from kei.store.database import Database, load_number, save_state
 from kei.store.dirty_windows import mark_dirty
 from kei.store.rows import (
     READING_COLUMNS,
@@ -19,6 +19,8 @@ from kei.store.rows import (
 
 # Length of a span of the table `spans`. Never to be changed: databases have their spans saved.
 SPAN_MS = 600_000
+
+PRUNED_UNTIL_KEY = "readings_pruned_until"  # ms since 1970
 
 # Within the limits of a span, as its range of ids may include rows of other spans.
 IN_SPANS = (
@@ -149,7 +151,8 @@ class ReadingTable:
     def prune(self, before_ms: int, limit: int) -> int:
         """Delete readings of spans that end before an instant; never the newest reading.
 
-        The newest one stays so that no ID is used twice.
+        The newest one stays so that no ID is used twice. That readings are missing before that
+        instant is saved: what was computed of them cannot be computed again.
 
         Args:
             before_ms: the instant.
@@ -169,7 +172,15 @@ class ReadingTable:
                 removed += _prune_range(connection, span, first_id, last_id, limit - removed)
                 if removed >= limit:
                     break
+            if removed:
+                until_ms = max(pruned_until_ms(connection), span_of(before_ms) * SPAN_MS)
+                save_state(connection, PRUNED_UNTIL_KEY, str(until_ms))
         return removed
+
+
+def pruned_until_ms(connection: sqlite3.Connection) -> int:
+    """Return before which instant readings may have been deleted, milliseconds since 1970."""
+    return load_number(connection, PRUNED_UNTIL_KEY)
 
 
 def _prune_range(

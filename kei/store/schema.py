@@ -3,6 +3,8 @@
 import contextlib
 import sqlite3
 from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
 
 from kei.core.errors import StoreError
 from kei.core.reading import plain
@@ -177,6 +179,12 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE readings ADD COLUMN recovered INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE pending ADD COLUMN recovered INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE summaries ADD COLUMN recovered INTEGER NOT NULL DEFAULT 0",
+        # `PRUNED_UNTIL_KEY` of `kei.store.reading_table`: some may have been, before the first.
+        """
+        INSERT OR IGNORE INTO state (key, value)
+            SELECT 'readings_pruned_until', min(span) * 600000 FROM spans
+            WHERE EXISTS (SELECT 1 FROM spans)
+        """,
         # See `kei.store.segments`.
         """
         CREATE TABLE segments (
@@ -197,8 +205,20 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
 VERSION = len(_MIGRATIONS)
 
 
+def check_version(connection: sqlite3.Connection, path: Path) -> bool:
+    """Return whether a database has its tables; it has none yet while kei makes it.
+
+    Raises:
+        StoreError: they are those of another version of kei.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version not in {0, VERSION}:
+        raise StoreError(f"{path}: of another version of kei; start kei once, which mends that")
+    return bool(version)
+
+
 def migrate(connection: sqlite3.Connection, name: str) -> None:
-    """Migrate a database to the present schema, each version in a transaction of its own.
+    """Migrate a database to the present schema, so that others see the old one or this one.
 
     Args:
         connection: in autocommit mode.
@@ -215,11 +235,12 @@ def migrate(connection: sqlite3.Connection, name: str) -> None:
             " update kei, or name another file"
         )
     connection.create_function("kei_decimal", 2, lambda value, places: plain(unpack(value, places)))
-    for number, statements in enumerate(_MIGRATIONS[version:], start=version + 1):
-        with transaction(connection):
-            for statement in statements:
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {number}")
+    if version == VERSION:
+        return
+    with transaction(connection):
+        for statement in chain.from_iterable(_MIGRATIONS[version:]):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
 @contextlib.contextmanager

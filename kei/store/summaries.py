@@ -3,7 +3,6 @@
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from itertools import groupby
@@ -13,7 +12,6 @@ import structlog
 
 from kei.core.clock import epoch_ms, local
 from kei.core.errors import StoreError
-from kei.core.reading import Completeness
 from kei.store import dirty_windows
 from kei.store.database import Database, save_state
 from kei.store.dirty_windows import DONE_UNTIL_KEY, DirtyRange, done_until_ms
@@ -199,10 +197,7 @@ class Summariser:
             start_ms, end_ms = self._window(dirty.from_ms)
             if start_ms >= done_until_ms(connection):
                 return dirty_windows.shorten(connection, dirty, dirty.to_ms)
-            summaries = [
-                replace(each, state=Completeness.RECOVERED)
-                for each in self._table.compute(connection, start_ms, end_ms)
-            ]
+            summaries = self._table.compute(connection, start_ms, end_ms)
             if summaries or self._table.next_ms(start_ms) == start_ms:
                 self._table.replace(connection, start_ms, summaries)
             following = [

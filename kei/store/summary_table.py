@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from fractions import Fraction
 from itertools import pairwise
@@ -11,7 +11,7 @@ from statistics import median
 from kei.core.reading import MAX_PLACES, Completeness, Summary, trimmed
 from kei.settings.upload import What
 from kei.store.database import Database, load_number, load_state, save_state
-from kei.store.reading_table import IN_SPANS, span_of
+from kei.store.reading_table import IN_SPANS, pruned_until_ms, span_of
 from kei.store.rows import (
     SUMMARY_COLUMNS,
     Stored,
@@ -121,32 +121,33 @@ class SummaryTable:
     ) -> None:
         """Replace the summaries of a window by those that were computed again; in a transaction.
 
-        Those of a series that had one keep its ID, so that they are not uploaded again.
+        Those that have changed are `RECOVERED`; the others keep their state. Those of a series that
+        had one keep its ID, so that they are not uploaded again. Where readings have been pruned, a
+        summary of more of them than are left stays.
         """
-        known: dict[tuple[str, str], int] = {
-            (unit, sensor): id_
-            for id_, unit, sensor in connection.execute(
-                "SELECT m.id, s.unit, s.sensor FROM summaries m"
-                " CROSS JOIN series s ON s.id = m.series_id WHERE m.start_ms = ?",
-                (start_ms,),
-            ).fetchall()
+        known: dict[tuple[str, str], tuple[int, Summary]] = {
+            (summary.unit, summary.sensor): (id_, summary)
+            for id_, summary in _of_window(connection, start_ms)
         }
+        is_pruned = start_ms < pruned_until_ms(connection)
         fresh: list[Summary] = []
-        for summary in summaries:
-            id_ = known.pop((summary.unit, summary.sensor), None)
-            if id_ is None:
+        for computed in summaries:
+            summary = replace(computed, state=Completeness.RECOVERED)
+            id_, old = known.pop((summary.unit, summary.sensor), (None, None))
+            if id_ is None or old is None:
                 fresh.append(summary)
-                continue
-            connection.execute(
-                "UPDATE summaries SET series_id = ?, average = ?, minimum = ?, maximum = ?,"
-                " count = ?, state = ?, recovered = ? WHERE id = ?",
-                (*self._columns(connection, summary), id_),
+            elif not (_same(computed, old) or (is_pruned and computed.count < old.count)):
+                connection.execute(
+                    "UPDATE summaries SET series_id = ?, average = ?, minimum = ?, maximum = ?,"
+                    " count = ?, state = ?, recovered = ? WHERE id = ?",
+                    (*self._columns(connection, summary), id_),
+                )
+        if not is_pruned:
+            connection.executemany(
+                "DELETE FROM summaries WHERE id = ?"
+                " AND id < (SELECT max(id) FROM summaries)",  # so that no ID is used twice
+                [(id_,) for id_, _ in known.values()],
             )
-        connection.executemany(
-            "DELETE FROM summaries WHERE id = ?"
-            " AND id < (SELECT max(id) FROM summaries)",  # so that no ID is used twice
-            [(id_,) for id_ in known.values()],
-        )
         self.add(connection, fresh)
         # New ones get no line: the lines of a window are written once.
         newest = newest_id(connection, What.SUMMARY)
@@ -222,6 +223,20 @@ class SummaryTable:
             state=Completeness.RECOVERED if sum_.recovered else state,
             recovered=sum_.recovered,
         )
+
+
+def _of_window(connection: sqlite3.Connection, start_ms: int) -> list[tuple[int, Summary]]:
+    rows: list[SummaryRow] = connection.execute(
+        f"SELECT {SUMMARY_COLUMNS} FROM summaries r"
+        " CROSS JOIN series s ON s.id = r.series_id WHERE r.start_ms = ?",
+        (start_ms,),
+    ).fetchall()
+    return [(row[0], summary_of(row)) for row in rows]
+
+
+def _same(one: Summary, other: Summary) -> bool:
+    """Return whether two summaries are of the same values."""
+    return replace(one, state=other.state) == other
 
 
 def _lines_until(connection: sqlite3.Connection) -> int:

@@ -1,10 +1,11 @@
 """Daily text files: lines are appended to the file of their own date, complete or not at all."""
 
 import contextlib
+import glob
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date, datetime, time, timedelta, tzinfo
 from pathlib import Path
 from zlib import crc32
@@ -24,7 +25,7 @@ _CHUNK_BYTES = 4096  # a line is far shorter, so one step back nearly always fin
 _DATE_DIGITS = 8
 _MAX_LOGGED_CHARS = 500  # of a torn line; a line has less than 100
 _SOME_DAY = date(2000, 1, 1)
-_COMPRESSED = (".gz", ".xz", ".bz2", ".zst")  # as logrotate and its like name them
+_READ_BYTES = 1 << 18
 _FIRST_LINE_BYTES = 4096  # a line of a sensor has up to 1 kB
 
 
@@ -85,11 +86,13 @@ class DailyFile:
         """Return the path of the file of a date."""
         return self._directory / (self._prefix + reading_file_name(self._fname_base, day))
 
-    def is_compressed(self, day: date) -> bool:
-        """Return whether the file of a date has been put away, and there is none that grows."""
+    def is_put_away(self, day: date) -> bool:
+        """Return whether the file of a date has been put away, and there is none that grows.
+
+        Programs that do that add to its name: `.gz`, `.1`, `.1.gz`, `-20260214.xz`.
+        """
         path = self.path(day)
-        packed = (path.with_name(path.name + suffix) for suffix in _COMPRESSED)
-        return not path.exists() and any(each.exists() for each in packed)
+        return not path.exists() and any(path.parent.glob(f"{glob.escape(path.name)}[.-]*"))
 
     def append(self, day: date, lines: Sequence[str]) -> tuple[int, int]:
         """Append lines to the file of a date in one write: all of them, or none.
@@ -172,6 +175,19 @@ class DailyFile:
         with self._lock, self._errors(day):
             data = os.pread(self._opened(day), max_bytes, begin)
         return _complete_lines(data), begin + data.rfind(b"\n") + 1
+
+    def found(self, day: date, lines: Collection[str]) -> set[str]:
+        """Return which of some lines the file of a date has.
+
+        Raises:
+            TextError: the file cannot be read.
+        """
+        found: set[str] = set()
+        begin, end = 0, self.size(day)
+        while lines and begin < end:
+            there, begin = self.lines_from(day, begin, min(end - begin, _READ_BYTES))
+            found.update(line for line in there if line in lines)
+        return found
 
     def peek(self, day: date, begin: int) -> list[str]:
         """Return all complete lines from an offset on, without repairing the file."""

@@ -25,7 +25,7 @@ from collections import deque
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
-from itertools import islice
+from itertools import groupby, islice
 
 import structlog
 
@@ -90,7 +90,7 @@ class Writer:
         """Save those of these readings that their series does not have yet in `pending`.
 
         So the mark that they were made good later, which the text does not have, outlives a crash.
-        Those whose file is put away become rows at once.
+        Those whose line is there, or whose file is put away, become rows at once.
 
         Returns:
             how many they are.
@@ -102,27 +102,32 @@ class Writer:
             raise StoreError(reason or "the database has not been recovered yet")
         with_line: list[Item] = []
         without: list[Reading] = []
-        for item in self.fresh_of(readings):
-            line = self._maker.line(item)
-            if line is None:
-                continue
-            if not self._committer.is_put_away(line.day):
-                with_line.append(item)
-                continue
-            without.append(item.reading)
-            if line.day not in self._told_put_away:
-                self._told_put_away.add(line.day)
-                log.warning(
-                    "text_file_put_away",
-                    day=line.day.isoformat(),
-                    hint="values of this day are recorded in the database only",
-                )
+        lines = [line for item in self.fresh_of(readings) if (line := self._maker.line(item))]
+        for day, of_day in groupby(lines, lambda line: line.day):
+            due = {line.text: line.item for line in of_day}
+            there = self._committer.lines_found(day, due)
+            if there is None:
+                self._tell_put_away(day)
+            for text, item in due.items():
+                if there is None or text in there:
+                    without.append(item.reading)
+                else:
+                    with_line.append(item)
         if without:
             self._committer.add_rows(without)
         if with_line:
             self._pending.add(with_line)
             self._committer.touched()
         return len(with_line) + len(without)
+
+    def _tell_put_away(self, day: date) -> None:
+        if day not in self._told_put_away:
+            self._told_put_away.add(day)
+            log.warning(
+                "text_file_put_away",
+                day=day.isoformat(),
+                hint="values of this day are recorded in the database only",
+            )
 
     @property
     def commit_within_s(self) -> float | None:

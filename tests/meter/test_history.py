@@ -1,13 +1,14 @@
 """Asking a meter for a day: which day it is, midnight, and others who ask, too."""
 
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from fakes import TOKYO, FakeClock
 
 from kei.core.clock import epoch_ms, instant
-from kei.core.errors import RetryLater
+from kei.core.errors import RetryLater, Stopping
 from kei.echonet.frame import Property
 from kei.meter.history import NORMAL, HistoryReader, Refused, Way, ways
 from kei.simulator.household.household import Household
@@ -38,13 +39,15 @@ class Bench:
     def second(self) -> int:
         return int(self.clock.now_ms() / 1000 + self.ahead_s) + JAPAN_S
 
-    def set(self, item: Property, budget_s: float) -> bool:
+    def set(self, item: Property, budget_s: float, *, gives_way: bool) -> bool:
         assert budget_s > 0
+        assert gives_way
         self._takes_time()
         return self.memory.select_day(item.edt)
 
-    def get(self, epcs: tuple[int, ...], budget_s: float) -> Answer:
+    def get(self, epcs: tuple[int, ...], budget_s: float, *, gives_way: bool) -> Answer:
         assert budget_s > 0
+        assert gives_way
         self._takes_time()
         read = {0xE5: self.memory.day, 0xE2: self.memory.normal_day}
         found = {epc: read[epc](self.second) for epc in epcs}
@@ -107,11 +110,32 @@ def test_days_that_no_meter_remembers_are_not_asked_for(day: date) -> None:
     assert not meter.asked_at
 
 
-def test_between_two_questions_the_meter_is_left_alone_for_as_long_as_it_has_taken() -> None:
-    meter = bench("2026-11-23T12:00:00", answer_s=7)
+@pytest.mark.parametrize(("answer_s", "left_alone_s"), [(4, 4), (40, 5)])
+def test_between_two_questions_the_meter_is_left_alone_for_as_long_as_it_has_taken(
+    answer_s: float, left_alone_s: float
+) -> None:
+    meter = bench("2026-11-23T12:00:00", answer_s=answer_s)
     meter.reader.read(date(2026, 11, 22), BY_DAY)
     first_at, second_at, *_ = meter.asked_at
-    assert (second_at - first_at).total_seconds() == pytest.approx(14)
+    assert (second_at - first_at).total_seconds() == pytest.approx(answer_s + left_alone_s)
+
+
+def test_air_time_that_was_not_used_is_used_at_once_and_then_the_average_is_kept() -> None:
+    meter = bench("2026-11-23T12:00:00", answer_s=0.1)
+    meter.reader.pause_s = 10.0
+    for _ in range(30):
+        meter.reader.read(date(2026, 11, 22), BY_DAY)
+    rests = [after - before for before, after in pairwise(meter.asked_at)]
+    assert max(rests[:28]) < timedelta(seconds=1)
+    assert min(rests[40:]).total_seconds() == pytest.approx(10)
+
+
+def test_a_reader_that_is_stopped_asks_no_more() -> None:
+    meter = bench("2026-11-23T12:00:00")
+    meter.reader.stop()
+    with pytest.raises(Stopping):
+        meter.reader.read(date(2026, 11, 22), BY_DAY)
+    assert not meter.asked_at
 
 
 @pytest.mark.parametrize(

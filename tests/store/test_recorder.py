@@ -22,6 +22,7 @@ from kei.settings.upload import What
 from kei.store import pending
 from kei.store.committer import SYNC_SHARE
 from kei.store.database import CHECK_EVERY_S, Database
+from kei.store.lines import reading_line
 from kei.store.queue import UploadQueue
 from kei.store.read_only import read_overview
 from kei.store.recorder import Recorder
@@ -714,17 +715,35 @@ def test_the_mark_outlives_a_kill_between_line_and_row(
     assert marks(database) == [(1, True), (2, True)]
 
 
+@pytest.mark.parametrize("suffix", [".gz", ".1.gz", ".1", "-20261230.xz"])
 def test_a_file_that_was_put_away_gets_no_line_and_that_is_told(
-    recorder: Recorder, database: Database, text: DailyFile, tmp_path: Path
+    recorder: Recorder, database: Database, text: DailyFile, tmp_path: Path, suffix: str
 ) -> None:
     path = text.path(text.day_of(recovered(1)[0].time_ms))
-    path.with_name(f"{path.name}.gz").write_bytes(b"packed")
+    path.with_name(path.name + suffix).write_bytes(b"packed")
     with capture_logs() as logs:
         assert recorder.recover(recovered(1, 2)) == 2
         assert recorder.recover(recovered(1, 3)) == 1
     assert [each["event"] for each in logs] == ["text_file_put_away"]
     assert in_text(tmp_path) == []
     assert marks(database) == [(1, True), (2, True), (3, True)]
+
+
+def test_what_a_lost_database_had_gets_a_row_and_no_second_line(
+    tmp_path: Path, clock: FakeClock, text: DailyFile
+) -> None:
+    path = text.path(text.day_of(NOON_MS - 9 * 86_400_000))
+    of_old = recovered(1, 2, at=NOON_MS - 9 * 86_400_000)
+    path.write_text("".join(f"{reading_line(each, TOKYO)}\n" for each in of_old) + "torn")
+    for number in range(1, 9):
+        text.path(text.day_of(NOON_MS - number * 86_400_000)).touch()
+    with contextlib.closing(Database.open(tmp_path / "kei.db", clock)) as database:
+        recorder = recorder_of(database, text)
+        more = recovered(1, 2, 3, at=NOON_MS - 9 * 86_400_000)
+        assert recorder.recover(more) == 3
+        recorder.close()
+        assert path.read_text().splitlines() == [reading_line(each, TOKYO) for each in more]
+        assert sorted(marks(database)) == [(1, True), (2, True), (3, True)]
 
 
 def test_nothing_is_made_good_while_a_disk_fails(recorder: Recorder, disk: Disk) -> None:

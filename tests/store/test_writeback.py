@@ -63,7 +63,7 @@ def test_a_page_is_written_hardly_more_often_than_by_linux_alone(
         linux.clock.advance(1)
         if second % WAKES_S == phase_s:
             linux.wake()
-        if linux.plan.due is not None and linux.plan.due <= linux.clock.monotonic():
+        if linux.plan.due <= linux.clock.monotonic():
             linux.sync()
         if second % 10 == 0:
             linux.append()
