@@ -2,27 +2,28 @@
 
 import json
 import re
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
-from decimal import Decimal
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import pytest
+from meter_truth import (
+    DAY_S,
+    JAPAN_S,
+    SEED,
+    day_start_s,
+    differences,
+    in_database,
+    in_text,
+    truth,
+)
 from programs import ROOT, SIMULATED, Program, command, running, simulator, write_jobs
 from upload_support import Server, answer
 
-from kei.simulator.household.household import Household
-from kei.simulator.meter.meter_type import MeterType
-from kei.simulator.meter.registers import EnergyCounter
-
 ANOTHER_CLOCK = (str(ROOT / "tests" / "support" / "kei_by_another_clock.py"),)
-SEED = 7
-JAPAN_S, HALF_HOUR_S, DAY_S = 9 * 3600, 1800, 86_400
 SOLAR = f"{SIMULATED},seed={SEED},solar"
 NO_REQUESTS = """
 [[broute.requests]]
@@ -39,55 +40,12 @@ def now_s() -> float:
     return time.time()  # noqa: TID251 - the machine's clock is what the meter's is compared with
 
 
-def truth(first_s: float, last_s: float, sensors: str) -> dict[tuple[str, int], Decimal]:
-    """What the simulated meter counts at each half-hour between two instants."""
-    home = EnergyCounter(Household(SEED, solar=True), MeterType().counting)
-    read = {"EA": home.normal, "EB": home.reverse}
-    times = range(int(-(-first_s // HALF_HOUR_S) * HALF_HOUR_S), int(last_s) + 1, HALF_HOUR_S)
-    return {
-        (sensor, at): Decimal(int.from_bytes(read[sensor](at + JAPAN_S), "big")) / 10
-        for sensor in sensors.split()
-        for at in times
-    }
-
-
-def day_start_s(days_ago: int, at_s: float) -> float:
-    """When a day in Japan began, so many days before that of an instant."""
-    return (at_s + JAPAN_S) // DAY_S * DAY_S - JAPAN_S - days_ago * DAY_S
-
-
-def in_text(folder: Path, zone: str = "UTC") -> Counter[tuple[str, int, Decimal]]:
-    """The half-hour values of the files, each of which has to be in the file of its date."""
-    found: Counter[tuple[str, int, Decimal]] = Counter()
-    for file in folder.glob("2*-*.txt"):
-        for line in file.read_text().splitlines():
-            moment, _, sensor, value, _ = line.split(",")
-            if sensor in {"EA", "EB"}:
-                assert file.name[:8] == moment[:10].replace("/", "")
-                at = datetime.strptime(moment, "%Y/%m/%d %H:%M:%S").replace(tzinfo=ZoneInfo(zone))
-                found[sensor, int(at.timestamp()), Decimal(value)] += 1
-    return found
-
-
-def in_database(folder: Path) -> Counter[tuple[str, int, Decimal]]:
-    with closing(sqlite3.connect(folder / "kei.db")) as connection:
-        rows = connection.execute(
-            "SELECT sensor, time_ms, value, recovered FROM readings"
-            " JOIN series ON series.id = series_id WHERE sensor IN ('EA', 'EB')"
-        ).fetchall()
-    assert all(recovered for *_, recovered in rows)
-    return Counter((sensor, at // 1000, Decimal(value) / 10_000) for sensor, at, value, _ in rows)
-
-
 def expect_truth(
     folder: Path, first_s: float, last_s: float, sensors: str = "EA EB", zone: str = "UTC"
 ) -> None:
-    """All half-hours of a time are there, once each, and exact, in files and database alike."""
-    wanted = {(name, at, kwh) for (name, at), kwh in truth(first_s, last_s, sensors).items()}
-    for found in (in_text(folder, zone), in_database(folder)):
-        inside = Counter({each: n for each, n in found.items() if first_s <= each[1] <= last_s})
-        assert inside.keys() == wanted
-        assert set(inside.values()) == {1}
+    """All half-hours of a time are there, once each, exact and marked."""
+    assert differences(folder, first_s, last_s, sensors, zone) == {}
+    assert not in_database(folder, "NOT recovered")
 
 
 def status(jobs: Path) -> str:

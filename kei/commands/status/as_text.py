@@ -9,8 +9,8 @@ from kei.commands.status.rules import Problem, last_fault, some, span, what_is_d
 from kei.core.clock import local
 from kei.core.printable import printable
 from kei.core.reading import Reading, plain
-from kei.meter.history import HistoryStatus
 from kei.meter.meter_clock import METER_UTC_OFFSET, TOLERANCE_S
+from kei.meter.progress import HistoryStatus
 from kei.sensors.counters import ReaderStatus
 from kei.store.sinks import RecorderStatus, SinkStatus
 from kei.wisun.interfaces import SessionStatus
