@@ -15,6 +15,7 @@ import statistics
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 
 from _project import use_project
@@ -26,7 +27,7 @@ from soak import Rig
 
 from kei.core.errors import KeiError, RetryLater
 from kei.meter.history import HistoryReader, Way
-from kei.wisun.requests import Request, Requests
+from kei.wisun.requests import Request
 
 POWER, CYCLE_S, BUDGET_S = 0xE7, 10.0, 10.0
 SPEED = 60.0
@@ -43,28 +44,21 @@ class Watched:
 
     def __init__(self, rig: Rig) -> None:
         self.held: list[tuple[float, float]] = []
-        attempt = Requests.attempt
+        attempt = rig.session._requests.attempt
 
-        def watched(requests: Requests, request: Request) -> None:
+        def watched(request: Request) -> None:
             begun = rig.clock.monotonic()
             try:
-                attempt(requests, request)
+                attempt(request)
             finally:
                 if request.epcs != (POWER,):
                     self.held.append((begun, rig.clock.monotonic()))
 
-        self._restore = lambda: setattr(Requests, "attempt", attempt)
-        Requests.attempt = watched
+        vars(rig.session._requests)["attempt"] = watched
 
     def between(self, begun: float, ended: float) -> int:
         """How many held it, at least in part, within a time."""
         return sum(start < ended and end > begun for start, end in self.held)
-
-    def __enter__(self) -> "Watched":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._restore()
 
 
 def ask_for_power(rig: Rig, samples: int, watched: Watched) -> list[tuple[float, int]]:
@@ -75,16 +69,14 @@ def ask_for_power(rig: Rig, samples: int, watched: Watched) -> list[tuple[float,
         due += CYCLE_S
         pause.wait(rig.clock.wait_s(due - rig.clock.monotonic()))
         begun = rig.clock.monotonic()
-        try:
+        with suppress(RetryLater):
             rig.session.get((POWER,), BUDGET_S)
-        except RetryLater:
-            pass
         ended = rig.clock.monotonic()
         found.append((ended - begun, watched.between(begun, ended)))
     return found
 
 
-def read_days(rig: Rig, reader: HistoryReader, count: Callable[[], None]) -> None:
+def read_days(reader: HistoryReader, count: Callable[[], None]) -> None:
     """Read day after day until the reader is stopped."""
     number = 0
     while True:
@@ -124,16 +116,16 @@ def main() -> int:
         nonlocal days
         days += 1
 
-    port = ",".join(["seed=7,solar", options.sim]).strip(",")
-    with Rig(port, speed=SPEED) as rig, Watched(rig) as watched:
-        pause = threading.Event()
+    port = f"seed=7,solar,{options.sim}".strip(",")
+    with Rig(port, speed=SPEED) as rig:
+        watched, pause = Watched(rig), threading.Event()
         while not rig.session.is_joined:
             pause.wait(0.05)
         print(f"E7 every {CYCLE_S:g} s, {options.samples} times, {port}")
         print(f"{'':10} {'p50 s':>7} {'p99 s':>7} {'max s':>7} {'others':>7} {'days a minute':>14}")
         show("alone", ask_for_power(rig, options.samples, watched))
         reader = HistoryReader(rig.session, rig.clock, lambda: 0.0, AIR_TIME_PAUSE_S)
-        thread = threading.Thread(target=read_days, args=(rig, reader, count))
+        thread = threading.Thread(target=read_days, args=(reader, count))
         begun = rig.clock.monotonic()
         thread.start()
         found = ask_for_power(rig, options.samples, watched)

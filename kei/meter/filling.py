@@ -138,7 +138,11 @@ class Filling:
         if (scale := self._decoder.scale) is None:
             self._progress.tell("waiting for the unit of the meter's register")
             return
-        since_ms = self._segmenter.look_at(self._identified(self._identity, scale))
+        since_ms = self._segmenter.look_at(
+            self._identified(self._identity, scale), self._decoder.met_ms, self._decoder.joined_ms
+        )
+        today_ms = start_ms(self._reader.now().date())
+        self._look_for_falls(today_ms, scale)
         told = self._fill_half_hours(scale, since_ms)
         if self._wanted.minutes and not self.is_over:
             wanted = (NORMAL, REVERSE) if self._wants_reverse else (NORMAL,)
@@ -351,8 +355,12 @@ class Filling:
         if not readings:
             return
         self._progress.filled(self._recover(readings))
-        begin_ms = start_ms(gap.day)
-        self._segmenter.look_for_falls(found, begin_ms - DAY_MS, begin_ms + DAY_MS, scale)
+        self._look_for_falls(start_ms(gap.day), scale)
+
+    def _look_for_falls(self, begin_ms: int, scale: Scale) -> None:
+        """Look at a day, the one before, and the first register of the next."""
+        from_ms, to_ms = begin_ms - DAY_MS, begin_ms + DAY_MS + HALF_HOUR_MS
+        self._segmenter.look_for_falls((NORMAL, REVERSE), from_ms, to_ms, scale)
 
     def _note_oldest(self, refused: date, reason: str) -> None:
         """Note that the meter tells of none of several days, and so of none that is older."""

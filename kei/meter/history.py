@@ -1,6 +1,7 @@
 """Asks a meter for what it remembers of a day: set, read back, read, and look at the answer."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Protocol, TypeVar
@@ -299,7 +300,10 @@ class HistoryReader:
         Raises:
             KeiError: as of `read`.
         """
-        return self._until_it_fits(lambda: self._get(epcs, SETTING_S), "settings")
+        while True:
+            self._let_midnight_pass()
+            with suppress(_DayEnds):
+                return self._get(epcs, SETTING_S)
 
     def _get(self, epcs: tuple[int, ...], budget_s: float) -> Answer:
         return self._in_turn(lambda s: self.session.get(epcs, s, gives_way=True), budget_s)

@@ -71,16 +71,19 @@ class HalfHours:
             ).fetchall()
         return [reading_of(row) for row in rows]
 
-    def newest_ms(self, unit: str, sensors: tuple[str, ...]) -> int | None:
-        """Return the latest time of any reading of some series; None if there is none."""
+    def newest_ms(self, unit: str, sensors: tuple[str, ...], before_ms: int) -> int | None:
+        """Return the latest time of any reading of some series before an instant, or None."""
         those = f"SELECT id FROM series WHERE unit = ? AND sensor IN ({_marks(sensors)})"
         with self._database.access() as connection:
-            spans = connection.execute("SELECT DISTINCT span FROM spans ORDER BY span DESC")
+            spans = connection.execute(
+                "SELECT DISTINCT span FROM spans WHERE span <= ? ORDER BY span DESC",
+                (span_of(before_ms),),
+            )
             for (span,) in spans:  # nearly always the first or the second
                 row: tuple[int | None] = connection.execute(
-                    f"SELECT max(r.time_ms){IN_SPANS} AND r.series_id IN ({those})"
-                    " WHERE p.span = ?",
-                    (unit, *sensors, span),
+                    f"SELECT max(r.time_ms){IN_SPANS} AND r.time_ms < ?"
+                    f" AND r.series_id IN ({those}) WHERE p.span = ?",
+                    (before_ms, unit, *sensors, span),
                 ).fetchone()
                 if row[0] is not None:
                     return row[0]
