@@ -173,9 +173,12 @@ def _plan(config: Config) -> Iterator[Planned]:
     left_s = max(LEAST_AIR_TIME_S, AIR_TIME_LIMIT_S / 2 - air_time_s(config))
     pause_s = 3600 * AIR_TIME_A_FRAME_S / left_s
     unit, retention_s = config.broute.unit, config.recorder.retention_s
+    told = [f"{epc:02X}" for epc in settings.epc] + ["D0"] * settings.one_minute
+    # The name says what is filled: so a job that a reload has changed begins at once, although the
+    # one before it waits for an answer; the scheduler runs no job of the same name twice.
     yield Planned(
-        id="history",
-        what=f"fill gaps of the last {settings.days} days from the meter's memory",
+        id=f"history-{settings.days}-days-{'-'.join(told)}",
+        what=f"fill gaps of {' '.join(told)} with {settings.days} days of the meter's memory",
         schedule=AfterWindows(HALF_HOUR_S, NOTICE_S),
         executor=Executor.HISTORY,
         origin=(settings, unit, retention_s, pause_s),

@@ -39,7 +39,7 @@ EPC_REVERSE = 0xEB
 CLOCK_EPCS = (EPC_DATE, EPC_TIME)
 DUE_S = 300  # by the meter's clock, which is known to half a minute only
 MISSES_MAX = 3  # days in a row: the meter, or the link, is not up to it at present
-REVERSE_MISSES_MAX = 3  # days in a row without E4, until it is given up for this join
+REVERSE_MISSES_MAX = 3  # days in a row without a value of E4: older ones have none either
 REFUSALS_MAX = 3  # in a row: a busy meter refuses everything for a moment
 BUSY_S = 20.0  # between two refusals
 BELIEVED_S = 86_400.0  # what was refused is asked for again after so long
@@ -115,7 +115,8 @@ class Filling:
         self._differing: set[date] = set()  # the meter tells others than are recorded
         # What is before it the meter does not remember; since when that is known, monotonic.
         self._oldest: tuple[date, float] | None = None
-        self._reverse_misses = 0
+        self._without_reverse: list[date] = []  # days in a row
+        self._reverse_from: tuple[date, float] | None = None  # first day that may have it; as above
         self._misses = 0  # days in a row without an answer
 
     @property
@@ -177,7 +178,8 @@ class Filling:
             decoder.meter_clock.take(self._ask(CLOCK_EPCS))
             if decoder.meter_clock.status.ahead_s is None:
                 raise RetryLater("the meter does not tell its time")
-        return identity_of(self._ask(tuple(epc for epc in IDENTITY_EPCS if epc in readable)))
+        asked = tuple(epc for epc in IDENTITY_EPCS if epc in readable)
+        return identity_of(self._ask(asked), asked, decoder.meter)
 
     def _ask(self, epcs: tuple[int, ...]) -> dict[int, bytes]:
         """Return the data of properties, asked for in as many frames as this meter wants."""
@@ -216,7 +218,7 @@ class Filling:
         asked = 0
         refused: list[date] = []
         for number, gap in enumerate(gaps):
-            if self._lacks_reverse and gap.missing.keys() == {REVERSE}:
+            if gap.missing.keys() == {REVERSE} and not self._may_have_reverse(gap.day):
                 continue
             self._tell_left(gaps[number:])
             self._progress.tell(f"reading {gap.day}, {number} of {len(gaps)} days are done")
@@ -248,6 +250,9 @@ class Filling:
         left, oldest = self._progress.status.days_left, self._oldest_day
         if left:
             text = f"the meter has not told of {left} days, it is asked again later"
+        elif self._differing:
+            count = len(self._differing)
+            text = f"up to date, but the meter tells other values of {count} days than are recorded"
         elif oldest is not None:
             text = f"up to date, the meter tells of no day before {oldest}"
         else:
@@ -264,7 +269,7 @@ class Filling:
             Stopping: kei, or the reader, is being stopped.
         """
         self._check_clock()
-        way = replace(way, has_reverse=way.has_reverse and not self._lacks_reverse)
+        way = replace(way, has_reverse=way.has_reverse and self._may_have_reverse(gap.day))
         try:
             found = self._reader.read(gap.day, way, gap.hours)
         except NotReady:
@@ -300,10 +305,11 @@ class Filling:
         self._refused[way] = self._monotonic()
         return True
 
-    @property
-    def _lacks_reverse(self) -> bool:
-        """Whether the meter seems to have no register of sold energy, although its map says so."""
-        return self._reverse_misses >= REVERSE_MISSES_MAX
+    def _may_have_reverse(self, day: date) -> bool:
+        """Return whether the meter may have sold energy of a day, as far as it has told."""
+        if self._reverse_from is None or self._monotonic() - self._reverse_from[1] > BELIEVED_S:
+            return True
+        return day >= self._reverse_from[0]
 
     @property
     def _oldest_day(self) -> date | None:
@@ -318,11 +324,12 @@ class Filling:
     def _missing(self, way: Way, since_ms: int) -> Iterator[Gap]:
         """Yield what is missing and may be had, the newest day first."""
         from_ms, until_ms = self._span(since_ms)
-        sensors = (NORMAL, REVERSE) if way.has_reverse and not self._lacks_reverse else (NORMAL,)
         oldest = self._oldest_day
         for day in days_before(self._reader.now().date(), self._wanted.days):
             if oldest is not None and day < oldest:
                 return
+            has_reverse = way.has_reverse and self._may_have_reverse(day)
+            sensors = (NORMAL, REVERSE) if has_reverse else (NORMAL,)
             gap = self._gaps.of(day, sensors, from_ms, until_ms)
             if gap is not None and day not in self._differing:
                 yield gap
@@ -339,8 +346,7 @@ class Filling:
     def _take(self, gap: Gap, found: Mapping[str, Counts], scale: Scale) -> None:
         """Record what was missing of a day."""
         if REVERSE in gap.missing and REVERSE in found and _has_values(found[NORMAL]):
-            has_reverse = _has_values(found[REVERSE])
-            self._reverse_misses = 0 if has_reverse else self._reverse_misses + 1
+            self._note_reverse(gap.day, has_values=_has_values(found[REVERSE]))
         now_ms = epoch_ms(self._reader.now())
         readings = self._gaps.readings(gap, found, scale, now_ms)
         if readings is None:
@@ -356,6 +362,13 @@ class Filling:
             return
         self._progress.filled(self._recover(readings))
         self._look_for_falls(start_ms(gap.day), scale)
+
+    def _note_reverse(self, day: date, *, has_values: bool) -> None:
+        """Note whether a day had any sold energy; after some without, older ones have none."""
+        self._without_reverse = [] if has_values else [*self._without_reverse, day]
+        if len(self._without_reverse) == REVERSE_MISSES_MAX:
+            first = max(self._without_reverse) + timedelta(days=1)
+            self._reverse_from, self._without_reverse = (first, self._monotonic()), []
 
     def _look_for_falls(self, begin_ms: int, scale: Scale) -> None:
         """Look at a day, the one before, and the first register of the next."""

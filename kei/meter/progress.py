@@ -15,8 +15,8 @@ class HistoryStatus:
     """How far the record has been made complete.
 
     Attributes:
-        filled: half-hour values that were made good since the start.
-        missing: those that are missing still, as far as the meter may have them.
+        filled: values that were made good since the start, one-minute values included.
+        missing: half-hour values that are missing still, as far as the meter may have them.
         days_left: the days that they are of.
         doing: what is done now, or what it waits for, for a person.
     """
@@ -40,7 +40,7 @@ class Progress:
 
     def __init__(self, clock: Clock) -> None:
         self.incidents = Incidents(log, clock)
-        self.status = HistoryStatus(0, 0, 0, "waiting for the meter")
+        self.status = HistoryStatus(0, 0, 0, "waiting to begin")
 
     def tell(self, doing: str) -> None:
         """Tell what is done now, or what it waits for, in words for a person."""

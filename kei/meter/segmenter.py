@@ -1,6 +1,6 @@
 """Notices that a meter is another one, or counts in another way: then a new segment begins."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 from itertools import pairwise
 
@@ -25,12 +25,21 @@ ANOTHER_METER = frozenset({"another maker", "another serial number"})
 ROLL_OVER_SHARE = Decimal("0.1")
 
 
-def identity_of(properties: Mapping[int, bytes]) -> Identity:
-    """Return what a meter's answers say of it; what it has not given is not known."""
+def identity_of(
+    properties: Mapping[int, bytes], has: Collection[int] = IDENTITY_EPCS, address: str = ""
+) -> Identity:
+    """Return what a meter's answers say of it; what it has not given is not known.
+
+    Args:
+        properties: the data that it has given.
+        has: those of `IDENTITY_EPCS` that it has by its map.
+        address: its MAC address, which tells it from others if it has no serial number.
+    """
     maker, serial, digits = (properties.get(epc) for epc in IDENTITY_EPCS)
+    by_address = f"MAC {address}" if address and EPC_SERIAL_NUMBER not in has else None
     return Identity(
         maker=None if maker is None else maker.hex().upper(),
-        serial=None if serial is None else describe(EPC_SERIAL_NUMBER, serial),
+        serial=by_address if serial is None else describe(EPC_SERIAL_NUMBER, serial),
         digits=digits[0] if digits and digits[0] in _DIGITS else None,
     )
 

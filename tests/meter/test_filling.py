@@ -231,6 +231,27 @@ def test_sold_energy_that_never_has_a_value_is_not_asked_for_each_half_hour(buil
     assert bench.times(0xE4) <= 3 + 1
 
 
+def test_sold_energy_of_newer_days_is_asked_for_though_older_days_have_none(build: Build) -> None:
+    bench = build(days=9)
+    panels_since_ms = epoch_ms(NOON) - 3 * DAY_MS
+    reverse = bench.meter._counter.reverse
+
+    def since_then(second: int) -> bytes:
+        is_before = (second - JAPAN_S) * 1000 < panels_since_ms
+        return b"\xff\xff\xff\xfe" if is_before else reverse(second)
+
+    bench.meter._counter.reverse = since_then  # type: ignore[method-assign]
+    bench.filling.run()
+    before = bench.times(0xE4)
+    assert before < 9
+    bench.clock.advance(6 * 3600)
+    bench.filling.run()
+    found = bench.recorded("EB")
+    assert found[-1].time_ms > bench.clock.now_ms() - 2 * HALF_HOUR_MS
+    assert len(found) == (found[-1].time_ms - found[0].time_ms) // HALF_HOUR_MS + 1
+    assert bench.times(0xE4) == before + 1
+
+
 def test_sold_energy_that_is_not_answered_is_asked_for_again(build: Build) -> None:
     bench = build(days=5)
     get = bench.get

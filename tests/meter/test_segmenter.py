@@ -40,6 +40,8 @@ def test_a_meter_is_known_by_what_it_gives() -> None:
     assert identity_of(found) == Identity("000016", "KEI000000001", digits=6)
     assert identity_of({0xD7: b"\x09", 0x8D: b""}) == Identity(serial="")
     assert identity_of({}) == Identity()
+    assert identity_of({}, (), "001D129012345678") == Identity(serial="MAC 001D129012345678")
+    assert identity_of({}, address="001D129012345678") == Identity()
 
 
 @pytest.mark.parametrize(

@@ -113,9 +113,11 @@ def _session(session: SessionStatus) -> Block:
 
 def _history(history: HistoryStatus) -> Iterator[str]:
     yield history.doing
-    told = f"{history.filled} half-hour values filled from the meter's memory since the start"
+    told = f"{history.filled} values filled from the meter's memory since the start"
     if history.missing:
-        told += f", {history.missing} of {history.days_left} days are still to come"
+        told += (
+            f", {history.missing} half-hour values of {history.days_left} days are missing still"
+        )
     yield told
 
 
