@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from math import inf
 
 import structlog
 
@@ -14,6 +13,7 @@ from kei.echonet.history import DAYS_MAX
 from kei.echonet.meter_class import METER_ZONE, Scale
 from kei.echonet.superclass import EPC_DATE, EPC_READABLE, EPC_TIME
 from kei.energy.registers import HALF_HOUR_MS
+from kei.meter.beliefs import REFUSALS_MAX, Beliefs
 from kei.meter.decoder import MeterDecoder
 from kei.meter.gaps import DAY_MS, Gap, Gaps, days_before, start_ms
 from kei.meter.history import (
@@ -39,10 +39,7 @@ EPC_REVERSE = 0xEB
 CLOCK_EPCS = (EPC_DATE, EPC_TIME)
 DUE_S = 300  # by the meter's clock, which is known to half a minute only
 MISSES_MAX = 3  # days in a row: the meter, or the link, is not up to it at present
-REVERSE_MISSES_MAX = 3  # days in a row without a value of E4: older ones have none either
-REFUSALS_MAX = 3  # in a row: a busy meter refuses everything for a moment
 BUSY_S = 20.0  # between two refusals
-BELIEVED_S = 86_400.0  # what was refused is asked for again after so long
 TELL_EVERY_DAYS = 10
 
 
@@ -111,12 +108,8 @@ class Filling:
         self._minutes = Minutes(wanted.unit, reader, half_hours, recover)
         self._has_minutes = True
         self._identity: Identity | None = None
-        self._refused: dict[Way, float] = {}  # since when, monotonic
+        self._beliefs = Beliefs(reader.clock)
         self._differing: set[date] = set()  # the meter tells others than are recorded
-        # What is before it the meter does not remember; since when that is known, monotonic.
-        self._oldest: tuple[date, float] | None = None
-        self._without_reverse: list[date] = []  # days in a row
-        self._reverse_from: tuple[date, float] | None = None  # first day that may have it; as above
         self._misses = 0  # days in a row without an answer
 
     @property
@@ -153,8 +146,7 @@ class Filling:
     def _fill_half_hours(self, scale: Scale, since_ms: int) -> tuple[str, ...]:
         """Fill all gaps in the best way that the meter takes; return which SensorIDs it tells."""
         for way in ways(self._decoder.readable, wants_reverse=self._wants_reverse):
-            is_refused = self._monotonic() - self._refused.get(way, -inf) < BELIEVED_S
-            if not is_refused and self._fill_by(way, scale, since_ms):
+            if not self._beliefs.is_refused(way) and self._fill_by(way, scale, since_ms):
                 return (NORMAL, REVERSE) if way.has_reverse else (NORMAL,)
         self._incidents.raised(
             "history_lacking", hint="this meter gives no history, gaps cannot be filled"
@@ -218,7 +210,7 @@ class Filling:
         asked = 0
         refused: list[date] = []
         for number, gap in enumerate(gaps):
-            if gap.missing.keys() == {REVERSE} and not self._may_have_reverse(gap.day):
+            if gap.missing.keys() == {REVERSE} and not self._beliefs.may_have_reverse(gap.day):
                 continue
             self._tell_left(gaps[number:])
             self._progress.tell(f"reading {gap.day}, {number} of {len(gaps)} days are done")
@@ -226,6 +218,7 @@ class Filling:
                 found = self._read(gap, way)
             except Refused as error:
                 refused.append(gap.day)
+                self._beliefs.day_refused(gap.day)
                 if not asked and len(refused) == 1 and self._refuses(way):
                     return False
                 if len(refused) == REFUSALS_MAX:
@@ -238,6 +231,7 @@ class Filling:
             if found is not None:
                 asked += 1
                 refused.clear()
+                self._beliefs.day_told(gap.day)
                 self._take(gap, found, scale)
                 if asked % TELL_EVERY_DAYS == 0:
                     log.info("history_progress", days_done=asked, days=len(gaps), at=str(gap.day))
@@ -247,8 +241,12 @@ class Filling:
         self._progress.left(sum(gap.count for gap in gaps), len(gaps))
 
     def _tell_result(self) -> None:
-        left, oldest = self._progress.status.days_left, self._oldest_day
-        if left:
+        left, oldest = self._progress.status.days_left, self._beliefs.oldest
+        behind_s = -(self._decoder.meter_clock.status.ahead_s or 0)
+        if behind_s > DAY_MS / 1000:
+            days = round(behind_s * 1000 / DAY_MS)
+            text = f"the meter's clock is {days} days behind, and so are its values"
+        elif left:
             text = f"the meter has not told of {left} days, it is asked again later"
         elif self._differing:
             count = len(self._differing)
@@ -269,7 +267,8 @@ class Filling:
             Stopping: kei, or the reader, is being stopped.
         """
         self._check_clock()
-        way = replace(way, has_reverse=way.has_reverse and self._may_have_reverse(gap.day))
+        is_wanted = REVERSE in gap.missing and self._beliefs.may_have_reverse(gap.day)
+        way = replace(way, has_reverse=is_wanted)
         try:
             found = self._reader.read(gap.day, way, gap.hours)
         except NotReady:
@@ -302,36 +301,21 @@ class Filling:
             else:
                 return False
         log.info("history_refused", reason=reason)
-        self._refused[way] = self._monotonic()
+        self._beliefs.way_refused(way)
         return True
-
-    def _may_have_reverse(self, day: date) -> bool:
-        """Return whether the meter may have sold energy of a day, as far as it has told."""
-        if self._reverse_from is None or self._monotonic() - self._reverse_from[1] > BELIEVED_S:
-            return True
-        return day >= self._reverse_from[0]
-
-    @property
-    def _oldest_day(self) -> date | None:
-        """The first day that the meter tells of; None if it tells of all, or that is long ago."""
-        if self._oldest is None or self._monotonic() - self._oldest[1] > BELIEVED_S:
-            return None
-        return self._oldest[0]
-
-    def _monotonic(self) -> float:
-        return self._reader.clock.monotonic()
 
     def _missing(self, way: Way, since_ms: int) -> Iterator[Gap]:
         """Yield what is missing and may be had, the newest day first."""
         from_ms, until_ms = self._span(since_ms)
-        oldest = self._oldest_day
+        oldest = self._beliefs.oldest
         for day in days_before(self._reader.now().date(), self._wanted.days):
             if oldest is not None and day < oldest:
                 return
-            has_reverse = way.has_reverse and self._may_have_reverse(day)
+            has_reverse = way.has_reverse and self._beliefs.may_have_reverse(day)
             sensors = (NORMAL, REVERSE) if has_reverse else (NORMAL,)
             gap = self._gaps.of(day, sensors, from_ms, until_ms)
-            if gap is not None and day not in self._differing:
+            is_left = day in self._differing or self._beliefs.is_left_alone(day)
+            if gap is not None and not is_left:
                 yield gap
 
     def _span(self, since_ms: int) -> tuple[int, int]:
@@ -346,7 +330,7 @@ class Filling:
     def _take(self, gap: Gap, found: Mapping[str, Counts], scale: Scale) -> None:
         """Record what was missing of a day."""
         if REVERSE in gap.missing and REVERSE in found and _has_values(found[NORMAL]):
-            self._note_reverse(gap.day, has_values=_has_values(found[REVERSE]))
+            self._beliefs.reverse_told(gap.day, has_values=_has_values(found[REVERSE]))
         now_ms = epoch_ms(self._reader.now())
         readings = self._gaps.readings(gap, found, scale, now_ms)
         if readings is None:
@@ -363,13 +347,6 @@ class Filling:
         self._progress.filled(self._recover(readings))
         self._look_for_falls(start_ms(gap.day), scale)
 
-    def _note_reverse(self, day: date, *, has_values: bool) -> None:
-        """Note whether a day had any sold energy; after some without, older ones have none."""
-        self._without_reverse = [] if has_values else [*self._without_reverse, day]
-        if len(self._without_reverse) == REVERSE_MISSES_MAX:
-            first = max(self._without_reverse) + timedelta(days=1)
-            self._reverse_from, self._without_reverse = (first, self._monotonic()), []
-
     def _look_for_falls(self, begin_ms: int, scale: Scale) -> None:
         """Look at a day, the one before, and the first register of the next."""
         from_ms, to_ms = begin_ms - DAY_MS, begin_ms + DAY_MS + HALF_HOUR_MS
@@ -378,7 +355,7 @@ class Filling:
     def _note_oldest(self, refused: date, reason: str) -> None:
         """Note that the meter tells of none of several days, and so of none that is older."""
         oldest = refused + timedelta(days=1)
-        self._oldest = oldest, self._monotonic()
+        self._beliefs.begins_at(oldest)
         log.info("history_ends", oldest=oldest.isoformat(), reason=reason)
 
     def _fill_minutes(self, scale: Scale, since_ms: int, half_hours: tuple[str, ...]) -> None:

@@ -16,8 +16,9 @@ from kei.core.errors import RetryLater
 from kei.core.reading import Reading
 from kei.echonet.frame import Esv, Frame, Property, decode, get_request, set_request
 from kei.energy.registers import HALF_HOUR_MS
+from kei.meter.beliefs import BELIEVED_S
 from kei.meter.decoder import MeterDecoder
-from kei.meter.filling import BELIEVED_S, BUSY_S, ClockDoubted, Filling, Wanted
+from kei.meter.filling import BUSY_S, ClockDoubted, Filling, Wanted
 from kei.meter.history import HistoryReader
 from kei.meter.minutes import MINUTE_MS
 from kei.meter.progress import Progress
@@ -60,8 +61,11 @@ class Bench:
             on_joined=lambda: None,
         )
         self.progress = Progress(self.clock)
-        self.reader = HistoryReader(self, self.clock, lambda: 0.0, pause_s=0.0)
+        self.reader = HistoryReader(self, self.clock, self.ahead_s, pause_s=0.0)
         self.filling = self.joined()
+
+    def ahead_s(self) -> float:
+        return self.decoder.meter_clock.status.ahead_s or 0.0
 
     def second(self) -> float:
         return self.clock.now_ms() / 1000 + JAPAN_S
@@ -197,6 +201,25 @@ def test_days_that_are_refused_again_and_again_are_left_alone_for_a_day(build: B
     bench.clock.advance(BELIEVED_S + BUSY_S)
     bench.filling.run()
     assert bench.times(0xE5, Esv.SETC) > 2 + 3
+
+
+def test_one_day_that_is_always_refused_is_left_alone_after_three_runs(build: Build) -> None:
+    def day_two(question: Frame) -> bool:
+        return question.esv is Esv.SETC and question.properties[0].edt == b"\x02"
+
+    bench = build(refuses=day_two)
+    for _ in range(6):
+        bench.filling.run()
+    assert len(bench.recorded("EA")) == 2 * 48 + 25
+    asked = [each.properties[0].edt for each in bench.asked if each.esv is Esv.SETC]
+    assert asked.count(b"\x02") == 3
+
+
+def test_a_clock_of_the_meter_that_was_never_set_is_told(build: Build) -> None:
+    bench = build()
+    bench.meter.now = lambda: bench.second() - 400 * 86_400
+    bench.filling.run()
+    assert "the meter's clock is 400 days behind" in bench.progress.status.doing
 
 
 def test_a_history_that_is_refused_for_good_is_left_for_the_other_one(build: Build) -> None:
