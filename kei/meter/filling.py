@@ -171,7 +171,8 @@ class Filling:
             if decoder.meter_clock.status.ahead_s is None:
                 raise RetryLater("the meter does not tell its time")
         asked = tuple(epc for epc in IDENTITY_EPCS if epc in readable)
-        return identity_of(self._ask(asked), asked, decoder.meter)
+        has = IDENTITY_EPCS if decoder.readable is None else asked
+        return identity_of(self._ask(asked), has, decoder.meter)
 
     def _ask(self, epcs: tuple[int, ...]) -> dict[int, bytes]:
         """Return the data of properties, asked for in as many frames as this meter wants."""

@@ -119,11 +119,18 @@ class Segmenter:
     def look_for_falls(
         self, sensors: Iterable[str], from_ms: int, to_ms: int, scale: Scale
     ) -> None:
-        """Begin a segment wherever a register falls between two instants."""
+        """Begin a segment wherever a register falls between two instants, and stays down.
+
+        Of several values of an instant that counts which was recorded last, as in `kei energy`; a
+        fall that the next value takes back is a wrong value, and no other meter.
+        """
         known = self._segments.of(self._unit)
         for sensor in sensors:
             readings = self._half_hours.between(self._unit, (sensor,), from_ms, to_ms)
-            for before, after in pairwise(readings):
+            last = list({reading.time_ms: reading for reading in readings}.values())
+            for before, after, following in zip(last, last[1:], last[2:], strict=False):
+                if following.value >= before.value > after.value:
+                    continue
                 if any(before.time_ms < each.from_ms <= after.time_ms for each in known):
                     continue
                 there = [each.identity for each in known if each.from_ms <= after.time_ms]

@@ -161,3 +161,12 @@ def test_without_any_segment_no_fall_is_looked_for(database: Database) -> None:
     add_readings(database, registers("500.0", "0.2"))
     segmenter(database).look_for_falls(["EA"], T0, NOW, TENTH)
     assert Segments(database).of("BR") == []
+
+
+def test_a_wrong_value_is_no_fall_and_of_two_at_once_the_last_counts(database: Database) -> None:
+    add_readings(database, registers("100.8", "99.9", "101.0", "777.0", "101.2", "101.3"))
+    add_readings(database, [replace(registers(*"1234")[3], value=Decimal("101.1"))])
+    found = segmenter(database)
+    found.look_at(METER, NOW, NOW)
+    found.look_for_falls(["EA"], T0, NOW, TENTH)
+    assert [each.reason for each in Segments(database).of("BR")] == [FIRST]
