@@ -212,7 +212,7 @@ class HistoryReader:
         return max(0.0, DAY_S - MIDNIGHT_S - since_s) if since_s >= MIDNIGHT_S else 0.0
 
     def _let_midnight_pass(self) -> None:
-        while self._day_left_s <= 0:
+        while self._day_left_s < LEAST_S:
             self.rest(LOOK_AGAIN_S)
 
     def _by_day(self, day: date, days_ago: int, way: Way) -> Mapping[str, Counts] | None:
