@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -289,6 +290,18 @@ def test_the_file_of_a_day_that_is_put_away_gets_no_line_and_that_is_told(tmp_pa
     wanted = truth(first_s, last_s, "EA EB")
     assert in_database(tmp_path, "recovered") == wanted
     assert in_text(tmp_path, "Asia/Tokyo") == truth(day_start_s(0, at(NOON)), last_s, "EA EB")
+
+
+def test_other_days_that_are_wanted_while_it_fills_are_begun_at_once(tmp_path: Path) -> None:
+    slow = f"sim:latency=0.1,scan-time=0,join-time=0,seed={SEED},solar"
+    jobs = write_jobs(tmp_path, slow, history(90), requests=NO_REQUESTS)
+    with kei_at(NOON, jobs) as kei:
+        kei.wait_for(lambda: in_text(tmp_path), 30, "the first day")
+        write_jobs(tmp_path, slow, history(1), requests=NO_REQUESTS)
+        kei.send(signal.SIGUSR2)
+        kei.wait_for_event("history_filled", 30)
+        assert kei.stop() == 0
+    expect_truth(tmp_path, day_start_s(1, at(NOON)), at(NOON) - 360)
 
 
 def test_the_minutes_of_a_newer_meter_are_filled_when_that_is_wanted(tmp_path: Path) -> None:

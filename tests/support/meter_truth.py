@@ -65,7 +65,13 @@ def differences(
     wanted = truth(first_s, last_s, sensors)
     differs = {}
     for place, found in (("text", in_text(folder, zone)), ("database", in_database(folder))):
-        inside = Counter({each: n for each, n in found.items() if first_s <= each[1] <= last_s})
+        inside = Counter(
+            {
+                each: count
+                for each, count in found.items()
+                if each[0] in sensors.split() and first_s <= each[1] <= last_s
+            }
+        )
         differs[f"{place} lacks"] = (wanted - inside).total()
         differs[f"{place} has besides"] = (inside - wanted).total()
     return {what: count for what, count in differs.items() if count}
