@@ -360,12 +360,13 @@ class Filling:
         log.info("history_ends", oldest=oldest.isoformat(), reason=reason)
 
     def _fill_minutes(self, scale: Scale, since_ms: int, half_hours: tuple[str, ...]) -> None:
-        """Fill the gaps of the one-minute record, until the next half-hour is due."""
+        """Fill the gaps of the one-minute record, until the next half-hour has ended."""
         if not self._has_minutes:
             return
         from_ms, until_ms = self._span(since_ms)
         first = days_before(self._reader.now().date(), self._wanted.days)[-1]
-        end_ms = (until_ms // HALF_HOUR_MS + 1) * HALF_HOUR_MS
+        # The next run, six minutes after it, must find none that goes on.
+        end_ms = (epoch_ms(self._reader.now()) // HALF_HOUR_MS + 1) * HALF_HOUR_MS
         count = 0
         try:
             for hour_ms, new in self._minutes.fill(
@@ -376,7 +377,7 @@ class Filling:
                 hour = local(hour_ms, METER_ZONE)
                 self._progress.tell(f"reading the minutes before {hour:%Y-%m-%d %H:%M} (JST)")
                 self._check_clock()
-                if self.is_over or self._span(since_ms)[1] >= end_ms:
+                if self.is_over or epoch_ms(self._reader.now()) >= end_ms:
                     break
             else:
                 self._tell_result()
