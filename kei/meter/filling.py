@@ -147,6 +147,7 @@ class Filling:
         """Fill all gaps in the best way that the meter takes; return which SensorIDs it tells."""
         for way in ways(self._decoder.readable, wants_reverse=self._wants_reverse):
             if not self._beliefs.is_refused(way) and self._fill_by(way, scale, since_ms):
+                self._incidents.ended("history_lacking")
                 return (NORMAL, REVERSE) if way.has_reverse else (NORMAL,)
         self._incidents.raised(
             "history_lacking", hint="this meter gives no history, gaps cannot be filled"
