@@ -270,7 +270,7 @@ class Engine:
         return [sender.name for sender in self._job_set.senders if sender.is_failing]
 
     def live(self) -> tuple[Mapping[str, Reading] | None, Lasting | None, str]:
-        """Return what the live line shows: readings, what keeps the meter away, what else is wrong.
+        """Return what the live line shows: readings, what keeps the meter away, what else there is.
 
         The readings are the meter's latest; None without a meter. Never blocks.
         """
@@ -279,6 +279,9 @@ class Engine:
         told = status_summary(None, ports, self._recorder.failing, failing)
         if meter is None or broute is None:
             return None, None, told
+        history = self._job_set.history()
+        if history is not None and history.days_left:
+            told = f"filling gaps, {history.days_left} days left  {told}".rstrip()
         fault = meter.session.fault
         public = fault and replace(fault, why=_public_text(fault.why) or "")
         return self._intake.latest(broute.unit), public, told

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from kei.app.meter_line import Meter
 from kei.jobs.kinds import Event, Job, JobContext, Planned, plan
 from kei.jobs.scheduler import Scheduler
-from kei.meter.history import HistoryStatus
+from kei.meter.progress import HistoryStatus
 from kei.settings.config import Config
 from kei.upload.sender import Sender
 

@@ -9,8 +9,8 @@ from typing import get_args, get_origin, get_type_hints
 
 from kei.core.errors import Malformed
 from kei.core.logs import LogLine
-from kei.meter.history import HistoryStatus
 from kei.meter.meter_clock import MeterClockStatus
+from kei.meter.progress import HistoryStatus
 from kei.sensors.counters import ReaderStatus
 from kei.store.sinks import RecorderStatus
 from kei.timekeeping.monitor import ClockStatus

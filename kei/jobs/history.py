@@ -12,12 +12,12 @@ from kei.core.errors import NotReady, RetryLater, Stopping, StoreError
 from kei.jobs.advice import AIR_TIME_A_FRAME_S, AIR_TIME_LIMIT_S, air_time_s
 from kei.jobs.kinds import AfterWindows, Event, Executor, Job, JobContext, JobKind, Planned
 from kei.settings.config import Config
-from kei.settings.keys import Conflict, Epcs, Whole, key, table
+from kei.settings.keys import Conflict, Epcs, Flag, Whole, key, table
 from kei.settings.text_rules import Wrong
 
 if TYPE_CHECKING:
     from kei.meter.filling import Filling, Wanted
-    from kei.meter.history import HistoryStatus
+    from kei.meter.progress import HistoryStatus
 
 log = structlog.stdlib.get_logger("kei.history")
 
@@ -46,6 +46,11 @@ class HistorySettings:
         "Of bought (EA) and sold energy (EB, if the meter has it).",
         default=(EPC_NORMAL, EPC_REVERSE),
     )
+    one_minute: bool = key(
+        Flag(),
+        "The registers of each minute as well (D0 and D0R), of newer meters, which have them.",
+        default=False,
+    )
 
     def conflicts(self) -> Iterable[Conflict]:
         """Yield what no meter keeps a history of, and what is left out."""
@@ -68,8 +73,8 @@ class HistoryJob:
     """
 
     def __init__(self, wanted: Wanted, pause_s: float, context: JobContext) -> None:
-        from kei.meter.filling import Progress  # noqa: PLC0415
         from kei.meter.history import HistoryReader  # noqa: PLC0415
+        from kei.meter.progress import Progress  # noqa: PLC0415
 
         assert context.session is not None, "a history belongs to a meter"
         assert context.decoder is not None, "a history belongs to a meter"
@@ -93,10 +98,8 @@ class HistoryJob:
     def run(self) -> None:
         """Fill what is missing, as far as the meter can be asked."""
         try:
-            if self._wait_for_clock():
-                self._fill()
-                while self._filling is not None and self._filling.is_over:
-                    self._fill()
+            while self._wait_for_clock() and not self._fill():
+                pass
         except (NotReady, Stopping) as error:
             log.debug("history_held", reason=str(error))
             self._progress.tell("waiting for the meter")
@@ -111,16 +114,28 @@ class HistoryJob:
 
     def _wait_for_clock(self) -> bool:
         """Wait until the machine's clock can be trusted; return whether it can."""
-        gate, end = self._context.gate, self._clock.monotonic() + WAIT_FOR_CLOCK_S
-        while not gate.is_steady or gate.is_likely_wrong:
+        end = self._clock.monotonic() + WAIT_FOR_CLOCK_S
+        while not self._serves():
             self._progress.tell("waiting for this machine's clock to be set")
             if self._clock.monotonic() > end:
                 return False
             self._reader.rest(LOOK_AT_CLOCK_S)
         return True
 
-    def _fill(self) -> None:
-        from kei.meter.filling import Filling  # noqa: PLC0415
+    def _serves(self, has_clock: bool = True) -> bool:  # noqa: FBT001, FBT002 - a callback
+        """Return whether this machine's clock can tell what the meter's days are.
+
+        Args:
+            has_clock: whether the meter tells its time; or else a time service has to.
+        """
+        context = self._context
+        if not context.gate.is_steady or context.gate.is_likely_wrong:
+            return False
+        return has_clock or context.monitor.status.synchronised
+
+    def _fill(self) -> bool:
+        """Fill what is missing; return whether that is all, and meter and clock are the same."""
+        from kei.meter.filling import ClockDoubted, Filling  # noqa: PLC0415
 
         if not self._session.is_joined:
             raise NotReady("the meter has not been joined")
@@ -132,11 +147,18 @@ class HistoryJob:
                 self._context.database,
                 self._context.recover,
                 self._progress,
+                self._serves,
             )
         if not self._context.commit():
             self._progress.tell("waiting for readings to be written")
-            return
-        self._filling.run()
+            return True
+        try:
+            self._filling.run()
+        except ClockDoubted as error:
+            log.info("history_held", reason=str(error))
+            self._progress.tell("waiting for this machine's clock to be set")
+            return self._serves()
+        return not self._filling.is_over
 
     def _ahead_s(self) -> float:
         """Return how far the meter's clock is ahead of the machine's, as far as it is known."""
@@ -151,9 +173,12 @@ def _plan(config: Config) -> Iterator[Planned]:
     left_s = max(LEAST_AIR_TIME_S, AIR_TIME_LIMIT_S / 2 - air_time_s(config))
     pause_s = 3600 * AIR_TIME_A_FRAME_S / left_s
     unit, retention_s = config.broute.unit, config.recorder.retention_s
+    told = [f"{epc:02X}" for epc in settings.epc] + ["D0"] * settings.one_minute
+    # The name says what is filled: so a job that a reload has changed begins at once, although the
+    # one before it waits for an answer; the scheduler runs no job of the same name twice.
     yield Planned(
-        id="history",
-        what=f"fill gaps of the last {settings.days} days from the meter's memory",
+        id=f"history-{settings.days}-days-{'-'.join(told)}",
+        what=f"fill gaps of {' '.join(told)} with {settings.days} days of the meter's memory",
         schedule=AfterWindows(HALF_HOUR_S, NOTICE_S),
         executor=Executor.HISTORY,
         origin=(settings, unit, retention_s, pause_s),
@@ -168,7 +193,13 @@ def _build(
 ) -> Job:
     from kei.meter.filling import Wanted  # noqa: PLC0415
 
-    wanted = Wanted(unit, settings.days, EPC_REVERSE in settings.epc, round(retention_s * 1000))
+    wanted = Wanted(
+        unit,
+        settings.days,
+        has_reverse=EPC_REVERSE in settings.epc,
+        minutes=settings.one_minute,
+        retention_ms=round(retention_s * 1000),
+    )
     job = HistoryJob(wanted, pause_s, context)
     return Job(job.run, job.stop, history=job.status)
 

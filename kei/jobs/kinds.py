@@ -26,7 +26,7 @@ from kei.settings.text_rules import show_duration
 
 if TYPE_CHECKING:
     from kei.meter.decoder import MeterDecoder
-    from kei.meter.history import HistoryStatus
+    from kei.meter.progress import HistoryStatus
     from kei.store.database import Database
     from kei.store.text import DailyFile
     from kei.timekeeping.gate import TimeGate

@@ -65,6 +65,9 @@ class MeterDecoder:
         most_at_once: how many properties this meter is asked for in one frame, 1..6.
         meter_clock: the meter's own clock, compared with the machine's.
         joins: how often a meter has been joined.
+        met_ms: when the meter that is there was joined first since the start, milliseconds since
+            1970; 0 before that.
+        joined_ms: when it was joined last.
     """
 
     def __init__(
@@ -88,7 +91,7 @@ class MeterDecoder:
         self._on_joined = on_joined
         self._incidents = Incidents(log, clock)
         self._meter = ""  # that has been joined: its MAC address
-        self.joins = 0
+        self.joins = self.met_ms = self.joined_ms = 0
         self._learner = ScaleLearner(energy_unit)
         self._valueless: set[str] = set()  # SensorIDs that this meter has never had a value of
         self._valued: set[str] = set()  # those of which it has had one since the start
@@ -123,7 +126,9 @@ class MeterDecoder:
         """Take the MAC address of the meter that has been joined and its first answer."""
         with self._lock:
             self.joins += 1
+            self.joined_ms = self._clock.now_ms()
             if meter != self._meter:
+                self.met_ms = self.joined_ms
                 self._meter = meter
                 self._held.clear()
                 self._learner.begin(self._remembered_scale())

@@ -16,6 +16,7 @@ from kei.wisun.interfaces import Memory
 
 # A meter that has no value of a half-hour so long after it will never have one.
 SURE_MS = 3_600_000
+_DOUBTFUL = "?"  # behind the SensorID of what was said once, of a whole day
 DAY_MS = HALF_HOURS_A_DAY * HALF_HOUR_MS
 
 
@@ -72,6 +73,7 @@ class Gaps:
         self._key = key
         self._none = _decoded(memory.get_state(key))
         self._complete = set[date]()
+        self._silent = set[tuple[date, str]]()  # days of which the meter has no value at all
 
     def of(self, day: date, sensors: tuple[str, ...], from_ms: int, until_ms: int) -> Gap | None:
         """Return what is missing of a day between two instants; None if nothing is."""
@@ -89,6 +91,7 @@ class Gaps:
                 for number, time_ms in enumerate(range(begin_ms, end_ms, HALF_HOUR_MS))
                 if from_ms <= time_ms <= until_ms
                 and (sensor, time_ms) not in known
+                and (day, sensor) not in self._silent
                 and not self._none.get(day.isoformat(), {}).get(sensor, 0) >> number & 1
             )
             for sensor in sensors
@@ -112,30 +115,36 @@ class Gaps:
             now_ms: its time.
 
         Returns:
-            None if the values that are known of that day are others: then it is another day, or
+            None if most values that are known of that day are others: then it is another day, or
             another meter, that this was told of.
         """
         begin_ms = start_ms(gap.day)
         made: list[Reading] = []
+        same = others = 0
         for sensor, counts in found.items():
             known: dict[int, set[object]] = {}
             for each in self._half_hours.between(
                 self._unit, (sensor,), max(begin_ms, gap.from_ms), begin_ms + DAY_MS
             ):
                 known.setdefault(each.time_ms, set()).add(each.value)
+            without: list[int] = []
             for time_ms, count in counts.items():
                 wanted = time_ms in gap.missing.get(sensor, ())
                 if count is None:
                     if wanted and time_ms < now_ms - SURE_MS:
-                        self._has_none(gap.day, sensor, (time_ms - begin_ms) // HALF_HOUR_MS)
+                        without.append((time_ms - begin_ms) // HALF_HOUR_MS)
                     continue
                 value = scale.kwh(count)
-                if time_ms in known and value not in known[time_ms]:
-                    return None
+                if time_ms in known:
+                    is_same = value in known[time_ms]
+                    same, others = same + is_same, others + (not is_same)
                 if wanted:
                     made.append(
                         Reading(time_ms, self._unit, sensor, value, DATA_ID, recovered=True)
                     )
+            self._have_none(gap.day, sensor, without, is_silent=len(without) == HALF_HOURS_A_DAY)
+        if others > same:
+            return None
         return sorted(made, key=lambda each: each.time_ms)
 
     def save(self, oldest: date) -> None:
@@ -155,9 +164,20 @@ class Gaps:
         if text != self._memory.get_state(self._key):
             self._memory.set_state(self._key, text)
 
-    def _has_none(self, day: date, sensor: str, number: int) -> None:
+    def _have_none(self, day: date, sensor: str, numbers: list[int], *, is_silent: bool) -> None:
+        """Note half-hours that the meter does not have.
+
+        That it has none of a whole day is believed when it says so again after another join: it may
+        come from a power failure, and have its memory back in a moment.
+        """
+        if not numbers:
+            return
         of_day = self._none.setdefault(day.isoformat(), {})
-        of_day[sensor] = of_day.get(sensor, 0) | 1 << number
+        said_before = of_day.pop(sensor + _DOUBTFUL, 0)
+        if is_silent and not said_before:
+            self._silent.add((day, sensor))
+            sensor += _DOUBTFUL
+        of_day[sensor] = of_day.get(sensor, 0) | sum(1 << number for number in numbers)
 
 
 def days_before(today: date, count: int) -> list[date]:

@@ -1,6 +1,7 @@
 """Asks a meter for what it remembers of a day: set, read back, read, and look at the answer."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Protocol, TypeVar
@@ -44,28 +45,13 @@ TIMES_CHANGED = 5  # that somebody else has set the day meanwhile, until that is
 LOOK_AGAIN_S = 10.0  # while midnight passes
 REST_MAX_S = 5.0  # between two questions, however long the last answer took
 AIR_TIME_SAVED_S = 300.0  # so many seconds' worth of questions may be asked without a pause
-DAY = timedelta(days=1)
+DAY_S = 86_400.0
+LEAST_S = 5.0  # before midnight comes near: for one try
+STEP_MS = 2000  # of the clock, while a day is read
 
 T = TypeVar("T")
 Counts = dict[int, int | None]
 """A register by time, milliseconds since 1970; None where the meter says that it has no value."""
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryStatus:
-    """How far the record has been made complete.
-
-    Attributes:
-        filled: half-hour values that were made good since the start.
-        missing: those that are missing still, as far as the meter may have them.
-        days_left: the days that they are of.
-        doing: what is done now, or what it waits for, for a person.
-    """
-
-    filled: int
-    missing: int
-    days_left: int
-    doing: str
 
 
 class Asked(Protocol):
@@ -83,6 +69,10 @@ class Asked(Protocol):
 
 class Refused(KeiError):
     """The meter does not take the day, or does not give its history: it has no such thing."""
+
+
+class _DayEnds(KeiError):
+    """The meter's midnight is so near that it is not to be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +98,9 @@ def ways(readable: frozenset[int] | None, *, wants_reverse: bool) -> list[Way]:
     if readable is None:
         return [Way(by_day, has_reverse=wants_reverse) for by_day in (True, False)]
     found = []
-    if EPC_DAY_NORMAL in readable:
+    if {EPC_DAY, EPC_DAY_NORMAL} <= readable:
         found.append(Way(by_day=True, has_reverse=wants_reverse and EPC_DAY_REVERSE in readable))
-    if EPC_HALF_HOURS in readable:
+    if {EPC_HALF_HOURS_FROM, EPC_HALF_HOURS} <= readable:
         found.append(Way(by_day=False, has_reverse=wants_reverse))
     return sorted(found, key=lambda way: way.has_reverse, reverse=True)  # stable
 
@@ -179,31 +169,58 @@ class HistoryReader:
             RetryLater: no answer in time, or others set the day all the time.
             Stopping: kei, or this reader, is being stopped.
         """
-        for _ in range(TIMES_CHANGED):
-            self._let_midnight_pass()
-            today = self.now().date()
-            days_ago = (today - day).days
+
+        def once() -> Mapping[str, Counts] | None:
+            days_ago = (self.now().date() - day).days
             if not 0 <= days_ago <= DAYS_MAX:
                 raise Refused(f"no meter remembers {day}")
             if way.by_day:
-                found = self._by_day(day, days_ago, way)
-            else:
-                found = self._by_half_hours(day, way, hours)
-            if found is not None and self.now().date() == today:
+                return self._by_day(day, days_ago, way)
+            return self._by_half_hours(day, way, hours)
+
+        return self._until_it_fits(once, day.isoformat())
+
+    def _until_it_fits(self, read: Callable[[], T | None], what: str) -> T:
+        """Read again and again until nobody has set anything else, and the day is the same."""
+        for _ in range(TIMES_CHANGED):
+            self._let_midnight_pass()
+            today, setting_ms = self.now().date(), self._setting_ms
+            try:
+                found = read()
+            except _DayEnds:
+                continue
+            if (
+                found is not None
+                and self.now().date() == today
+                and self._day_left_s > 0
+                and abs(self._setting_ms - setting_ms) <= STEP_MS
+            ):
                 return found
-            log.info("history_day_changed", day=day.isoformat(), hint="asked again")
+            log.info("history_day_changed", of=what, hint="asked again")
         raise RetryLater(f"the day that the meter tells of was changed {TIMES_CHANGED} times")
 
+    @property
+    def _setting_ms(self) -> float:
+        """The meter's time minus monotonic time."""
+        return epoch_ms(self.now()) - self.clock.monotonic() * 1000
+
+    @property
+    def _day_left_s(self) -> float:
+        """For how long the meter may be asked until its midnight comes near; 0 if it is near."""
+        now = self.now()
+        since_s = (now - datetime.combine(now.date(), time(), METER_ZONE)).total_seconds()
+        return max(0.0, DAY_S - MIDNIGHT_S - since_s) if since_s >= MIDNIGHT_S else 0.0
+
     def _let_midnight_pass(self) -> None:
-        while True:
-            now = self.now()
-            since = now - datetime.combine(now.date(), time(), METER_ZONE)
-            if timedelta(seconds=MIDNIGHT_S) <= since <= DAY - timedelta(seconds=MIDNIGHT_S):
-                return
+        while self._day_left_s < LEAST_S:
             self.rest(LOOK_AGAIN_S)
 
     def _by_day(self, day: date, days_ago: int, way: Way) -> Mapping[str, Counts] | None:
-        """Set E5, and read it, E2 and E4; return None if another day was set meanwhile."""
+        """Set E5, and read it, E2 and E4; return None if another day was set meanwhile.
+
+        Where the meter does not answer E4, that register is left out; where it does not give it, it
+        has no values.
+        """
         self._set(Property(EPC_DAY, encode_day(days_ago)))
         if self._decoded(EPC_DAY, decode_day, SETTING_S) != days_ago:
             return None
@@ -214,12 +231,12 @@ class HistoryReader:
                 continue
             try:
                 history: DayHistory = self._decoded(epc, decode_day_history, ANSWER_S)
-            except NotReady:
-                raise
             except (Refused, RetryLater) as error:
-                if sensor == NORMAL:
+                if sensor == NORMAL or isinstance(error, NotReady):
                     raise
                 log.debug("history_without_reverse", reason=str(error))
+                if isinstance(error, Refused):
+                    found[sensor] = {}
                 continue
             if history.days_ago != days_ago:
                 return None
@@ -256,13 +273,9 @@ class HistoryReader:
         Raises:
             KeiError: as of `read`.
         """
-        for _ in range(TIMES_CHANGED):
-            self._let_midnight_pass()
-            found = self._segments(_MINUTES, Selector(newest, number))
-            if found is not None:
-                return found
-            log.info("history_day_changed", at=newest.isoformat(), hint="asked again")
-        raise RetryLater(f"the time that the meter tells of was changed {TIMES_CHANGED} times")
+        return self._until_it_fits(
+            lambda: self._segments(_MINUTES, Selector(newest, number)), newest.isoformat()
+        )
 
     def _segments(self, kind: _Segments, wanted: Selector) -> tuple[Registers, ...] | None:
         """Set ED or EF, read it back, and read EC or EE; return None if others have set another."""
@@ -275,31 +288,54 @@ class HistoryReader:
         return values if answered == wanted else None
 
     def _set(self, item: Property) -> None:
-        if not self._in_turn(lambda: self.session.set(item, SETTING_S, gives_way=True)):
+        def question(budget_s: float) -> bool:
+            return self.session.set(item, budget_s, gives_way=True)
+
+        if not self._in_turn(question, SETTING_S):
             raise Refused(f"the meter does not take {item.epc:02X}")
 
-    def ask(self, epcs: tuple[int, ...], budget_s: float = SETTING_S) -> Answer:
-        """Ask for properties, as `Session.get`, when it is this reader's turn."""
-        return self._in_turn(lambda: self.session.get(epcs, budget_s, gives_way=True))
+    def ask(self, epcs: tuple[int, ...]) -> Answer:
+        """Ask for properties that are no history, as `Session.get`, when it is this reader's turn.
 
-    def _in_turn(self, question: Callable[[], T]) -> T:
+        Raises:
+            KeiError: as of `read`.
+        """
+        while True:
+            self._let_midnight_pass()
+            with suppress(_DayEnds):
+                return self._get(epcs, SETTING_S)
+
+    def _get(self, epcs: tuple[int, ...], budget_s: float) -> Answer:
+        return self._in_turn(lambda s: self.session.get(epcs, s, gives_way=True), budget_s)
+
+    def _in_turn(self, question: Callable[[float], T], budget_s: float) -> T:
         """Ask a question; before it, leave the meter alone for as long as the last answer took.
 
         Air time that has not been used within the last minutes may be used at once.
+
+        Raises:
+            _DayEnds: it cannot be asked, or was not answered, before midnight comes near.
         """
         self._may_ask_at = self.pause_s + max(
             self._may_ask_at, self.clock.monotonic() - AIR_TIME_SAVED_S
         )
         rest_s = self._may_ask_at - self.clock.monotonic()
         self.rest(max(0.0, rest_s, min(self._last_took_s, REST_MAX_S)))
+        budget_s = min(budget_s, self._day_left_s)
+        if budget_s < LEAST_S:
+            raise _DayEnds("it is nearly midnight")
         begun = self.clock.monotonic()
         try:
-            return question()
+            return question(budget_s)
+        except RetryLater as error:
+            if isinstance(error, NotReady) or self._day_left_s >= LEAST_S:
+                raise
+            raise _DayEnds(str(error)) from None
         finally:
             self._last_took_s = self.clock.monotonic() - begun
 
     def _decoded(self, epc: int, decode: Callable[[bytes], T], budget_s: float) -> T:
-        answer = self.ask((epc,), budget_s)
+        answer = self._get((epc,), budget_s)
         edt = answer.properties.get(epc)
         if edt is None:
             raise Refused(f"the meter does not give {epc:02X}")

@@ -13,6 +13,7 @@ from kei.energy.registers import HALF_HOUR_MS, Registers, range_kwh
 from kei.energy.report import Report, Row
 from kei.settings.config import Config
 from kei.store import half_hours
+from kei.store.segments import breaks
 from kei.store.text import DailyFile
 
 ROWS_MAX = 100_000  # of one report, eleven years of hours
@@ -71,7 +72,12 @@ class RecordedMeter:
                 [f"--by hour: that is {hours} rows; choose a range of at most {ROWS_MAX}, or days"]
             )
         whole, expected = begun(from_ms, to_ms, by, now_ms, self._zone)
-        report = Report(whole, until_ms=now_ms - LATE_MS, range_=self._range_kwh)
+        report = Report(
+            whole,
+            until_ms=now_ms - LATE_MS,
+            range_=self._range_kwh,
+            breaks=breaks(self._database, self.unit),
+        )
         return report, report.rows(expected, self._registers(whole))
 
     @property

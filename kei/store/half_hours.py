@@ -43,36 +43,45 @@ class HalfHours:
         self._database = database
 
     def between(
-        self, unit: str, sensors: tuple[str, ...], from_ms: int, to_ms: int
+        self,
+        unit: str,
+        sensors: tuple[str, ...],
+        from_ms: int,
+        to_ms: int,
+        step_ms: int = HALF_HOUR_MS,
     ) -> list[Reading]:
         """Return those of some series with from <= time < to, in the order of their times.
 
-        Looks at the rows of these half-hours only: a day of the default requests has 3,000 of
-        them, so a long time is to be asked for day by day, and others get their turn.
+        With a step of a minute these are the readings at full minutes. Looks at the rows of these
+        times only: a day of the default requests has 3,000 of them at half-hours, so a long time is
+        to be asked for day by day, and others get their turn.
         """
         those = f"SELECT id FROM series WHERE unit = ? AND sensor IN ({_marks(sensors)})"
         with self._database.access() as connection:
             rows: list[ReadingRow] = connection.execute(
                 f"SELECT {READING_COLUMNS}{IN_SPANS}"
-                f" AND r.time_ms % {HALF_HOUR_MS} = 0 AND r.time_ms >= ? AND r.time_ms < ?"
+                f" AND r.time_ms % {step_ms} = 0 AND r.time_ms >= ? AND r.time_ms < ?"
                 f" AND r.series_id IN ({those})"
                 " CROSS JOIN series s ON s.id = r.series_id"
-                f" WHERE p.span BETWEEN ? AND ? AND p.span % {_SPANS} = 0"
+                f" WHERE p.span BETWEEN ? AND ? AND p.span % {max(1, step_ms // SPAN_MS)} = 0"
                 " ORDER BY r.time_ms, r.id",
                 (from_ms, to_ms, unit, *sensors, span_of(from_ms), span_of(to_ms)),
             ).fetchall()
         return [reading_of(row) for row in rows]
 
-    def newest_ms(self, unit: str, sensors: tuple[str, ...]) -> int | None:
-        """Return the latest time of any reading of some series; None if there is none."""
+    def newest_ms(self, unit: str, sensors: tuple[str, ...], before_ms: int) -> int | None:
+        """Return the latest time of any reading of some series before an instant, or None."""
         those = f"SELECT id FROM series WHERE unit = ? AND sensor IN ({_marks(sensors)})"
         with self._database.access() as connection:
-            spans = connection.execute("SELECT DISTINCT span FROM spans ORDER BY span DESC")
+            spans = connection.execute(
+                "SELECT DISTINCT span FROM spans WHERE span <= ? ORDER BY span DESC",
+                (span_of(before_ms),),
+            )
             for (span,) in spans:  # nearly always the first or the second
                 row: tuple[int | None] = connection.execute(
-                    f"SELECT max(r.time_ms){IN_SPANS} AND r.series_id IN ({those})"
-                    " WHERE p.span = ?",
-                    (unit, *sensors, span),
+                    f"SELECT max(r.time_ms){IN_SPANS} AND r.time_ms < ?"
+                    f" AND r.series_id IN ({those}) WHERE p.span = ?",
+                    (before_ms, unit, *sensors, span),
                 ).fetchone()
                 if row[0] is not None:
                     return row[0]

@@ -7,8 +7,10 @@ one count of it becomes another amount of energy. Differences are never computed
 import sqlite3
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 
 from kei.store.database import Database
+from kei.store.read_only import recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,20 @@ def segments(connection: sqlite3.Connection, unit: str) -> list[Segment]:
         )
         for unit, from_ms, reason, maker, serial, coefficient, kwh, digits in rows
     ]
+
+
+def breaks(path: Path, unit: str) -> list[int]:
+    """Return when segments of a meter's unit began, but for the first, ms since 1970.
+
+    Args:
+        path: the database, which another process may write to.
+        unit: UnitID.
+
+    Raises:
+        StoreError: there is no database, or it cannot be read.
+    """
+    with recorded(path) as connection:
+        return [each.from_ms for each in segments(connection, unit) if each.from_ms]
 
 
 class Segments:

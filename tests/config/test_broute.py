@@ -147,9 +147,13 @@ def test_an_unknown_dongle_is_a_fault(jobs: JobsFile, dongle: str) -> None:
         (
             '["ee"]',
             "epc[0]",
-            "EE is a history, which kei does not read; did you mean E0 and E3? known are",
+            "EE is a history, which is not requested; did you mean D0? known are",
         ),
-        ('["E5"]', "epc[0]", "E5 is a setting of the meter for its histories, which kei does"),
+        (
+            '["E5"]',
+            "epc[0]",
+            "E5 is a setting of the meter for its histories, which is not requested",
+        ),
         ('["0xE7"]', "epc[0]", '"0xE7" is no property code; did you mean E7? write two'),
         ('["E77"]', "epc[0]", '"E77" is no property code; did you mean E7? write two'),
         ('["7"]', "epc[0]", '"7" is no property code; did you mean E7 or D7? write two'),

@@ -15,14 +15,24 @@ def file(tmp_path: Path) -> JobsFile:
 
 
 def planned(file: JobsFile, text: str) -> list[Planned]:
-    return [job for job in plan(file.load(text)) if job.id == "history"]
+    return [job for job in plan(file.load(text)) if job.id.startswith("history")]
 
 
 def test_it_looks_after_each_join_and_when_a_notice_should_have_come(file: JobsFile) -> None:
     (job,) = planned(file, BROUTE)
     assert job.schedule == AfterWindows(1800, 360)
     assert job.also_after is Event.JOINED
-    assert "99 days" in job.what
+    assert job.what == "fill gaps of EA EB with 99 days of the meter's memory"
+
+
+def test_its_name_tells_what_it_fills_so_that_a_changed_one_begins_beside_the_old_one(
+    file: JobsFile,
+) -> None:
+    names = {
+        planned(file, f"{BROUTE}[history]\n{text}")[0].id
+        for text in ("", "days = 30", 'epc = ["EA"]', "one_minute = true")
+    }
+    assert len(names) == 4
 
 
 @pytest.mark.parametrize("text", ["", f"{BROUTE}[history]\ndays = 0\n"])

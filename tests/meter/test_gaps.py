@@ -88,3 +88,18 @@ def test_a_memory_that_is_damaged_is_begun_anew(database: Database) -> None:
     for damage in ("nothing", "[1]", '{"2026-13-01": {}}', '{"2026-11-22": {"EA": 7}}'):
         gaps = gaps_of(database, Memory({"none": damage}))
         assert gaps.of(DAY, ("EA",), 0, TIMES[0]) is not None
+
+
+def test_that_a_whole_day_is_not_there_is_believed_when_it_is_said_after_another_join(
+    database: Database,
+) -> None:
+    memory, nothing = Memory(), {"EA": dict[int, int | None].fromkeys(TIMES)}
+    for is_asked_again in (True, False):
+        gaps = gaps_of(database, memory)
+        gap = gaps.of(DAY, ("EA",), 0, TIMES[47])
+        assert gap is not None
+        assert gaps.readings(gap, nothing, TENTH, NEXT_DAY_MS + DAY_MS) == []
+        gaps.save(DAY)
+        assert gaps.of(DAY, ("EA",), 0, TIMES[47]) is None
+        anew = gaps_of(database, memory).of(DAY, ("EA",), 0, TIMES[47])
+        assert (anew is not None) is is_asked_again

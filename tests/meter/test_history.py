@@ -85,15 +85,36 @@ def test_the_midnight_is_that_of_the_meters_clock() -> None:
     assert meter.asked_at[0].date() == date(2026, 11, 24)
 
 
-def test_a_day_is_asked_for_again_if_midnight_passes_meanwhile() -> None:
-    meter = bench("2026-11-23T23:57:50", answer_s=90)  # the answers come after midnight
+@pytest.mark.parametrize("answer_s", [4, 13, 25])
+@pytest.mark.parametrize(
+    "at", ["2026-11-23T23:57:30", "2026-11-23T23:57:56", "2026-11-23T23:55:50"]
+)
+def test_nothing_is_asked_or_taken_within_two_minutes_of_midnight(at: str, answer_s: float) -> None:
+    meter = bench(at, answer_s=answer_s)
     found = meter.reader.read(date(2026, 11, 22), BY_DAY)
     assert first(dict(found[NORMAL])) == datetime(2026, 11, 22, tzinfo=TOKYO)
-    assert len(meter.asked_at) > 3
+    midnight = datetime(2026, 11, 24, tzinfo=TOKYO)
+    assert all(abs(each - midnight) >= timedelta(minutes=2) for each in meter.asked_at)
+    taken = [each for each in meter.asked_at if each > midnight] or meter.asked_at
+    assert len(taken) == 3  # the answers of one side
     counter = EnergyCounter(Household(7), MeterType().counting)
     for time_ms, count in found[NORMAL].items():
         wanted = counter.normal(time_ms // 1000 + JAPAN_S)
         assert count == int.from_bytes(wanted, "big")
+
+
+def test_a_day_is_asked_for_again_if_the_clock_is_set_meanwhile() -> None:
+    meter = bench("2026-11-23T12:00:00")
+    step = [86_400_000]
+
+    def set_clock() -> float:
+        if step and len(meter.asked_at) == 2:
+            meter.clock.wall_ms += step.pop()
+        return 0.0
+
+    meter.reader.ahead_s = set_clock
+    meter.reader.read(date(2026, 11, 22), BY_DAY)
+    assert len(meter.asked_at) > 3
 
 
 def test_others_who_always_set_another_day_are_given_way_to() -> None:
@@ -152,4 +173,10 @@ def test_a_reader_that_is_stopped_asks_no_more() -> None:
 def test_the_way_that_gives_both_directions_comes_first(
     readable: set[int], *, wants_reverse: bool, expected: list[Way]
 ) -> None:
-    assert ways(frozenset(readable), wants_reverse=wants_reverse) == expected
+    assert ways(frozenset(readable | {0xE5, 0xED}), wants_reverse=wants_reverse) == expected
+
+
+@pytest.mark.parametrize("lacks", [0xE5, 0xED])
+def test_a_history_whose_selector_a_meter_lacks_is_not_asked_for(lacks: int) -> None:
+    (way,) = ways(frozenset({0xE2, 0xE5, 0xEC, 0xED} - {lacks}), wants_reverse=False)
+    assert way.by_day is (lacks == 0xED)

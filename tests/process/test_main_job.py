@@ -246,7 +246,7 @@ def test_check_shows_the_schedule_and_touches_nothing(tmp_path: Path) -> None:
         assert kei.wait() == 0
         names = [line.split()[0] for line in kei.lines]
     assert names == ["request-D3-D7-E1", "request-E7", "request-E0", "summary", "prune",
-                     "history", "air", "warning:"]  # fmt: skip
+                     "history-99-days-EA-EB", "air", "warning:"]  # fmt: skip
     assert list(tmp_path.iterdir()) == [jobs]
 
 
@@ -335,7 +335,7 @@ def test_a_session_that_the_meter_ends_is_joined_again(tmp_path: Path) -> None:
 def test_dropped_answers_are_counted_misses_and_asked_again(tmp_path: Path) -> None:
     link = tmp_path / "dongle"
     groups = '[[broute.requests]]\nepc = ["E7"]\ncycle = 1\n'
-    jobs = write_jobs(tmp_path, str(link), requests=groups)
+    jobs = write_jobs(tmp_path, str(link), "[history]\ndays = 0", requests=groups)
     with simulator(link, "--fault", "drop@3-4"), running("--jobs", str(jobs)) as kei:
         kei.wait_for_event("request_missed", 30)
         kei.wait_for(lambda: len(readings(tmp_path)) >= 3, 30, "readings after the miss")

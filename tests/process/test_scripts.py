@@ -96,6 +96,12 @@ def test_the_benchmark_of_the_session_compares_all_three() -> None:
     assert "momonga / kei" in done.stdout
 
 
+def test_without_any_notice_each_half_hour_is_asked_for_soon_after_it_has_ended() -> None:
+    done = run_script("soak_history.py", "no-notices")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "differences none" in done.stdout
+
+
 def test_the_way_of_a_reading_is_counted() -> None:
     done = subprocess.run(
         [sys.executable, ROOT / "scripts" / "trace_reading.py", "--readings", "1"],

@@ -9,8 +9,8 @@ from kei.commands.status.rules import Problem, last_fault, some, span, what_is_d
 from kei.core.clock import local
 from kei.core.printable import printable
 from kei.core.reading import Reading, plain
-from kei.meter.history import HistoryStatus
 from kei.meter.meter_clock import METER_UTC_OFFSET, TOLERANCE_S
+from kei.meter.progress import HistoryStatus
 from kei.sensors.counters import ReaderStatus
 from kei.store.sinks import RecorderStatus, SinkStatus
 from kei.wisun.interfaces import SessionStatus
@@ -113,9 +113,11 @@ def _session(session: SessionStatus) -> Block:
 
 def _history(history: HistoryStatus) -> Iterator[str]:
     yield history.doing
-    told = f"{history.filled} half-hour values filled from the meter's memory since the start"
+    told = f"{history.filled} values filled from the meter's memory since the start"
     if history.missing:
-        told += f", {history.missing} of {history.days_left} days are still to come"
+        told += (
+            f", {history.missing} half-hour values of {history.days_left} days are missing still"
+        )
     yield told
 
 

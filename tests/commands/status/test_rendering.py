@@ -11,8 +11,8 @@ from status_facts import FACTS, LIVE, OUTLET, PORT, SESSION, SNAPSHOT, reading
 from kei.commands.status import StatusReport
 from kei.commands.status.facts import Facts, Upload
 from kei.commands.status.rules import problems_of
-from kei.meter.history import HistoryStatus
 from kei.meter.meter_clock import MeterClockStatus
+from kei.meter.progress import HistoryStatus
 from kei.store.queue import Waiting
 from kei.store.sinks import RecorderStatus
 from kei.timekeeping.monitor import ClockStatus
@@ -196,8 +196,8 @@ def test_a_person_sees_how_far_the_record_has_been_made_complete() -> None:
     snapshot = replace(SNAPSHOT, history=history)
     text = text_of(replace(FACTS, snapshot=snapshot))
     assert "history    reading 2026-11-20\n" in text
-    assert "150 half-hour values filled" in text
-    assert "96 of 1 days are still to come" in text
+    assert "150 values filled" in text
+    assert "96 half-hour values of 1 days are missing still" in text
     assert "history" not in text_of(replace(FACTS, snapshot=replace(snapshot, history=None)))
 
 
