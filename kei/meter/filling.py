@@ -15,7 +15,7 @@ from kei.echonet.superclass import EPC_DATE, EPC_READABLE, EPC_TIME
 from kei.energy.registers import HALF_HOUR_MS
 from kei.meter.beliefs import REFUSALS_MAX, Beliefs
 from kei.meter.decoder import MeterDecoder
-from kei.meter.gaps import DAY_MS, Gap, Gaps, days_before, start_ms
+from kei.meter.gaps import DAY_MS, AnotherMeter, Gap, Gaps, days_before, start_ms
 from kei.meter.history import (
     NORMAL,
     REVERSE,
@@ -234,7 +234,11 @@ class Filling:
                 asked += 1
                 refused.clear()
                 self._beliefs.day_told(gap.day)
-                self._take(gap, found, scale)
+                try:
+                    self._take(gap, found, scale)
+                except AnotherMeter as error:
+                    self._note_oldest(gap.day, str(error))
+                    break
                 if asked % TELL_EVERY_DAYS == 0:
                     log.info("history_progress", days_done=asked, days=len(gaps), at=str(gap.day))
         return True

@@ -4,8 +4,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 
 from kei.core.clock import epoch_ms
+from kei.core.errors import KeiError
 from kei.core.reading import Reading
 from kei.echonet.meter_class import HALF_HOURS_A_DAY, METER_ZONE, Scale
 from kei.energy.registers import HALF_HOUR_MS
@@ -16,8 +18,14 @@ from kei.wisun.interfaces import Memory
 
 # A meter that has no value of a half-hour so long after it will never have one.
 SURE_MS = 3_600_000
+HOUR_MS = 3_600_000
+SURE_OTHERS = 4  # values that differ; a single one may be wrong
 _DOUBTFUL = "?"  # behind the SensorID of what was said once, of a whole day
 DAY_MS = HALF_HOURS_A_DAY * HALF_HOUR_MS
+
+
+class AnotherMeter(KeiError):
+    """What the meter says of a day is not about the meter that was there then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,37 +123,47 @@ class Gaps:
             now_ms: its time.
 
         Returns:
-            None if most values that are known of that day are others: then it is another day, or
-            another meter, that this was told of.
+            None if most values that are known of that day are others.
+
+        Raises:
+            AnotherMeter: all of them are, also as stamps of another zone.
         """
-        begin_ms = start_ms(gap.day)
-        made: list[Reading] = []
-        same = others = 0
-        for sensor, counts in found.items():
-            known: dict[int, set[object]] = {}
-            for each in self._half_hours.between(
-                self._unit, (sensor,), max(begin_ms, gap.from_ms), begin_ms + DAY_MS
-            ):
-                known.setdefault(each.time_ms, set()).add(each.value)
-            without: list[int] = []
-            for time_ms, count in counts.items():
-                wanted = time_ms in gap.missing.get(sensor, ())
-                if count is None:
-                    if wanted and time_ms < now_ms - SURE_MS:
-                        without.append((time_ms - begin_ms) // HALF_HOUR_MS)
-                    continue
-                value = scale.kwh(count)
-                if time_ms in known:
-                    is_same = value in known[time_ms]
-                    same, others = same + is_same, others + (not is_same)
-                if wanted:
-                    made.append(
-                        Reading(time_ms, self._unit, sensor, value, DATA_ID, recovered=True)
-                    )
-            self._have_none(gap.day, sensor, without, is_silent=len(without) == HALF_HOURS_A_DAY)
-        if others > same:
+        if self._differs(gap, found, scale):
             return None
+        made: list[Reading] = []
+        for sensor, counts in found.items():
+            wanted = gap.missing.get(sensor, frozenset())
+            none = [
+                (time_ms - start_ms(gap.day)) // HALF_HOUR_MS
+                for time_ms in wanted
+                if time_ms in counts and counts[time_ms] is None and time_ms < now_ms - SURE_MS
+            ]
+            if none:
+                self._have_none(gap.day, sensor, none)
+            made += [
+                Reading(time_ms, self._unit, sensor, scale.kwh(count), DATA_ID, recovered=True)
+                for time_ms, count in counts.items()
+                if count is not None and time_ms in wanted
+            ]
         return sorted(made, key=lambda each: each.time_ms)
+
+    def _differs(self, gap: Gap, found: Mapping[str, Counts], scale: Scale) -> bool:
+        """Return whether most values that are known of a day are others; errors as `readings`."""
+        begin_ms = max(start_ms(gap.day), gap.from_ms)
+        known: dict[tuple[str, int], set[Decimal]] = {}
+        for each in self._half_hours.between(
+            self._unit, tuple(found), begin_ms, start_ms(gap.day) + DAY_MS
+        ):
+            known.setdefault((each.sensor, each.time_ms), set()).add(each.value)
+        are_same = [
+            scale.kwh(count) in values
+            for (sensor, time_ms), values in known.items()
+            if (count := found[sensor].get(time_ms)) is not None
+        ]
+        others = are_same.count(False)
+        if others >= SURE_OTHERS and not any(are_same) and not _is_shifted(known, found, scale):
+            raise AnotherMeter(f"none of {others} values of {gap.day} is the one recorded")
+        return 2 * others > len(are_same)
 
     def save(self, oldest: date) -> None:
         """Save what the meter does not have; forget days before `oldest`.
@@ -164,20 +182,34 @@ class Gaps:
         if text != self._memory.get_state(self._key):
             self._memory.set_state(self._key, text)
 
-    def _have_none(self, day: date, sensor: str, numbers: list[int], *, is_silent: bool) -> None:
+    def _have_none(self, day: date, sensor: str, numbers: list[int]) -> None:
         """Note half-hours that the meter does not have.
 
         That it has none of a whole day is believed when it says so again after another join: it may
         come from a power failure, and have its memory back in a moment.
         """
-        if not numbers:
-            return
         of_day = self._none.setdefault(day.isoformat(), {})
         said_before = of_day.pop(sensor + _DOUBTFUL, 0)
-        if is_silent and not said_before:
+        if len(numbers) == HALF_HOURS_A_DAY and not said_before:
             self._silent.add((day, sensor))
             sensor += _DOUBTFUL
         of_day[sensor] = of_day.get(sensor, 0) | sum(1 << number for number in numbers)
+
+
+def _is_shifted(
+    known: Mapping[tuple[str, int], set[Decimal]], found: Mapping[str, Counts], scale: Scale
+) -> bool:
+    """Return whether values have stamps that are whole hours off, as of a kei in another zone."""
+
+    def fitting(hours: int) -> int:
+        then = (
+            (found[sensor].get(time_ms - hours * HOUR_MS), values)
+            for (sensor, time_ms), values in known.items()
+        )
+        return sum(count is not None and scale.kwh(count) in values for count, values in then)
+
+    # Most of them may be of the day before or behind.
+    return 4 * max(map(fitting, (*range(-14, 0), *range(1, 15)))) >= len(known)
 
 
 def days_before(today: date, count: int) -> list[date]:

@@ -203,6 +203,27 @@ def test_days_that_are_refused_again_and_again_are_left_alone_for_a_day(build: B
     assert bench.times(0xE5, Esv.SETC) > 2 + 3
 
 
+def test_nothing_older_is_filled_than_a_day_that_another_meter_was_there(build: Build) -> None:
+    bench = build(days=9)
+    begin_ms = epoch_ms(NOON) - 3 * DAY_MS
+    bench.recorder.record_once(
+        [
+            Reading(
+                begin_ms // HALF_HOUR_MS * HALF_HOUR_MS + number * HALF_HOUR_MS,
+                "BR",
+                "EA",
+                kwh,
+                "x",
+            )
+            for number, kwh in enumerate(map(Decimal, range(7, 13)))
+        ]
+    )
+    bench.filling.run()
+    found = bench.recorded("EA")
+    assert len(found) == 2 * 48 + 25 + 6
+    assert "no day before 2026-11-22" in bench.progress.status.doing
+
+
 def test_one_day_that_is_always_refused_is_left_alone_after_three_runs(build: Build) -> None:
     def day_two(question: Frame) -> bool:
         return question.esv is Esv.SETC and question.properties[0].edt == b"\x02"

@@ -3,13 +3,14 @@
 from datetime import date
 from decimal import Decimal
 
+import pytest
 from session_bench import Memory
 from stored import add_readings
 
 from kei.core.reading import Reading
 from kei.echonet.meter_class import Scale
 from kei.energy.registers import HALF_HOUR_MS
-from kei.meter.gaps import DAY_MS, Gaps, start_ms
+from kei.meter.gaps import DAY_MS, AnotherMeter, Gaps, start_ms
 from kei.store.database import Database
 from kei.store.half_hours import HalfHours
 
@@ -103,3 +104,24 @@ def test_that_a_whole_day_is_not_there_is_believed_when_it_is_said_after_another
         assert gaps.of(DAY, ("EA",), 0, TIMES[47]) is None
         anew = gaps_of(database, memory).of(DAY, ("EA",), 0, TIMES[47])
         assert (anew is not None) is is_asked_again
+
+
+@pytest.mark.parametrize("hours_off", [9, -5])
+def test_a_day_whose_stamps_are_hours_off_is_not_filled_but_it_is_the_same_meter(
+    database: Database, hours_off: int
+) -> None:
+    told = {"EA": dict[int, int | None](zip(TIMES, range(10, 58), strict=True))}
+    late = [value(number + 2 * hours_off, f"{number / 10 + 1}") for number in range(20, 30)]
+    add_readings(database, late)
+    gap = gaps_of(database).of(DAY, ("EA",), 0, TIMES[47])
+    assert gap is not None
+    assert gaps_of(database).readings(gap, told, TENTH, NEXT_DAY_MS) is None
+
+
+def test_a_day_of_which_all_values_are_others_is_that_of_another_meter(database: Database) -> None:
+    told = {"EA": dict[int, int | None](zip(TIMES, range(10, 58), strict=True))}
+    add_readings(database, [value(number, f"{number + 700}.0") for number in range(5)])
+    gap = gaps_of(database).of(DAY, ("EA",), 0, TIMES[47])
+    assert gap is not None
+    with pytest.raises(AnotherMeter):
+        gaps_of(database).readings(gap, told, TENTH, NEXT_DAY_MS)
