@@ -20,8 +20,7 @@ cycle = 1
 
 def jobs_file(folder: Path, behind_s: int) -> Path:
     port = f"{SIMULATED},solar,clock-skew=-{behind_s}"
-    nothing_filled = "[history]\ndays = 0"  # the meter would fill the gap
-    return write_jobs(folder, port, nothing_filled, requests=REQUESTS)
+    return write_jobs(folder, port, requests=REQUESTS)
 
 
 def registers(folder: Path, sensor: str) -> list[tuple[datetime, Decimal]]:

@@ -241,7 +241,7 @@ def test_who_loses_the_database_to_another_kei_ends(tmp_path: Path) -> None:
 
 
 def test_check_shows_the_schedule_and_touches_nothing(tmp_path: Path) -> None:
-    jobs = write_jobs(tmp_path, "/dev/nowhere")
+    jobs = write_jobs(tmp_path, "/dev/nowhere", "[history]")
     with running("check", "--jobs", str(jobs)) as kei:
         assert kei.wait() == 0
         names = [line.split()[0] for line in kei.lines]
@@ -335,7 +335,7 @@ def test_a_session_that_the_meter_ends_is_joined_again(tmp_path: Path) -> None:
 def test_dropped_answers_are_counted_misses_and_asked_again(tmp_path: Path) -> None:
     link = tmp_path / "dongle"
     groups = '[[broute.requests]]\nepc = ["E7"]\ncycle = 1\n'
-    jobs = write_jobs(tmp_path, str(link), "[history]\ndays = 0", requests=groups)
+    jobs = write_jobs(tmp_path, str(link), requests=groups)
     with simulator(link, "--fault", "drop@3-4"), running("--jobs", str(jobs)) as kei:
         kei.wait_for_event("request_missed", 30)
         kei.wait_for(lambda: len(readings(tmp_path)) >= 3, 30, "readings after the miss")

@@ -24,7 +24,6 @@ cycle = 1
 epc = ["E7"]
 cycle = 1
 """
-NO_HISTORY = "\n[history]\ndays = 0\n"  # which has the right stamps, too
 ZONES = ["UTC", "Asia/Tokyo", "America/New_York"]
 
 
@@ -72,9 +71,7 @@ def test_half_hour_values_have_the_same_instant_in_every_zone(
     )
     begun_s = now_s()
     with simulator(tmp_path / "dongle"):
-        jobs = write_jobs(
-            tmp_path, str(tmp_path / "dongle"), upload, requests=REQUESTS + NO_HISTORY
-        )
+        jobs = write_jobs(tmp_path, str(tmp_path / "dongle"), upload, requests=REQUESTS)
         with running("--jobs", str(jobs), TZ=zone) as kei:
             kei.wait_for(lambda: {"EA", "EB"} <= set(sensors(tmp_path)), 20, "EA and EB")
             kei.wait_for(lambda: '"EA"' in uploaded(server), 20, "their upload")
@@ -111,7 +108,7 @@ def recording(
 ) -> Iterator[tuple[Program, Path]]:
     """A kei whose clock is synchronised, with a simulated meter; and its jobs.toml."""
     with simulator(folder / "dongle", *options):
-        jobs = write_jobs(folder, str(folder / "dongle"), requests=requests + NO_HISTORY)
+        jobs = write_jobs(folder, str(folder / "dongle"), requests=requests)
         with running("--jobs", str(jobs), program=SYNCHRONISED, TZ=zone) as kei:
             yield kei, jobs
 
@@ -186,7 +183,7 @@ def test_a_wrong_stamp_costs_only_its_own_line(tmp_path: Path, stamp: str) -> No
     program = (str(SUPPORT / "simulator_with_stamp.py"), str(file))
     with running(*dongle_of, program=program) as dongle:
         dongle.wait_for(lambda: dongle.lines, 10, "the simulator's ready")
-        jobs = write_jobs(tmp_path, str(tmp_path / "dongle"), requests=REQUESTS + NO_HISTORY)
+        jobs = write_jobs(tmp_path, str(tmp_path / "dongle"), requests=REQUESTS)
         with running("--jobs", str(jobs)) as kei:
             kei.wait_for_event("stamp_refused", count=2)
             kei.wait_for(lambda: sensors(tmp_path).count("E7") > 3, 20, "readings go on")
@@ -258,9 +255,7 @@ def test_a_clock_that_nobody_has_set_judges_no_stamp(tmp_path: Path) -> None:
     program = (str(SUPPORT / "kei_by_another_clock.py"), str(tmp_path / "offset"))
     with simulator(tmp_path / "dongle"):
         without_wait = "[recorder]\nwait_for_clock = 0"
-        jobs = write_jobs(
-            tmp_path, str(tmp_path / "dongle"), without_wait, requests=REQUESTS + NO_HISTORY
-        )
+        jobs = write_jobs(tmp_path, str(tmp_path / "dongle"), without_wait, requests=REQUESTS)
         with running("--jobs", str(jobs), program=program, TZ="UTC") as kei:
             kei.wait_for(lambda: {"EA", "EB"} <= set(sensors(tmp_path)), 20, "EA and EB")
             assert kei.stop() == 0

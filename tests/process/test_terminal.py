@@ -70,7 +70,7 @@ def on_a_terminal(*args: str, **environ: str) -> Iterator[tuple[subprocess.Popen
 def test_a_good_start_shows_progress_and_then_one_live_line(tmp_path: Path) -> None:
     until_noon_s = 12 * 3600 - int(time.time() + 9 * 3600) % 86_400  # noqa: TID251 - the machine's
     port = f"{QUICK},clock-skew={until_noon_s}"  # at a meter's midnight nothing is filled
-    jobs = write_jobs(tmp_path, port, requests=EVERY_SECOND)
+    jobs = write_jobs(tmp_path, port, "[history]", requests=EVERY_SECOND)
     with on_a_terminal("--jobs", str(jobs)) as (kei, seen):
         live = r"\r\x1b\[K\d\d:\d\d:\d\d  -?\d+ W  [\d.]+ \+ [\d.]+ A  [\d.]+ kWh  \d+ s ago"
         wait_until(lambda: len(re.findall(live, seen.text())) > 2, 30, "the live line")

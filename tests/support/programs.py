@@ -263,8 +263,14 @@ def simulator(link: Path, *options: str, stdin: int | IO[bytes] = NOTHING) -> It
 
 
 def write_jobs(folder: Path, port: str, *more: str, requests: str = "") -> Path:
-    """A jobs.toml for this port, with files in `folder`; returns its path."""
+    """A jobs.toml for this port, with files in `folder`; returns its path.
+
+    The meter's memory fills nothing unless `more` has a table [history]: 99 days of values would
+    come in between.
+    """
     path = folder / "jobs.toml"
+    if not any("[history]" in text for text in more):
+        more = ("[history]\ndays = 0", *more)
     text = "\n".join(
         [
             "[broute]",
