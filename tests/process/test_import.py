@@ -136,6 +136,7 @@ def test_the_database_comes_back_from_the_text_files_alone(jobs: Path, tmp_path:
             path.unlink()
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_the_averages_are_computed_and_get_no_second_line(jobs: Path, tmp_path: Path) -> None:
     jobs.write_text(jobs.read_text() + "[summary]\ncycle = 1\n")
     sums = tmp_path / "sum20240301-mydatafile.txt"
@@ -239,6 +240,7 @@ def test_nothing_is_imported_while_kei_runs(jobs: Path, tmp_path: Path) -> None:
         assert kei.stop() == 0
 
 
+@pytest.mark.usefixtures("unmeasured")  # 80,000 times the same
 def test_an_import_that_is_killed_is_completed_by_the_next_one(jobs: Path, tmp_path: Path) -> None:
     lines = [
         f"2024/03/01 {second // 3600:02}:{second // 60 % 60:02}:{second % 60:02},BR,E7,{second},x"

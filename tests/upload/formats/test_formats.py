@@ -7,9 +7,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from forked import unmeasured
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from programs import unmeasured
 from upload_support import ORIGIN, TARGET, many_rows, reading_row
 
 import kei
