@@ -41,13 +41,6 @@ def unmeasured(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(autouse=True)
-def _properties_unmeasured(request: pytest.FixtureRequest) -> None:
-    """A property is not measured: hundreds of examples run through the same lines."""
-    if request.node.get_closest_marker("hypothesis"):
-        request.getfixturevalue("unmeasured")
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """Load kei measured, and its tests, which are more, unmeasured."""

@@ -136,7 +136,6 @@ def test_the_database_comes_back_from_the_text_files_alone(jobs: Path, tmp_path:
             path.unlink()
 
 
-@pytest.mark.usefixtures("unmeasured")
 def test_the_averages_are_computed_and_get_no_second_line(jobs: Path, tmp_path: Path) -> None:
     jobs.write_text(jobs.read_text() + "[summary]\ncycle = 1\n")
     sums = tmp_path / "sum20240301-mydatafile.txt"

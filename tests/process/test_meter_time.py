@@ -13,8 +13,6 @@ import pytest
 from programs import ROOT, Program, command, readings, running, simulator, write_jobs
 from upload_support import Server
 
-pytestmark = pytest.mark.usefixtures("unmeasured")  # others run through the same requests
-
 SUPPORT = ROOT / "tests" / "support"
 SYNCHRONISED = (str(SUPPORT / "kei_synchronised.py"),)
 HALF_HOUR_S = 1800

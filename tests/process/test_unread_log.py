@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 from programs import PATIENCE_S, ROOT, SIMULATED, STOP_S, ends, readings, wait_until, write_jobs
 
-pytestmark = pytest.mark.usefixtures("unmeasured")  # others run through the same recording
-
 SMALL_PIPE_BYTES = 4096
 STOPPED_TERMINAL = b"\x13"  # Ctrl-S
 EVERY_SECOND = '[[broute.requests]]\nepc = ["E7", "E0"]\ncycle = 1'

@@ -24,8 +24,6 @@ from programs import (
 )
 from upload_support import Handler, Post, Server, answer, raw
 
-pytestmark = pytest.mark.usefixtures("unmeasured")  # tests/upload does the same in threads
-
 FAST = '[[broute.requests]]\nepc = ["E7"]\ncycle = 0.1'
 KILLS = 6
 

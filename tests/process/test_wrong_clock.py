@@ -14,8 +14,6 @@ from boards import Board, board, wait_for_port, write_serial_jobs
 from programs import ROOT, Program, readings, running, summaries, wait_until
 from upload_support import Server
 
-pytestmark = pytest.mark.usefixtures("unmeasured")  # others run through the same recording
-
 DAY_S, YEAR_S = 86_400, 365 * 86_400
 TOLERANCE_S = 60.0  # a clock is off by days here, and a machine may be busy
 PROGRAM = str(ROOT / "tests" / "support" / "kei_by_another_clock.py")

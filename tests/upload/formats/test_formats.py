@@ -18,6 +18,8 @@ from kei.upload import formats
 from kei.upload.batching import Format, fitting, idempotency_key
 from kei.upload.formats import FORMATS
 
+pytestmark = pytest.mark.usefixtures("unmeasured")  # properties
+
 every_format = pytest.mark.parametrize(
     "form", [pytest.param(spec.build(TARGET, ORIGIN), id=name) for name, spec in FORMATS.items()]
 )
