@@ -2,14 +2,11 @@
 
 import threading
 
-import pytest
 from fakes import TICKER
 from soak import soak
 
 from kei.simulator.dongle.models import MODELS
 from kei.simulator.faults import FaultKind
-
-pytestmark = pytest.mark.usefixtures("unmeasured")  # the fault matrix has each fault once
 
 REQUESTS = 300
 SPEED = 120.0
