@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from itertools import groupby
@@ -23,6 +23,7 @@ from kei.store.text import DailyFile
 log = structlog.stdlib.get_logger("kei.store")
 
 DAY_S = 86_400
+_HOUR_S = 3600
 # About a week of the default cycle; the rest of a longer backlog is left to the next run.
 _MAX_WINDOWS_A_RUN = 1000
 _WRITTEN_AT_ONCE = 1000  # lines
@@ -36,19 +37,32 @@ def _boundaries(day: date, zone: tzinfo, cycle_s: int) -> tuple[int, ...]:
     begin a window twice if the change is at least a cycle long; times that it skips begin one at
     the instant of the change.
     """
+    cycles = DAY_S // cycle_s
+    at_once = max(1, _HOUR_S // cycle_s)  # a day of windows of a second has 86,400
     begins: set[int] = set()
     # The neighbours, too: some zones have turned their clocks back over midnight.
     for offset in (-1, 0, 1):
         midnight = datetime.combine(day + timedelta(days=offset), time(), zone)
-        for second in range(0, DAY_S, cycle_s):
-            moment = midnight + timedelta(
-                seconds=second
-            )  # in wall-clock time, as aware times add up
-            first, again = epoch_ms(moment), epoch_ms(moment.replace(fold=1))
-            begins.add(first)
-            if again - first >= cycle_s * 1000:
-                begins.add(again)
+        for number in range(0, cycles, at_once):
+            # In wall-clock time, as aware times add up.
+            begin = midnight + timedelta(seconds=number * cycle_s)
+            begins.update(_begins(begin, min(at_once, cycles - number), cycle_s))
     return tuple(sorted(begins))
+
+
+def _begins(first: datetime, count: int, cycle_s: int) -> Iterable[int]:
+    """Return the instants (ms) of so many local times, about an hour of them, a cycle apart."""
+    moments = [first + timedelta(seconds=number * cycle_s) for number in (0, count)]
+    if len({moment.replace(fold=fold).utcoffset() for moment in moments for fold in (0, 1)}) == 1:
+        return range(epoch_ms(moments[0]), epoch_ms(moments[1]), cycle_s * 1000)
+    begins = []  # the clock is changed
+    for number in range(count):
+        moment = first + timedelta(seconds=number * cycle_s)
+        once, again = epoch_ms(moment), epoch_ms(moment.replace(fold=1))
+        begins.append(once)
+        if again - once >= cycle_s * 1000:
+            begins.append(again)
+    return begins
 
 
 def window_around(time_ms: int, zone: tzinfo, cycle_s: int) -> tuple[int, int]:

@@ -11,6 +11,8 @@ from xml.etree import ElementTree as ET
 import pytest
 from programs import ROOT
 
+pytestmark = pytest.mark.usefixtures("unmeasured")  # a benchmark is not a test of kei
+
 SVG = "{http://www.w3.org/2000/svg}"
 SCRIPTS = ["plot_day", *sorted(path.name for path in (ROOT / "scripts").glob("[!_]*.py"))]
 # The interpreter behind this environment, without any package that somebody installed there.
