@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kei import config
 from kei.commands.bill_table import table
+from kei.commands.tariff_advice import zone_warning
 from kei.core.clock import Clock
 from kei.core.errors import ConfigError
 from kei.meter.recorded import RecordedMeter
@@ -62,6 +63,7 @@ def bill(
         yield document(found, clock.zone, forecast, of_sold) + "\n"
     else:
         yield from table(found, clock.zone, forecast, of_sold)
+        yield from (f"\nnote: {each}\n" for each in zone_warning(clock))
 
 
 def _period(tariff: Tariff, name: str | None, now_ms: int, zone: tzinfo) -> BillingPeriod:

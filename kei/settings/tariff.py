@@ -351,7 +351,7 @@ class Tariff:
                 continue
             if self.contract is None:
                 what = f"is missing, and the base of plan[{number}] goes by it"
-                yield "contract", Wrong(what, f'add contract = "{per}"')
+                yield "contract", Wrong(what, f'add contract = "...", in {per.unit}')
             elif self.contract.unit != per.unit:
                 what = f"is for {per.unit}, and the contract is in {self.contract.unit}"
                 yield ("plan", number, "base"), Wrong(what, "write both in the same unit")

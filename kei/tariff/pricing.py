@@ -250,4 +250,5 @@ class Pricing:
             first, last = min(quantities.unpriced), max(quantities.unpriced) + HALF_HOUR_MS
             start, end = (f"{local(ms, self._zone):%Y-%m-%d %H:%M}" for ms in (first, last))
             count = len(quantities.unpriced)
-            yield f"no market price for {count} half-hours between {start} and {end}"
+            half_hours = "1 half-hour" if count == 1 else f"{count} half-hours"
+            yield f"no market price for {half_hours} between {start} and {end}"

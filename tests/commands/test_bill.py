@@ -239,6 +239,9 @@ def test_days_are_those_of_the_machine(home: Home) -> None:
     text = home.says("2026-11", Form.JSON, zone=ZoneInfo("Europe/Berlin"))
     assert '"from": "2026-10-10T00:00:00+02:00", "to": "2026-11-10T00:00:00+01:00"' in text
     assert f'"kwh": {PERIOD_KWH}' in text
+    note = "note: days and hours are this machine's, UTC+01:00, and those of a bill are Japan's, "
+    assert note in home.says("2026-11", zone=ZoneInfo("Europe/Berlin"))
+    assert "this machine" not in home.says("2026-11")
 
 
 def test_a_clock_that_is_behind_hides_nothing(home: Home) -> None:
@@ -277,15 +280,16 @@ def test_without_a_database_there_is_no_bill(tmp_path: Path) -> None:
         list(bill(jobs.path, None, Form.TABLE, environ={}, clock=FakeClock(END, TOKYO)))
 
 
-def checked(home: Home, text: str) -> list[tuple[str, bool]]:
+def checked(home: Home, text: str, zone: ZoneInfo = TOKYO) -> list[tuple[str, bool]]:
     home.jobs.path.write_text(text)
-    found = check(home.jobs.path, environ={}, clock=FakeClock(END, TOKYO), with_secrets=False)
+    found = check(home.jobs.path, environ={}, clock=FakeClock(END, zone), with_secrets=False)
     return [(each.line, each.is_good) for each in found if "tariff" in each.line]
 
 
 def test_check_says_what_a_bill_will_lack(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     summary = ("tariff: plan B, 2026-11-10 to 2026-12-09 will be the bill of 2026-12", True)
     assert checked(home, JOBS) == [summary]
+    assert "this machine's, UTC+00:00" in checked(home, JOBS, ZoneInfo("Europe/London"))[1][0]
     lacking = JOBS.replace(", { price = 40.49 }", "").replace("[tariff.levy]\n2026-05", "2026-05")
     assert [line for line, _ in checked(home, lacking)][1:] == [
         NO_LEVY,
