@@ -171,7 +171,11 @@ class Pricing:
             total=None if None in amounts else total,
             gaps=used.gaps,
             problems=(
-                *(["the period has not begun yet"] if used.start_ms == used.end_ms else []),
+                *(
+                    ["no half-hour of the period can be known yet"]
+                    if used.start_ms == used.end_ms
+                    else []
+                ),
                 *rates.problems(has_included=bool(includes(plan))),
                 *self._problems(plan, exact),
             ),

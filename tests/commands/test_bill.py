@@ -220,7 +220,14 @@ def test_the_future_has_no_bill(home: Home) -> None:
     found = home.document("2027-03")
     assert (found["kwh"], found["total"], found["forecast"]) == (None, None, None)
     assert found["missing"]["half_hours"] == 0
-    assert found["problems"][0] == "the period has not begun yet"
+    assert found["problems"][0] == "no half-hour of the period can be known yet"
+
+
+def test_on_the_first_minutes_of_a_period_nothing_untrue_is_said(home: Home) -> None:
+    home.records(BEGIN, at("2026-11-10"))
+    found = home.document(now_ms=at("2026-11-10 00:15"))
+    assert (found["month"], found["kwh"], found["forecast"]["kwh"]) == ("2026-12", None, 288)
+    assert found["problems"][0] == "no half-hour of the period can be known yet"
 
 
 def test_sold_energy_is_told_apart(home: Home) -> None:
@@ -304,4 +311,4 @@ def test_check_says_what_a_bill_will_lack(home: Home, monkeypatch: pytest.Monkey
     zones = "zones = [{ days = 'weekday', price = 1 }, { price = 2 }]\n"
     found = checked(home, MARKET.replace("market =", f"{zones}#"))
     assert [is_good for _, is_good in found] == [True, False]
-    assert "pip install 'kei[bill]'" in found[1][0]
+    assert "pip install jpholiday" in found[1][0]
