@@ -1,5 +1,6 @@
 """What a billing period costs, from what kei has recorded."""
 
+import io
 import json
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from programs import command
 from stored import add_readings
 from tariffs import at
 
+from kei.cli import main
 from kei.commands.bill import Form, bill
 from kei.commands.check import check
 from kei.core.errors import ConfigError, StoreError
@@ -155,6 +157,18 @@ def test_japanese_names_stand_in_columns(home: Home) -> None:
     assert lines[-1] == "total, 298 kWh                         12,125"
 
 
+def test_a_locale_without_japanese_costs_no_bill(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.jobs.path.write_text(JOBS.replace("discount", "割引"), "utf-8")
+    home.records(BEGIN, END)
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "ascii"))
+    assert main(["bill", "--jobs", str(home.jobs.path), "--month=2026-11"]) == 0
+    sys.stdout.flush()
+    assert b"\\u5272\\u5f15 " in written.getvalue()
+
+
 def test_the_running_period_is_the_default_and_has_a_forecast(home: Home) -> None:
     home.jobs.path.write_text(JOBS.replace("2026-11 =", "2026-12 ="))
     home.records(BEGIN, END)
@@ -277,7 +291,8 @@ def test_the_command(home: Home) -> None:
     assert errors == ['--month "x" is no month; write it like 2026-11']
     code, lines, errors = command("bill", "--jobs", path, "--format", "json", TZ="Asia/Tokyo")
     assert (code, errors) == (0, [])
-    assert json.loads(lines[0])["forecast"] is not None or len(lines) == 1
+    (document,) = lines
+    assert json.loads(document)["plan"] == "plan B"
 
 
 def test_without_a_database_there_is_no_bill(tmp_path: Path) -> None:
