@@ -159,7 +159,7 @@ class Pricing:
         amounts = [line.amount for line in lines]
         amounts += [] if levy is None else [levy.amount]
         known = sum((each for each in amounts if each is not None), Decimal(0))
-        total = known.quantize(YEN, ROUND_DOWN)
+        total = known.quantize(YEN, ROUND_DOWN) + 0  # which makes 0 of -0
         return Bill(
             period=period,
             plan=plan.name,
