@@ -71,6 +71,7 @@ def test_the_unit_of_energy_is_one_that_a_meter_may_have(
         ('"0.1"', "found a text, wanted a number; write it in digits, without quotes"),
         ("true", "found true or false, wanted a number"),
         ("inf", "inf is not possible; write a finite number"),
+        ("1e-999999999", "0 is not possible; it is one of: 0.0001"),
     ],
 )
 def test_another_unit_of_energy_is_refused(jobs: JobsFile, written: str, fault: str) -> None:
