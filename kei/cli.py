@@ -410,8 +410,13 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
 
 
 def _to_stdout(text: str) -> None:
-    """Write lines for people; what a dongle, a server or a file name says steers no terminal."""
-    sys.stdout.write(printable(text, keep="\n"))
+    """Write lines for people; what a dongle, a server or a file name says steers no terminal.
+
+    What the locale cannot write, such as the Japanese name of a plan, is escaped, as on stderr.
+    """
+    encoding = sys.stdout.encoding
+    shown = printable(text, keep="\n").encode(encoding, "backslashreplace")
+    sys.stdout.write(shown.decode(encoding))
 
 
 def _to_stderr(*lines: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kei import config
 from kei.commands.bill_table import table
+from kei.commands.tariff_advice import zone_warning
 from kei.core.clock import Clock
 from kei.core.errors import ConfigError
 from kei.meter.billing import Billing
@@ -48,6 +49,7 @@ def bill(
         yield document(found.bill, clock.zone, found.forecast, found.sold) + "\n"
     else:
         yield from table(found.bill, clock.zone, found.forecast, found.sold)
+        yield from (f"\nnote: {each}\n" for each in zone_warning(clock))
 
 
 def _month(name: str | None) -> Month | None:

@@ -94,9 +94,8 @@ def _of_tariff(tariff: Tariff, clock: Clock) -> Iterator[Finding]:
     # Not for the many who have no tariff.
     from kei.commands import tariff_advice  # noqa: PLC0415
 
-    now_ms, zone = clock.now_ms(), clock.zone
-    yield Finding(tariff_advice.summary(tariff, now_ms, zone))
-    for hint in tariff_advice.warnings(tariff, now_ms, zone):
+    yield Finding(tariff_advice.summary(tariff, clock))
+    for hint in tariff_advice.warnings(tariff, clock):
         yield Finding(f"warning: {hint}")
     for line in tariff_advice.mistakes(tariff):
         yield Finding(line, is_good=False)

@@ -87,8 +87,14 @@ class _TableReader:
 
     def _assemble(self, table: type[T]) -> T:
         built = table(**self.fields(keys.keys(table)))
+        told = self._source.faults.places()
         for name, fault in self._conflicts(built):
-            self._wrong(name, fault)
+            place = (*self._at, *((name,) if isinstance(name, str) else name))
+            # What is wrong has a default here, and no contradiction with that is the user's; a
+            # member of an array is looked at together with the others.
+            blamed = place[:-1] if isinstance(place[-1], int) else place
+            if not any(each[: len(blamed)] == blamed for each in told):
+                self._source.faults.add(place, fault)
         return built
 
     def _conflicts(self, built: object) -> Iterator[keys.Conflict]:
@@ -96,9 +102,8 @@ class _TableReader:
             yield from built.conflicts()
         yield from rules.conflicts(built, self._values)
 
-    def _wrong(self, name: str | KeyPath, fault: Wrong) -> None:
-        way = (name,) if isinstance(name, str) else name
-        self._source.faults.add((*self._at, *way), fault)
+    def _wrong(self, name: str, fault: Wrong) -> None:
+        self._source.faults.add((*self._at, name), fault)
 
     def _value(self, key: Key) -> object:
         """Return the value of a field; one that is left out, or wrong, has its default."""
@@ -125,8 +130,11 @@ class _TableReader:
             case keys.Table(table):
                 if isinstance(value, dict):
                     return _TableReader(value, at, self._source).build(table)
-                remedy = f"write [{dotted(at)}] on a line of its own"
-                raise wrong_type(value, ("a table", remedy))
+                name = dotted(at)
+                remedy = f"write [{name}] on a line of its own"
+                is_inside = "[" in name  # of an array: TOML has no such line
+                wanted = ("a table", "write it in braces: { ... }" if is_inside else remedy)
+                raise wrong_type(value, wanted)
             case keys.Tables() as kind:
                 return self._tables(kind, value, at) or key.default
             case keys.SecretText(rule):

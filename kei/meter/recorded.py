@@ -15,6 +15,7 @@ from kei.energy.registers import HALF_HOUR_MS, Registers, range_kwh
 from kei.energy.report import Report, Row
 from kei.settings.config import Config
 from kei.store import half_hours
+from kei.store.segments import breaks
 from kei.store.text import DailyFile
 from kei.tariff.use import Use, use_of
 
@@ -88,7 +89,12 @@ class RecordedMeter:
             what = f"by {by.value}: that is {rows} rows"
             raise ConfigError([f"{what}; choose a range of at most {rows_max}, or days"])
         whole, expected = begun(from_ms, to_ms, by, now_ms, self._zone)
-        report = Report(whole, until_ms=now_ms - LATE_MS, range_=self._range_kwh)
+        report = Report(
+            whole,
+            until_ms=now_ms - LATE_MS,
+            range_=self._range_kwh,
+            breaks=breaks(self._database, self.unit),
+        )
         return report, report.rows(expected, self._registers(whole))
 
     def use(self, from_ms: int, to_ms: int, now_ms: int) -> tuple[Use, Use | None]:

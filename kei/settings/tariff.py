@@ -93,7 +93,8 @@ class Base:
         kinds = [name for name in ("per", "fixed", "minimum") if getattr(self, name) is not None]
         forms = "per and price, fixed, or minimum and includes"
         if not kinds:
-            yield "per", Wrong("the base has no price", f"write one of: {forms}")
+            yield (), Wrong("has no price", f"write one of: {forms}")
+            return
         for name in kinds[1:]:
             yield name, Wrong(f"stands beside {kinds[0]}", f"keep one of: {forms}")
         for name, partner in (("per", "price"), ("minimum", "includes")):
@@ -345,14 +346,14 @@ class Tariff:
     def conflicts(self) -> Iterable[Conflict]:
         """Yield what contradicts."""
         for number, plan in enumerate(self.plan):
-            place = ("plan", number, "base")
             per = None if plan.base is None else plan.base.per
             if per is None:
                 continue
             if self.contract is None:
-                yield place, Wrong("goes by the contract, which is missing", 'add contract = "40A"')
+                what = f"is missing, and the base of plan[{number}] goes by it"
+                yield "contract", Wrong(what, f'add contract = "...", in {per.unit}')
             elif self.contract.unit != per.unit:
                 what = f"is for {per.unit}, and the contract is in {self.contract.unit}"
-                yield place, Wrong(what, "write both in the same unit")
+                yield ("plan", number, "base"), Wrong(what, "write both in the same unit")
         if self.first_day and self.last_day and self.last_day < self.first_day:
             yield "last_day", Wrong("lies before first_day", "correct one of the two")

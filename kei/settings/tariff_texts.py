@@ -11,8 +11,9 @@ from kei.settings.text_rules import Wrong, shown
 HALF_HOURS_A_DAY = 48
 VOLT = 100  # single-phase three-wire service: R + T amperes at 100 V each (facts of the B route)
 
-_RATING = re.compile(r"([0-9]+(?:\.[0-9]+)?)? ?(A|kVA|kW)", re.IGNORECASE)
-_ENERGY = re.compile(r"([0-9]+) ?kWh", re.IGNORECASE)
+# As many digits as keep every product within those in which a Decimal is exact.
+_RATING = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)? ?(A|kVA|kW)", re.IGNORECASE)
+_ENERGY = re.compile(r"([0-9]{1,6}) ?kWh", re.IGNORECASE)
 _HOURS = re.compile(r"([0-9]{1,2})(:[0-9]{2})? ?- ?([0-9]{1,2})(:[0-9]{2})?")
 _MONTH_DAY = re.compile(r"(?:([0-9]{4})-)?([0-9]{2})-([0-9]{2})")
 _UNITS = {unit.lower(): unit for unit in ("A", "kVA", "kW")}
@@ -95,7 +96,7 @@ def share(text: str) -> Rating:
 def included_kwh(text: str) -> Decimal:
     """Take the energy that a minimum charge includes: `15kWh`."""
     found = _ENERGY.fullmatch(text.strip())
-    if found is None or len(found[1]) > 6:
+    if found is None:
         raise Wrong(f"{shown(text)} is no whole number of kWh", 'write it like "15kWh"')
     return Decimal(found[1])
 

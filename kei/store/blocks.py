@@ -6,16 +6,15 @@ the summaries, and cost the card some 60 kB a year and series: four times a day 
 
 import sqlite3
 
-from kei.store.database import Database
+from kei.store.database import Database, load_number, save_state
 from kei.store.dirty_windows import done_until_ms
-from kei.store.state import load_number, save_state
 
 BLOCK_MS = 6 * 3_600_000  # never to be changed: databases have their blocks saved
 DONE_KEY = "blocks_done_until"  # ms since 1970: every block before it is there
 _BLOCKS_AT_ONCE = 8  # of two days: some milliseconds in which a new reading has to wait
 _BLOCKS_A_RUN = 1600  # of a year, when an older kei has made the database
 
-# What does not fit 64 bits is text (`kei.store.numbers`): no chart can show it.
+# What does not fit 64 bits is text (`kei.store.rows`): no chart can show it.
 _MADE = (
     "INSERT INTO blocks (start_ms, series_id, minimum, total, count, maximum)"
     f" SELECT start_ms - start_ms % {BLOCK_MS}, series_id,"

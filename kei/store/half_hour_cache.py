@@ -16,10 +16,9 @@ from pathlib import Path
 from kei.core.clock import Clock
 from kei.energy.registers import HALF_HOUR_MS
 from kei.store import half_hours
-from kei.store.extract import recorded
-from kei.store.numbers import packed_as_scaled, places_of, scaled, unscaled
+from kei.store.read_only import recorded
 from kei.store.recovery import only_in_text
-from kei.store.rows import Stored
+from kei.store.rows import Stored, packed_as_scaled, places_of, scaled, unscaled
 from kei.store.text import DailyFile
 
 KEPT = 420 * 48  # half-hours: thirteen months and some days

@@ -16,10 +16,10 @@ from kei.core.clock import Clock
 from kei.core.reading import MAX_PLACES
 from kei.store.blocks import BLOCK_MS, blocks_until_ms
 from kei.store.dirty_windows import done_until_ms
-from kei.store.extract import recorded
-from kei.store.numbers import pack, packed_as_scaled
+from kei.store.read_only import recorded
 from kei.store.reading_table import IN_SPANS, span_of
 from kei.store.recovery import only_in_text
+from kei.store.rows import pack, packed_as_scaled
 from kei.store.summaries import window_around
 from kei.store.text import DailyFile
 

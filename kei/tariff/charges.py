@@ -130,4 +130,4 @@ class Charges:
 
 
 def _product(kwh: Decimal | None, price: Decimal | None) -> Decimal | None:
-    return None if kwh is None or price is None else kwh * price
+    return None if kwh is None or price is None else kwh * price + 0  # 0 makes 0 of -0

@@ -36,7 +36,7 @@ def national_holidays() -> Callable[[date], bool]:
         # Not on a machine whose tariff does not need it.
         import jpholiday  # noqa: PLC0415
     except ImportError:
-        how = "install it (pip install 'kei[bill]'), or list the dates in `holidays` instead"
+        how = "install it (pip install jpholiday), or list the dates in `holidays` instead"
         what = f'tariff: the "{NATIONAL}" holidays of Japan need the library jpholiday'
         raise ConfigError([f"{what}; {how}"]) from None
     return jpholiday.is_holiday

@@ -30,7 +30,7 @@ _PROBE_BYTES = 65_536
 _DELIMITERS = ",;\t"
 _NUMBER = re.compile(r"-?[0-9]{1,7}(\.[0-9]{1,6})?")
 _DATE = re.compile(r"([0-9]{4})([-/]?)([0-9]{1,2})\2([0-9]{1,2})")
-_CLOCK = re.compile(r"([0-9]{1,2}):([0-9]{2})(:00)?(\s*[-~〜～–].*)?")
+_CLOCK = re.compile(r"([01]?[0-9]|2[0-3]):(00|30)(:00)?(\s*[-~〜～–].*)?")
 _OFFSET = re.compile(r"(Z|\+[0-9]{2}:?[0-9]{2})$")  # behind a minus is the end of the half-hour
 
 _AREA_NAMES = {

@@ -159,7 +159,7 @@ class Pricing:
         amounts = [line.amount for line in lines]
         amounts += [] if levy is None else [levy.amount]
         known = sum((each for each in amounts if each is not None), Decimal(0))
-        total = known.quantize(YEN, ROUND_DOWN)
+        total = known.quantize(YEN, ROUND_DOWN) + 0  # which makes 0 of -0
         return Bill(
             period=period,
             plan=plan.name,
@@ -171,7 +171,11 @@ class Pricing:
             total=None if None in amounts else total,
             gaps=used.gaps,
             problems=(
-                *(["the period has not begun yet"] if used.start_ms == used.end_ms else []),
+                *(
+                    ["no half-hour of the period can be known yet"]
+                    if used.start_ms == used.end_ms
+                    else []
+                ),
                 *rates.problems(has_included=bool(includes(plan))),
                 *self._problems(plan, exact),
             ),
@@ -250,4 +254,5 @@ class Pricing:
             first, last = min(quantities.unpriced), max(quantities.unpriced) + HALF_HOUR_MS
             start, end = (f"{local(ms, self._zone):%Y-%m-%d %H:%M}" for ms in (first, last))
             count = len(quantities.unpriced)
-            yield f"no market price for {count} half-hours between {start} and {end}"
+            half_hours = "1 half-hour" if count == 1 else f"{count} half-hours"
+            yield f"no market price for {half_hours} between {start} and {end}"

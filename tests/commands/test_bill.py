@@ -1,5 +1,6 @@
 """What a billing period costs, from what kei has recorded."""
 
+import io
 import json
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from programs import command
 from stored import add_readings
 from tariffs import at
 
+from kei.cli import main
 from kei.commands.bill import Form, bill
 from kei.commands.check import check
 from kei.core.errors import ConfigError, StoreError
@@ -155,6 +157,18 @@ def test_japanese_names_stand_in_columns(home: Home) -> None:
     assert lines[-1] == "total, 298 kWh                         12,125"
 
 
+def test_a_locale_without_japanese_costs_no_bill(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.jobs.path.write_text(JOBS.replace("discount", "割引"), "utf-8")
+    home.records(BEGIN, END)
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "ascii"))
+    assert main(["bill", "--jobs", str(home.jobs.path), "--month=2026-11"]) == 0
+    sys.stdout.flush()
+    assert b"\\u5272\\u5f15 " in written.getvalue()
+
+
 def test_the_running_period_is_the_default_and_has_a_forecast(home: Home) -> None:
     home.jobs.path.write_text(JOBS.replace("2026-11 =", "2026-12 ="))
     home.records(BEGIN, END)
@@ -220,7 +234,14 @@ def test_the_future_has_no_bill(home: Home) -> None:
     found = home.document("2027-03")
     assert (found["kwh"], found["total"], found["forecast"]) == (None, None, None)
     assert found["missing"]["half_hours"] == 0
-    assert found["problems"][0] == "the period has not begun yet"
+    assert found["problems"][0] == "no half-hour of the period can be known yet"
+
+
+def test_on_the_first_minutes_of_a_period_nothing_untrue_is_said(home: Home) -> None:
+    home.records(BEGIN, at("2026-11-10"))
+    found = home.document(now_ms=at("2026-11-10 00:15"))
+    assert (found["month"], found["kwh"], found["forecast"]["kwh"]) == ("2026-12", None, 288)
+    assert found["problems"][0] == "no half-hour of the period can be known yet"
 
 
 def test_sold_energy_is_told_apart(home: Home) -> None:
@@ -239,6 +260,9 @@ def test_days_are_those_of_the_machine(home: Home) -> None:
     text = home.says("2026-11", Form.JSON, zone=ZoneInfo("Europe/Berlin"))
     assert '"from": "2026-10-10T00:00:00+02:00", "to": "2026-11-10T00:00:00+01:00"' in text
     assert f'"kwh": {PERIOD_KWH}' in text
+    note = "note: days and hours are this machine's, UTC+01:00, and those of a bill are Japan's, "
+    assert note in home.says("2026-11", zone=ZoneInfo("Europe/Berlin"))
+    assert "this machine" not in home.says("2026-11")
 
 
 def test_a_clock_that_is_behind_hides_nothing(home: Home) -> None:
@@ -267,7 +291,8 @@ def test_the_command(home: Home) -> None:
     assert errors == ['--month "x" is no month; write it like 2026-11']
     code, lines, errors = command("bill", "--jobs", path, "--format", "json", TZ="Asia/Tokyo")
     assert (code, errors) == (0, [])
-    assert json.loads(lines[0])["forecast"] is not None or len(lines) == 1
+    (document,) = lines
+    assert json.loads(document)["plan"] == "plan B"
 
 
 def test_without_a_database_there_is_no_bill(tmp_path: Path) -> None:
@@ -277,15 +302,16 @@ def test_without_a_database_there_is_no_bill(tmp_path: Path) -> None:
         list(bill(jobs.path, None, Form.TABLE, environ={}, clock=FakeClock(END, TOKYO)))
 
 
-def checked(home: Home, text: str) -> list[tuple[str, bool]]:
+def checked(home: Home, text: str, zone: ZoneInfo = TOKYO) -> list[tuple[str, bool]]:
     home.jobs.path.write_text(text)
-    found = check(home.jobs.path, environ={}, clock=FakeClock(END, TOKYO), with_secrets=False)
+    found = check(home.jobs.path, environ={}, clock=FakeClock(END, zone), with_secrets=False)
     return [(each.line, each.is_good) for each in found if "tariff" in each.line]
 
 
 def test_check_says_what_a_bill_will_lack(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     summary = ("tariff: plan B, 2026-11-10 to 2026-12-09 will be the bill of 2026-12", True)
     assert checked(home, JOBS) == [summary]
+    assert "this machine's, UTC+00:00" in checked(home, JOBS, ZoneInfo("Europe/London"))[1][0]
     lacking = JOBS.replace(", { price = 40.49 }", "").replace("[tariff.levy]\n2026-05", "2026-05")
     assert [line for line, _ in checked(home, lacking)][1:] == [
         NO_LEVY,
@@ -300,4 +326,4 @@ def test_check_says_what_a_bill_will_lack(home: Home, monkeypatch: pytest.Monkey
     zones = "zones = [{ days = 'weekday', price = 1 }, { price = 2 }]\n"
     found = checked(home, MARKET.replace("market =", f"{zones}#"))
     assert [is_good for _, is_good in found] == [True, False]
-    assert "pip install 'kei[bill]'" in found[1][0]
+    assert "pip install jpholiday" in found[1][0]

@@ -126,7 +126,7 @@ def test_a_contract_in_amperes_and_watts(
             f"{PLAN}steps = [{{ price = 1 }},\n{{ price = 2 }}]\n",
             "5: tariff.plan[0].steps[0]: has no limit, so that the steps behind it never apply; ",
         ),
-        (f"{PLAN}{STEPS}base = {{}}\n", "6: tariff.plan[0].base.per: the base has no price; "),
+        (f"{PLAN}{STEPS}base = {{}}\n", "6: tariff.plan[0].base: has no price; write one of: "),
         (
             f"{PLAN}{STEPS}base = {{ fixed = 1, minimum = 2, includes = '9kWh' }}\n",
             "6: tariff.plan[0].base.minimum: stands beside fixed; ",
@@ -145,7 +145,7 @@ def test_a_contract_in_amperes_and_watts(
         ),
         (
             f"{PLAN}{STEPS}base = {{ per = '10A', price = 1 }}\n".replace('contract = "40A"\n', ""),
-            "5: tariff.plan[0].base: goes by the contract, which is missing; ",
+            "1: tariff.contract: is missing, and the base of plan[0] goes by it; ",
         ),
         (
             f"{PLAN}zones = [{{ price = 1 }}]\nbase = {{ minimum = 2, includes = '9kWh' }}\n",
@@ -248,6 +248,46 @@ def test_a_contract_in_amperes_and_watts(
 def test_a_mistake_is_told_with_its_line(jobs: JobsFile, text: str, fault: str) -> None:
     found = jobs.faults(text)
     assert any(each.startswith(fault) for each in found), found
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (
+            f"{PLAN}{STEPS}base = {{ per = '10A', price = 1 }}\n".replace("40A", "40"),
+            '2: tariff.contract: "40" is no size of a contract; ',
+        ),
+        (
+            f"{PLAN}{STEPS}".replace("40A", f"{'9' * 60}A"),
+            f'2: tariff.contract: "{"9" * 40}..." is no size of a contract; ',
+        ),
+        (
+            f"{PLAN}{STEPS}base = {{ minimum = 1, includes = 15 }}\n",
+            "6: tariff.plan[0].base.includes: found a whole number, wanted a text; ",
+        ),
+        (f"{PLAN}{STEPS}base = {{ fixed = '1,000' }}\n", "6: tariff.plan[0].base.fixed: found a "),
+        (f"{PLAN}{STEPS}base = {{ price = 3 }}\n", "6: tariff.plan[0].base: has no price; "),
+        (
+            f"{PLAN}{STEPS}base = 1000\n",
+            "6: tariff.plan[0].base: found a whole number, wanted a table; write it in braces: ",
+        ),
+        (
+            f"{PLAN}steps = [29.8]\n",
+            "5: tariff.plan[0].steps[0]: found a number with a point, wanted a table; ",
+        ),
+        (
+            f"{PLAN}steps = [{{ to = 1.5, price = 1 }}, {{ price = 2 }}]\n",
+            "5: tariff.plan[0].steps[0].to: found a number with a point, wanted a whole number; ",
+        ),
+        (
+            f"{PLAN}zones = [{{ hours = '6', price = 1 }}, {{ hours = '9-6', price = 1 }}]\n",
+            '5: tariff.plan[0].zones[0].hours: "6" is no part of a day; ',
+        ),
+    ],
+)
+def test_one_mistake_is_told_once(jobs: JobsFile, text: str, fault: str) -> None:
+    (found,) = jobs.faults(text)
+    assert found.startswith(fault)
 
 
 def test_a_change_of_prices_is_named_at_a_reload(jobs: JobsFile) -> None:

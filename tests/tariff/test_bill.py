@@ -136,6 +136,9 @@ def test_a_negative_fuel_adjustment_may_be_more_than_the_energy() -> None:
     figures = "[tariff.fuel]\n2026-11 = -30.555"
     found = bill_of(tariff(STEPS, figures, ""), "10")
     assert found.total == -7  # 298.00 - 305.55, cut
+    assert list(lines(bill_of(tariff(STEPS, figures, ""), "0"))) == [("fuel adjustment", "0.000")]
+    less_than_a_yen = bill_of(tariff(STEPS, "[tariff.fuel]\n2026-11 = -30.1", ""), "1")
+    assert f"{less_than_a_yen.total}" == "0"
 
 
 def test_a_figure_that_is_missing_is_unknown_and_never_0() -> None:

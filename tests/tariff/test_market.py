@@ -77,11 +77,11 @@ def test_what_cannot_be_read_is_told_with_its_line(prices: Reader) -> None:
     odd = (
         "date,code,tokyo\n2026-10-01,1,12.34\n2026-10-01,49,1\n2026-13-01,1,1\n2026-10-01,2,x\n"
         "2026-10-01,3,\n2026-10-01\n2026-10-01,4,nan\n2026-10-01,48,0.01\n2026-10-02,1,15.5\n"
-        "2026-10-02,0:15,1\n"
+        "2026-10-02,0:15,1\n2026-10-02,0:90,1\n2026-10-01,24:00,9\n"
     )
     found, problems = prices(odd)
     assert found == EXPECTED
-    assert problems == [":3: 5 lines cannot be read, the first here"]
+    assert problems == [":3: 7 lines cannot be read, the first here"]
 
 
 @pytest.mark.parametrize(
