@@ -38,9 +38,15 @@ from kei.store.database import Database
 from kei.store.reading_table import SPAN_MS
 
 YEAR_S, HALF_HOUR_MS = 365 * 86_400, 1_800_000
-PAGE = ("/", "/kei.css", "/kei.js", "/charts.js", "/text.js", "/words.js", "/api/now", "/api/power",
-        "/api/energy?from=-6d&to=today&by=half-hour", "/api/energy?from=-365d&to=today&by=month",
-        "/api/status")  # fmt: skip
+YEAR_OF_POWER = "/api/power?from=-365d"
+ANSWERS = (
+    "/api/now",
+    "/api/power",
+    "/api/energy?from=-6d&to=today&by=half-hour",
+    "/api/energy?from=-365d&to=today&by=month",
+    "/api/status",
+)
+PAGE = ("/", "/kei.css", "/kei.js", "/charts.js", "/text.js", "/words.js", *ANSWERS)
 NOW_EVERY_S, STATE_EVERY, CHARTS_EVERY = 2.0, 5, 30  # as kei.js has it
 RUNS = 15
 
@@ -79,14 +85,7 @@ def measure(kei: Program, port: int, browsers: int, seconds: float) -> list[Part
     alone_kb = memory_kb(kei)
     with part(parts, "nobody looks"):
         pause(seconds)
-    for path in (
-        "/api/power?from=-365d",
-        "/api/power",
-        "/api/now",
-        PAGE[7],
-        PAGE[8],
-        "/api/status",
-    ):
+    for path in (YEAR_OF_POWER, *ANSWERS):
         took = [ask(port, path)[1] for _ in range(RUNS)]
         print(f"{path}: median {statistics.median(took):.1f} ms, first {took[0]:.1f} ms")
     stop = multiprocessing.Event()
