@@ -2,6 +2,7 @@
 
 import base64
 import socket
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -136,16 +137,21 @@ def test_names_of_the_machine_itself(host: str) -> None:
 
 def test_a_kei_without_a_page_loads_nothing_for_it(tmp_path: Path) -> None:
     program = (
-        "import sys\n"
+        "import sys, threading\n"
         "from kei.cli import main\n"
+        "def tell():\n"
+        "    sys.stdin.readline()\n"
+        "    print(sorted({'bottle', 'waitress', 'jpholiday', 'kei.web.routes'} & {*sys.modules}))\n"
+        "    sys.stdout.flush()\n"
+        "threading.Thread(target=tell, daemon=True).start()\n"
         "main()\n"
-        "print(sorted({'bottle', 'waitress', 'jpholiday', 'kei.web.routes'} & set(sys.modules)))\n"
     )
     jobs = write_jobs(tmp_path, SIMULATED)
-    with running("--jobs", str(jobs), program=("-c", program), cwd=tmp_path) as kei:
+    arguments = ("--jobs", str(jobs))
+    with running(*arguments, program=("-c", program), cwd=tmp_path, stdin=subprocess.PIPE) as kei:
         kei.wait_for_event("session_joined")
-        kei.stop()
-        assert "[]" in kei.lines
+        kei.type("what is there?")
+        kei.wait_for(lambda: "[]" in kei.lines, 10, "that nothing of it is loaded")
 
 
 def test_without_the_extra_that_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
