@@ -64,6 +64,7 @@ def pytest_collection() -> Generator[None, object, object]:
     if Coverage.current() is not None:
         forked.load_kei()
     with _nothing_measured():
+        forked.make_years()
         return (yield)
 
 

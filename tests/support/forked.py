@@ -154,9 +154,17 @@ def load_kei() -> None:
             import_module(module.name)
 
 
+def make_years() -> None:
+    """Make the years of the homes of most simulated meters, as else each of them would."""
+    home = import_module("kei.simulator.household.household").Household
+    home(0).energy(0)
+    home(7, solar=True).energy(0)  # of the tests of the meter's memory
+
+
 def _load() -> None:
     """Load all of kei, and do what needs to be done once only."""
     load_kei()
+    make_years()
     import_module("kei.jobs.kinds").tables()
     time.strptime("2026", "%Y")
     inspect.stack()  # coverage asks for it in each process, and what has been looked up is kept
