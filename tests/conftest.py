@@ -9,6 +9,7 @@ import forked
 import pytest
 from coverage import Coverage
 from hypothesis import settings
+from programs import ROOT
 
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
@@ -41,12 +42,29 @@ def unmeasured(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
+def pytest_configure() -> None:
+    """Have the processes of tests say what they have run, but not also what they have not.
+
+    They would look for it all at their end, each of them; this one does it once.
+    """
+    if (measuring := Coverage.current()) is None:
+        return
+    names = ("run:source", "run:include")
+    mine = [measuring.get_option(name) for name in names]
+    for name, theirs in zip(names, (None, [str(ROOT / "kei" / "*")]), strict=True):
+        measuring.set_option(name, theirs)
+    os.environ["COVERAGE_PROCESS_CONFIG"] = measuring.config.serialize()
+    for name, value in zip(names, mine, strict=True):
+        measuring.set_option(name, value)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """Load kei measured, and its tests, which are more, unmeasured."""
     if Coverage.current() is not None:
         forked.load_kei()
     with _nothing_measured():
+        forked.make_years()
         return (yield)
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 import threading
 import time
 import tty
@@ -107,6 +108,7 @@ class _Ticker:
                 threading.Thread(target=self._run, name=TICKER, daemon=True).start()
 
     def _run(self) -> None:
+        sys.settrace(None)  # coverage would look at each line of it, a hundred times a second
         pause, machine = threading.Event(), SystemClock()
         busy = _Busyness()
         looked = machine.monotonic()

@@ -370,7 +370,14 @@ def test_on_a_silent_port_a_probe_says_each_half_minute_what_it_tries(
 def test_a_silent_port_that_another_program_reads_ends_a_probe(
     broute: Callable[[str], Broute], silent_port: str
 ) -> None:
-    hold = "import sys; f = open(sys.argv[1], 'rb+', 0); print('open', flush=True); f.read()"
+    hold = """
+import select, sys
+with open(sys.argv[1], "rb+", 0) as port:
+    print("open", flush=True)
+    while True:  # not by one read: whoever opens the port has reads end that have not begun
+        select.select([port], [], [])
+        port.read(1)
+"""
     with subprocess.Popen(
         [sys.executable, "-c", hold, silent_port], stdout=subprocess.PIPE, env=unmeasured()
     ) as other:
