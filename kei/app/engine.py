@@ -22,6 +22,7 @@ from kei.core import logs
 from kei.core.clock import Clock
 from kei.core.errors import StoreError
 from kei.core.incidents import Incidents, Lasting
+from kei.core.printable import counted
 from kei.core.reading import Reading
 from kei.core.single_instance import InstanceLock
 from kei.echonet.meter_class import STAMPED_SENSORS
@@ -287,7 +288,7 @@ class Engine:
             return None, None, told
         history = self._job_set.history()
         if history is not None and history.days_left:
-            told = f"filling gaps, {history.days_left} days left  {told}".rstrip()
+            told = f"filling gaps, {counted(history.days_left, 'day')} left  {told}".rstrip()
         fault = meter.session.fault
         public = fault and replace(fault, why=_public_text(fault.why) or "")
         return self._intake.latest(broute.unit), public, told

@@ -28,7 +28,7 @@ def table(
     plan = f", {bill.plan}" if bill.plan else ""
     yield f"bill of {period.month}: {period.first} to {period.last}{plan}\n\n"
     lines = [*bill.lines, *([] if bill.levy_line is None else [bill.levy_line])]
-    name = f"so far, {_kwh(bill.kwh)}" if bill.is_running else f"total, {_kwh(bill.kwh)}"
+    name = f"{_name_of_total(bill)}, {_kwh(bill.kwh)}"
     rows = [_HEAD, *map(_cells, lines), (name, "", "", _whole(bill.total))]
     first = max(_columns(row[0]) for row in rows)
     widths = [first, *(max(len(row[column]) for row in rows) for column in range(1, len(_HEAD)))]
@@ -52,6 +52,14 @@ def table(
 def _columns(text: str) -> int:
     """Return how many columns of a terminal a text takes; a Japanese character takes two."""
     return sum(2 if east_asian_width(each) in "WF" else 1 for each in text)
+
+
+def _name_of_total(bill: Bill) -> str:
+    """Return what to call the sum, which is less than the bill where energy is not known."""
+    is_part = bill.kwh is not None and any(gap.kwh is None for gap in bill.gaps)
+    if bill.is_running:
+        return "known so far" if is_part else "so far"
+    return "total of what is known" if is_part else "total"
 
 
 def _cells(line: Line) -> tuple[str, str, str, str]:

@@ -8,6 +8,7 @@ from shutil import get_terminal_size
 from typing import TextIO
 
 from kei.core.clock import local
+from kei.core.printable import counted
 from kei.core.reading import plain
 from kei.energy.periods import By
 from kei.energy.report import Gap, Report, Row, State
@@ -126,7 +127,7 @@ class _Form:
         words = {State.PARTIAL: "partial", State.GAP: "gap", State.RUNNING: "so far"}
         notes = [words[row.state]] if row.state in words else []
         if row.missing_sold not in (None, row.missing):
-            notes.append(f"{row.missing_sold} missing of sold")
+            notes.append(f"sold: {row.missing_sold} missing")
         start, end = (local(ms, self._zone) for ms in (row.period.start_ms, row.period.end_ms))
         if row.period.is_cut and not self._is_boundary(start):
             notes.append(f"from {self._short(start)}")
@@ -169,7 +170,7 @@ def gap_lines(gaps: Sequence[Gap], zone: tzinfo) -> Iterator[str]:
     for gap in gaps[:GAPS_SHOWN]:
         start, end = (local(ms, zone) for ms in (gap.start_ms, gap.end_ms))
         shown_end = f"{end:%H:%M}" if end.date() == start.date() else f"{end:%Y-%m-%d %H:%M}"
-        count = f"{gap.half_hours} half-hour" + ("s" if gap.half_hours > 1 else "")
+        count = counted(gap.half_hours, "half-hour")
         if gap.is_other_meter:
             what = "the register is another one since then: a new meter?"
         elif gap.kwh is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from kei.core.errors import NotReady, RetryLater, Stopping, StoreError
+from kei.core.printable import counted
 from kei.jobs.advice import AIR_TIME_A_FRAME_S, AIR_TIME_LIMIT_S, air_time_s
 from kei.jobs.kinds import AfterWindows, Event, Executor, Job, JobContext, JobKind, Planned
 from kei.settings.config import Config
@@ -174,11 +175,12 @@ def _plan(config: Config) -> Iterator[Planned]:
     pause_s = 3600 * AIR_TIME_A_FRAME_S / left_s
     unit, retention_s = config.broute.unit, config.recorder.retention_s
     told = [f"{epc:02X}" for epc in settings.epc] + ["D0"] * settings.one_minute
+    days = counted(settings.days, "day")
     # The name says what is filled: so a job that a reload has changed begins at once, although the
     # one before it waits for an answer; the scheduler runs no job of the same name twice.
     yield Planned(
         id=f"history-{settings.days}-days-{'-'.join(told)}",
-        what=f"fill gaps of {' '.join(told)} with {settings.days} days of the meter's memory",
+        what=f"fill gaps of {' '.join(told)} with {days} of the meter's memory",
         schedule=AfterWindows(HALF_HOUR_S, NOTICE_S),
         executor=Executor.HISTORY,
         origin=(settings, unit, retention_s, pause_s),

@@ -8,6 +8,7 @@ import structlog
 
 from kei.core.clock import epoch_ms, local
 from kei.core.errors import KeiError, NotReady, RetryLater
+from kei.core.printable import counted
 from kei.core.reading import Reading
 from kei.echonet.history import DAYS_MAX
 from kei.echonet.meter_class import METER_ZONE, Scale
@@ -250,13 +251,13 @@ class Filling:
         left, oldest = self._progress.status.days_left, self._beliefs.oldest
         behind_s = -(self._decoder.meter_clock.status.ahead_s or 0)
         if behind_s > DAY_MS / 1000:
-            days = round(behind_s * 1000 / DAY_MS)
-            text = f"the meter's clock is {days} days behind, and so are its values"
+            days = counted(round(behind_s * 1000 / DAY_MS), "day")
+            text = f"the meter's clock is {days} behind, and so are its values"
         elif left:
-            text = f"the meter has not told of {left} days, it is asked again later"
+            text = f"the meter has not told of {counted(left, 'day')}, it is asked again later"
         elif self._differing:
-            count = len(self._differing)
-            text = f"up to date, but the meter tells other values of {count} days than are recorded"
+            days = counted(len(self._differing), "day")
+            text = f"up to date, but the meter tells other values of {days} than are recorded"
         elif oldest is not None:
             text = f"up to date, the meter tells of no day before {oldest}"
         else:

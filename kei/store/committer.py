@@ -3,6 +3,7 @@
 It knows the lines behind the checkpoint; what has no line yet is the writer's.
 """
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import date
 
@@ -17,7 +18,7 @@ from kei.store.database import CHECK_EVERY_S, Database
 from kei.store.line_maker import Line, LineMaker
 from kei.store.pending import PendingQueue
 from kei.store.reading_table import ReadingTable
-from kei.store.recovery import fill, recover
+from kei.store.recovery import fill, lines_of_rows, recover
 from kei.store.sinks import Sinks
 from kei.store.text import DailyFile
 from kei.store.writeback import WriteBack
@@ -130,15 +131,25 @@ class Committer:
             self.sinks.failed(error)
             return False
 
-    def lines_found(self, day: date, lines: Collection[str]) -> set[str] | None:
-        """Return which of some lines the file of a day has; None if it takes no more lines.
+    def lines_without_row(self, day: date, lines: Collection[str]) -> Counter[str] | None:
+        """Return which of some lines the file of a day has for no row, and how often.
 
-        That is so if it has been compressed. Of a lost database lines without row are there.
+        They are of a database that was lost. A line may be there for a row of another instant: that
+        of the hour that a zone with daylight saving time has twice.
+
+        Returns:
+            the lines; None if the file takes no more, as it has been compressed.
 
         Raises:
-            TextError: the file cannot be read.
+            StoreError: the file or the database cannot be read.
         """
-        return None if self._file.is_put_away(day) else self._file.found(day, lines)
+        if self._file.is_put_away(day):
+            return None
+        found = self._file.found(day, lines)
+        if found:
+            found -= lines_of_rows(self._store, self._file, day)
+            found -= Counter(line.text for line in self.unsaved)
+        return found
 
     def add_rows(self, readings: Sequence[Reading]) -> None:
         """Add rows that get no line; `StoreError` if the database does not take them."""

@@ -4,7 +4,7 @@ import contextlib
 import glob
 import os
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date, datetime, time, timedelta, tzinfo
 from pathlib import Path
@@ -176,13 +176,13 @@ class DailyFile:
             data = os.pread(self._opened(day), max_bytes, begin)
         return _complete_lines(data), begin + data.rfind(b"\n") + 1
 
-    def found(self, day: date, lines: Collection[str]) -> set[str]:
-        """Return which of some lines the file of a date has.
+    def found(self, day: date, lines: Collection[str]) -> Counter[str]:
+        """Return which of some lines the file of a date has, and how often.
 
         Raises:
             TextError: the file cannot be read.
         """
-        found: set[str] = set()
+        found = Counter[str]()
         begin, end = 0, self.size(day)
         while lines and begin < end:
             there, begin = self.lines_from(day, begin, min(end - begin, _READ_BYTES))

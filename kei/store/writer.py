@@ -104,15 +104,18 @@ class Writer:
         without: list[Reading] = []
         lines = [line for item in self.fresh_of(readings) if (line := self._maker.line(item))]
         for day, of_day in groupby(lines, lambda line: line.day):
-            due = {line.text: line.item for line in of_day}
-            there = self._committer.lines_found(day, due)
+            due = list(of_day)
+            there = self._committer.lines_without_row(day, {line.text for line in due})
             if there is None:
                 self._tell_put_away(day)
-            for text, item in due.items():
-                if there is None or text in there:
-                    without.append(item.reading)
+                without += [line.item.reading for line in due]
+                continue
+            for line in due:
+                if there[line.text]:
+                    there[line.text] -= 1
+                    without.append(line.item.reading)
                 else:
-                    with_line.append(item)
+                    with_line.append(line.item)
         if without:
             self._committer.add_rows(without)
         if with_line:

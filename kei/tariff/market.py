@@ -19,6 +19,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from kei.core.clock import epoch_ms
+from kei.core.printable import counted
 from kei.energy.registers import HALF_HOUR_MS
 from kei.settings.tariff import PRICE_MAX, Area, Market, Tariff
 
@@ -107,7 +108,7 @@ def _read_into(found: MarketFile, market: Market, start_ms: int, end_ms: int) ->
             if each is not None and start_ms <= each[0] < end_ms:
                 found.prices[each[0]] = each[1]
     if bad:
-        count = f"{len(bad)} line{'s' if len(bad) > 1 else ''}"
+        count = counted(len(bad), "line")
         found.problems.append(f"{market.file}:{bad[0]}: {count} cannot be read, the first here")
 
 

@@ -6,6 +6,7 @@ from datetime import tzinfo
 from decimal import ROUND_DOWN, Decimal
 
 from kei.core.clock import local
+from kei.core.printable import counted
 from kei.energy.periods import half_hour_from
 from kei.energy.registers import HALF_HOUR_MS
 from kei.settings.months import Month
@@ -253,6 +254,5 @@ class Pricing:
         if quantities.unpriced:
             first, last = min(quantities.unpriced), max(quantities.unpriced) + HALF_HOUR_MS
             start, end = (f"{local(ms, self._zone):%Y-%m-%d %H:%M}" for ms in (first, last))
-            count = len(quantities.unpriced)
-            half_hours = "1 half-hour" if count == 1 else f"{count} half-hours"
+            half_hours = counted(len(quantities.unpriced), "half-hour")
             yield f"no market price for {half_hours} between {start} and {end}"

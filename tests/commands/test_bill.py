@@ -196,6 +196,7 @@ def test_missing_half_hours_are_named_with_their_count_and_time(home: Home) -> N
     }
     assert found["kwh"] == 297  # what flowed over the end counts for neither side
     lines = home.says("2026-11").splitlines()
+    assert any(line.startswith("total of what is known, 297 kWh  ") for line in lines)
     assert lines[-2:] == [
         "missing: 2026-10-20 00:00 to 03:00, 6 half-hours, 1.2 kWh in all",
         "missing: 2026-11-09 22:00 to 2026-11-10 00:00, 4 half-hours, nothing known",

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from fakes import TOKYO, FakeClock, FastClock
@@ -744,6 +745,37 @@ def test_what_a_lost_database_had_gets_a_row_and_no_second_line(
         recorder.close()
         assert path.read_text().splitlines() == [reading_line(each, TOKYO) for each in more]
         assert sorted(marks(database)) == [(1, True), (2, True), (3, True)]
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_equal_lines_of_the_hour_that_a_zone_has_twice_are_all_there(
+    tmp_path: Path, database: Database, clock: FakeClock, *, at_once: bool
+) -> None:
+    """Nothing was bought meanwhile: 01:00 of summer and of winter time have the same line."""
+    london = ZoneInfo("Europe/London")
+    first_ms = epoch_ms(datetime(2026, 10, 25, 1, tzinfo=london))
+    twice = [
+        Reading(first_ms + number * 1_800_000, "BR", "EA", Decimal(1), "x", recovered=True)
+        for number in (2, 3, 0, 1)
+    ]
+    lines = sorted(reading_line(each, london) for each in twice)
+    with contextlib.closing(DailyFile(tmp_path, "home", "", london)) as text:
+        recorder = recorder_of(database, text)
+        if at_once:
+            assert recorder.recover(twice) == 4
+        else:
+            assert [recorder.recover(twice[:end]) for end in (2, 3, 4)] == [2, 1, 1]
+        assert recorder.recover(twice) == 0
+        recorder.close()
+        (path,) = (text.path(day) for day in text.days())
+        assert sorted(path.read_text().splitlines()) == lines
+        assert len(marks(database)) == 4
+        with contextlib.closing(Database.open(tmp_path / "new.db", clock)) as new:
+            recorder = recorder_of(new, text, clock=FakeClock(NOON_MS, london))
+            recorder.recover(twice)
+            recorder.close()
+            assert len(marks(new)) == 4
+        assert sorted(path.read_text().splitlines()) == lines
 
 
 def test_nothing_is_made_good_while_a_disk_fails(recorder: Recorder, disk: Disk) -> None:

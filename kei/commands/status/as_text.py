@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 from kei.core.clock import local
-from kei.core.printable import printable
+from kei.core.printable import counted, printable
 from kei.core.reading import Reading, plain
 from kei.meter.meter_clock import METER_UTC_OFFSET, TOLERANCE_S
 from kei.meter.progress import HistoryStatus
@@ -115,9 +115,8 @@ def _history(history: HistoryStatus) -> Iterator[str]:
     yield history.doing
     told = f"{history.filled} values filled from the meter's memory since the start"
     if history.missing:
-        told += (
-            f", {history.missing} half-hour values of {history.days_left} days are missing still"
-        )
+        days = counted(history.days_left, "day")
+        told += f", {history.missing} half-hour values of {days} are missing still"
     yield told
 
 

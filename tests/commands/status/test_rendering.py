@@ -197,7 +197,7 @@ def test_a_person_sees_how_far_the_record_has_been_made_complete() -> None:
     text = text_of(replace(FACTS, snapshot=snapshot))
     assert "history    reading 2026-11-20\n" in text
     assert "150 values filled" in text
-    assert "96 half-hour values of 1 days are missing still" in text
+    assert "96 half-hour values of 1 day are missing still" in text
     assert "history" not in text_of(replace(FACTS, snapshot=replace(snapshot, history=None)))
 
 
