@@ -11,6 +11,7 @@ from kei.commands.progress import ProgressLine
 from kei.core import logs
 from kei.core.clock import Clock
 from kei.core.errors import StoreError
+from kei.core.printable import counted
 from kei.core.single_instance import InstanceLock
 from kei.jobs.kinds import duration
 from kei.settings.config import Config
@@ -120,7 +121,9 @@ def _summary(file: Path, found: Imported) -> Said:
     if found.first_rejected is not None:
         number, reason = found.first_rejected
         rejected = f", {found.rejected} not understood, the first is line {number}: {reason}"
-    line = f"{file}: {found.lines} lines, {found.added} added, {found.known} already there"
+    line = (
+        f"{file}: {counted(found.lines, 'line')}, {found.added} added, {found.known} already there"
+    )
     if found.lines and found.rejected == found.lines:
         return Said(f"kei: {line}{rejected}\n", is_good=False)
     return Said(f"{line}{rejected}\n")

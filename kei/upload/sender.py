@@ -20,7 +20,7 @@ What an answer means is a `Verdict`; what is done about it:
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import tzinfo
 from random import Random
@@ -376,7 +376,7 @@ def _refuses_all(selector: RowSelector) -> bool:
 
 
 def register_before_recovery(
-    targets: Iterable[UploadTarget], database: Database, zone: tzinfo
+    targets: Sequence[UploadTarget], database: Database, zone: tzinfo
 ) -> None:
     """Let targets get what a new database, in place of one that was lost, takes over from the text.
 
@@ -386,9 +386,10 @@ def register_before_recovery(
     with contextlib.suppress(StoreError):
         if not is_new(database):
             return
+        again = ", and sends that again" if targets else ""
         structlog.stdlib.get_logger("kei.upload").warning(
             "database_lost",
-            hint="a new one takes over today and yesterday from the text, and sends that again",
+            hint=f"a new one takes over today and yesterday from the text{again}",
         )
         for target in targets:
             UploadQueue(database).register(target.name, target.what, target.since_ms(zone))
