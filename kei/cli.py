@@ -215,11 +215,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         the exit code: 0 ended as asked, 2 usage or configuration error, 1 anything else.
     """
     signals = SignalQueue()
-    words = sys.argv[1:] if argv is None else argv
-    parser = build_parser(simulate="simulate" in words)
-    args, unknown = parser.parse_known_args(joined(words))
-    if unknown:
-        parser.error(f"unrecognized arguments{_option_names(unknown)}")
+    args = _parsed(sys.argv[1:] if argv is None else argv)
     try:
         return _dispatch(args, signals)
     except ConfigError as error:
@@ -236,6 +232,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         _to_stderr(f"kei: {error}")
         return EXIT_FAILED
+
+
+def _parsed(words: Sequence[str]) -> argparse.Namespace:
+    """Return the arguments; the parser, 0.2 MB, does not live as long as the command."""
+    parser = build_parser(simulate="simulate" in words)
+    args, unknown = parser.parse_known_args(joined(words))
+    if unknown:
+        parser.error(f"unrecognized arguments{_option_names(unknown)}")
+    return args
 
 
 def _option_names(words: Sequence[str]) -> str:

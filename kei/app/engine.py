@@ -36,6 +36,7 @@ from kei.status.snapshot import Snapshot, clipped, doing, encode, status_summary
 from kei.store import milliseconds
 from kei.store.database import Database
 from kei.store.intake_queue import IntakeQueue
+from kei.store.queue import register_before_recovery
 from kei.store.read_only import read_overview
 from kei.store.recorder import Recorder
 from kei.store.sinks import SinkStatus
@@ -44,7 +45,6 @@ from kei.timekeeping.gate import TimeGate
 from kei.timekeeping.linux import LinuxClock, adjtimex_of_libc, boot_id
 from kei.timekeeping.monitor import ClockMonitor
 from kei.upload.health import Health
-from kei.upload.sender import register_before_recovery
 from kei.web.live import Live
 from kei.wisun.interfaces import SessionStatus
 

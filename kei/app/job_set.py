@@ -1,14 +1,19 @@
 """The jobs of an engine: those that jobs.toml asks for at present, and no others."""
 
+from __future__ import annotations
+
 from collections.abc import Container
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from kei.app.meter_line import Meter
 from kei.jobs.kinds import Event, Job, JobContext, Planned, plan
 from kei.jobs.scheduler import Scheduler
 from kei.meter.progress import HistoryStatus
 from kei.settings.config import Config
-from kei.upload.sender import Sender
+
+if TYPE_CHECKING:
+    from kei.upload.sender import Sender
 
 
 @dataclass(frozen=True, slots=True)

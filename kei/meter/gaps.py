@@ -1,10 +1,12 @@
 """Which half-hours of a meter are missing in the database, and may be had from the meter."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from functools import reduce
+from operator import or_
 
 from kei.core.clock import epoch_ms
 from kei.core.errors import KeiError
@@ -35,31 +37,40 @@ class Gap:
     Attributes:
         day: by the meter's calendar.
         from_ms: earlier values are not compared: they may be of another meter.
-        missing: their times by SensorID, milliseconds since 1970; none is empty.
+        missing: of each SensorID a bit for each half-hour, 0..47; never 0. The gaps of 99 days are
+            held at once: as sets of times they would take 1 MB.
     """
 
     day: date
     from_ms: int
-    missing: Mapping[str, frozenset[int]]
+    missing: Mapping[str, int]
 
     @property
     def count(self) -> int:
         """How many values are missing."""
-        return sum(map(len, self.missing.values()))
+        return sum(map(int.bit_count, self.missing.values()))
 
     @property
     def hours(self) -> range:
         """The half-hours of the day from the first to the last that is missing, 0..47."""
-        times = [time_ms for each in self.missing.values() for time_ms in each]
-        first, last = (
-            (each - start_ms(self.day)) // HALF_HOUR_MS for each in (min(times), max(times))
-        )
-        return range(first, last + 1)
+        any_of_them = reduce(or_, self.missing.values())
+        first = (any_of_them & -any_of_them).bit_length() - 1
+        return range(first, any_of_them.bit_length())
 
 
 def start_ms(day: date) -> int:
     """Return when a day of the meter's calendar begins, milliseconds since 1970."""
     return epoch_ms(datetime.combine(day, time(), METER_ZONE))
+
+
+def _numbered(day: date) -> Iterator[tuple[int, int]]:
+    """Return the half-hours of a day: the number of each, 0..47, and its time as `start_ms`."""
+    begin_ms = start_ms(day)
+    return enumerate(range(begin_ms, begin_ms + DAY_MS, HALF_HOUR_MS))
+
+
+def _bits(numbers: Iterable[int]) -> int:
+    return sum(1 << number for number in numbers)
 
 
 class Gaps:
@@ -89,22 +100,18 @@ class Gaps:
             return None
         begin_ms = start_ms(day)
         end_ms = begin_ms + DAY_MS
-        known = {
-            (each.sensor, each.time_ms)
-            for each in self._half_hours.between(self._unit, sensors, begin_ms, end_ms)
-        }
+        may_be = _bits(
+            number for number, time_ms in _numbered(day) if from_ms <= time_ms <= until_ms
+        )
+        none = self._none.get(day.isoformat(), {})
         missing = {
-            sensor: frozenset(
-                time_ms
-                for number, time_ms in enumerate(range(begin_ms, end_ms, HALF_HOUR_MS))
-                if from_ms <= time_ms <= until_ms
-                and (sensor, time_ms) not in known
-                and (day, sensor) not in self._silent
-                and not self._none.get(day.isoformat(), {}).get(sensor, 0) >> number & 1
-            )
+            sensor: may_be & ~none.get(sensor, 0)
             for sensor in sensors
+            if (day, sensor) not in self._silent
         }
-        found = {sensor: times for sensor, times in missing.items() if times}
+        for each in self._half_hours.between(self._unit, tuple(missing), begin_ms, end_ms):
+            missing[each.sensor] &= ~(1 << (each.time_ms - begin_ms) // HALF_HOUR_MS)
+        found = {sensor: bits for sensor, bits in missing.items() if bits}
         if found:
             return Gap(day, from_ms, found)
         if end_ms <= until_ms:
@@ -132,19 +139,19 @@ class Gaps:
             return None
         made: list[Reading] = []
         for sensor, counts in found.items():
-            wanted = gap.missing.get(sensor, frozenset())
-            none = [
-                (time_ms - start_ms(gap.day)) // HALF_HOUR_MS
-                for time_ms in wanted
-                if time_ms in counts and counts[time_ms] is None and time_ms < now_ms - SURE_MS
-            ]
+            wanted = gap.missing.get(sensor, 0)
+            none = []
+            for number, time_ms in _numbered(gap.day):
+                if not wanted >> number & 1 or time_ms not in counts:
+                    continue
+                count = counts[time_ms]
+                if count is not None:
+                    kwh = scale.kwh(count)
+                    made.append(Reading(time_ms, self._unit, sensor, kwh, DATA_ID, recovered=True))
+                elif time_ms < now_ms - SURE_MS:
+                    none.append(number)
             if none:
                 self._have_none(gap.day, sensor, none)
-            made += [
-                Reading(time_ms, self._unit, sensor, scale.kwh(count), DATA_ID, recovered=True)
-                for time_ms, count in counts.items()
-                if count is not None and time_ms in wanted
-            ]
         return sorted(made, key=lambda each: each.time_ms)
 
     def _differs(self, gap: Gap, found: Mapping[str, Counts], scale: Scale) -> bool:
@@ -193,7 +200,7 @@ class Gaps:
         if len(numbers) == HALF_HOURS_A_DAY and not said_before:
             self._silent.add((day, sensor))
             sensor += _DOUBTFUL
-        of_day[sensor] = of_day.get(sensor, 0) | sum(1 << number for number in numbers)
+        of_day[sensor] = of_day.get(sensor, 0) | _bits(numbers)
 
 
 def _is_shifted(

@@ -4,12 +4,17 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import tzinfo
 from functools import partial
 from typing import NamedTuple
 
-from kei.settings.upload import What
+import structlog
+
+from kei.core.errors import StoreError
+from kei.settings.upload import UploadTarget, What
 from kei.store.database import Database
 from kei.store.reading_table import IN_SPANS, span_of
+from kei.store.recovery import is_new
 from kei.store.rows import TABLES, Row, newest_id, rows_of
 
 ROWS_MAX = 2_500_000  # of one target: 100 MB of lines of about 40 bytes
@@ -172,6 +177,26 @@ class UploadQueue:
         In a database that took its place their IDs would be those of rows that nobody has sent.
         """
         return self._database.transaction(self._generations.get((target, what)))
+
+
+def register_before_recovery(
+    targets: Sequence[UploadTarget], database: Database, zone: tzinfo
+) -> None:
+    """Let targets get what a new database, in place of one that was lost, takes over from the text.
+
+    Without effect on a database that is not new. Whoever registers targets afterwards lets them
+    begin behind that. If the database fails, its targets get everything in any case.
+    """
+    with contextlib.suppress(StoreError):
+        if not is_new(database):
+            return
+        again = ", and sends that again" if targets else ""
+        structlog.stdlib.get_logger("kei.upload").warning(
+            "database_lost",
+            hint=f"a new one takes over today and yesterday from the text{again}",
+        )
+        for target in targets:
+            UploadQueue(database).register(target.name, target.what, target.since_ms(zone))
 
 
 def waiting(connection: sqlite3.Connection, target: str, what: What) -> Waiting:

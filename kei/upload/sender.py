@@ -18,11 +18,9 @@ What an answer means is a `Verdict`; what is done about it:
   refuses everything: whole batches are set aside, a POST for each, until one is accepted.
 """
 
-import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import tzinfo
 from random import Random
 from traceback import format_tb
 from typing import Protocol
@@ -36,7 +34,6 @@ from kei.settings.upload import UploadTarget, What
 from kei.store.database import Database
 from kei.store.dead_letters import DeadLetters
 from kei.store.queue import UploadQueue
-from kei.store.recovery import is_new
 from kei.store.rows import Row
 from kei.upload.batching import Batch, Origin, RowSelector
 from kei.upload.formats import FORMATS
@@ -373,26 +370,6 @@ class Sender:
 
 def _refuses_all(selector: RowSelector) -> bool:
     return selector.refuses_all or selector.refused_rows >= REFUSED_ROWS_TOLD
-
-
-def register_before_recovery(
-    targets: Sequence[UploadTarget], database: Database, zone: tzinfo
-) -> None:
-    """Let targets get what a new database, in place of one that was lost, takes over from the text.
-
-    Without effect on a database that is not new. Whoever registers targets afterwards lets them
-    begin behind that. If the database fails, its targets get everything in any case.
-    """
-    with contextlib.suppress(StoreError):
-        if not is_new(database):
-            return
-        again = ", and sends that again" if targets else ""
-        structlog.stdlib.get_logger("kei.upload").warning(
-            "database_lost",
-            hint=f"a new one takes over today and yesterday from the text{again}",
-        )
-        for target in targets:
-            UploadQueue(database).register(target.name, target.what, target.since_ms(zone))
 
 
 def build_sender(

@@ -29,9 +29,9 @@ from kei.settings.upload import UploadTarget, What
 from kei.store import dead_letters
 from kei.store.database import Database
 from kei.store.dead_letters import DeadLetters, Filter
-from kei.store.queue import UploadQueue
+from kei.store.queue import UploadQueue, register_before_recovery
 from kei.upload.http import Http
-from kei.upload.sender import Sender, register_before_recovery
+from kei.upload.sender import Sender
 
 EVERY = Filter(None, ())
 Start = Callable[..., tuple[Database, Sender]]
