@@ -159,6 +159,7 @@ def machine(tmp_path: Path) -> Iterator[Bench]:
     bench.database.close()
 
 
+@pytest.mark.usefixtures("unmeasured")  # the same at each step
 @pytest.mark.parametrize("is_set", ["ahead", "back"])
 @pytest.mark.parametrize("writes", ["a reading", "a look"])
 def test_a_clock_that_is_ahead_for_some_seconds_times_nothing_whenever_it_is_set(

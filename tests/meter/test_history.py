@@ -31,7 +31,7 @@ class Bench:
     asked_at: list[datetime] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        counter = EnergyCounter(Household(7), MeterType().counting)
+        counter = EnergyCounter(Household(0), MeterType().counting)
         self.memory = History(counter, foreign_sets=self.foreign_sets)
         self.reader = HistoryReader(self, self.clock, lambda: self.ahead_s, pause_s=0.0)
 
@@ -97,7 +97,7 @@ def test_nothing_is_asked_or_taken_within_two_minutes_of_midnight(at: str, answe
     assert all(abs(each - midnight) >= timedelta(minutes=2) for each in meter.asked_at)
     taken = [each for each in meter.asked_at if each > midnight] or meter.asked_at
     assert len(taken) == 3  # the answers of one side
-    counter = EnergyCounter(Household(7), MeterType().counting)
+    counter = EnergyCounter(Household(0), MeterType().counting)
     for time_ms, count in found[NORMAL].items():
         wanted = counter.normal(time_ms // 1000 + JAPAN_S)
         assert count == int.from_bytes(wanted, "big")

@@ -15,7 +15,7 @@ from kei.simulator.household.household import Household
 from kei.simulator.options import parse_sim_port
 from kei.simulator.port.server import Simulator
 
-SEED = 7
+SEED = 0
 DEADLINE_S = 60.0
 MODELS = (DSS, IPS, BP35A1, BP35C2)
 

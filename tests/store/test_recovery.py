@@ -54,6 +54,7 @@ def clock() -> FakeClock:
     return FakeClock(NOON_MS, TOKYO)
 
 
+@pytest.mark.usefixtures("unmeasured")  # many rows
 def test_lines_behind_the_mark_become_rows(
     database: Database, text: DailyFile, folder: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 import tracemalloc
 
+import pytest
 from fakes import FakeClock
 from structlog.testing import capture_logs
 
@@ -40,6 +41,7 @@ def seen(message: Message) -> Message:
     return message
 
 
+@pytest.mark.usefixtures("unmeasured")  # the same again and again
 def test_a_dongle_that_babbles_between_two_requests_takes_bounded_memory() -> None:
     dongle = Babbling()
     tracemalloc.start()
