@@ -19,6 +19,8 @@ from kei.simulator.meter.registers import (
     Segments,
 )
 
+pytestmark = pytest.mark.usefixtures("unmeasured")  # thousands of days
+
 NEW_YEAR_2024_S = 19_723 * SECONDS_PER_DAY
 YEARS_S = 6 * 365 * SECONDS_PER_DAY
 
