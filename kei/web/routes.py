@@ -120,7 +120,7 @@ class _Routes:
 
     def _energy(self) -> object:
         from_ms, to_ms = self._range()
-        asked = bottle.request.query.getunicode("by") or By.DAY.value
+        asked = _asked("by") or By.DAY.value
         try:
             by = By(asked)
         except ValueError:
@@ -132,7 +132,7 @@ class _Routes:
         return self._recorded.cost(*self._range())
 
     def _bill(self) -> object:
-        asked = bottle.request.query.getunicode("month")
+        asked = _asked("month")
         try:
             return self._recorded.bill(month(asked) if asked else None)
         except Wrong as error:
@@ -145,8 +145,7 @@ class _Routes:
         }
 
     def _range(self) -> tuple[int, int]:
-        query, now_ms = bottle.request.query, self._clock.now_ms()
-        begin, end = query.getunicode("from"), query.getunicode("to")
+        begin, end, now_ms = _asked("from"), _asked("to"), self._clock.now_ms()
         to_ms = now_ms if not end else self._instant("to", end, is_end=True)
         from_ms = to_ms - LAST_MS if not begin else self._instant("from", begin, is_end=False)
         if to_ms <= from_ms:
@@ -159,7 +158,7 @@ class _Routes:
         return times.instant(name, _LOST_PLUS.sub(r"\1+", text), self._clock, is_end=is_end)
 
     def _series(self) -> tuple[str, str]:
-        asked = bottle.request.query.getunicode("series")
+        asked = _asked("series")
         if not asked:
             return self._recorded.unit, "E7"
         found = _SERIES.fullmatch(asked)
@@ -169,10 +168,19 @@ class _Routes:
 
     @staticmethod
     def _points() -> int:
-        text = bottle.request.query.getunicode("points") or str(POINTS)
+        text = _asked("points") or str(POINTS)
         if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) < POINTS_MIN:
             raise _Mistake(f"points is a whole number from {POINTS_MIN} to {POINTS_MAX}")
         return min(int(text), POINTS_MAX)
+
+
+def _asked(name: str) -> str:
+    """Return a parameter of the request; an empty text if it has none; _Mistake for no text."""
+    given: str = bottle.request.query.get(name, "")
+    try:
+        return given.encode("latin-1").decode()  # PEP 3333
+    except UnicodeError:
+        raise _Mistake(f"{name} is no UTF-8 text") from None
 
 
 def _epoch_s(time_ms: int) -> int | float:
