@@ -19,7 +19,7 @@ from kei.settings.text_rules import Wrong
 from kei.settings.web import Web
 from kei.status.as_json import to_document
 from kei.store.thinned import Wanted
-from kei.web.guard import SIGNED_IN, Application, Guard
+from kei.web.guard import OPEN, SIGNED_IN, Application, Guard
 from kei.web.live import Live
 from kei.web.now import now_document
 from kei.web.recorded import Recorded
@@ -38,6 +38,7 @@ FILES = {  # of the page
     "/words.js": ("words.js", "text/javascript; charset=utf-8"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
+QUICK = frozenset({*FILES, "/api/now", OPEN})  # are answered before all others: from memory
 _NOTHING = (None, None, None)
 _SERIES = re.compile(r"([A-Za-z0-9_-]+)/([A-Za-z0-9_-]+)")
 _LOST_PLUS = re.compile(r"(T[0-9:.]+) (?=[0-9]{2}:?[0-9]{2}$)")  # of +09:00 in an address
@@ -67,7 +68,7 @@ class _Routes:
         folder = resources.files("kei.web").joinpath("page")
         for path, (name, kind) in FILES.items():
             self._route(path, _file(folder.joinpath(name).read_bytes(), kind))
-        self._route("/healthz", self._healthz)
+        self._route(OPEN, self._healthz)
         for name, answer in (
             ("now", self._now),
             ("power", self._power),
