@@ -45,7 +45,7 @@ export function powerChart(host, { points, halfHours, from, to, hour, watts, sel
     const at = hour(time);
     if (at.minute || at.hour % every) continue;
     svg.append(draw("line", { class: "grid", x1: x(time), x2: x(time), y1: top, y2: bottom }));
-    svg.append(draw("text", { x: x(time), y: bottom + 18, "text-anchor": "middle" }, at.text));
+    svg.append(draw("text", { x: Math.min(x(time), width - 17), y: bottom + 18, "text-anchor": "middle" }, at.text));
   }
   for (const each of halfHours) {
     const [a, b] = [y(Math.max(0, each.watts)), y(Math.min(0, each.watts))];
