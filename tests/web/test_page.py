@@ -21,12 +21,14 @@ from kei.store.database import Database
 
 pytestmark = pytest.mark.skipif(not HAS_BROWSER, reason=MISSING)
 
+GAP = timedelta(days=-3, hours=10), timedelta(days=-3, hours=14)  # from today's midnight
 LEFT, RIGHT, ESCAPE, END = "\ue012", "\ue014", "\ue00c", "\ue010"
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with page(tmp_path_factory.mktemp("home"), solar=True) as found:
+    folder = tmp_path_factory.mktemp("home")
+    with page(folder, solar=True, forgets=GAP) as found:
         yield found
 
 
@@ -101,6 +103,23 @@ def test_every_chart_has_a_table_beside_it(window: Browser) -> None:
         assert found >= rows, name
         assert "kWh bought" in window.text(f"#{name}-table thead")
         assert "kWh sold" in window.text(f"#{name}-table thead")  # the home has solar panels
+
+
+def test_a_day_with_a_gap_has_the_sum_that_kei_energy_gives(home: Page, window: Browser) -> None:
+    """What was used in the gap is in it, though no half-hour has it."""
+    sums = window.run(
+        "return [...document.querySelectorAll('#week svg .strong')].map((e) => e.textContent)"
+    )
+    rows = home.json("/api/energy", by="day", **{"from": "-6d", "to": "today"})["rows"]
+    assert [row["state"] for row in rows] == [
+        *["complete"] * 3,
+        "partial",
+        *["complete"] * 2,
+        "running",
+    ]
+    assert sums[:6] == [
+        f"{'≥ ' * (number == 3)}{row['bought_kwh']}" for number, row in enumerate(rows[:6])
+    ]
 
 
 def test_a_drag_gives_the_sum_that_kei_energy_gives(home: Page, window: Browser) -> None:

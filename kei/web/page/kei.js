@@ -295,7 +295,7 @@ async function updateWeek() {
 
 function showWeek() {
   if (!shown.week) return;
-  const days = shown.week.days.map((row) => ({ iso: row.start.slice(0, 10), label: date(row.start, "weekday"), bought: row.bought_kwh }));
+  const days = shown.week.days.map((row) => ({ iso: row.start.slice(0, 10), label: date(row.start, "weekday"), sum: `${row.state === "partial" ? "≥ " : ""}${kwh(row.bought_kwh)}` }));
   const cells = shown.week.rows.map((row) => {
     const [iso, at] = [row.start.slice(0, 10), row.start.slice(11, 16)];
     return {
@@ -308,7 +308,7 @@ function showWeek() {
     const values = { day: cell.day, from: cell.from, to: cell.to, kwh: kwh3(cell.bought) };
     $("week-said").textContent = say(words.cell, values) + (cell.sold ? say(words.selectedSold, { kwh: kwh3(cell.sold) }) : "");
   };
-  weekChart($("week"), { days, cells, kwh, say: tell });
+  weekChart($("week"), { days, cells, say: tell });
   const rows = cells.map((cell) => [`${cell.day} ${cell.from}`, kwh3(cell.bought), ...(sells ? [kwh3(cell.sold)] : [])]);
   table("week-table", [words.time, `kWh ${words.bought}`, ...(sells ? [`kWh ${words.soldShort}`] : [])], rows);
 }
