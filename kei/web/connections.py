@@ -6,7 +6,7 @@ now and then lives for ever, and a hundred of those keep everybody else out.
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, TypeAlias
 
 from waitress.adjustments import Adjustments
@@ -56,6 +56,21 @@ class _Channel(HTTPChannel):
         return now - self.begun > limit_s
 
 
+class _Threads(ThreadedTaskDispatcher):
+    """A few threads that answer; what takes no time does not wait behind what reads the disk."""
+
+    def __init__(self, quick: Collection[str]) -> None:
+        super().__init__()
+        self._quick = quick
+
+    def add_task(self, task: _Channel) -> None:
+        """Have a connection's request answered; any thread."""
+        is_quick = getattr(task.requests[0], "path", "") in self._quick  # a broken one has none
+        with self.lock:
+            (self.queue.appendleft if is_quick else self.queue.append)(task)
+            self.queue_cv.notify()
+
+
 class Connections(TcpWSGIServer):
     """All connections to one address; see `serve`."""
 
@@ -94,13 +109,16 @@ class Connections(TcpWSGIServer):
 
 
 @contextlib.contextmanager
-def serve(application: Application, address: Address, clock: Clock) -> Iterator[Connections]:
+def serve(
+    application: Application, address: Address, clock: Clock, quick: Collection[str] = ()
+) -> Iterator[Connections]:
     """Listen at an address for as long as the block lasts.
 
     Args:
         application: WSGI; called by one of a few threads.
         address: where.
         clock: by which connections have their time.
+        quick: paths that are answered before all others.
 
     Raises:
         OSError: that is not to be had.
@@ -118,7 +136,7 @@ def serve(application: Application, address: Address, clock: Clock) -> Iterator[
         log_socket_errors=False,
         clear_untrusted_proxy_headers=True,
     )
-    threads = ThreadedTaskDispatcher()
+    threads = _Threads(quick)
     sockets: dict[int, Any] = {}
     try:
         server = Connections(application, clock, map=sockets, dispatcher=threads, adj=settings)

@@ -22,6 +22,7 @@ Application: TypeAlias = Callable[[dict[str, Any], Start], Iterable[bytes]]
 METHODS = ("GET", "HEAD")
 OPEN = "/healthz"  # without a password
 SIGNED_IN = "kei.signed_in"  # in the environment: whether the request may see everything
+QUIET_S = 600.0  # without a refusal: whoever tries passwords goes on while the page is looked at
 PATH_MAX_CHARS = 2000  # of path and query; the page's own have 100
 # Everything is the page's own: nothing inline, nothing from elsewhere, no frame around it.
 POLICY = "default-src 'self'; " + "; ".join(
@@ -60,6 +61,9 @@ class Guard:
 
         refusal = self._refusal(environ)
         if refusal is None:
+            lasting = self._incidents.latest()
+            if lasting is not None and lasting.last_s > QUIET_S:
+                self._incidents.all_ended()
             return self._application(environ, guarded)
         status, text, *extra = refusal
         body = f"{text}\n".encode()
@@ -100,10 +104,7 @@ class Guard:
         except (binascii.Error, ValueError):
             return False
         wanted = f"{self._settings.user}:{password.reveal()}".encode()
-        is_right = hmac.compare_digest(given, wanted) and scheme.lower() == "basic"
-        if is_right:
-            self._incidents.ended("web_sign_in_refused")
-        return is_right
+        return hmac.compare_digest(given, wanted) and scheme.lower() == "basic"
 
 
 def is_own_name(host: str) -> bool:

@@ -19,7 +19,7 @@ from kei.settings.text_rules import Wrong
 from kei.settings.web import Web
 from kei.status.as_json import to_document
 from kei.store.thinned import Wanted
-from kei.web.guard import SIGNED_IN, Application, Guard
+from kei.web.guard import OPEN, SIGNED_IN, Application, Guard
 from kei.web.live import Live
 from kei.web.now import now_document
 from kei.web.recorded import Recorded
@@ -38,6 +38,7 @@ FILES = {  # of the page
     "/words.js": ("words.js", "text/javascript; charset=utf-8"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
+QUICK = frozenset({*FILES, "/api/now", OPEN})  # are answered before all others: from memory
 _NOTHING = (None, None, None)
 _SERIES = re.compile(r"([A-Za-z0-9_-]+)/([A-Za-z0-9_-]+)")
 _LOST_PLUS = re.compile(r"(T[0-9:.]+) (?=[0-9]{2}:?[0-9]{2}$)")  # of +09:00 in an address
@@ -67,7 +68,7 @@ class _Routes:
         folder = resources.files("kei.web").joinpath("page")
         for path, (name, kind) in FILES.items():
             self._route(path, _file(folder.joinpath(name).read_bytes(), kind))
-        self._route("/healthz", self._healthz)
+        self._route(OPEN, self._healthz)
         for name, answer in (
             ("now", self._now),
             ("power", self._power),
@@ -120,7 +121,7 @@ class _Routes:
 
     def _energy(self) -> object:
         from_ms, to_ms = self._range()
-        asked = bottle.request.query.getunicode("by") or By.DAY.value
+        asked = _asked("by") or By.DAY.value
         try:
             by = By(asked)
         except ValueError:
@@ -132,7 +133,7 @@ class _Routes:
         return self._recorded.cost(*self._range())
 
     def _bill(self) -> object:
-        asked = bottle.request.query.getunicode("month")
+        asked = _asked("month")
         try:
             return self._recorded.bill(month(asked) if asked else None)
         except Wrong as error:
@@ -145,8 +146,7 @@ class _Routes:
         }
 
     def _range(self) -> tuple[int, int]:
-        query, now_ms = bottle.request.query, self._clock.now_ms()
-        begin, end = query.getunicode("from"), query.getunicode("to")
+        begin, end, now_ms = _asked("from"), _asked("to"), self._clock.now_ms()
         to_ms = now_ms if not end else self._instant("to", end, is_end=True)
         from_ms = to_ms - LAST_MS if not begin else self._instant("from", begin, is_end=False)
         if to_ms <= from_ms:
@@ -159,7 +159,7 @@ class _Routes:
         return times.instant(name, _LOST_PLUS.sub(r"\1+", text), self._clock, is_end=is_end)
 
     def _series(self) -> tuple[str, str]:
-        asked = bottle.request.query.getunicode("series")
+        asked = _asked("series")
         if not asked:
             return self._recorded.unit, "E7"
         found = _SERIES.fullmatch(asked)
@@ -169,10 +169,19 @@ class _Routes:
 
     @staticmethod
     def _points() -> int:
-        text = bottle.request.query.getunicode("points") or str(POINTS)
+        text = _asked("points") or str(POINTS)
         if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) < POINTS_MIN:
             raise _Mistake(f"points is a whole number from {POINTS_MIN} to {POINTS_MAX}")
         return min(int(text), POINTS_MAX)
+
+
+def _asked(name: str) -> str:
+    """Return a parameter of the request; an empty text if it has none; _Mistake for no text."""
+    given: str = bottle.request.query.get(name, "")
+    try:
+        return given.encode("latin-1").decode()  # PEP 3333
+    except UnicodeError:
+        raise _Mistake(f"{name} is no UTF-8 text") from None
 
 
 def _epoch_s(time_ms: int) -> int | float:

@@ -45,19 +45,19 @@ class WebServer:
         try:
             # No part of a kei without a page: bottle and waitress are an extra.
             from kei.web.connections import serve  # noqa: PLC0415
-            from kei.web.routes import application  # noqa: PLC0415
+            from kei.web.routes import QUICK, application  # noqa: PLC0415
         except ModuleNotFoundError as error:
             log.error("web_unavailable", reason=f"{error.name} is missing", hint=NEEDS)  # noqa: TRY400
             self._stopping.wait()
             return
-        logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # it is told by nobody's wait
         answering = application(self._settings, self._live)
+        listen, clock = self._settings.listen, self._live.clock
         while not self._stopping.is_set():
             try:
-                with serve(answering, self._settings.listen, self._live.clock) as connections:
+                with serve(answering, listen, clock, QUICK) as connections:
                     self._connections = connections
                     self._incidents.ended("web_unavailable")
-                    log.info("web_listening", url=f"http://{self._settings.listen}/")
+                    log.info("web_listening", url=f"http://{listen}/")
                     connections.run(self._stopping)
             except OSError as error:
                 self._tell(error)

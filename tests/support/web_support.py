@@ -1,8 +1,10 @@
 """A running kei with a page, in a home that has been recorded for weeks."""
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from fakes import TOKYO
 from programs import PATIENCE_S, SIMULATED, Program, command, free_port, running, write_jobs
 from recorded_home import record_home
 
-from kei.core.clock import SystemClock
+from kei.core.clock import SystemClock, epoch_ms, local
 
 TARIFF = """
 [tariff]
@@ -73,9 +75,32 @@ def web_jobs(folder: Path, *more: str, port: int | None = None, simulator: str =
 
 
 @contextmanager
-def page(folder: Path, *, solar: bool = False, days: int = 40) -> Iterator[Page]:
-    """Run a kei with a page; all that it shows has been measured or recorded."""
-    record_home(folder / "kei.db", SystemClock(TOKYO), days=days, solar=solar)
+def page(
+    folder: Path,
+    *,
+    solar: bool = False,
+    days: int = 40,
+    forgets: tuple[timedelta, timedelta] | None = None,
+) -> Iterator[Page]:
+    """Run a kei with a page; all that it shows has been measured or recorded.
+
+    Args:
+        folder: for its files.
+        solar: whether the home sells.
+        days: that were recorded.
+        forgets: the registers between these times, counted from today's midnight, are missing.
+    """
+    clock = SystemClock(TOKYO)
+    record_home(folder / "kei.db", clock, days=days, solar=solar)
+    if forgets is not None:
+        midnight = local(clock.now_ms(), TOKYO).replace(hour=0, minute=0, second=0, microsecond=0)
+        span = [epoch_ms(midnight + each) for each in forgets]
+        with closing(sqlite3.connect(folder / "kei.db")) as connection, connection:
+            connection.execute(
+                "DELETE FROM readings WHERE time_ms BETWEEN ? AND ? AND series_id IN"
+                " (SELECT id FROM series WHERE sensor IN ('EA', 'EB'))",
+                span,
+            )
     port = free_port()
     jobs = web_jobs(folder, TARIFF, port=port, simulator=",solar" if solar else "")
     with running("--jobs", str(jobs), cwd=folder, TZ="Asia/Tokyo") as kei:

@@ -24,6 +24,7 @@ class Server:
         self.address = Address("127.0.0.1", free_port())
         self.body = b"well\n"
         self.asked = 0
+        self.disk = threading.Semaphore(0)  # what /slow waits for
         self.connections: Connections | None = None
         self.stopping = threading.Event()
         self.thread = threading.Thread(target=self._run)
@@ -31,11 +32,13 @@ class Server:
         wait_until(lambda: self.connections is not None, PATIENCE_S, "the server")
 
     def _run(self) -> None:
-        with serve(self._answer, self.address, self.clock) as self.connections:
+        with serve(self._answer, self.address, self.clock, {"/now"}) as self.connections:
             self.connections.run(self.stopping)
 
-    def _answer(self, _environ: dict[str, Any], start: Any) -> Iterable[bytes]:
+    def _answer(self, environ: dict[str, Any], start: Any) -> Iterable[bytes]:
         self.asked += 1
+        if environ["PATH_INFO"] == "/slow":
+            assert self.disk.acquire(timeout=PATIENCE_S)
         start("200 OK", [("Content-Type", "text/plain")])
         return [self.body]
 
@@ -52,6 +55,11 @@ class Server:
         with self.connect() as client:
             client.sendall(request)
             return received(client)
+
+    def waiting(self) -> int:
+        """How many connections have asked and have no answer yet."""
+        assert self.connections is not None
+        return sum(bool(each.requests) for each in list(self.connections.active_channels.values()))
 
     def open_ones(self) -> int:
         assert self.connections is not None
@@ -133,6 +141,22 @@ def test_what_is_too_large_or_no_request_is_refused(
 ) -> None:
     assert server.ask(request_).split(b" ")[1] == status
     assert server.asked == 0
+
+
+def test_what_takes_no_time_does_not_wait_behind_what_does(server: Server) -> None:
+    with ExitStack() as slow:
+        for _ in range(30):
+            slow.enter_context(server.connect()).sendall(ASK.replace(b" / ", b" /slow "))
+        wait_until(lambda: server.waiting() == 30, PATIENCE_S, "all to wait")
+        last = slow.enter_context(server.connect())
+        last.sendall(ASK.replace(b" / ", b" /now "))
+        wait_until(lambda: server.waiting() == 31, PATIENCE_S, "the last one to wait, too")
+        server.disk.release()
+        last.settimeout(PATIENCE_S / 4)
+        try:
+            assert received(last).endswith(b"well\n")
+        finally:
+            server.disk.release(30)
 
 
 def test_threads_are_bounded(server: Server) -> None:

@@ -3,21 +3,32 @@
 import json
 import signal
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from browser import HAS_BROWSER, MISSING, Browser, driver
-from programs import PATIENCE_S, wait_until
+from fakes import TOKYO
+from programs import PATIENCE_S, free_port, running, wait_until
+from stored import add_readings
 from web_support import TARIFF, Page, page
+
+from kei.core.clock import SystemClock
+from kei.core.reading import Reading
+from kei.store.database import Database
 
 pytestmark = pytest.mark.skipif(not HAS_BROWSER, reason=MISSING)
 
+GAP = timedelta(days=-3, hours=10), timedelta(days=-3, hours=14)  # from today's midnight
 LEFT, RIGHT, ESCAPE, END = "\ue012", "\ue014", "\ue00c", "\ue010"
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with page(tmp_path_factory.mktemp("home"), solar=True) as found:
+    folder = tmp_path_factory.mktemp("home")
+    with page(folder, solar=True, forgets=GAP) as found:
         yield found
 
 
@@ -92,6 +103,23 @@ def test_every_chart_has_a_table_beside_it(window: Browser) -> None:
         assert found >= rows, name
         assert "kWh bought" in window.text(f"#{name}-table thead")
         assert "kWh sold" in window.text(f"#{name}-table thead")  # the home has solar panels
+
+
+def test_a_day_with_a_gap_has_the_sum_that_kei_energy_gives(home: Page, window: Browser) -> None:
+    """What was used in the gap is in it, though no half-hour has it."""
+    sums = window.run(
+        "return [...document.querySelectorAll('#week svg .strong')].map((e) => e.textContent)"
+    )
+    rows = home.json("/api/energy", by="day", **{"from": "-6d", "to": "today"})["rows"]
+    assert [row["state"] for row in rows] == [
+        *["complete"] * 3,
+        "partial",
+        *["complete"] * 2,
+        "running",
+    ]
+    assert sums[:6] == [
+        f"{'≥ ' * (number == 3)}{row['bought_kwh']}" for number, row in enumerate(rows[:6])
+    ]
 
 
 def test_a_drag_gives_the_sum_that_kei_energy_gives(home: Page, window: Browser) -> None:
@@ -181,6 +209,59 @@ def test_it_fits_a_phone_and_a_dark_room(home: Page, window: Browser) -> None:
         )
         assert width / 2 < drawn <= width
     window.size(1200, 900)
+
+
+def test_a_page_that_is_hidden_and_seen_again_asks_no_more_often(
+    home: Page, window: Browser
+) -> None:
+    """A phone that is unlocked while its network comes back: each glance is during a request."""
+    window.run("""
+        const [set, clear, ask] = [window.setTimeout, window.clearTimeout, window.fetch];
+        let hidden = false;
+        [window.pending, window.answered] = [new Set(), 0];
+        window.setTimeout = (run, ms) => {
+            const id = set(() => { pending.delete(id); run(); }, ms);
+            if (ms === 2000) pending.add(id);
+            return id;
+        };
+        window.clearTimeout = (id) => { pending.delete(id); clear(id); };
+        window.fetch = (...about) => ask(...about).finally(() => {
+            if (about[0] === "/api/now") set(() => { window.answered += 1; });
+        });
+        Object.defineProperty(document, "hidden", { get: () => hidden, configurable: true });
+        for (hidden of [true, false, true, false, true, false]) {
+            document.dispatchEvent(new Event("visibilitychange"));
+        }
+        """)
+    window.wait_for("return window.answered >= 3", "the answers")
+    assert window.run("return pending.size") <= 1
+    show(window, home)
+
+
+def test_a_kei_without_a_meter_shows_its_sensors_whatever_they_are_called(
+    tmp_path: Path, chrome: str
+) -> None:
+    clock, port = SystemClock(TOKYO), free_port()
+    with closing(Database.open(tmp_path / "kei.db", clock)) as database:
+        names = ("T1", "A_sensor_with_a_long_name_" * 4)
+        values = (Decimal(21), Decimal("-123456789012.1234"))
+        of_sensors = zip(names, values, strict=True)
+        now_ms = clock.now_ms()
+        readings = [Reading(now_ms, "A1", name, value, "0") for name, value in of_sensors]
+        add_readings(database, readings)
+    jobs = tmp_path / "jobs.toml"
+    jobs.write_text(f'[web]\nlisten = "127.0.0.1:{port}"\n[[serial]]\nport = "sim-sensor:"\n')
+    with running("--jobs", str(jobs), cwd=tmp_path) as kei, Browser(chrome, "en-GB") as window:
+        kei.wait_for_event("web_listening")
+        window.size(320, 800)
+        window.open(f"http://127.0.0.1:{port}/")
+        window.wait_for("return document.querySelectorAll('#sensors li').length > 1", "sensors")
+        window.wait_for("return document.querySelector('#how dd')", "the state")
+        titles = "[...document.querySelectorAll('h2')].filter((each) => each.checkVisibility())"
+        shown = window.run(f"return {titles}.map((each) => each.innerText)")
+        assert shown == ["Sensors", "How kei is"]
+        assert window.run("return document.documentElement.scrollWidth") <= 320
+        assert window.log("browser") == []
 
 
 def test_without_a_tariff_or_a_kei_it_says_so(home: Page, window: Browser) -> None:

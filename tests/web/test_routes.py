@@ -127,6 +127,7 @@ def test_the_status_is_that_of_the_command(home: Page) -> None:
         ("/api/energy?from=2015-01-01&by=hour", "that is"),
         ("/api/energy?from=-300d&by=half-hour", "choose a range of at most 10000"),
         ("/api/bill?month=May", "month"),
+        ("/api/energy?from=%FF", "from is no UTF-8 text"),
     ],
 )
 def test_a_wrong_parameter_is_told_in_a_sentence(home: Page, path: str, words: str) -> None:

@@ -45,7 +45,7 @@ export function powerChart(host, { points, halfHours, from, to, hour, watts, sel
     const at = hour(time);
     if (at.minute || at.hour % every) continue;
     svg.append(draw("line", { class: "grid", x1: x(time), x2: x(time), y1: top, y2: bottom }));
-    svg.append(draw("text", { x: x(time), y: bottom + 18, "text-anchor": "middle" }, at.text));
+    svg.append(draw("text", { x: Math.min(x(time), width - 17), y: bottom + 18, "text-anchor": "middle" }, at.text));
   }
   for (const each of halfHours) {
     const [a, b] = [y(Math.max(0, each.watts)), y(Math.min(0, each.watts))];
@@ -79,7 +79,7 @@ export function powerChart(host, { points, halfHours, from, to, hour, watts, sel
 }
 
 // Seven days of half-hours: a row a day, the darker the more. `say` is told what is pointed at.
-export function weekChart(host, { days, cells, kwh, say }) {
+export function weekChart(host, { days, cells, say }) {
   const [left, gap] = [52, 3];
   const [svg, width] = canvas(host, days.length * 27 + 22);
   const right = width - 58;
@@ -90,7 +90,7 @@ export function weekChart(host, { days, cells, kwh, say }) {
   }
   days.forEach((day, row) => {
     svg.append(draw("text", { x: left - 8, y: row * 27 + 17, "text-anchor": "end" }, day.label));
-    svg.append(draw("text", { class: "strong", x: width, y: row * 27 + 17, "text-anchor": "end" }, kwh(day.bought)));
+    svg.append(draw("text", { class: "strong", x: width, y: row * 27 + 17, "text-anchor": "end" }, day.sum));
   });
   for (const each of cells) {
     const sells = (each.sold || 0) > (each.bought || 0);

@@ -61,6 +61,7 @@ function repeat(every, run) {
       pause = Math.min(every, AGAIN_MS);
       if (!(error instanceof Lost)) console.error(error);
     }
+    clearTimeout(timer); // the page was hidden and seen again meanwhile
     timer = setTimeout(again, pause);
   };
   document.addEventListener("visibilitychange", () => { if (!document.hidden) again(); });
@@ -99,10 +100,14 @@ function showNow() {
     if ($("power-said").textContent !== text) { $("power-said").textContent = text; lastSaid = Date.now(); }
   }
   document.title = power === null || isOld ? "kei" : `${watts(power)} W – kei`;
+  $("main").classList.toggle("sensors-only", !hasMeter(now));
   showCurrents(now);
   showSums(now);
   showSensors(now);
 }
+
+// A kei without [broute] only has sensors, but may have had a meter.
+const hasMeter = (now) => [now.session, now.power_w, now.bought_kwh, now.period.kwh].some((each) => each !== null);
 
 function showCurrents(now) {
   const { r, t } = now.current_a;
@@ -263,7 +268,7 @@ function watchSelection() {
     tellSelection().catch(() => {});
   };
   chart.addEventListener("pointerup", end);
-  chart.addEventListener("pointercancel", () => { dragging = null; selection = null; showDay(); });
+  chart.addEventListener("pointercancel", () => { dragging = null; selection = null; showDay(); tellSelection(); });
   chart.addEventListener("keydown", (event) => {
     const step = { ArrowLeft: -HALF_HOUR, ArrowRight: HALF_HOUR, Home: -DAY_S, End: DAY_S }[event.key];
     if (!shown.day || (step === undefined && event.key !== "Escape")) return;
@@ -283,29 +288,27 @@ function watchSelection() {
 // ---- seven days, thirteen months
 
 async function updateWeek() {
-  shown.week = await ask("/api/energy?from=-6d&to=today&by=half-hour");
+  const [cells, days] = await Promise.all(["half-hour", "day"].map((by) => ask(`/api/energy?from=-6d&to=today&by=${by}`)));
+  shown.week = { rows: cells.rows, days: days.rows };
   showWeek();
 }
 
 function showWeek() {
   if (!shown.week) return;
-  const days = [];
-  const cells = [];
-  for (const row of shown.week.rows) {
-    const iso = row.start.slice(0, 10);
-    if (!days.length || days[days.length - 1].iso !== iso) days.push({ iso, label: date(iso, "weekday"), bought: null, sold: null });
-    const day = days[days.length - 1];
-    if (row.bought_kwh !== null) day.bought = (day.bought || 0) + row.bought_kwh;
-    if (row.sold_kwh !== null) day.sold = (day.sold || 0) + row.sold_kwh;
-    const at = row.start.slice(11, 16);
-    cells.push({ row: days.length - 1, column: Number(at.slice(0, 2)) * 2 + (at.slice(3) >= "30" ? 1 : 0), bought: row.bought_kwh, sold: row.sold_kwh, from: at, to: row.end.slice(11, 16), day: date(iso, "day") });
-  }
+  const days = shown.week.days.map((row) => ({ iso: row.start.slice(0, 10), label: date(row.start, "weekday"), sum: `${row.state === "partial" ? "≥ " : ""}${kwh(row.bought_kwh)}` }));
+  const cells = shown.week.rows.map((row) => {
+    const [iso, at] = [row.start.slice(0, 10), row.start.slice(11, 16)];
+    return {
+      row: days.findIndex((each) => each.iso === iso), column: Number(at.slice(0, 2)) * 2 + (at.slice(3) >= "30" ? 1 : 0),
+      bought: row.bought_kwh, sold: row.sold_kwh, from: at, to: row.end.slice(11, 16), day: date(iso, "day"),
+    };
+  });
   const sells = sellsAny(shown.week.rows);
   const tell = (cell) => {
     const values = { day: cell.day, from: cell.from, to: cell.to, kwh: kwh3(cell.bought) };
     $("week-said").textContent = say(words.cell, values) + (cell.sold ? say(words.selectedSold, { kwh: kwh3(cell.sold) }) : "");
   };
-  weekChart($("week"), { days, cells, kwh, say: tell });
+  weekChart($("week"), { days, cells, say: tell });
   const rows = cells.map((cell) => [`${cell.day} ${cell.from}`, kwh3(cell.bought), ...(sells ? [kwh3(cell.sold)] : [])]);
   table("week-table", [words.time, `kWh ${words.bought}`, ...(sells ? [`kWh ${words.soldShort}`] : [])], rows);
 }
@@ -319,20 +322,22 @@ async function updateYear() {
 function showYear() {
   if (!shown.year) return;
   const months = shown.year.rows.map((row) => ({
-    label: date(row.start, "month"), name: date(row.start, "year"), bought: row.bought_kwh, sold: row.sold_kwh, isPart: row.state !== "complete",
+    label: date(row.start, "month"), name: date(row.start, "year"), bought: row.bought_kwh, sold: row.sold_kwh, isPart: row.state !== "complete", state: row.bought_kwh === null ? "" : { partial: words.partial, running: words.soFar }[row.state] || "",
   }));
   const sells = sellsAny(shown.year.rows);
   for (const each of document.querySelectorAll(".legend")) each.hidden = !sells;
   yearChart($("year"), { months, kwh: (value) => number(Math.round(value)) });
-  const rows = months.map((each) => [each.name, kwh(each.bought), ...(sells ? [kwh(each.sold)] : []), each.isPart && each.bought !== null ? words.partly : ""]);
+  const rows = months.map((each) => [each.name, kwh(each.bought), ...(sells ? [kwh(each.sold)] : []), each.state]);
   table("year-table", [words.month, `kWh ${words.bought}`, ...(sells ? [`kWh ${words.soldShort}`] : []), ""], rows);
 }
 
 async function updateCharts() {
   if (!shown.now) return;
-  await updateDay();
-  await updateWeek();
-  await updateYear();
+  if (hasMeter(shown.now)) {
+    await updateDay();
+    await updateWeek();
+    await updateYear();
+  }
   await updateSparks(($("sensors").dataset.names || "").split(",").filter(Boolean));
 }
 

@@ -79,5 +79,5 @@ export function element(tag, attributes = {}, ...inside) {
 export function table(host, heads, rows) {
   const head = element("tr", {}, ...heads.map((each) => element("th", { scope: "col" }, each)));
   const body = rows.map(([first, ...rest]) => element("tr", {}, element("th", { scope: "row" }, first), ...rest.map((each) => element("td", {}, each))));
-  document.getElementById(host).replaceChildren(element("table", {}, element("thead", {}, head), element("tbody", {}, ...body)));
+  document.getElementById(host).replaceChildren(element("table", { "aria-labelledby": host.replace("-table", "-title") }, element("thead", {}, head), element("tbody", {}, ...body)));
 }
