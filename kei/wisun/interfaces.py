@@ -51,9 +51,9 @@ class Ok:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """The command was refused: `FAIL ER04` is code 4; 0 where the code was unreadable."""
+    """The command was refused; `code` is the dongle's own word for why, such as `ER04`."""
 
-    code: int
+    code: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ from kei.wisun.skstack import Parser
 AT_ONCE = 0.0  # the urgency of the session thread: before every request
 RENEWAL_S = 75.0  # EVENT 29 to 25: median 2 s, longest seen 42 s
 LIMIT_S = 3660.0  # the limit is on the sum of an hour (ARIB STD-T108): EVENT 33 was missed
-OUT_OF_RANGE = 6  # FAIL code: the form or range of an argument
-NOT_UNDERSTOOD = (4, 5, OUT_OF_RANGE)  # unknown command, number of arguments, their form
+OUT_OF_RANGE = "ER06"  # the form or range of an argument
+NOT_UNDERSTOOD = ("ER04", "ER05", OUT_OF_RANGE)  # unknown command, number of arguments, their form
 STALE_S = 2.0  # a line of 2.6 kB takes a quarter of a second at 115200 baud
 REPLY_TIMEOUT_S = 5.0  # a plain command takes 5-15 ms, "may take seconds" (command reference)
 
@@ -151,10 +151,10 @@ class SendGate:
 
 
 class CommandRefused(KeiError):
-    """The dongle answered `FAIL ERxx`; `code` is the number."""
+    """The dongle refused a command; `code` is its own word for why."""
 
-    def __init__(self, name: str, code: int) -> None:
-        super().__init__(f"the dongle refused {name} (ER{code:02d})")
+    def __init__(self, name: str, code: str) -> None:
+        super().__init__(f"the dongle refused {name} ({code})")
         self.code = code
 
 

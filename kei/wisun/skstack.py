@@ -199,8 +199,7 @@ def _parse_words(words: list[bytes]) -> Message | None:
         case [b"OK", *rest]:
             return Ok(b" ".join(rest).decode("ascii"))
         case [b"FAIL", *code]:
-            digits = b"".join(code).removeprefix(b"ER")
-            return Fail(int(digits) if digits.isdigit() else 0)
+            return Fail(b"".join(code).decode("ascii"))
         case [b"EPANDESC"]:
             return PanStart()
         case [b"EINFO", address, mac, channel, pan_id, side]:

@@ -38,9 +38,9 @@ def datagram(lqi: int | None, payload: bytes = POWER) -> Datagram:
 LINES: list[tuple[bytes, Message]] = [
     (b"OK\r\n", Ok()),
     (b"OK 01\r", Ok("01")),
-    (b"FAIL ER10\r\n", Fail(10)),
-    (b"FAIL ERxx\r\n", Fail(0)),
-    (b"FAIL\r\n", Fail(0)),
+    (b"FAIL ER10\r\n", Fail("ER10")),
+    (b"FAIL ERxx\r\n", Fail("ERxx")),
+    (b"FAIL\r\n", Fail("")),
     (f"EVENT 21 {METER} 00\r\n".encode(), Event(0x21, METER, 0)),
     (f"EVENT 21 {METER} 0 02\r\n".encode(), Event(0x21, METER, 2)),
     (f"EVENT 29 {METER} 0\r\n".encode(), Event(0x29, METER, None)),
@@ -187,7 +187,7 @@ UNASKED: list[tuple[bytes, Message]] = [  # what a dongle says by itself, in eve
 REPLIES: list[tuple[bytes, Message]] = [
     (b"OK\r\n", Ok()),
     (b"OK 01\r", Ok("01")),
-    (b"FAIL ER10\r\n", Fail(10)),
+    (b"FAIL ER10\r\n", Fail("ER10")),
     (b"EVER 1.5.2\r\n", Version("1.5.2", product=False)),
     (b"EAPPVER rev26e\r\n", Version("rev26e", product=True)),
     (b"ESREG 0\r\n", Register("0")),
