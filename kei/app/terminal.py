@@ -15,9 +15,9 @@ from kei.core.incidents import Lasting
 from kei.core.printable import printable
 from kei.core.reading import Reading, plain
 from kei.core.sinks import Sink
-from kei.wisun.commands import CHANNEL_TIME_S
 from kei.wisun.interfaces import CHANNELS, State
 from kei.wisun.machine import Pause
+from kei.wisun.sk_commands import CHANNEL_TIME_S
 
 SESSION_LOGGER = "kei.session"
 REFRESH_S = 1.0

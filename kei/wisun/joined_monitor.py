@@ -5,12 +5,12 @@ import structlog
 from kei.core.errors import KeiError, PortLost, RejoinNeeded, Stopping
 from kei.core.heartbeat import HEARTBEAT_S
 from kei.echonet.frame import METER, Esv
-from kei.wisun.commands import SkCommands
 from kei.wisun.connect_steps import CHECK_LIMIT_S, PROBE_EPCS
 from kei.wisun.interfaces import Answer, EventNumber, Listener, Network, Received
 from kei.wisun.link import CommandRefused, NoReply
 from kei.wisun.machine import Machine, Outcome
 from kei.wisun.requests import Requests
+from kei.wisun.sk_commands import SkCommands
 
 log = structlog.stdlib.get_logger("kei.session")
 

@@ -9,7 +9,6 @@ import structlog
 from kei.core.clock import Clock, instant
 from kei.core.errors import Malformed
 from kei.echonet.frame import METER, UDP_PORT, Esv, Frame, Property, decode, get_request
-from kei.wisun.commands import SkCommands
 from kei.wisun.interfaces import (
     Answer,
     Datagram,
@@ -22,6 +21,7 @@ from kei.wisun.interfaces import (
     SendResult,
 )
 from kei.wisun.link import CommandRefused, Link, SendGate
+from kei.wisun.sk_commands import SkCommands
 
 log = structlog.stdlib.get_logger("kei.session")
 

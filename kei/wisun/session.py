@@ -12,7 +12,6 @@ import structlog
 from kei.core.clock import Clock
 from kei.core.errors import NotAsked, NotReady, PortLost, RejoinNeeded, RetryLater, Stopping
 from kei.core.incidents import Lasting
-from kei.wisun.commands import SkCommands
 from kei.wisun.connect_steps import ConnectSteps
 from kei.wisun.interfaces import (
     Answer,
@@ -35,6 +34,7 @@ from kei.wisun.link import Link
 from kei.wisun.machine import Machine, Outcome
 from kei.wisun.remembered import KnownNetworks, LastSession, Notes, fingerprint
 from kei.wisun.requests import Request, Requests
+from kei.wisun.sk_commands import SkCommands
 from kei.wisun.skstack import rssi_dbm
 
 log = structlog.stdlib.get_logger("kei.session")

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from kei.core.incidents import Incidents
 from kei.echonet.frame import CONTROLLER, METER, UDP_PORT, Esv, Frame, Property
-from kei.wisun.commands import SkCommands
 from kei.wisun.dialects import DIALECTS
 from kei.wisun.interfaces import Datagram, Dongle, Inbound, Message, Network
 from kei.wisun.link import Link, SendGate
 from kei.wisun.requests import TRY_S, Request, Requests
+from kei.wisun.sk_commands import SkCommands
 
 NETWORK = Network(33, 0x8888, "001D129012345678", 225)
 OWN = "FE80:0000:0000:0000:021D:1290:0003:C890"
