@@ -9,10 +9,10 @@ from kei.core.errors import KeiError, RejoinNeeded
 from kei.wisun.interfaces import Answer, Network, OpenPort, Settings, State
 from kei.wisun.link import NOT_UNDERSTOOD, OUT_OF_RANGE, CommandRefused, NoReply
 from kei.wisun.machine import Machine, Outcome
+from kei.wisun.quality import rssi_dbm
 from kei.wisun.remembered import KnownNetworks, LastSession
 from kei.wisun.requests import TRY_S, Requests
 from kei.wisun.sk_commands import TERMINATE_TIMEOUT_S, UNANSWERED_S, LeaveResult, SkCommands
-from kei.wisun.skstack import rssi_dbm
 
 log = structlog.stdlib.get_logger("kei.session")
 

@@ -32,10 +32,10 @@ from kei.wisun.interfaces import (
 from kei.wisun.joined_monitor import JoinedMonitor
 from kei.wisun.link import Link
 from kei.wisun.machine import Machine, Outcome
+from kei.wisun.quality import rssi_dbm
 from kei.wisun.remembered import KnownNetworks, LastSession, Notes, fingerprint
 from kei.wisun.requests import Request, Requests
 from kei.wisun.sk_commands import SkCommands
-from kei.wisun.skstack import rssi_dbm
 
 log = structlog.stdlib.get_logger("kei.session")
 

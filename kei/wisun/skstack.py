@@ -25,7 +25,6 @@ from kei.wisun.interfaces import (
 
 MAX_PAYLOAD_BYTES = 1232  # SKSENDTO and ERXUDP, command reference
 MAX_LINE_BYTES = 4096  # longest legal line: ERXUDP header 126 + 2 x 1232 hex digits
-LQI_DBM_PER_STEP, LQI_DBM_AT_ZERO = 0.275, -104.27  # ROHM's graph of LQI to received power
 
 _LINE_END = re.compile(rb"[\r\n]")
 _ERXUDP = b"ERXUDP "
@@ -237,8 +236,3 @@ def send_to(address: str, payload: bytes, *, side: bool) -> bytes:
     middle = "1 0" if side else "1"
     head = f"SKSENDTO 1 {address} {UDP_PORT:04X} {middle} {len(payload):04X} "
     return head.encode("ascii") + payload
-
-
-def rssi_dbm(lqi: int) -> float:
-    """Return the received power in dBm that an LQI of 0..255 stands for, to a tenth."""
-    return round(LQI_DBM_PER_STEP * lqi + LQI_DBM_AT_ZERO, 1)

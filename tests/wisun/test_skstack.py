@@ -18,7 +18,8 @@ from kei.wisun.interfaces import (
     Register,
     Version,
 )
-from kei.wisun.skstack import Parser, rssi_dbm, send_to
+from kei.wisun.quality import rssi_dbm
+from kei.wisun.skstack import Parser, send_to
 
 METER = "FE80:0000:0000:0000:021D:1290:1234:5678"
 DONGLE = "FE80:0000:0000:0000:021D:1290:0003:C890"

@@ -35,7 +35,7 @@ from kei.echonet.superclass import (
     describe,
 )
 from kei.wisun.interfaces import Dongle, Network
-from kei.wisun.skstack import rssi_dbm
+from kei.wisun.quality import rssi_dbm
 
 Json: TypeAlias = "str | int | float | list[Json] | dict[str, Json] | None"
 

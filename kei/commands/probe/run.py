@@ -31,8 +31,8 @@ from kei.serialport.port import SerialPort
 from kei.settings.broute import SIMULATED_PORT, Broute
 from kei.settings.serial import PortSettings
 from kei.wisun.interfaces import Answer, State
+from kei.wisun.quality import rssi_dbm
 from kei.wisun.session import Session
-from kei.wisun.skstack import rssi_dbm
 
 JOIN_LIMIT_S = 300.0  # a round of scans takes 70 s, the next one 140 s, a join that fails 40 s
 POLL_S = 0.1  # between two looks at what is waited for; a signal ends the wait at once
