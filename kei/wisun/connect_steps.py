@@ -140,7 +140,7 @@ class ConnectSteps:
                 before, best = self._requests.network, found[0]
                 is_known = before is not None and before.mac == best.mac
                 level = logging.DEBUG if is_known else logging.INFO
-                log.log(level, "meter_found", channel=best.channel, lqi=best.lqi)
+                log.log(level, "meter_found", channel=best.channel, lqi=round(best.lqi))
                 return Outcome.DONE
         self._machine.scanned_in_vain = True
         self._incidents.raised(
@@ -223,7 +223,7 @@ class ConnectSteps:
         self._incidents.raised(
             "join_failed",
             key="proven",
-            lqi=self._lqi,
+            lqi=round(self._lqi),
             rssi_dbm=rssi_dbm(self._lqi),
             hint="the meter is silent; ID and password are right, it has taken them before "
             "(a meter that was replaced wants new ones): is the signal good (-88 dBm or better)? "
@@ -231,7 +231,7 @@ class ConnectSteps:
         )
 
     @property
-    def _lqi(self) -> int:
+    def _lqi(self) -> float:
         """Of the meter's last frame, or else of the beacon of the network that was tried."""
         heard, network = self._requests.lqi, self._requests.network
         assert network is not None, "it was tried"
@@ -278,7 +278,7 @@ class ConnectSteps:
             "session_joined",
             channel=network.channel,
             pan_id=f"{network.pan_id:04X}",
-            lqi=self._lqi,
+            lqi=round(self._lqi),
             rssi_dbm=rssi_dbm(self._lqi),
             adopted=adopted,
         )

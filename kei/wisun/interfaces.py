@@ -19,7 +19,10 @@ LOWEST_CHANNEL, CHANNELS = 33, 28  # 33 to 60; register S2 holds the number itse
 
 
 class EventNumber(IntEnum):
-    """The events that kei reacts to, with the numbers of the SKSTACK-IP EVENT lines."""
+    """The events that kei reacts to, with the numbers of the SKSTACK-IP EVENT lines.
+
+    What only the J11 grammar tells has the code of its notification.
+    """
 
     BEACON = 0x20
     SENT = 0x21
@@ -32,10 +35,13 @@ class EventNumber(IntEnum):
     LIFETIME_EXPIRED = 0x29
     LIMIT_ON = 0x32
     LIMIT_OFF = 0x33
+    RESTARTED = 0x6019
+    LINK_LOST = 0x601A  # the meter's beacons are not heard any more
+    RECEIVE_FAILED = 0x6038
 
 
 class SendResult(IntEnum):
-    """Parameter of EVENT 21."""
+    """Parameter of `EventNumber.SENT`."""
 
     SENT = 0x00
     FAILED = 0x01
@@ -113,21 +119,46 @@ class Datagram:
         destination: own address or a multicast one.
         sender_port: 0..0xFFFF.
         own_port: 0..0xFFFF.
-        lqi: link quality 0..255 of this frame; None if the dongle does not tell.
+        lqi: link quality 0..255 of this frame, with a fraction if the dongle tells dBm; None if it
+            tells nothing.
         payload: 1..1232 bytes.
+        secured: False if the dongle says that it came in clear.
     """
 
     sender: str
     destination: str
     sender_port: int
     own_port: int
-    lqi: int | None
+    lqi: float | None
     payload: bytes
+    secured: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What a J11 module answers to a request; to one that sends it is `Ok` or `Fail`.
+
+    Attributes:
+        command: of the request.
+        result: 1 if it was done.
+        data: what follows the result.
+    """
+
+    command: int
+    result: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Beacon:
+    """A meter that a scan of a J11 module has heard."""
+
+    network: "Network"
 
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """A line that is none of these, or one that kei has no use for.
+    """Bytes that are none of these, or a message that kei has no use for.
 
     Only its length is kept, because an echo or a broken line may hold the B-route ID or password.
     """
@@ -135,7 +166,20 @@ class Noise:
     length: int
 
 
-Message = Ok | Fail | Event | PanStart | PanField | Info | Version | Register | Datagram | Noise
+Message = (
+    Ok
+    | Fail
+    | Event
+    | PanStart
+    | PanField
+    | Info
+    | Version
+    | Register
+    | Datagram
+    | Response
+    | Beacon
+    | Noise
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,13 +246,13 @@ class Network:
         channel: 33..60 (register S2).
         pan_id: 0..0xFFFF (register S3).
         mac: the meter's 64-bit address, 16 hex digits.
-        lqi: link quality of its beacon, 0..255.
+        lqi: link quality of its beacon, 0..255; see `Datagram`.
     """
 
     channel: int
     pan_id: int
     mac: str
-    lqi: int
+    lqi: float
 
     @property
     def address(self) -> str:
@@ -221,7 +265,7 @@ class Network:
 
     def to_text(self) -> str:
         """Return the network as one line that `from_text` reads."""
-        return f"{self.channel:02X} {self.pan_id:04X} {self.mac} {self.lqi:02X}"
+        return f"{self.channel:02X} {self.pan_id:04X} {self.mac} {round(self.lqi):02X}"
 
     @staticmethod
     def from_text(text: str) -> "Network | None":

@@ -117,7 +117,7 @@ class Requests:
         self._address = ""
         self.network: Network | None = None
         self.notifications: deque[Received] = deque(maxlen=NOTIFICATIONS_MAX)
-        self.lqi: int | None = None
+        self.lqi: float | None = None
         self.ignored = 0
 
     def talk_to(self, network: Network) -> None:
@@ -233,7 +233,7 @@ class Requests:
         """
         if datagram.sender_port != UDP_PORT or self.network is None:
             return None  # PANA, handled in the dongle; it holds the B-route ID in clear text
-        if datagram.sender != self._address:
+        if datagram.sender != self._address or not datagram.secured:
             self.ignored += 1
             return None
         if datagram.lqi is not None:

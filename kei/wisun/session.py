@@ -117,12 +117,16 @@ class Session:
         """Whether a meter has taken ID and password, now or in an earlier life. Any thread."""
         return self._networks.are_credentials_proven
 
+    @property
+    def lqi(self) -> float | None:
+        """Of the meter's last frame, or else of its beacon; None without either. Any thread."""
+        heard, network = self._requests.lqi, self.network
+        return network.lqi if heard is None and network is not None else heard
+
     def status(self) -> SessionStatus:
         """Return a snapshot; any thread."""
         machine, dongle, network = self._machine, self.dongle, self.network
-        lqi, fault = self._requests.lqi, self.fault
-        if lqi is None and network is not None:
-            lqi = network.lqi  # of its beacon
+        lqi, fault = self.lqi, self.fault
         return SessionStatus(
             state=machine.state.value,
             joined=machine.state is State.JOINED,
@@ -131,7 +135,7 @@ class Session:
             firmware=dongle.firmware if dongle else None,
             channel=network.channel if network else None,
             pan_id=f"{network.pan_id:04X}" if network else None,
-            lqi=lqi,
+            lqi=None if lqi is None else round(lqi),
             rssi_dbm=None if lqi is None else rssi_dbm(lqi),
             answered=machine.counters.answered,
             missed=machine.counters.missed,

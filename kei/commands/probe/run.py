@@ -96,7 +96,7 @@ def join_and_ask(
             asking = pool.submit(ask_everything, session.get, clock, stop)
             while not asking.done():
                 _wait_a_moment(signals)
-            dongle, network, lqi = session.dongle, session.network, session.status().lqi
+            dongle, network, lqi = session.dongle, session.network, session.lqi
             assert dongle is not None, "it was identified before the join"
             assert network is not None, "it was found before the join"
             return ProbeResult.of(dongle, network, lqi, asking.result(), broute.energy_unit)
@@ -192,7 +192,7 @@ def _doing(session: Session, broute: Broute) -> str:
         case State.SCAN:
             return "scanning for the meter; each scan takes longer, up to 72 s"
         case State.JOIN if network is not None:
-            signal = f"LQI {network.lqi}, {rssi_dbm(network.lqi)} dBm"
+            signal = f"LQI {network.lqi:.0f}, {rssi_dbm(network.lqi)} dBm"
             return f"joining the meter on channel {network.channel} ({signal})"
         case _ if session.dongle is None:
             port = f"{broute.port} at {broute.baudrate} baud"
