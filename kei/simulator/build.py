@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from kei.core.clock import Clock
 from kei.echonet.meter_class import METER_ZONE
+from kei.simulator.air.meter_radio import MeterRadio
 from kei.simulator.dongle.dongle import VirtualDongle
 from kei.simulator.dongle.models import MODELS
-from kei.simulator.dongle.wire import MeterRadio
 from kei.simulator.household.household import Household, Load
 from kei.simulator.household.recorded import RecordedHousehold
 from kei.simulator.meter.meter import Meter

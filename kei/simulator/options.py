@@ -12,8 +12,8 @@ from kei.core.errors import ConfigError
 from kei.echonet.meter_class import COEFFICIENT_MAX, ENERGY_UNITS, EPC_COEFFICIENT
 from kei.echonet.superclass import EPC_ANNOUNCED, EPC_READABLE, EPC_SETTABLE
 from kei.settings.broute import EXAMPLE_ID, EXAMPLE_PWD, SIMULATED_PORT
+from kei.simulator.air.timing import Timing
 from kei.simulator.dongle.models import DEFAULT_MODEL, LONGEST_SCAN, MODELS
-from kei.simulator.dongle.timing import Timing
 from kei.simulator.faults import FaultKind, FaultSpec, parse_fault
 from kei.simulator.household.profile import SECONDS_PER_DAY
 from kei.simulator.meter.meter_type import MeterType

@@ -4,10 +4,10 @@ import random
 
 from fakes import TOKYO, FakeClock
 
+from kei.simulator.air.meter_radio import MeterRadio
+from kei.simulator.air.timing import Timing
 from kei.simulator.dongle.dongle import VirtualDongle
 from kei.simulator.dongle.models import MODELS
-from kei.simulator.dongle.timing import Timing
-from kei.simulator.dongle.wire import MeterRadio
 from kei.simulator.faults import parse_fault
 from kei.simulator.household.household import Household
 from kei.simulator.meter.meter import Meter

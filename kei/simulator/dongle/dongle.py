@@ -7,17 +7,19 @@ import random
 from collections.abc import Iterable
 from functools import partial
 
+from kei.simulator.air.meter_radio import MeterRadio
+from kei.simulator.air.timeline import Group
+from kei.simulator.air.timing import COMMAND_S, Timing
 from kei.simulator.dongle.command_reader import BadHeader, CommandReader, Datagram, Line, Overrun
 from kei.simulator.dongle.command_reader import Command as HostCommand
 from kei.simulator.dongle.commands import CommandSet, address, hex_number, split
-from kei.simulator.dongle.core import Core, Group, Reply
+from kei.simulator.dongle.core import Core, Reply
 from kei.simulator.dongle.models import DongleModel
 from kei.simulator.dongle.radio import AirTime, Radio
 from kei.simulator.dongle.registers import SAVED, Reg
 from kei.simulator.dongle.scan import Scanner
 from kei.simulator.dongle.session import Session
-from kei.simulator.dongle.timing import COMMAND_S, Timing
-from kei.simulator.dongle.wire import CRLF, Fail, MeterRadio, Refused, Wire, fail
+from kei.simulator.dongle.wire import CRLF, Fail, Refused, Wire, fail
 from kei.simulator.faults import OF_ITSELF, FaultKind, FaultPlan, FaultSpec
 from kei.simulator.meter.meter import Meter
 

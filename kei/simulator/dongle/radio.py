@@ -3,11 +3,13 @@
 from collections import deque
 
 from kei.echonet.frame import UDP_PORT, Esv
-from kei.simulator.dongle.core import Core, Group, Neighbour, Reply
+from kei.simulator.air.meter_radio import MULTICAST
+from kei.simulator.air.timeline import Group
+from kei.simulator.air.timing import COMMAND_S, NOTICE_DELAY_S, RESOLVE_S, TRANSMIT_S
+from kei.simulator.dongle.core import Core, Neighbour, Reply
 from kei.simulator.dongle.registers import Reg
 from kei.simulator.dongle.session import Session
-from kei.simulator.dongle.timing import COMMAND_S, NOTICE_DELAY_S, RESOLVE_S, TRANSMIT_S
-from kei.simulator.dongle.wire import MULTICAST, Event, Sent, ok
+from kei.simulator.dongle.wire import Event, Sent, ok
 from kei.simulator.faults import FaultKind
 from kei.simulator.meter.meter import Meter
 from kei.simulator.meter.registers import HALF_HOUR_S

@@ -3,10 +3,9 @@
 from enum import Enum, auto
 from functools import partial
 
-from kei.simulator.dongle import pana
-from kei.simulator.dongle.core import PANA_PORT, Core, Group, Neighbour
-from kei.simulator.dongle.registers import Reg
-from kei.simulator.dongle.timing import (
+from kei.simulator.air.meter_radio import MULTICAST
+from kei.simulator.air.timeline import Group
+from kei.simulator.air.timing import (
     INSTANCE_LIST_S,
     LEAVE_S,
     LEAVE_UNANSWERED_S,
@@ -16,7 +15,10 @@ from kei.simulator.dongle.timing import (
     RENEW_SHARE,
     SOLICITATION_S,
 )
-from kei.simulator.dongle.wire import MULTICAST, Event, Fail, Received, Refused, Sent
+from kei.simulator.dongle import pana
+from kei.simulator.dongle.core import PANA_PORT, Core, Neighbour
+from kei.simulator.dongle.registers import Reg
+from kei.simulator.dongle.wire import Event, Fail, Received, Refused, Sent
 from kei.simulator.meter.meter import Meter
 
 _SOLICITED_S = 0.05  # until the solicitation is sent

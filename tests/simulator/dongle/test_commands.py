@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulator_bench import BP35A1, BP35C2, DSS, IPS, METER, Bench
 
-from kei.simulator.dongle.timing import Timing
+from kei.simulator.air.timing import Timing
 
 REALISTIC = Timing.of(None, None, None)
 

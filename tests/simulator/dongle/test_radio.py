@@ -16,7 +16,7 @@ from simulator_bench import (
     answers,
 )
 
-from kei.simulator.dongle.timing import Timing
+from kei.simulator.air.timing import Timing
 
 
 def test_the_first_datagram_is_preceded_by_a_solicitation() -> None:
