@@ -4,11 +4,11 @@ import re
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 
+from kei.simulator.air.air_time import AirTime
 from kei.simulator.air.meter_radio import link_local
 from kei.simulator.air.timeline import Group
 from kei.simulator.air.timing import RESET_S
 from kei.simulator.dongle.core import Core, Neighbour, Reply
-from kei.simulator.dongle.radio import AirTime
 from kei.simulator.dongle.registers import SAVED, Reg
 from kei.simulator.dongle.scan import ScanMode, Scanner
 from kei.simulator.dongle.session import Session

@@ -1,10 +1,10 @@
 """What the parts of one simulated dongle share: registers, timeline, output. No clock, no I/O."""
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from kei.echonet.frame import UDP_PORT
+from kei.simulator.air.meter_link import Damage
 from kei.simulator.air.meter_radio import MeterRadio, link_local
 from kei.simulator.air.timeline import Action, Group, Timeline
 from kei.simulator.air.timing import Timing
@@ -109,9 +109,7 @@ class Core:
             datagram, lqi=self.meter.lqi if with_lqi else None, binary=self.flash.binary
         )
 
-    def deliver(
-        self, payload: bytes, destination: str, damage: Callable[[bytes], bytes] = bytes
-    ) -> None:
+    def deliver(self, payload: bytes, damage: Damage = bytes, *, destination: str) -> None:
         """Write an ECHONET Lite datagram of the meter to the host, if its UDP port is open."""
         if UDP_PORT in self.ports.values():
             meter = self.meter

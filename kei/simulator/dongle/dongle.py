@@ -7,6 +7,8 @@ import random
 from collections.abc import Iterable
 from functools import partial
 
+from kei.simulator.air.air_time import AirTime
+from kei.simulator.air.meter_link import MeterLink
 from kei.simulator.air.meter_radio import MeterRadio
 from kei.simulator.air.timeline import Group
 from kei.simulator.air.timing import COMMAND_S, Timing
@@ -15,11 +17,11 @@ from kei.simulator.dongle.command_reader import Command as HostCommand
 from kei.simulator.dongle.commands import CommandSet, address, hex_number, split
 from kei.simulator.dongle.core import Core, Reply
 from kei.simulator.dongle.models import DongleModel
-from kei.simulator.dongle.radio import AirTime, Radio
+from kei.simulator.dongle.radio import Radio
 from kei.simulator.dongle.registers import SAVED, Reg
 from kei.simulator.dongle.scan import Scanner
 from kei.simulator.dongle.session import Session
-from kei.simulator.dongle.wire import CRLF, Fail, Refused, Wire, fail
+from kei.simulator.dongle.wire import CRLF, Event, Fail, Refused, Wire, fail
 from kei.simulator.faults import OF_ITSELF, FaultKind, FaultPlan, FaultSpec
 from kei.simulator.meter.meter import Meter
 
@@ -52,16 +54,24 @@ class VirtualDongle:
         )
         self._session = Session(core, meter)
         self._scanner = Scanner(core)
-        self._air_time = AirTime(core)
+        self._air_time = AirTime(core.timeline, self._limit_changed)
         self._meter = meter
-        self._radio = Radio(core, self._session, self._air_time, meter)
+        self._link = MeterLink(
+            meter,
+            self._session,
+            partial(core.deliver, destination=core.address),
+            timeline=core.timeline,
+            timing=timing,
+            rng=rng,
+        )
+        self._radio = Radio(core, self._session, self._air_time, self._link)
         self._commands = CommandSet(
             core, self._session, self._scanner, self._air_time, self._restart
         )
         self._reader = CommandReader()
         self._busy = False
         self.unplugged = False
-        self._radio.schedule_notification(now)
+        self._link.schedule_notification(now)
         for spec in faults:
             self.add_fault(spec, now)
 
@@ -116,6 +126,13 @@ class VirtualDongle:
         self._core.reset()
         self._session.reset()
         self._scanner.reset()
+        self._air_time.reset()
+
+    def _limit_changed(self) -> None:
+        core, is_reached = self._core, self._air_time.used_up
+        core.registers[Reg.LIMITED] = int(is_reached)
+        event = Event.LIMIT_REACHED if is_reached else Event.LIMIT_LIFTED
+        core.emit(core.wire.event(event, core.address))
 
     def _work(self, now: float) -> None:
         """Do what is due, and carry out the commands received, one at a time."""
@@ -200,7 +217,7 @@ class VirtualDongle:
             case FaultKind.LIMIT:
                 self._air_time.forbid(now + self._core.timing.limit_s)
             case FaultKind.INF | FaultKind.INFC:
-                self._radio.notify(now, confirmed=kind is FaultKind.INFC)
+                self._link.notify(now, confirmed=kind is FaultKind.INFC)
             case FaultKind.REBOOT:
                 self.power_on()
             case FaultKind.UNPLUG:

@@ -179,7 +179,7 @@ class Session:
 
     def _announce(self) -> None:
         """Have the meter send its instance list to all."""
-        self._core.deliver(self._meter.instance_list(), MULTICAST)
+        self._core.deliver(self._meter.instance_list(), destination=MULTICAST)
 
     def _forget_solicited(self) -> None:
         """Have the first datagram after a join solicited again, unless SKADDNBR was given."""
