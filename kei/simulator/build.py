@@ -10,11 +10,14 @@ from kei.simulator.dongle.dongle import VirtualDongle
 from kei.simulator.dongle.models import MODELS
 from kei.simulator.household.household import Household, Load
 from kei.simulator.household.recorded import RecordedHousehold
+from kei.simulator.j11.dongle import J11Dongle
 from kei.simulator.meter.meter import Meter
-from kei.simulator.options import SimulatorOptions
+from kei.simulator.options import J11, SimulatorOptions
+
+SimulatedDongle = VirtualDongle | J11Dongle
 
 
-def build(options: SimulatorOptions, clock: Clock) -> VirtualDongle:
+def build(options: SimulatorOptions, clock: Clock) -> SimulatedDongle:
     """Return a dongle that has just been switched on.
 
     The meter's clock starts with the time in Japan, whatever the machine's zone is, and then runs
@@ -31,19 +34,32 @@ def build(options: SimulatorOptions, clock: Clock) -> VirtualDongle:
         if options.household
         else Household(options.seed, solar=options.solar)
     )
+    radio = MeterRadio(options.broute_id, options.broute_pwd, heard_from=options.heard_from)
+    meter = Meter(
+        household,
+        lambda: meter_s + (clock.monotonic() - began) * options.speed,
+        options.meter_type(meter_s),
+    )
+    rng = random.Random(f"{options.seed}/air")
+    if options.dongle == J11:
+        return J11Dongle(
+            radio,
+            meter,
+            timing=options.timing(),
+            faults=options.faults,
+            rng=rng,
+            now=began,
+            zero_sums=not options.strict_sums,
+        )
     model = MODELS[options.dongle]
     if options.longest_scan is not None:
         model = replace(model, longest_scan=options.longest_scan)
     return VirtualDongle(
         model,
-        MeterRadio(options.broute_id, options.broute_pwd, heard_from=options.heard_from),
-        Meter(
-            household,
-            lambda: meter_s + (clock.monotonic() - began) * options.speed,
-            options.meter_type(meter_s),
-        ),
+        radio,
+        meter,
         timing=options.timing(),
         faults=options.faults,
-        rng=random.Random(f"{options.seed}/air"),
+        rng=rng,
         now=began,
     )

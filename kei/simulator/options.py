@@ -14,7 +14,7 @@ from kei.echonet.superclass import EPC_ANNOUNCED, EPC_READABLE, EPC_SETTABLE
 from kei.settings.broute import EXAMPLE_ID, EXAMPLE_PWD, SIMULATED_PORT
 from kei.simulator.air.timing import Timing
 from kei.simulator.dongle.models import DEFAULT_MODEL, LONGEST_SCAN, MODELS
-from kei.simulator.faults import FaultKind, FaultSpec, parse_fault
+from kei.simulator.faults import FaultKind, FaultSpec, check_happens_to_skstack, parse_fault
 from kei.simulator.household.profile import SECONDS_PER_DAY
 from kei.simulator.meter.meter_type import MeterType
 from kei.simulator.option_parser import (
@@ -27,6 +27,8 @@ from kei.simulator.option_parser import (
 )
 
 DEFAULT_BROUTE_ID, DEFAULT_BROUTE_PWD = EXAMPLE_ID, EXAMPLE_PWD
+J11 = "J11"  # the one that does not speak SKSTACK-IP
+DONGLES = (*MODELS, J11)
 _ID_CHARS, _PWD_CHARS = 32, 12
 _HEX_DIGITS = frozenset("0123456789ABCDEF")
 _MAX_SKEW_S = 366 * SECONDS_PER_DAY
@@ -65,12 +67,16 @@ class SimulatorOptions:
     lacks: frozenset[int] = frozenset()
     installed_days: float | None = None
     clock_skew: float = 0.0
+    strict_sums: bool = False
     faults: tuple[FaultSpec, ...] = ()
 
     def __post_init__(self) -> None:
         if EPC_COEFFICIENT in self.lacks and self.coefficient not in {None, 1}:
             hint = "leave out one of the two"
             raise ConfigError([f"lacks: D3 does not go with a coefficient other than 1; {hint}"])
+        if self.dongle != J11:
+            for spec in self.faults:
+                check_happens_to_skstack(spec.kind)
 
     def meter_type(self, start_s: float) -> MeterType:
         """Return the type of the meter for a start at this local second."""
@@ -92,9 +98,9 @@ class SimulatorOptions:
 
 
 def _dongle(text: str) -> str:
-    if text in MODELS:
+    if text in DONGLES:
         return text
-    hint = did_you_mean(text.upper(), MODELS, f"it is one of {', '.join(MODELS)}")
+    hint = did_you_mean(text.upper(), DONGLES, f"it is one of {', '.join(DONGLES)}")
     raise ConfigError([f"unknown dongle '{text}', {hint}"])
 
 
@@ -142,7 +148,7 @@ _SECONDS = number(0, 3600, "number of seconds")
 _FACTOR = number(0.001, 100_000, "factor")
 
 OPTIONS = (
-    Option("--dongle", f"{', '.join(MODELS)} (default: {DEFAULT_MODEL})", "MODEL", _dongle),
+    Option("--dongle", f"{', '.join(DONGLES)} (default: {DEFAULT_MODEL})", "MODEL", _dongle),
     Option("--broute-id", "the meter's Route-B ID (default: a dummy)", "ID", _id),
     Option("--broute-pwd", "the meter's password (default: a dummy)", "PWD", _pwd),
     Option(
@@ -209,6 +215,7 @@ OPTIONS = (
         _SKEW,
     ),
     Option("--fault", _FAULTS, "SPEC", parse_fault, field="faults", repeatable=True),
+    Option("--strict-sums", "a J11 that refuses frames whose sums are 0, as drivers may send them"),
     Option("--solar", "panels on the roof, so that power also flows back"),
     Option("--next-gen", "a meter of Release R, with one-minute values (unit 0.001, 8 digits)"),
     Option("--two-wire", "one phase of two wires: no current of the T phase"),

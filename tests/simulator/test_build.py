@@ -8,14 +8,13 @@ from fakes import TOKYO, FakeClock
 from simulator_bench import BROUTE_ID, BROUTE_PWD, GET_E7, METER, NOON_MS, answers, shown
 
 from kei.echonet.frame import decode
-from kei.simulator.build import build
-from kei.simulator.dongle.dongle import VirtualDongle
+from kei.simulator.build import SimulatedDongle, build
 from kei.simulator.options import parse_sim_port
 
 FAST = "latency=0,scan-time=0,join-time=0"
 
 
-def joined(options: str, clock: FakeClock) -> VirtualDongle:
+def joined(options: str, clock: FakeClock) -> SimulatedDongle:
     dongle = build(parse_sim_port(f"sim:{FAST},{options}"), clock)
     say(
         dongle,
@@ -26,12 +25,12 @@ def joined(options: str, clock: FakeClock) -> VirtualDongle:
     return dongle
 
 
-def say(dongle: VirtualDongle, clock: FakeClock, data: bytes) -> str:
+def say(dongle: SimulatedDongle, clock: FakeClock, data: bytes) -> str:
     dongle.receive(data, clock.monotonic())
     return shown(dongle.poll(clock.monotonic()))
 
 
-def ask(dongle: VirtualDongle, clock: FakeClock, epc: int) -> bytes:
+def ask(dongle: SimulatedDongle, clock: FakeClock, epc: int) -> bytes:
     request = GET_E7[:12] + bytes((epc, 0))
     header = f"SKSENDTO 1 {METER} 0E1A 1 0 000E ".encode()
     [answer] = answers(say(dongle, clock, header + request))

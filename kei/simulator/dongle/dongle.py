@@ -22,7 +22,13 @@ from kei.simulator.dongle.registers import SAVED, Reg
 from kei.simulator.dongle.scan import Scanner
 from kei.simulator.dongle.session import Session
 from kei.simulator.dongle.wire import CRLF, Event, Fail, Refused, Wire, fail
-from kei.simulator.faults import OF_ITSELF, FaultKind, FaultPlan, FaultSpec
+from kei.simulator.faults import (
+    OF_ITSELF,
+    FaultKind,
+    FaultPlan,
+    FaultSpec,
+    check_happens_to_skstack,
+)
 from kei.simulator.meter.meter import Meter
 
 
@@ -93,7 +99,12 @@ class VirtualDongle:
         return out
 
     def add_fault(self, spec: FaultSpec, now: float) -> None:
-        """Add a fault whose trigger counts from now on."""
+        """Add a fault whose trigger counts from now on.
+
+        Raises:
+            ConfigError: it does not happen to dongles of this grammar.
+        """
+        check_happens_to_skstack(spec.kind)
         due = self._core.faults.add(spec, now)
         if due is not None:
             self._core.timeline.at(due, partial(self._inject, spec.kind), Group.FAULT)
@@ -212,6 +223,8 @@ class VirtualDongle:
         match kind:
             case FaultKind.EXPIRE:
                 self._session.expire(now)
+            case FaultKind.CLOSED:
+                self._session.end_by_meter()
             case FaultKind.LOST:
                 self._session.forget_at_meter()
             case FaultKind.LIMIT:

@@ -124,6 +124,14 @@ class Session:
             core.timeline.cancel(Group.SESSION)
             self.reset()
 
+    def end_by_meter(self) -> None:
+        """Have the meter end it: EVENT 26, if there is one."""
+        if self._phase not in {_Phase.JOINED, _Phase.RENEWING}:
+            return
+        self._core.timeline.cancel(Group.SESSION, Group.AIR)
+        self.reset()
+        self._core.emit(self._core.wire.event(Event.ENDED_BY_METER, self._core.meter.address))
+
     def leave(self, now: float) -> None:
         """End the session (SKTERM): EVENT 27, or 28 if the meter knows nothing of it."""
         core = self._core

@@ -38,6 +38,7 @@ class Event(IntEnum):
     SCAN_DONE = 0x22
     JOIN_FAILED = 0x24
     JOINED = 0x25
+    ENDED_BY_METER = 0x26
     LEFT = 0x27
     LEFT_UNANSWERED = 0x28
     EXPIRED = 0x29
