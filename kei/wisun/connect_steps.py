@@ -6,20 +6,18 @@ from functools import partial
 import structlog
 
 from kei.core.errors import KeiError, RejoinNeeded
+from kei.wisun.commands import PROBE_EPCS, TERMINATE_TIMEOUT_S, UNANSWERED_S, Commands, LeaveResult
 from kei.wisun.interfaces import Answer, Network, OpenPort, Settings, State
 from kei.wisun.link import NOT_UNDERSTOOD, OUT_OF_RANGE, CommandRefused, NoReply
 from kei.wisun.machine import Machine, Outcome
 from kei.wisun.quality import rssi_dbm
+from kei.wisun.recogniser import Recogniser
 from kei.wisun.remembered import KnownNetworks, LastSession
 from kei.wisun.requests import TRY_S, Requests
-from kei.wisun.sk_commands import TERMINATE_TIMEOUT_S, UNANSWERED_S, LeaveResult, SkCommands
 
 log = structlog.stdlib.get_logger("kei.session")
 
-SCAN_DURATIONS = (4, 5, 6, 7)  # 4.8, 9.2, 18 and 36 s over all channels
-LONGEST_SCAN = 8  # 72 s, after a round of the others in vain; older firmware has no such scan
 FIRST_ANSWER_TIMEOUT_S = 15.0  # three tries; for each of two questions
-PROBE_EPCS = (0x80,)  # operation status: every device has it (super class, required)
 CHECK_LIMIT_S = 60.0
 ROUNDS_UNTIL_REOPEN = 2  # of scanning and joining in vain
 
@@ -35,7 +33,7 @@ class ConnectSteps:
         settings: Settings,
         open_port: OpenPort,
         machine: Machine,
-        commands: SkCommands,
+        recogniser: Recogniser,
         requests: Requests,
         networks: KnownNetworks,
         last_session: LastSession,
@@ -47,10 +45,14 @@ class ConnectSteps:
         self._gate = machine.gate
         self._incidents = machine.incidents
         self._clock = machine.clock
-        self._commands = commands
+        self._recogniser = recogniser
         self._requests = requests
         self._networks = networks
         self._last_session = last_session
+
+    @property
+    def _commands(self) -> Commands:
+        return self._recogniser.commands
 
     def open(self) -> Outcome:
         """INIT: open the port."""
@@ -65,7 +67,7 @@ class ConnectSteps:
         """OPEN: find out what is on the port, and whether it may have a session of ours."""
         self._machine.established = False
         before = self._commands.dongle
-        self._commands.identify()
+        self._recogniser.identify()
         dongle = self._commands.dongle
         assert dongle is not None, "identify found it"
         log.log(
@@ -86,8 +88,7 @@ class ConnectSteps:
         if not (left_open and self._networks.recall()):
             return False
         try:
-            tuned = self._commands.is_tuned(self._networks.current)
-            return tuned and self._commands.has_id(self._settings.broute_id)
+            return self._commands.has_session(self._networks.current)
         except (CommandRefused, NoReply):  # only a reset may help
             return False
 
@@ -124,15 +125,16 @@ class ConnectSteps:
         if self._leave() is LeaveResult.NO_SESSION and was_thought_open:
             # Nobody knows since when: a process that was killed may have ended it just now.
             self._last_session.ended(rest=True)
-        self._commands.set_up(self._settings.broute_id, self._settings.broute_pwd)
+        self._commands.set_up()
         self._machine.needs_reset = False
         self._gate.open()
         return Outcome.KNOWN if self._networks.recall() else Outcome.DONE
 
     def scan(self) -> Outcome:
         """SCAN: look for the meter, longer each time."""
-        in_vain = self._machine.scanned_in_vain
-        for duration in (*SCAN_DURATIONS, LONGEST_SCAN) if in_vain else SCAN_DURATIONS:
+        in_vain, commands = self._machine.scanned_in_vain, self._commands
+        longest = [commands.longest_scan] if in_vain else []
+        for duration in (*commands.scan_durations, *longest):
             log.debug("scan_started", duration=duration)
             if found := self._scan_once(duration):
                 self._networks.replace(found)
@@ -154,7 +156,7 @@ class ConnectSteps:
         try:
             return self._commands.scan(duration)
         except CommandRefused as error:
-            if (duration, error.code) == (LONGEST_SCAN, OUT_OF_RANGE):
+            if (duration, error.code) == (self._commands.longest_scan, OUT_OF_RANGE):
                 log.debug("scan_not_available", duration=duration)
                 return []
             if not self._is_another_dongle(error):

@@ -57,6 +57,7 @@ class Command(IntEnum):
     VERSION = 0x006B
     RENEW_PANA = 0x00D2
     RESET = 0x00D9
+    SHOW_SETTINGS = 0x0107
 
 
 _COMMANDS = frozenset(Command)

@@ -11,13 +11,17 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import count
 from types import TracebackType
+from typing import Protocol
 
 from kei.core.clock import Clock
 from kei.core.errors import KeiError, PortLost, Stopping
 from kei.core.incidents import Incidents
 from kei.wisun.inbox import INBOX_MAX, Inbox
 from kei.wisun.interfaces import EventNumber, Fail, Inbound, Message, Noise, Ok, Tap, Transport
-from kei.wisun.skstack import Parser
+from kei.wisun.skstack import Parser as SkParser
+
+OnRaw = Callable[[bytes, Message], None]
+"""Called with the bytes of each message, and the message."""
 
 AT_ONCE = 0.0  # the urgency of the session thread: before every request
 RENEWAL_S = 75.0  # EVENT 29 to 25: median 2 s, longest seen 42 s
@@ -162,8 +166,22 @@ class NoReply(KeiError):
     """The dongle did not answer a command in time."""
 
 
+class Parser(Protocol):
+    """Turns the bytes of a dongle into messages, whatever the size of the chunks."""
+
+    def feed(self, data: bytes) -> list[Message]:
+        """Take the next bytes and return the messages that they complete, in order."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a message has begun and is not complete."""
+
+    def give_up(self) -> list[Message]:
+        """Take an incomplete message as noise, and return the messages behind it."""
+
+
 class Link:
-    """The conversation over one open port at a time.
+    """The conversation over one open port at a time, in SKSTACK-IP until `speak`.
 
     Args:
         clock: for deadlines.
@@ -185,7 +203,8 @@ class Link:
         self._on_message = on_message
         self._tap = tap
         self._on_raw = None if tap is None else tap.received
-        self._parser = Parser(self._on_raw)
+        self._new_parser: Callable[[OnRaw | None], Parser] = SkParser
+        self._parser: Parser = self._new_parser(self._on_raw)
         self._transport: Transport | None = None
         self._inbox = Inbox(clock)
         self._halted: KeiError | None = None
@@ -202,7 +221,12 @@ class Link:
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.close()
-        self._parser = Parser(self._on_raw)
+        self._parser = self._new_parser(self._on_raw)
+
+    def speak(self, new_parser: Callable[[OnRaw | None], Parser]) -> None:
+        """Take what comes from now on in this grammar."""
+        self._new_parser = new_parser
+        self._parser = new_parser(self._on_raw)
 
     @property
     def is_open(self) -> bool:
@@ -221,9 +245,10 @@ class Link:
     def on_data(self, data: bytes) -> None:
         """Take bytes from the port (reader thread)."""
         last, self._data_at = self._data_at, self._clock.monotonic()
-        stale = self._data_at - last > STALE_S and self._parser.is_waiting
-        before = self._parser.give_up() if stale else []
-        for message in [*before, *self._parser.feed(data)]:
+        parser = self._parser  # another thread may replace it
+        stale = self._data_at - last > STALE_S and parser.is_waiting
+        before = parser.give_up() if stale else []
+        for message in [*before, *parser.feed(data)]:
             if isinstance(message, Noise):
                 self.noise_lines += 1
             elif (inbound := self._on_message(message)) is not None:

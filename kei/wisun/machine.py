@@ -86,6 +86,7 @@ SESSION_ENDS = frozenset(
         EventNumber.PEER_CLOSED,
         EventNumber.CLOSED,
         EventNumber.CLOSE_TIMED_OUT,
+        EventNumber.LINK_LOST,
     }
 )
 
@@ -228,8 +229,11 @@ class Machine:
             self.established = True
         elif number in SESSION_ENDS and self.established:
             self.established = False
-            ended = RejoinNeeded(f"EVENT {number:02X} ended the session")
-            self.report(Outcome.CLOSED, ended)
+            told = EventNumber(number).name.lower().replace("_", " ")
+            self.report(Outcome.CLOSED, RejoinNeeded(f"the session ended ({told})"))
+        elif number == EventNumber.RESTARTED and self.established:
+            self.established = False
+            self.report(Outcome.BROKEN, RejoinNeeded("the dongle has restarted"))
 
     def report(self, failure: Outcome, error: KeiError, *, only_if_joined: bool = False) -> None:
         """Report what is wrong; the first report counts, except that a lost port replaces it.

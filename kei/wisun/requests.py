@@ -21,7 +21,7 @@ from kei.wisun.interfaces import (
     SendResult,
 )
 from kei.wisun.link import CommandRefused, Link, SendGate
-from kei.wisun.sk_commands import SkCommands
+from kei.wisun.recogniser import Recogniser
 
 log = structlog.stdlib.get_logger("kei.session")
 
@@ -92,7 +92,7 @@ class Requests:
 
     Args:
         link: over which the dongle's replies and the answers come.
-        commands: of the dongle.
+        recogniser: has the commands of the dongle.
         gate: when nothing may be sent.
         clock: for deadlines and the time of answers.
         rng: for the first TID, so that a late answer to an earlier run is not taken for ours.
@@ -105,10 +105,10 @@ class Requests:
     """
 
     def __init__(
-        self, link: Link, commands: SkCommands, gate: SendGate, clock: Clock, rng: random.Random
+        self, link: Link, recogniser: Recogniser, gate: SendGate, clock: Clock, rng: random.Random
     ) -> None:
         self._link = link
-        self._commands = commands
+        self._recogniser = recogniser
         self._gate = gate
         self._clock = clock
         self._tid = rng.randrange(0x10000)
@@ -171,7 +171,7 @@ class Requests:
             if request.answer is not None:  # to an earlier try, just before its turn
                 return
             frame = get_request(self._tid, request.epcs)
-            self._commands.send_datagram(self._address, frame.encode())
+            self._recogniser.commands.send_datagram(self._address, frame.encode())
             request.was_sent = True
             now = self._clock.monotonic()
             self._await(request, min(now + request.try_s, max(request.deadline, now)))
@@ -185,7 +185,7 @@ class Requests:
         properties = tuple(Property(item.epc) for item in infc.properties)
         self._link.begin()
         reply = Frame(infc.tid, infc.deoj, infc.seoj, Esv.INFC_RES, properties)
-        self._commands.send_datagram(self._address, reply.encode())
+        self._recogniser.commands.send_datagram(self._address, reply.encode())
         self._await_reply()
 
     def _may_send(self, deadline: float) -> bool:
@@ -206,7 +206,7 @@ class Requests:
                 case Ok():
                     taken = True
                 case Fail(code):
-                    request.refusal = CommandRefused(self._commands.send_name, code)
+                    request.refusal = CommandRefused(self._recogniser.commands.send_name, code)
                     taken = refused = True
                 case Event(EventNumber.SENT, _, SendResult.SENT):
                     request.was_heard = True

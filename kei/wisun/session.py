@@ -33,9 +33,9 @@ from kei.wisun.joined_monitor import JoinedMonitor
 from kei.wisun.link import Link
 from kei.wisun.machine import Machine, Outcome
 from kei.wisun.quality import rssi_dbm
+from kei.wisun.recogniser import Recogniser
 from kei.wisun.remembered import KnownNetworks, LastSession, Notes, fingerprint
 from kei.wisun.requests import Request, Requests
-from kei.wisun.sk_commands import SkCommands
 
 log = structlog.stdlib.get_logger("kei.session")
 
@@ -69,17 +69,17 @@ class Session:
     ) -> None:
         self._clock = clock
         self._link = link = Link(clock, self._on_message, tap)
-        self._commands = commands = SkCommands(link, clock, settings.dialect)
+        self._recogniser = recogniser = Recogniser(link, clock, settings)
         self._machine = machine = Machine(link, clock, rng)
-        self._requests = requests = Requests(link, commands, machine.gate, clock, rng)
+        self._requests = requests = Requests(link, recogniser, machine.gate, clock, rng)
         credentials = fingerprint(settings.broute_id, settings.broute_pwd)
         self._networks = KnownNetworks(Notes(memory, machine.incidents), credentials)
         lasting = memory if settings.outlives_us else None
         last = LastSession(Notes(lasting, machine.incidents), clock)
         self._steps = ConnectSteps(
-            settings, open_port, machine, commands, requests, self._networks, last
+            settings, open_port, machine, recogniser, requests, self._networks, last
         )
-        self._monitor = JoinedMonitor(machine, commands, requests, listener)
+        self._monitor = JoinedMonitor(machine, recogniser, requests, listener)
         self.heartbeat = machine.heartbeat
 
     @property
@@ -105,7 +105,7 @@ class Session:
     @property
     def dongle(self) -> Dongle | None:
         """What is on the port; None until it has been recognised. Any thread."""
-        return self._commands.dongle
+        return self._recogniser.commands.dongle
 
     @property
     def network(self) -> Network | None:

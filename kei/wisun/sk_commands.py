@@ -1,21 +1,24 @@
-"""What the dongle can do, as SKSTACK-IP commands over a `Link`: identify, set up, scan, join, ...
-
-The commands and what may go wrong with each are here; when each is due is decided by the
-session's machine. A dongle with another grammar needs another class with these methods.
-"""
+"""The commands of a dongle that speaks SKSTACK-IP, and what may go wrong with each."""
 
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
-from enum import Enum, auto
 from itertools import chain
 
 import structlog
 
 from kei.core.clock import Clock
-from kei.core.errors import KeiError
-from kei.core.secret import Secret
-from kei.wisun.dialects import Dialect, recognise
+from kei.wisun import skstack
+from kei.wisun.commands import (
+    DRAIN_LIMIT_S,
+    JOIN_TIMEOUT_S,
+    QUIET_S,
+    TERMINATE_TIMEOUT_S,
+    Commands,
+    LeaveResult,
+    join_result,
+)
+from kei.wisun.dialects import Dialect, Grammar, recognise
 from kei.wisun.inbox import INBOX_MAX
 from kei.wisun.interfaces import (
     CHANNELS,
@@ -29,85 +32,52 @@ from kei.wisun.interfaces import (
     PanField,
     PanStart,
     Register,
+    Settings,
     Version,
 )
-from kei.wisun.link import REPLY_TIMEOUT_S, CommandRefused, Link, NoReply
+from kei.wisun.link import REPLY_TIMEOUT_S, CommandRefused, Link, NoReply, OnRaw, Parser
 from kei.wisun.skstack import MAX_PAYLOAD_BYTES, command, send_to
 
 log = structlog.stdlib.get_logger("kei.session")
 
-# A dongle that a crashed program left in the middle of a scan is deaf until the scan ends.
-IDENTIFY_TIMEOUTS_S = (1.0, 2.0, 3.0, 5.0, 8.0, 13.0)
-QUIET_S = 0.15  # ten times the time of a plain command: nothing more is under way
-DRAIN_LIMIT_S = 5.0
 OPTIONAL_TIMEOUT_S = 2.0  # firmware that lacks a command may ignore it
 RESET_TIMEOUT_S = 10.0  # takes 1-2 s
-TERMINATE_TIMEOUT_S = 3.0  # EVENT 27 comes at once
-UNANSWERED_S = 15.0  # EVENT 28 comes when the meter does not answer; one that is late does harm
 CHANNEL_TIME_S = 0.01  # x (2^duration + 1), Skyley API text; ROHM says 0.0096
 SCAN_GRACE_S = 5.0  # some firmware never sends EVENT 22
 LATE_BEACON_S = 0.6  # EPANDESC was seen up to half a second after EVENT 22
-JOIN_TIMEOUT_S = 60.0  # failure is told after 38-41 s, success takes 4-8 s, at most a minute
-LEAVE_ON_SHUTDOWN_S = 6.0  # of the 10 s that a stop may take
-JOIN_UNDER_WAY_S = 3.0  # so much of them for a join that may still succeed
 FILLER = b"\r\n" * (MAX_PAYLOAD_BYTES // 2 + 1)  # completes an interrupted SKSENDTO
 BINARY_PAYLOAD, ASCII_PAYLOAD = "00", "01"  # WOPT, bit 0
 _BEACON_FIELDS = ("Channel", "Pan ID", "Addr", "LQI")  # of EPANDESC; all that kei needs
 
 
-class LeaveResult(Enum):
-    """How a PANA session was ended."""
-
-    NO_SESSION = auto()
-    CONFIRMED = auto()  # the meter knows
-    UNCONFIRMED = auto()  # the dongle has ended it, and the meter has not answered
-
-
-class SkCommands:
-    """The commands of a dongle that speaks SKSTACK-IP; for the holder of the priority lock.
-
-    Every method may raise PortLost, and what the link was halted with.
-
-    Args:
-        link: to the dongle.
-        clock: for deadlines.
-        preset: the dialect if the owner chose one; None to recognise it.
-
-    Attributes:
-        dongle: what `identify` found; None before that.
-        send_name: the name of the command that sends a datagram, for error texts.
-    """
+class SkCommands(Commands):
+    """The commands of a dongle that speaks SKSTACK-IP."""
 
     send_name = "SKSENDTO"
+    scan_durations = (4, 5, 6, 7)  # 4.8, 9.2, 18 and 36 s over all channels
+    longest_scan = 8  # 72 s; older firmware has no such scan
 
-    def __init__(self, link: Link, clock: Clock, preset: Dialect | None) -> None:
-        self._link = link
-        self._clock = clock
-        self._preset = preset
+    def __init__(self, link: Link, clock: Clock, settings: Settings) -> None:
+        super().__init__(link, clock, settings)
+        is_ours = settings.dialect is not None and settings.dialect.grammar is Grammar.SKSTACK
+        self._preset = settings.dialect if is_ours else None
         self._payload_mode_written = False
-        self.dongle: Dongle | None = None
 
-    def identify(self) -> None:
-        """Find out what is on the freshly opened port, whatever state it is in.
+    def new_parser(self, on_raw: OnRaw | None) -> Parser:
+        """See `Commands.new_parser`."""
+        return skstack.Parser(on_raw)
 
-        A PANA session that the dongle may have is left alone.
-
-        Raises:
-            NoReply: nothing on the port speaks SKSTACK-IP.
-        """
-        firmware = self._synchronise()
+    def recognise(self, timeout_s: float, *, again: bool) -> bool:
+        """See `Commands.recognise`."""
+        firmware = self._synchronise(timeout_s, again=again)
+        if not firmware:
+            return False
         product = _version(self._optional("SKAPPVER"))
         self.dongle = Dongle(self._preset or self._recognised(), firmware, product)
+        return True
 
     def recognise_anew(self) -> bool:
-        """Find out the dialect after all, because the dongle does not understand the preset one.
-
-        Returns:
-            whether it has another one, which is used from now on.
-
-        Raises:
-            CommandRefused, NoReply: the dongle does not say what it is.
-        """
+        """See `Commands.recognise_anew`."""
         if self._preset is None:
             return False
         self._link.send(b"\r\n")  # ends what it took of a datagram as a line
@@ -127,22 +97,20 @@ class SkCommands:
             raise NoReply("the dongle's answer to SKINFO has no EINFO line")
         return recognise(dual=infos[0].dual, payload_mode=bool(self._payload_mode()))
 
-    def _synchronise(self) -> str:
-        """Return the firmware version: one clean answer, whatever was in the line buffer."""
-        noise_before = self._link.noise_lines
-        for number, timeout_s in enumerate(IDENTIFY_TIMEOUTS_S):
-            self._link.send(FILLER if number else b"\r\n")
+    def _synchronise(self, timeout_s: float, *, again: bool) -> str:
+        """Return the firmware version: one clean answer, whatever was in the line buffer.
+
+        Empty if there is none.
+        """
+        self._link.send(FILLER if again else b"\r\n")
+        self._link.drain(QUIET_S, DRAIN_LIMIT_S)
+        try:
+            firmware = _version(self._command("SKVER", timeout_s=timeout_s))
+        except (CommandRefused, NoReply):
+            return ""
+        if firmware:
             self._link.drain(QUIET_S, DRAIN_LIMIT_S)
-            try:
-                lines = self._command("SKVER", timeout_s=timeout_s)
-            except (CommandRefused, NoReply):
-                continue
-            if firmware := _version(lines):
-                self._link.drain(QUIET_S, DRAIN_LIMIT_S)
-                return firmware
-        if self._link.noise_lines > noise_before:
-            raise NoReply("something else than a Wi-SUN dongle is heard: is it the right port?")
-        raise NoReply("no Wi-SUN dongle answers: is it the right port, and not a -J11 model?")
+        return firmware
 
     def _payload_mode(self) -> str:
         """Return how the dongle sends payloads; empty if it has no choice (Tessera)."""
@@ -159,20 +127,16 @@ class SkCommands:
         reply = self._optional("WOPT", ASCII_PAYLOAD)
         log.info("payload_mode_written", mode=ASCII_PAYLOAD, taken=bool(reply))
 
-    def set_up(self, broute_id: Secret, broute_pwd: Secret) -> None:
-        """Reset the dongle, and give it its registers and credentials, which a reset clears.
-
-        Raises:
-            CommandRefused, NoReply: the dongle does not take them.
-        """
+    def set_up(self) -> None:
+        """See `Commands.set_up`."""
         self._command("SKRESET", timeout_s=RESET_TIMEOUT_S)
         may_be_binary = self._dialect.payload_mode and not self._payload_mode_written
         if may_be_binary and self._payload_mode() == BINARY_PAYLOAD:
             self._choose_ascii_payload()
         self._tell_quality()
-        password = broute_pwd.reveal()
+        password = self._settings.broute_pwd.reveal()
         self._command("SKSETPWD", f"{len(password):X}", password)
-        self._command("SKSETRBID", broute_id.reveal())
+        self._command("SKSETRBID", self._settings.broute_id.reveal())
 
     def _tell_quality(self) -> None:
         """Have the dongle tell the LQI of each datagram, if it can."""
@@ -180,17 +144,7 @@ class SkCommands:
             self._optional("SKSREG", "SA2", "1")
 
     def scan(self, duration: int) -> list[Network]:
-        """Look for meters of our pairing ID on all channels once.
-
-        Args:
-            duration: time on each channel, 0..14; each step doubles it.
-
-        Returns:
-            the networks found, the best LQI first.
-
-        Raises:
-            CommandRefused, NoReply: the dongle does not scan.
-        """
+        """See `Commands.scan`; `duration` is 0..14."""
         side = ["0"] if self._dialect.side else []
         lines = deque(self._command("SKSCAN", "2", "FFFFFFFF", f"{duration:X}", *side), INBOX_MAX)
         scan_time_s = CHANNELS * CHANNEL_TIME_S * ((1 << duration) + 1)
@@ -204,28 +158,16 @@ class SkCommands:
         return sorted(_networks(lines), key=lambda network: -network.lqi)
 
     def join(self, network: Network) -> bool:
-        """Authenticate with the meter (PANA).
-
-        Returns:
-            whether the dongle reports a session; False also when it reports nothing for 60 s.
-
-        Raises:
-            CommandRefused, NoReply: the dongle does not take the commands.
-        """
+        """See `Commands.join`."""
         self._command("SKSREG", "S2", f"{network.channel:02X}")
         self._command("SKSREG", "S3", f"{network.pan_id:04X}")
         reply = self._command("SKJOIN", network.address)
-        return _join_result(chain(reply, self._link.receive_for(JOIN_TIMEOUT_S)))
+        return join_result(chain(reply, self._link.receive_for(JOIN_TIMEOUT_S)))
 
     def leave(
         self, reply_s: float = TERMINATE_TIMEOUT_S, meter_s: float = TERMINATE_TIMEOUT_S
     ) -> LeaveResult:
-        """End the PANA session, if the dongle has one, and wait until the meter knows.
-
-        Args:
-            reply_s: how long to wait for the dongle's reply.
-            meter_s: how long to wait for the meter's after that.
-        """
+        """See `Commands.leave`."""
         try:
             lines = self._command("SKTERM", timeout_s=reply_s)
         except (CommandRefused, NoReply):  # FAIL ER10: no session
@@ -238,37 +180,17 @@ class SkCommands:
                     break
         return LeaveResult.UNCONFIRMED
 
-    def leave_on_shutdown(self, *, joining: bool) -> bool:
-        """End the session after `Link.stop`, within 6 s; return whether one was ended.
+    def _abandon_join(self) -> None:
+        """There is no command for it."""
 
-        Never raises PortLost: a port that is gone by now does not matter.
+    def has_session(self, network: Network) -> bool:
+        """See `Commands.has_session`."""
+        return self.is_as_left(network) and self._has_id()
 
-        Args:
-            joining: a join may be under way, which the dongle cannot cancel; a session that it
-                still brings is ended, too.
-        """
-        end = self._clock.monotonic() + LEAVE_ON_SHUTDOWN_S
-        self._link.allow_leaving()
-        try:
-            if self.leave() is not LeaveResult.NO_SESSION:
-                return True
-            if not joining:
-                return False
-            wait_s = min(JOIN_UNDER_WAY_S, end - self._clock.monotonic())
-            if not _join_result(self._link.receive_for(wait_s)):
-                return False
-            left_s = end - self._clock.monotonic()
-            return self.leave(left_s / 2, left_s / 2) is not LeaveResult.NO_SESSION
-        except KeiError:
-            return False
+    def is_as_left(self, network: Network) -> bool:
+        """A restart loses channel and PAN ID.
 
-    def is_tuned(self, network: Network) -> bool:
-        """Return whether the dongle has the network's channel and PAN ID; a restart loses them.
-
-        If it does not say, not even when asked again, it is assumed to have them.
-
-        Raises:
-            CommandRefused, NoReply: the dongle does not answer at all.
+        If it does not say which it has, not even when asked again, it is assumed to have them.
         """
         for _ in range(2):  # the first OK may be a late one, of something else
             if infos := self._infos():
@@ -276,23 +198,17 @@ class SkCommands:
                 return (network.channel, network.pan_id) in tuned
         return True
 
-    def has_id(self, broute_id: Secret) -> bool:
-        """Return whether the dongle was set up with this ID: register S0A has the end of it.
+    def _has_id(self) -> bool:
+        """Return whether the dongle was set up with our ID: register S0A has the end of it.
 
         If it does not say, it is assumed to have it.
         """
         lines = self._optional("SKSREG", "SA")
         ends = [line.value.upper() for line in lines if isinstance(line, Register)]
-        return not ends or broute_id.reveal().upper().endswith(tuple(ends))
+        return not ends or self._settings.broute_id.reveal().upper().endswith(tuple(ends))
 
     def is_limited(self) -> bool:
-        """Return whether the dongle is at its transmission limit (register SFB).
-
-        If it does not say, because not every firmware has the register, it is assumed to be.
-
-        Raises:
-            NoReply: the dongle does not answer at all.
-        """
+        """It is assumed to be if it does not say: not every firmware has the register SFB."""
         try:
             lines = self._command("SKSREG", "SFB")
         except CommandRefused:
@@ -301,10 +217,7 @@ class SkCommands:
         return not values or any(value.strip("0") for value in values)
 
     def send_datagram(self, address: str, payload: bytes) -> None:
-        """Have the dongle send a UDP datagram, within the conversation that the caller has begun.
-
-        Its reply is left to the caller to receive.
-        """
+        """See `Commands.send_datagram`."""
         assert self.dongle is not None, "identify comes first"
         self._link.write(send_to(address, payload, side=self.dongle.dialect.side))
 
@@ -347,14 +260,3 @@ def _networks(lines: Iterable[Inbound]) -> list[Network]:
 
 def _version(lines: Iterable[Inbound]) -> str:
     return next((line.text for line in lines if isinstance(line, Version)), "")
-
-
-def _join_result(lines: Iterable[Inbound]) -> bool:
-    """Return whether the join that is under way succeeds; False also if the lines do not say."""
-    for line in lines:
-        match line:
-            case Event(EventNumber.JOINED):
-                return True
-            case Event(EventNumber.JOIN_FAILED):
-                return False
-    return False

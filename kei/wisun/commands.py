@@ -1,0 +1,206 @@
+"""What the dongle can do, whatever its grammar: identify, set up, scan, join, send, leave.
+
+When each is due is decided by the session's machine.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from enum import Enum, auto
+from typing import ClassVar
+
+from kei.core.clock import Clock
+from kei.core.errors import KeiError
+from kei.wisun.interfaces import Dongle, Event, EventNumber, Inbound, Network, Settings
+from kei.wisun.link import Link, OnRaw, Parser
+
+QUIET_S = 0.15  # ten times the time of a plain command: nothing more is under way
+DRAIN_LIMIT_S = 5.0
+TERMINATE_TIMEOUT_S = 3.0  # EVENT 27 comes at once
+UNANSWERED_S = 15.0  # EVENT 28 comes when the meter does not answer; one that is late does harm
+JOIN_TIMEOUT_S = 60.0  # SKSTACK: failure after 38-41 s, success in 4-8 s, at most a minute
+LEAVE_ON_SHUTDOWN_S = 6.0  # of the 10 s that a stop may take
+JOIN_UNDER_WAY_S = 3.0  # so much of them for a join that may still succeed
+PROBE_EPCS = (0x80,)  # operation status: every device has it (super class, required)
+
+
+class LeaveResult(Enum):
+    """How a PANA session was ended."""
+
+    NO_SESSION = auto()
+    CONFIRMED = auto()  # the meter knows
+    UNCONFIRMED = auto()  # the dongle has ended it, and the meter has not answered
+
+
+class Commands(ABC):
+    """The commands of dongles of one grammar; for the holder of the priority lock.
+
+    Every method may raise PortLost, and what the link was halted with.
+
+    Args:
+        link: to the dongle.
+        clock: for deadlines.
+        settings: credentials, and the dialect if the owner chose one.
+
+    Attributes:
+        send_name: the name of the command that sends a datagram, for error texts.
+        scan_durations: exponents of a scan's time, one after another until a meter is heard.
+        longest_scan: the same, after a round of the others in vain.
+        dongle: what `recognise` found; None before that.
+    """
+
+    send_name: ClassVar[str]
+    scan_durations: ClassVar[tuple[int, ...]]
+    longest_scan: ClassVar[int]
+
+    def __init__(self, link: Link, clock: Clock, settings: Settings) -> None:
+        self._link = link
+        self._clock = clock
+        self._settings = settings
+        self.dongle: Dongle | None = None
+
+    @abstractmethod
+    def new_parser(self, on_raw: OnRaw | None) -> Parser:
+        """Return what turns the dongle's bytes into messages."""
+
+    @abstractmethod
+    def recognise(self, timeout_s: float, *, again: bool) -> bool:
+        """Ask once what is on the freshly opened port, whatever state it is in.
+
+        A PANA session that the dongle may have is left alone, and a dongle of another grammar
+        hears nothing that it could take for a command.
+
+        Args:
+            timeout_s: how long to wait for the answer.
+            again: whether nothing was answered before: a half-sent command may be in the way.
+
+        Returns:
+            whether it has this grammar; `dongle` is set then.
+
+        Raises:
+            CommandRefused, NoReply: it has, but does not say what it is.
+        """
+
+    @abstractmethod
+    def recognise_anew(self) -> bool:
+        """Find out the dialect after all, because the dongle does not understand the preset one.
+
+        Returns:
+            whether it has another one, which is used from now on.
+
+        Raises:
+            CommandRefused, NoReply: the dongle does not say what it is.
+        """
+
+    @abstractmethod
+    def set_up(self) -> None:
+        """Reset the dongle, and give it all that a reset clears, the credentials among them.
+
+        Raises:
+            CommandRefused, NoReply: the dongle does not take them.
+        """
+
+    @abstractmethod
+    def scan(self, duration: int) -> list[Network]:
+        """Look for meters of our ID on all channels once.
+
+        Args:
+            duration: time on each channel; each step doubles it.
+
+        Returns:
+            the networks found, the best LQI first.
+
+        Raises:
+            CommandRefused, NoReply: the dongle does not scan.
+        """
+
+    @abstractmethod
+    def join(self, network: Network) -> bool:
+        """Authenticate with the meter (PANA).
+
+        Returns:
+            whether the dongle reports a session; False also when it reports nothing for 60 s.
+
+        Raises:
+            CommandRefused, NoReply: the dongle does not take the commands.
+        """
+
+    @abstractmethod
+    def leave(
+        self, reply_s: float = TERMINATE_TIMEOUT_S, meter_s: float = TERMINATE_TIMEOUT_S
+    ) -> LeaveResult:
+        """End the PANA session, if the dongle has one, and wait until the meter knows.
+
+        Args:
+            reply_s: how long to wait for the dongle's reply.
+            meter_s: how long to wait for the meter's after that.
+        """
+
+    @abstractmethod
+    def has_session(self, network: Network) -> bool:
+        """Return whether the dongle may still have a session of ours with this meter.
+
+        Raises:
+            CommandRefused, NoReply: only a reset may help.
+        """
+
+    @abstractmethod
+    def is_as_left(self, network: Network) -> bool:
+        """Return whether the dongle is as it was when this meter was joined: it did not restart.
+
+        Raises:
+            CommandRefused, NoReply: the dongle does not answer at all.
+        """
+
+    @abstractmethod
+    def is_limited(self) -> bool:
+        """Return whether the dongle is at its transmission limit.
+
+        Raises:
+            NoReply: the dongle does not answer at all.
+        """
+
+    @abstractmethod
+    def send_datagram(self, address: str, payload: bytes) -> None:
+        """Have the dongle send a UDP datagram, within the conversation that the caller has begun.
+
+        Its reply is left to the caller to receive: `Ok` or `Fail`, and `EventNumber.SENT`.
+        """
+
+    def leave_on_shutdown(self, *, joining: bool) -> bool:
+        """End the session after `Link.stop`, within 6 s; return whether one was ended.
+
+        Never raises PortLost: a port that is gone by now does not matter.
+
+        Args:
+            joining: a join may be under way; a session that it still brings is ended, too.
+        """
+        end = self._clock.monotonic() + LEAVE_ON_SHUTDOWN_S
+        self._link.allow_leaving()
+        try:
+            if self.leave() is not LeaveResult.NO_SESSION:
+                return True
+            if not joining:
+                return False
+            wait_s = min(JOIN_UNDER_WAY_S, end - self._clock.monotonic())
+            if not join_result(self._link.receive_for(wait_s)):
+                self._abandon_join()
+                return False
+            left_s = end - self._clock.monotonic()
+            return self.leave(left_s / 2, left_s / 2) is not LeaveResult.NO_SESSION
+        except KeiError:
+            return False
+
+    @abstractmethod
+    def _abandon_join(self) -> None:
+        """End a join that has no result yet, if the dongle can do that."""
+
+
+def join_result(inbounds: Iterable[Inbound]) -> bool:
+    """Return whether the join that is under way succeeds; False also if nothing says so."""
+    for inbound in inbounds:
+        match inbound:
+            case Event(EventNumber.JOINED):
+                return True
+            case Event(EventNumber.JOIN_FAILED):
+                return False
+    return False
