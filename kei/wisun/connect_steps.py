@@ -7,6 +7,7 @@ import structlog
 
 from kei.core.errors import KeiError, RejoinNeeded
 from kei.wisun.commands import PROBE_EPCS, TERMINATE_TIMEOUT_S, UNANSWERED_S, Commands, LeaveResult
+from kei.wisun.dialects import Dialect
 from kei.wisun.interfaces import Answer, Network, OpenPort, Settings, State
 from kei.wisun.link import NOT_UNDERSTOOD, OUT_OF_RANGE, CommandRefused, NoReply
 from kei.wisun.machine import Machine, Outcome
@@ -46,6 +47,7 @@ class ConnectSteps:
         self._incidents = machine.incidents
         self._clock = machine.clock
         self._recogniser = recogniser
+        self._told: Dialect | None = None
         self._requests = requests
         self._networks = networks
         self._last_session = last_session
@@ -77,7 +79,22 @@ class ConnectSteps:
             firmware=dongle.firmware,
             product=dongle.product,
         )
+        configured = self._settings.dialect
+        if configured is not None and configured.grammar is not dongle.dialect.grammar:
+            self._tell_setting_wrong(configured, dongle.dialect)
         return Outcome.KNOWN if self._may_have_session() else Outcome.DONE
+
+    def _tell_setting_wrong(self, configured: Dialect, found: Dialect) -> None:
+        """Tell once that jobs.toml names another dongle than there is."""
+        if found != self._told:
+            self._told = found
+            log.warning(
+                "dongle_setting_wrong",
+                configured=configured.name,
+                found=found.name,
+                hint=f"kei goes on with {found.name}; "
+                f'in jobs.toml set dongle = "auto" or "{found.name}"',
+            )
 
     def _may_have_session(self) -> bool:
         """Return whether the dongle may still have a session that we have not ended.
@@ -166,20 +183,14 @@ class ConnectSteps:
     def _is_another_dongle(self, refusal: CommandRefused) -> bool:
         """Return whether the dongle has another dialect than jobs.toml says, now that it is known.
 
-        Told once: the dialect that was found stays.
+        The dialect that was found stays.
         """
         configured = self._settings.dialect
         if refusal.code not in NOT_UNDERSTOOD or not self._commands.recognise_anew():
             return False
         assert configured is not None, "it is not the one that was found"
         assert self._commands.dongle is not None, "it was recognised"
-        found = self._commands.dongle.dialect.name
-        log.warning(
-            "dongle_setting_wrong",
-            configured=configured.name,
-            found=found,
-            hint=f'kei goes on with {found}; in jobs.toml set dongle = "auto" or "{found}"',
-        )
+        self._tell_setting_wrong(configured, self._commands.dongle.dialect)
         return True
 
     def join(self) -> Outcome:
