@@ -177,7 +177,7 @@ class Parser:
     whole frame in it is found. What was skipped becomes `Noise`, at most `MAX_NOISE_BYTES` a piece.
 
     Args:
-        on_raw: called with the bytes of each message, and the message.
+        on_raw: called with the bytes of each frame, and its first message, and with noise.
     """
 
     def __init__(self, on_raw: Callable[[bytes, Message], None] | None = None) -> None:
@@ -198,8 +198,9 @@ class Parser:
             if size:
                 raw = bytes(buffer[start : start + size])
                 self._tell_skipped(found)
-                for message in parse(raw):
-                    self._tell(found, raw, message)
+                messages = parse(raw)
+                self._tell(found, raw, messages[0])
+                found += messages[1:]
                 start += size
             else:
                 self._skip(buffer[start], found)
@@ -236,7 +237,7 @@ class Parser:
             self._on_raw(raw, message)
 
 
-def _frame_size(buffer: bytearray, start: int) -> int | None:
+def _frame_size(buffer: bytes | bytearray, start: int) -> int | None:
     """Return the size of the frame at `start`: 0 if there is none, None if that is not known yet.
 
     A length is believed when the sum of the header is right: the data may have anything in them.
@@ -257,6 +258,11 @@ def _frame_size(buffer: bytearray, start: int) -> int | None:
         return None
     data = buffer[start + HEADER.size : start + size]
     return size if sum(data) & 0xFFFF == data_sum else 0
+
+
+def is_frame(raw: bytes) -> bool:
+    """Return whether this is one whole frame of a module."""
+    return bool(raw) and _frame_size(raw, 0) == len(raw)
 
 
 def parse(raw: bytes) -> list[Message]:
