@@ -270,7 +270,7 @@ def parse(raw: bytes) -> list[Message]:
     code, data = int.from_bytes(raw[4:6], "big"), raw[HEADER.size :]
     try:
         return _parse(code, data) or [Noise(len(raw))]
-    except (struct.error, IndexError):  # too few data for their code
+    except (struct.error, IndexError, ValueError):  # too few data for their code
         return [Noise(len(raw))]
 
 
@@ -300,10 +300,10 @@ def _parse(code: int, data: bytes) -> list[Message]:
 
 
 def _beacons(data: bytes) -> Iterator[Beacon]:
-    result, channel, *count = data[:3]
-    if result != _HEARD:
+    result, channel = data[:2]
+    if result != _HEARD or not LOWEST <= channel <= HIGHEST:
         return
-    for number in range(count[0]):
+    for number in range(data[2]):
         mac, pan_id, dbm = struct.unpack_from(">QHb", data, 3 + number * _BEACON_BYTES)
         yield Beacon(Network(common_channel(channel), pan_id, f"{mac:016X}", lqi_of(dbm)))
 
