@@ -196,7 +196,7 @@ def _doing(session: Session, broute: Broute) -> str:
             return f"joining the meter on channel {network.channel} ({signal})"
         case _ if session.dongle is None:
             port = f"{broute.port} at {broute.baudrate} baud"
-            return f"asking {port} for a Wi-SUN dongle (SKVER); nothing has answered so far"
+            return f"asking {port} for a Wi-SUN dongle; nothing has answered so far"
         case state:
             return doing(state)
 
