@@ -12,7 +12,7 @@ from kei.simulator.household.household import Household, Load
 from kei.simulator.household.recorded import RecordedHousehold
 from kei.simulator.j11.dongle import J11Dongle
 from kei.simulator.meter.meter import Meter
-from kei.simulator.options import J11, SimulatorOptions
+from kei.simulator.options import BINARY, J11, SimulatorOptions
 
 SimulatedDongle = VirtualDongle | J11Dongle
 
@@ -54,6 +54,10 @@ def build(options: SimulatorOptions, clock: Clock) -> SimulatedDongle:
     model = MODELS[options.dongle]
     if options.longest_scan is not None:
         model = replace(model, longest_scan=options.longest_scan)
+    if options.payload is not None:
+        model = replace(model, binary=options.payload == BINARY)
+    if options.takes_sa2:
+        model = replace(model, takes_sa2=True)
     return VirtualDongle(
         model,
         radio,

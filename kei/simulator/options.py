@@ -29,6 +29,8 @@ from kei.simulator.option_parser import (
 DEFAULT_BROUTE_ID, DEFAULT_BROUTE_PWD = EXAMPLE_ID, EXAMPLE_PWD
 J11 = "J11"  # the one that does not speak SKSTACK-IP
 DONGLES = (*MODELS, J11)
+BINARY = "binary"
+PAYLOADS = (BINARY, "ascii")  # of ERXUDP; WOPT 00 and 01
 _ID_CHARS, _PWD_CHARS = 32, 12
 _HEX_DIGITS = frozenset("0123456789ABCDEF")
 _MAX_SKEW_S = 366 * SECONDS_PER_DAY
@@ -53,6 +55,7 @@ class SimulatorOptions:
     scan_time: float | None = None
     join_time: float | None = None
     longest_scan: int | None = None
+    payload: str | None = None
     heard_from: int = 0
     solar: bool = False
     transcript: Path | None = None
@@ -68,12 +71,16 @@ class SimulatorOptions:
     installed_days: float | None = None
     clock_skew: float = 0.0
     strict_sums: bool = False
+    takes_sa2: bool = False
     faults: tuple[FaultSpec, ...] = ()
 
     def __post_init__(self) -> None:
         if EPC_COEFFICIENT in self.lacks and self.coefficient not in {None, 1}:
             hint = "leave out one of the two"
             raise ConfigError([f"lacks: D3 does not go with a coefficient other than 1; {hint}"])
+        has_modes = self.dongle != J11 and MODELS[self.dongle].product_commands
+        if self.payload is not None and not has_modes:
+            raise ConfigError([f"payload: means nothing with {self.dongle}; leave it out"])
         if self.dongle != J11:
             for spec in self.faults:
                 check_happens_to_skstack(spec.kind)
@@ -102,6 +109,12 @@ def _dongle(text: str) -> str:
         return text
     hint = did_you_mean(text.upper(), DONGLES, f"it is one of {', '.join(DONGLES)}")
     raise ConfigError([f"unknown dongle '{text}', {hint}"])
+
+
+def _payload(text: str) -> str:
+    if text not in PAYLOADS:
+        raise ValueError(f"'{text}' is none of {', '.join(PAYLOADS)}")
+    return text
 
 
 def _id(text: str) -> str:
@@ -168,6 +181,12 @@ OPTIONS = (
         whole(1, LONGEST_SCAN),
     ),
     Option(
+        "--payload",
+        "in which it begins to write received data: binary or ascii (default: binary)",
+        "MODE",
+        _payload,
+    ),
+    Option(
         "--heard-from",
         "of a scan, the least that hears the meter (default: any)",
         "DURATION",
@@ -215,6 +234,7 @@ OPTIONS = (
         _SKEW,
     ),
     Option("--fault", _FAULTS, "SPEC", parse_fault, field="faults", repeatable=True),
+    Option("--takes-sa2", "a single-stack dongle that takes register SA2, which momonga sets"),
     Option("--strict-sums", "a J11 that refuses frames whose sums are 0, as drivers may send them"),
     Option("--solar", "panels on the roof, so that power also flows back"),
     Option("--next-gen", "a meter of Release R, with one-minute values (unit 0.001, 8 digits)"),

@@ -7,6 +7,7 @@ import pytest
 from fakes import TOKYO, FakeClock
 from simulator_bench import BROUTE_ID, BROUTE_PWD, GET_E7, METER, NOON_MS, answers, shown
 
+from kei.core.errors import ConfigError
 from kei.echonet.frame import decode
 from kei.simulator.build import SimulatedDongle, build
 from kei.simulator.options import parse_sim_port
@@ -140,3 +141,25 @@ def test_the_same_seed_gives_the_same_answers_and_delays() -> None:
         return said
 
     assert session() == session()
+
+
+@pytest.mark.parametrize(
+    ("options", "mode"), [("", 0), (",payload=binary", 0), (",payload=ascii", 1)]
+)
+def test_a_rohm_dongle_may_begin_in_either_payload_mode(options: str, mode: int) -> None:
+    clock = FakeClock(NOON_MS, TOKYO)
+    dongle = build(parse_sim_port(f"sim:{FAST},dongle=BP35A1{options}"), clock)
+    assert say(dongle, clock, b"ROPT\r") == f"ROPT\nOK {mode:02X}\r"
+
+
+@pytest.mark.parametrize(("options", "answer"), [("", "FAIL ER06"), (",takes-sa2", "OK")])
+def test_a_single_stack_may_take_register_sa2(options: str, answer: str) -> None:
+    clock = FakeClock(NOON_MS, TOKYO)
+    dongle = build(parse_sim_port(f"sim:{FAST},dongle=RL7023-IPS{options}"), clock)
+    assert say(dongle, clock, b"SKSREG SA2 1\r\n").endswith(f"\n{answer}\n")
+
+
+@pytest.mark.parametrize("dongle", ["RL7023-DSS", "J11"])
+def test_a_dongle_without_payload_modes_begins_in_none(dongle: str) -> None:
+    with pytest.raises(ConfigError, match=f"payload: means nothing with {dongle}"):
+        parse_sim_port(f"sim:dongle={dongle},payload=ascii")

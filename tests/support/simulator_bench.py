@@ -97,10 +97,10 @@ class Bench:
         head = f"SKSENDTO 1 {address} 0E1A {security} {side}{len(payload):04X} "
         return text(head.encode() + payload, self)
 
-    def join(self) -> str:
+    def join(self, password: str = BROUTE_PWD) -> str:
         """Do everything up to EVENT 25 and the first datagram; return what was said."""
         said = self.type(
-            f"SKSETPWD C {BROUTE_PWD}",
+            f"SKSETPWD C {password}",
             f"SKSETRBID {BROUTE_ID}",
             "SKSREG S2 21",
             "SKSREG S3 8888",

@@ -77,8 +77,10 @@ class Core:
         self.timing = timing
         self.faults = faults
         self.rng = rng
-        self.registers = Registers(dual=wire.model.dual, mac=DONGLE_MAC)
-        self.flash = Flash(binary=wire.model.product_commands)
+        self.registers = Registers(
+            dual=wire.model.dual, mac=DONGLE_MAC, takes_sa2=wire.model.takes_sa2
+        )
+        self.flash = Flash(binary=wire.model.binary)
         self.timeline = Timeline()
         self.address = link_local(DONGLE_MAC)
         self.out = bytearray()

@@ -12,7 +12,14 @@ from kei.simulator.air.meter_link import MeterLink
 from kei.simulator.air.meter_radio import MeterRadio
 from kei.simulator.air.timeline import Group
 from kei.simulator.air.timing import COMMAND_S, Timing
-from kei.simulator.dongle.command_reader import BadHeader, CommandReader, Datagram, Line, Overrun
+from kei.simulator.dongle.command_reader import (
+    EMPTY_LINE,
+    BadHeader,
+    CommandReader,
+    Datagram,
+    Line,
+    Overrun,
+)
 from kei.simulator.dongle.command_reader import Command as HostCommand
 from kei.simulator.dongle.commands import CommandSet, address, hex_number, split
 from kei.simulator.dongle.core import Core, Reply
@@ -149,7 +156,10 @@ class VirtualDongle:
         """Do what is due, and carry out the commands received, one at a time."""
         self._core.timeline.run(now)
         while not self._busy and (command := self._reader.next()) is not None:
-            self._carry_out(command, now)
+            if command == EMPTY_LINE:
+                self._echo(b"", CRLF)
+            else:
+                self._carry_out(command, now)
             self._core.timeline.run(now)
 
     def _carry_out(self, command: HostCommand, now: float) -> None:
@@ -178,7 +188,7 @@ class VirtualDongle:
             case Line(text):
                 name, arguments = split(text.decode("latin-1"))
                 row = self._commands.table.get(name)
-                self._echo(text, CRLF if row is None else row.end)
+                self._echo(text, CRLF)
                 if row is None:
                     raise Refused(Fail.UNKNOWN)
                 if len(arguments) not in row.counts:

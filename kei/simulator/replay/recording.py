@@ -13,7 +13,13 @@ from datetime import datetime
 from pathlib import Path
 
 from kei.core.errors import ConfigError
-from kei.simulator.dongle.command_reader import Command, CommandReader, Datagram, Line
+from kei.simulator.dongle.command_reader import (
+    EMPTY_LINE,
+    Command,
+    CommandReader,
+    Datagram,
+    Line,
+)
 from kei.simulator.dongle.wire import CRLF
 from kei.simulator.port.transcript import Direction
 
@@ -212,6 +218,8 @@ def _steps(entries: Iterable[Entry]) -> Iterator[Step]:
         begun = begun or entry.line
         reader.feed(entry.data)
         while (command := reader.next()) is not None:
+            if command == EMPTY_LINE:
+                continue
             yield FromHost(begun, command)
             latest, begun = command, entry.line
         if reader.is_empty:

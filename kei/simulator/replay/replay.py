@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from kei.echonet.frame import Esv
 from kei.simulator.dongle.command_reader import (
+    EMPTY_LINE,
     BadHeader,
     Command,
     CommandReader,
@@ -103,7 +104,8 @@ class Replay:
         self._work(now)
         self._reader.feed(data)
         while not self._over and (command := self._reader.next()) is not None:
-            self._compare(command, now)
+            if command != EMPTY_LINE:
+                self._compare(command, now)
 
     def next_due(self) -> float | None:
         """Return when `poll` has something to do next, monotonic seconds."""
