@@ -63,8 +63,14 @@ class J11Commands(Commands):
         """See `Commands.new_parser`."""
         return j11.Parser(on_raw)
 
-    def recognise(self, timeout_s: float, *, again: bool) -> bool:  # noqa: ARG002 - a base class
-        """Ask for the version; whatever comes in this grammar is a J11's."""
+    def recognise(self, timeout_s: float, *, again: bool) -> bool:
+        """Ask for the version; whatever comes in this grammar is a J11's.
+
+        One that was here before and has fallen silent is reset, which ends what it hangs in.
+        """
+        if again and self.dongle is not None:
+            self._link.send(frame(Command.RESET) + LINE_END)
+            self._link.drain(BUSY_PAUSE_S, timeout_s)
         self._link.send(frame(Command.VERSION) + LINE_END)
         for inbound in self._link.receive_for(min(timeout_s, ANY_ANSWER_S)):
             match inbound:

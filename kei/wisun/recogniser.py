@@ -10,7 +10,7 @@ from kei.wisun.sk_commands import SkCommands
 
 # A dongle that a crashed program left in the middle of a scan is deaf until the scan ends. The
 # first time is for those that are idle, which answer within 15 ms.
-IDENTIFY_TIMEOUTS_S = (0.7, 2.0, 3.0, 5.0, 8.0, 13.0)
+IDENTIFY_TIMEOUTS_S = (0.3, 2.0, 3.0, 5.0, 8.0, 13.0)
 
 
 class Recogniser:

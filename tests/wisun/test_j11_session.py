@@ -219,6 +219,22 @@ def test_a_module_that_lost_its_session_without_a_word_is_set_up_anew(start: Sta
     bench.wait_for_join(2)
 
 
+def test_a_module_that_hangs_is_reset_when_it_is_asked_again(start: Start) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        assert callable(say)
+        has_hung = bool(hangs) and not data.startswith(RESET)
+        hangs[:] = hangs if has_hung else []
+        return has_hung
+
+    hangs: list[bool] = []
+    bench = start(J11, meddle=meddle, speed=20)
+    bench.wait_for_join()
+    hangs.append(True)
+    with pytest.raises(RetryLater):
+        bench.session.get(POWER, 5)
+    bench.wait_for_join(2, 30)
+
+
 def test_an_answer_before_the_response_to_its_request_counts(start: Start) -> None:
     def meddle(data: bytes, say: OnData) -> bool:
         if data[4:6] != b"\0\x08" or not data.endswith(b"\xe7\0"):
