@@ -11,8 +11,10 @@ from simulator_bench import BROUTE_ID, BROUTE_PWD, GET_E7, NOON_MS, SteadyHouseh
 from kei.core.errors import ConfigError
 from kei.simulator.air.meter_radio import MeterRadio
 from kei.simulator.air.timing import LIFETIME_S, RENEW_SHARE, Timing
+from kei.simulator.control import carry_out
 from kei.simulator.faults import parse_fault
 from kei.simulator.j11.dongle import J11Dongle
+from kei.simulator.j11.frames import from_module
 from kei.simulator.meter.meter import Meter
 from kei.simulator.options import parse_sim_port
 
@@ -438,6 +440,44 @@ def test_chances_of_an_energy_scan_and_the_rest_that_is_asked_once() -> None:
     assert bench.ask(0x005E) == [(0x205E, bytes.fromhex("018888"))]
     assert bench.ask(0x0100)[0][1] == bytes.fromhex("010501") + ADDRESS + bytes.fromhex("0702")
     assert bench.ask(0x0102) == [(0x2102, b"\x01\x00")]
+
+
+def test_a_running_module_takes_the_commands_of_the_console() -> None:
+    bench = Bench()
+    bench.join()
+    now = bench.clock.monotonic()
+    carry_out("power 3500", bench.dongle, now)
+    assert answer_of(bench.send())[-4:] == (3500).to_bytes(4, "big")
+    carry_out("fault cca@1-2", bench.dongle, now)
+    assert bench.send()[0][1][1] == 3
+    carry_out("clear", bench.dongle, now)
+    assert answer_of(bench.send())
+    carry_out("unplug", bench.dongle, now)
+    assert bench.dongle.unplugged
+    bench.dongle.power_on()
+    assert bench.state() == (2, 1)
+
+
+def test_a_notification_comes_each_half_hour_and_if_asked_for() -> None:
+    bench = Bench("inf@1", "infc@2")
+    bench.join()
+    services = [data[37] for code, data in bench.send() if code == 0x6018]
+    assert services == [0x73, 0x72]
+    services = [data[37] for code, data in bench.send() if code == 0x6018]
+    assert services == [0x74, 0x72]
+    said = [frame for _, frame in bench.wait(3600) if frame[0] == 0x6018]
+    assert [data[37] for _, data in said if data[37] == 0x73] == [0x73, 0x73]
+
+
+def test_what_a_garbled_answer_leaves_is_no_frame() -> None:
+    bench = Bench("garble@1")
+    bench.join()
+    request_ = ADDRESS + 2 * ECHONET + struct.pack(">H", len(GET_E7)) + GET_E7
+    bench.dongle.receive(request(0x0008, request_), bench.clock.monotonic())
+    said = bench.dongle.poll(bench.clock.monotonic())
+    assert said.startswith(from_module(0x2008, b"\x01\x00" + GET_E7[:5]))
+    with pytest.raises((AssertionError, struct.error)):
+        list(frames(said))
 
 
 def test_faults_of_a_j11_happen_to_no_other_dongle() -> None:
