@@ -90,6 +90,22 @@ def test_a_dongle_with_skstack_is_found_although_jobs_toml_says_j11(start: Start
     assert (told["configured"], told["found"]) == ("J11", "BP35A1")
 
 
+@pytest.mark.parametrize("dongle", ["RL7023-DSS", "BP35A1"])
+def test_a_dongle_with_skstack_that_is_slow_to_answer_is_not_disturbed_by_the_question_for_a_j11(
+    start: Start, dongle: str
+) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        assert callable(say)
+        return data == b"SKVER\r\n" and j11.REQUEST not in bench.sent
+
+    before = start(f",dongle={dongle}")
+    bench = start(memory=killed(before), beside=before, meddle=meddle)
+    bench.wait_for_join()
+    assert bench.sent.count(j11.REQUEST) == 1
+    assert bench.session.status().dongle == dongle
+    assert not [word for word in (b"SKRESET", b"SKTERM", b"SKJOIN") if word in bench.sent]
+
+
 def test_nothing_is_sent_to_the_meter_before_it_is_authenticated(start: Start) -> None:
     bench = start(f"{J11},fault=closed@3,fault=mac-lost@5,fault=reboot@7,fault=reauth-fail@9")
     bench.wait_for_join()

@@ -9,6 +9,7 @@ from programs import PATIENCE_S, wait_until
 from session_bench import Bench, Memory
 
 from kei.core.errors import NotReady, RetryLater
+from kei.wisun import j11
 from kei.wisun.interfaces import OnData, State
 from kei.wisun.remembered import NETWORK_KEY
 
@@ -24,6 +25,7 @@ def test_each_dongle_is_recognised_and_answers(start: Start, dongle: str) -> Non
     assert len(bench.session.get(POWER, 5).properties[0xE7]) == 4
     status = bench.session.status()
     assert status.dongle == dongle
+    assert j11.REQUEST not in bench.sent, "it has answered at once"
 
 
 def test_dual_stack_dongles_tell_the_link_quality(start: Start) -> None:
