@@ -39,6 +39,7 @@ class FaultKind(StrEnum):
     CCA = "cca"  # the channel is never free
     REAUTH_FAIL = "reauth-fail"  # the renewal that nobody sees has failed
     MAC_LOST = "mac-lost"  # the meter's network is lost
+    KEYS = "keys"  # the meter's frames cannot be deciphered until the next authentication
     HEADER_SUM = "header-sum"  # the module finds the header of the request damaged
     DATA_SUM = "data-sum"  # the same of its data
 
@@ -56,6 +57,7 @@ OF_ITSELF = frozenset(
         FaultKind.CLOSED,
         FaultKind.REAUTH_FAIL,
         FaultKind.MAC_LOST,
+        FaultKind.KEYS,
     }
 )
 J11_ONLY = frozenset(
@@ -63,6 +65,7 @@ J11_ONLY = frozenset(
         FaultKind.CCA,
         FaultKind.REAUTH_FAIL,
         FaultKind.MAC_LOST,
+        FaultKind.KEYS,
         FaultKind.HEADER_SUM,
         FaultKind.DATA_SUM,
     }

@@ -37,7 +37,7 @@ class EventNumber(IntEnum):
     LIMIT_OFF = 0x33
     RESTARTED = 0x6019
     LINK_LOST = 0x601A  # the meter's beacons are not heard any more
-    RECEIVE_FAILED = 0x6038
+    UNDECIPHERABLE = 0x6038  # a frame came that the session has no key for, or an old one
 
 
 class SendResult(IntEnum):

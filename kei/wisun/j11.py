@@ -77,6 +77,7 @@ class Notification(IntEnum):
 _NOT_READ = (0x2FFF, 0xFFFF)  # of a request with a wrong header sum, or of no known command
 _CONNECTION_EVENTS = {0x03: EventNumber.LINK_LOST, 0x04: EventNumber.PEER_CLOSED}
 PANA_DONE, PANA_REFUSED, PANA_SILENT = 0x01, 0x02, 0x03  # of `Notification.PANA`
+_SECURITY = (0x01, 0x02)  # of `Notification.NOT_RECEIVED`: keys, or counters of frames, differ
 _HEARD = 0x00  # of `Notification.SCANNED`
 _BEACON_BYTES = 11
 _RECEIVED = struct.Struct(">16sHHHBBbH")
@@ -288,8 +289,8 @@ def _parse(code: int, data: bytes) -> list[Message]:
         case Notification.PANA:
             number = EventNumber.JOINED if data[0] == PANA_DONE else EventNumber.JOIN_FAILED
             return [Event(number, data[1:9].hex().upper(), data[0])]
-        case Notification.NOT_RECEIVED:
-            return [Event(EventNumber.RECEIVE_FAILED, _address(data[1:17]), data[0])]
+        case Notification.NOT_RECEIVED if data[0] in _SECURITY:
+            return [Event(EventNumber.UNDECIPHERABLE, _address(data[1:17]), data[0])]
         case _ if code in _NOT_READ:
             return [Fail(refusal(data[0]))]
         case _ if command == Command.SEND:

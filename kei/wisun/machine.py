@@ -80,6 +80,7 @@ SHORT_PAUSE_S = 1.0  # a dongle that is plugged in again is back within 10 s
 LOSS_PAUSE_MAX_S = 32.0  # a hub that cannot feed the radio drops it at each attempt
 STABLE_S = 60.0  # a session that is lost sooner does not count as success
 STILL_LIMIT_S = 600.0  # a step takes four minutes at most, if no scan tells its end
+UNDECIPHERABLE_MAX = 2  # frames in a row; a single one is noise (J11 specification, 12.5.4)
 SESSION_ENDS = frozenset(
     {
         EventNumber.JOIN_FAILED,  # of a renewal
@@ -174,6 +175,7 @@ class Machine:
         self.first_answer: Answer | None = None
         self.changed_at = clock.monotonic()
         self._pause_until: float | None = None
+        self._undecipherable = 0  # frames since the last that was not
         # Used by the session thread alone.
         self.scanned_in_vain = False
         self.failed_rounds = 0
@@ -227,13 +229,22 @@ class Machine:
             self._wake.set()
         elif number == EventNumber.JOINED:
             self.established = True
+            self.hear()
         elif number in SESSION_ENDS and self.established:
             self.established = False
             told = EventNumber(number).name.lower().replace("_", " ")
             self.report(Outcome.CLOSED, RejoinNeeded(f"the session ended ({told})"))
+        elif number == EventNumber.UNDECIPHERABLE:
+            self._undecipherable += 1
+            if self._undecipherable == UNDECIPHERABLE_MAX and self.established:
+                self.report(Outcome.CLOSED, RejoinNeeded("the meter cannot be understood any more"))
         elif number == EventNumber.RESTARTED and self.established:
             self.established = False
             self.report(Outcome.BROKEN, RejoinNeeded("the dongle has restarted"))
+
+    def hear(self) -> None:
+        """Note that a frame of the meter could be deciphered (reader's thread)."""
+        self._undecipherable = 0
 
     def report(self, failure: Outcome, error: KeiError, *, only_if_joined: bool = False) -> None:
         """Report what is wrong; the first report counts, except that a lost port replaces it.

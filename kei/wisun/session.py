@@ -236,6 +236,7 @@ class Session:
         """Return what the conversation in progress gets to see of a message (reader thread)."""
         match message:
             case Datagram():
+                self._machine.hear()
                 received = self._requests.sort(message)
                 if self._requests.notifications:
                     self._machine.wake()

@@ -18,6 +18,7 @@ from session_bench import Listener, Memory
 from kei.core.clock import SystemClock
 from kei.core.errors import NotReady, RetryLater
 from kei.core.secret import Secret
+from kei.echonet.meter_class import METER_ZONE
 from kei.simulator.faults import AtTime, FaultKind, FaultSpec, Span
 from kei.simulator.household.household import Household
 from kei.simulator.meter.registers import CounterSetup, EnergyCounter
@@ -36,6 +37,7 @@ BREATH_S = 0.1  # between two requests
 SOON_S = 1.0  # how long a request that was refused with NotReady is put off
 CYCLE_S = 10.0  # the same, for a request that would not be asked more often anyway
 END_S = 30.0  # of the machine's time: everything has ended by then, or never will
+IN_JAPAN_S = int(METER_ZONE.utcoffset(None).total_seconds())  # the meter's clock is ahead
 _SAME_AS: dict[int, str] = {
     Command.SEND: "SKSENDTO",
     Command.SCAN: "SKSCAN",
@@ -291,7 +293,8 @@ class Requester:
         return found
 
     def _wrong_values(self, answer: Answer, asked_ms: int) -> int:
-        seconds = range(asked_ms // 1000, answer.at.time_ms // 1000 + 1)
+        asked, answered = asked_ms // 1000 + IN_JAPAN_S, answer.at.time_ms // 1000 + IN_JAPAN_S
+        seconds = range(asked - 1, answered + 2)  # the meter's begin in the middle of the clock's
         shown = {
             POWER: lambda second: self._rig.household.watt(second).to_bytes(4, "big", signed=True),
             ENERGY: self._counter.normal,

@@ -161,6 +161,8 @@ OF_J11 = [
         ("header-sum@2", 3, 1),
         ("data-sum@2", 3, 1),
         ("mac-lost@1", 10, 0),
+        ("keys@1", 12, 0),
+        ("keys@2", 12, 1),
         ("mac-lost@2-3", 20, 2),
         ("reauth-fail@1", 10, 0),
         ("reauth-fail@2-3", 20, 2),

@@ -105,7 +105,7 @@ EXAMPLES: list[tuple[str, list[Message]]] = [
     ("D0F9EE5D601A000E039C01D603001D12901234567800", [Event(EventNumber.LINK_LOST, MAC, 3)]),
     (
         "D0F9EE5D6038001E03CA041201FE80000000000000021D1290123456782A0000001081000102",
-        [Event(EventNumber.RECEIVE_FAILED, METER, 1)],
+        [Event(EventNumber.UNDECIPHERABLE, METER, 1)],
     ),
     ("D0F9EE5D2FFF0005044700F0F0", [Fail("result F0, the header was damaged")]),
     ("D0F9EE5DFFFF00050517000303", [Fail("result 03")]),

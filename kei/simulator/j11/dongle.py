@@ -196,16 +196,6 @@ class J11Dongle:
         """Carry out a fault of `OF_ITSELF`."""
         module = self._module
         match kind:
-            case FaultKind.EXPIRE:
-                module.renew(now)
-            case FaultKind.REAUTH_FAIL:
-                module.fail_renewal(now)
-            case FaultKind.CLOSED:
-                module.end_by_meter()
-            case FaultKind.MAC_LOST:
-                module.lose_mac()
-            case FaultKind.LOST:
-                module.known_to_meter = False
             case FaultKind.LIMIT:
                 self._air_time.forbid(now + module.timing.limit_s)
             case FaultKind.INF | FaultKind.INFC:
@@ -215,4 +205,4 @@ class J11Dongle:
             case FaultKind.UNPLUG:
                 self.unplugged = True
             case _:
-                raise AssertionError(f"{kind} hits commands only")
+                module.inject(kind, now)

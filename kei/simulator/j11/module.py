@@ -8,7 +8,7 @@ from kei.simulator.air.meter_link import Damage
 from kei.simulator.air.meter_radio import MeterRadio
 from kei.simulator.air.timeline import Group, Timeline
 from kei.simulator.air.timing import LIFETIME_S, RENEW_SHARE, Timing
-from kei.simulator.faults import FaultPlan
+from kei.simulator.faults import FaultKind, FaultPlan
 from kei.simulator.j11.frames import from_module
 from kei.simulator.meter.meter import Meter
 
@@ -62,7 +62,7 @@ class Connection(IntEnum):
     PANA_ENDED = 4
 
 
-_PORT_CLOSED = 0x40  # reason of `Notice.NOT_RECEIVED`
+_UNDECIPHERABLE, _PORT_CLOSED = 0x01, 0x40  # reasons of `Notice.NOT_RECEIVED`
 
 
 class Module:
@@ -84,6 +84,7 @@ class Module:
         ports: UDP ports that are open.
         credentials: ID and password; empty until given.
         known_to_meter: whether the meter knows of the session, too.
+        keys_differ: what the meter sends cannot be deciphered.
         timeline: what is to happen.
         out: what was written to the host.
     """
@@ -111,7 +112,7 @@ class Module:
         self.state = State.BOOTED
         self.is_working = False
         self.is_renewing = False
-        self.known_to_meter = False
+        self.known_to_meter = self.keys_differ = False
         self.channel = 0
         self.power = 0
         self.ports: set[int] = set()
@@ -201,6 +202,7 @@ class Module:
     def _authenticated(self, now: float) -> None:
         self.state = State.AUTHENTICATED
         self.known_to_meter = True
+        self.keys_differ = False
         self.timeline.cancel(Group.SESSION)
         announced_s = self.rng.uniform(*ANNOUNCED_S) * min(1.0, self.timing.join)
         self.timeline.at(now + announced_s, lambda _now: self._announce(), Group.AIR)
@@ -235,6 +237,24 @@ class Module:
         ended = now + LIFETIME_S * (1 - RENEW_SHARE)
         self.timeline.at(ended, lambda _now: self.end_by_meter(), Group.SESSION)
 
+    def inject(self, kind: FaultKind, now: float) -> None:
+        """Carry out a fault of the session that happens of itself."""
+        match kind:
+            case FaultKind.EXPIRE:
+                self.renew(now)
+            case FaultKind.REAUTH_FAIL:
+                self.fail_renewal(now)
+            case FaultKind.CLOSED:
+                self.end_by_meter()
+            case FaultKind.MAC_LOST:
+                self.lose_mac()
+            case FaultKind.KEYS:
+                self.keys_differ = True
+            case FaultKind.LOST:
+                self.known_to_meter = False
+            case _:
+                raise AssertionError(f"{kind} is no fault of the session")
+
     def end_by_meter(self) -> None:
         """Have the meter end the session."""
         if self.state is State.AUTHENTICATED:
@@ -267,11 +287,12 @@ class Module:
         self.emit(Notice.CONNECTION, bytes((change,)) + self.mac + rssi)
 
     def deliver(self, payload: bytes, damage: Damage = bytes, *, multicast: bool = False) -> None:
-        """Write a datagram of the meter to the host, if its UDP port is open."""
+        """Write a datagram of the meter to the host, or why it cannot be received."""
         port = UDP_PORT.to_bytes(2, "big")
-        if UDP_PORT not in self.ports:
-            head = payload[:5]
-            self.emit(Notice.NOT_RECEIVED, bytes((_PORT_CLOSED,)) + self.address + bytes(4) + head)
+        if self.keys_differ or UDP_PORT not in self.ports:
+            reason = _UNDECIPHERABLE if self.keys_differ else _PORT_CLOSED
+            about = bytes((reason,)) + self.address + bytes(4)
+            self.emit(Notice.NOT_RECEIVED, about + payload[:5])
             return
         about = self.address + 2 * port + self.pan_id + bytes((multicast, 2)) + self.rssi
         self.emit(Notice.RECEIVED, about + len(payload).to_bytes(2, "big") + payload, damage)

@@ -338,6 +338,15 @@ def test_without_its_port_an_answer_is_lost_and_that_is_told() -> None:
     assert data[21:] == bytes.fromhex("1081000102")
 
 
+def test_without_the_right_keys_nothing_is_received_until_an_authentication() -> None:
+    bench = Bench("keys@1")
+    bench.join()
+    code, data = bench.send()[1]
+    assert (code, data[:17], data[21:]) == (0x6038, b"\x01" + ADDRESS, GET_E7[:4] + b"\x02")
+    assert PANA_DONE in bench.ask(0x00D2)
+    assert answer_of(bench.send())
+
+
 def test_a_datagram_for_nobody_is_refused() -> None:
     bench = Bench()
     bench.join()
