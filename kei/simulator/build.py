@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from kei.core.clock import Clock
 from kei.echonet.meter_class import METER_ZONE
+from kei.simulator.air.dongle import SimulatedDongle
 from kei.simulator.air.meter_radio import MeterRadio
 from kei.simulator.dongle.dongle import VirtualDongle
 from kei.simulator.dongle.models import MODELS
@@ -13,8 +14,6 @@ from kei.simulator.household.recorded import RecordedHousehold
 from kei.simulator.j11.dongle import J11Dongle
 from kei.simulator.meter.meter import Meter
 from kei.simulator.options import BINARY, J11, SimulatorOptions
-
-SimulatedDongle = VirtualDongle | J11Dongle
 
 
 def build(options: SimulatorOptions, clock: Clock) -> SimulatedDongle:

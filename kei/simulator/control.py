@@ -6,7 +6,7 @@ import stat
 from collections.abc import Callable
 
 from kei.core.errors import ConfigError
-from kei.simulator.build import SimulatedDongle
+from kei.simulator.air.dongle import SimulatedDongle
 from kei.simulator.faults import parse_fault
 from kei.simulator.household.household import MAX_WATT
 from kei.simulator.option_parser import did_you_mean

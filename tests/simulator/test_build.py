@@ -9,7 +9,8 @@ from simulator_bench import BROUTE_ID, BROUTE_PWD, GET_E7, METER, NOON_MS, answe
 
 from kei.core.errors import ConfigError
 from kei.echonet.frame import decode
-from kei.simulator.build import SimulatedDongle, build
+from kei.simulator.air.dongle import SimulatedDongle
+from kei.simulator.build import build
 from kei.simulator.options import parse_sim_port
 
 FAST = "latency=0,scan-time=0,join-time=0"

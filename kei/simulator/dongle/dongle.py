@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from kei.simulator.air.air_time import AirTime
+from kei.simulator.air.dongle import SimulatedDongle
 from kei.simulator.air.meter_link import MeterLink
 from kei.simulator.air.meter_radio import MeterRadio
 from kei.simulator.air.timeline import Group
@@ -39,13 +40,8 @@ from kei.simulator.faults import (
 from kei.simulator.meter.meter import Meter
 
 
-class VirtualDongle:
-    """A dongle with a smart meter in range, switched on at `now` (monotonic seconds).
-
-    Attributes:
-        unplugged: set by the fault of that name: whoever serves the port closes it, and calls
-            `power_on` when it is open again.
-    """
+class VirtualDongle(SimulatedDongle):
+    """A dongle with a smart meter in range, switched on at `now` (monotonic seconds)."""
 
     def __init__(
         self,
@@ -65,10 +61,10 @@ class VirtualDongle:
             faults=FaultPlan(random.Random(rng.random())),
             rng=rng,
         )
+        super().__init__(meter, core.timeline, core.out, core.faults)
         self._session = Session(core, meter)
         self._scanner = Scanner(core)
         self._air_time = AirTime(core.timeline, self._limit_changed)
-        self._meter = meter
         self._link = MeterLink(
             meter,
             self._session,
@@ -83,51 +79,20 @@ class VirtualDongle:
         )
         self._reader = CommandReader()
         self._busy = False
-        self.unplugged = False
         self._link.schedule_notification(now)
         for spec in faults:
             self.add_fault(spec, now)
 
     def receive(self, data: bytes, now: float) -> None:
-        """Take bytes from the host, in any portions, at a monotonic time."""
+        """See `SimulatedDongle.receive`."""
         self._work(now)
         self._reader.feed(data)
         self._work(now)
 
-    def next_due(self) -> float | None:
-        """Return when `poll` has something to do next, monotonic seconds."""
-        return self._core.timeline.next_due()
-
-    def poll(self, now: float) -> bytes:
-        """Do what is due and return everything written to the host since the last call."""
-        self._work(now)
-        out = bytes(self._core.out)
-        self._core.out.clear()
-        return out
-
     def add_fault(self, spec: FaultSpec, now: float) -> None:
-        """Add a fault whose trigger counts from now on.
-
-        Raises:
-            ConfigError: it does not happen to dongles of this grammar.
-        """
+        """See `SimulatedDongle.add_fault`."""
         check_happens_to_skstack(spec.kind)
-        due = self._core.faults.add(spec, now)
-        if due is not None:
-            self._core.timeline.at(due, partial(self._inject, spec.kind), Group.FAULT)
-
-    def clear_faults(self) -> None:
-        """Drop the faults to come; those that have happened take their course."""
-        self._core.faults.clear()
-        self._core.timeline.cancel(Group.FAULT)
-
-    def set_power(self, watt: int | None) -> None:
-        """Set the household's power from now on, W; None is its own power again."""
-        self._meter.set_power(watt)
-
-    def unplug(self) -> None:
-        """Have the port closed for a while, as the fault of that name does."""
-        self.unplugged = True
+        super().add_fault(spec, now)
 
     def power_on(self) -> None:
         """Restart after a power cut: defaults, and what SKSAVE kept if SFF says so."""
@@ -153,7 +118,6 @@ class VirtualDongle:
         core.emit(core.wire.event(event, core.address))
 
     def _work(self, now: float) -> None:
-        """Do what is due, and carry out the commands received, one at a time."""
         self._core.timeline.run(now)
         while not self._busy and (command := self._reader.next()) is not None:
             if command == EMPTY_LINE:
@@ -229,7 +193,6 @@ class VirtualDongle:
         return self._radio.send(now, destination, remote, security, datagram.payload, kinds)
 
     def _inject(self, kind: FaultKind, now: float) -> None:
-        """Carry out a fault of `OF_ITSELF`."""
         match kind:
             case FaultKind.EXPIRE:
                 self._session.expire(now)

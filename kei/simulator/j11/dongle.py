@@ -2,9 +2,9 @@
 
 import random
 from collections.abc import Iterable
-from functools import partial
 
 from kei.simulator.air.air_time import AirTime
+from kei.simulator.air.dongle import SimulatedDongle
 from kei.simulator.air.meter_link import MeterLink
 from kei.simulator.air.meter_radio import MeterRadio
 from kei.simulator.air.timeline import Group
@@ -28,13 +28,8 @@ COMMAND_S = 0.005
 _SEND, _RESET, _REWRITE = 0x0008, 0x00D9, 0x00F0
 
 
-class J11Dongle:
-    """A J11 module with a smart meter in range, switched on a while before `now`.
-
-    Attributes:
-        unplugged: set by the fault of that name: whoever serves the port closes it, and calls
-            `power_on` when it is open again.
-    """
+class J11Dongle(SimulatedDongle):
+    """A J11 module with a smart meter in range, switched on a while before `now`."""
 
     def __init__(
         self,
@@ -47,8 +42,9 @@ class J11Dongle:
         now: float,
         zero_sums: bool = True,
     ) -> None:
-        self._faults = FaultPlan(random.Random(rng.random()))
-        self._module = module = Module(radio, meter, timing=timing, faults=self._faults, rng=rng)
+        plan = FaultPlan(random.Random(rng.random()))
+        self._module = module = Module(radio, meter, timing=timing, faults=plan, rng=rng)
+        super().__init__(meter, module.timeline, module.out, plan)
         self._air_time = AirTime(module.timeline, lambda: None)  # nobody is told
         self._link = MeterLink(
             meter, module, module.deliver, timeline=module.timeline, timing=timing, rng=rng
@@ -58,50 +54,19 @@ class J11Dongle:
         self._reader = FrameReader(zero_sums=zero_sums)
         self._outstanding = False
         self._is_rewriting = False  # by request 00F0, for ever
-        self.unplugged = False
         self._link.schedule_notification(now)
         for spec in faults:
             self.add_fault(spec, now)
 
     def receive(self, data: bytes, now: float) -> None:
-        """Take bytes from the host, in any portions, at a monotonic time."""
+        """See `SimulatedDongle.receive`; while it boots it hears nothing."""
         self._work(now)
         if self._module.is_booting or self._is_rewriting:
             return
         self._reader.feed(data, now)
         self._work(now)
         if (due := self._reader.unfinished_at()) is not None:
-            self._module.timeline.at(due, lambda _due: None, Group.FAULT)
-
-    def next_due(self) -> float | None:
-        """Return when `poll` has something to do next, monotonic seconds."""
-        return self._module.timeline.next_due()
-
-    def poll(self, now: float) -> bytes:
-        """Do what is due and return everything written to the host since the last call."""
-        self._work(now)
-        out = bytes(self._module.out)
-        self._module.out.clear()
-        return out
-
-    def add_fault(self, spec: FaultSpec, now: float) -> None:
-        """Add a fault whose trigger counts from now on."""
-        due = self._faults.add(spec, now)
-        if due is not None:
-            self._module.timeline.at(due, partial(self._inject, spec.kind), Group.FAULT)
-
-    def clear_faults(self) -> None:
-        """Drop the faults to come; those that have happened take their course."""
-        self._faults.clear()
-        self._module.timeline.cancel(Group.FAULT)
-
-    def set_power(self, watt: int | None) -> None:
-        """Set the household's power from now on, W; None is its own power again."""
-        self._module.meter.set_power(watt)
-
-    def unplug(self) -> None:
-        """Have the port closed for a while, as the fault of that name does."""
-        self.unplugged = True
+            self._module.timeline.at(due, lambda _due: None, Group.COMMAND)
 
     def power_on(self) -> None:
         """Restart after a power cut: nothing is kept."""
@@ -117,12 +82,10 @@ class J11Dongle:
         self._module.restart(now)
 
     def _work(self, now: float) -> None:
-        """Do what is due, and answer what was received."""
-        timeline = self._module.timeline
-        timeline.run(now)
+        self._timeline.run(now)
         while (request := self._reader.next(now)) is not None:
             self._take(request, now)
-            timeline.run(now)
+            self._timeline.run(now)
 
     def _take(self, request: Request | Unreadable, now: float) -> None:
         match request:
@@ -178,7 +141,7 @@ class J11Dongle:
         return self._commands.carry_out(code, data, now)
 
     def _send(self, data: bytes, now: float) -> Reply | None:
-        kinds = self._faults.on_send(now)
+        kinds = self._plan.on_send(now)
         for kind in sorted(kinds & OF_ITSELF):
             self._inject(kind, now)
         if kinds & {FaultKind.REBOOT, FaultKind.UNPLUG}:
@@ -193,7 +156,6 @@ class J11Dongle:
         return self._radio.send(data, kinds, now)
 
     def _inject(self, kind: FaultKind, now: float) -> None:
-        """Carry out a fault of `OF_ITSELF`."""
         module = self._module
         match kind:
             case FaultKind.LIMIT:
