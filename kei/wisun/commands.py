@@ -159,6 +159,10 @@ class Commands(ABC):
             NoReply: the dongle does not answer at all.
         """
 
+    def may_send(self) -> bool:
+        """Return whether what is sent now would be encrypted; asked when something was in vain."""
+        return True
+
     @abstractmethod
     def send_datagram(self, address: str, payload: bytes) -> None:
         """Have the dongle send a UDP datagram, within the conversation that the caller has begun.

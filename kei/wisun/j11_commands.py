@@ -241,6 +241,14 @@ class J11Commands(Commands):
                     return False
         raise NoReply(f"the dongle did not answer {self.send_name} within {REPLY_S:g} s")
 
+    def may_send(self) -> bool:
+        """The notice of the end of a session may have been damaged."""
+        try:
+            return self._state() is BrouteState.AUTHENTICATED
+        except (CommandRefused, NoReply) as error:
+            log.debug("dongle_not_looked_at", reason=str(error))
+            return False
+
     def send_datagram(self, address: str, payload: bytes) -> None:
         """See `Commands.send_datagram`."""
         self._address = address

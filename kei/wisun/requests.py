@@ -9,6 +9,7 @@ import structlog
 from kei.core.clock import Clock, instant
 from kei.core.errors import Malformed
 from kei.echonet.frame import METER, UDP_PORT, Esv, Frame, Property, decode, get_request
+from kei.wisun.commands import Commands
 from kei.wisun.interfaces import (
     Answer,
     Datagram,
@@ -120,6 +121,10 @@ class Requests:
         self.lqi: float | None = None
         self.ignored = 0
 
+    @property
+    def _commands(self) -> Commands:
+        return self._recogniser.commands
+
     def talk_to(self, network: Network) -> None:
         """Send to this meter and accept its frames only, from now on (session thread)."""
         self._address = network.address
@@ -160,7 +165,8 @@ class Requests:
             KeiError: the port or the session was lost, or kei is being stopped.
         """
         request.tries += 1
-        if not self._may_send(request.deadline):
+        is_again = request.was_sent
+        if not self._may_send(request.deadline) or (is_again and not self._commands.may_send()):
             return
         self._link.begin()
         self._tid = (self._tid + 1) & 0xFFFF
@@ -171,7 +177,7 @@ class Requests:
             if request.answer is not None:  # to an earlier try, just before its turn
                 return
             frame = get_request(self._tid, request.epcs)
-            self._recogniser.commands.send_datagram(self._address, frame.encode())
+            self._commands.send_datagram(self._address, frame.encode())
             request.was_sent = True
             now = self._clock.monotonic()
             self._await(request, min(now + request.try_s, max(request.deadline, now)))
@@ -185,7 +191,7 @@ class Requests:
         properties = tuple(Property(item.epc) for item in infc.properties)
         self._link.begin()
         reply = Frame(infc.tid, infc.deoj, infc.seoj, Esv.INFC_RES, properties)
-        self._recogniser.commands.send_datagram(self._address, reply.encode())
+        self._commands.send_datagram(self._address, reply.encode())
         self._await_reply()
 
     def _may_send(self, deadline: float) -> bool:
@@ -206,7 +212,7 @@ class Requests:
                 case Ok():
                     taken = True
                 case Fail(code):
-                    request.refusal = CommandRefused(self._recogniser.commands.send_name, code)
+                    request.refusal = CommandRefused(self._commands.send_name, code)
                     taken = refused = True
                 case Event(EventNumber.SENT, _, SendResult.SENT):
                     request.was_heard = True

@@ -251,6 +251,28 @@ def test_a_module_that_hangs_is_reset_when_it_is_asked_again(start: Start) -> No
     bench.wait_for_join(2, 30)
 
 
+def test_of_a_session_that_ended_without_a_word_one_try_at_most_goes_out_in_clear(
+    start: Start,
+) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        is_power = data.endswith(b"\xe7\0") and bench.sent.count(RESET) == 1
+        is_status = data == frame(Command.STATUS) and asked and bench.sent.count(RESET) == 1
+        if is_power:
+            asked.append(data)
+            say(from_module(0x2008, b"\x01\0" + data[-14:-9]))
+        elif is_status:
+            say(from_module(0x2001, b"\x01\x03\x02\x01"))
+        return is_power or bool(is_status)
+
+    asked: list[bytes] = []
+    bench = start(J11, meddle=meddle, speed=20)
+    bench.wait_for_join()
+    with pytest.raises(RetryLater):
+        bench.session.get(POWER, 10)
+    bench.wait_for_join(2, 30)
+    assert len(asked) == 1
+
+
 def test_an_answer_before_the_response_to_its_request_counts(start: Start) -> None:
     def meddle(data: bytes, say: OnData) -> bool:
         if data[4:6] != b"\0\x08" or not data.endswith(b"\xe7\0"):
