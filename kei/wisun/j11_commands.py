@@ -70,17 +70,16 @@ class J11Commands(Commands):
         """
         if again and self.dongle is not None:
             self._link.send(frame(Command.RESET) + LINE_END)
-            self._link.drain(BUSY_PAUSE_S, timeout_s)
+            next(self._link.receive_for(timeout_s), None)
         self._link.send(frame(Command.VERSION) + LINE_END)
-        for inbound in self._link.receive_for(min(timeout_s, ANY_ANSWER_S)):
-            match inbound:
-                case Response(Command.VERSION, Result.DONE, data):
-                    self._note(data)
-                    return True
-                case _:
-                    self._note(self._version())
-                    return True
-        return False
+        match next(self._link.receive_for(min(timeout_s, ANY_ANSWER_S)), None):
+            case None:
+                return False
+            case Response(Command.VERSION, Result.DONE, version):
+                self._note(version)
+            case _:
+                self._note(self._version())
+        return True
 
     def _note(self, version: bytes) -> None:
         _, major, minor, revision = struct.unpack(">HBBI", version[:8].ljust(8, b"\0"))
