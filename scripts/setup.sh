@@ -68,7 +68,7 @@ ensure_venv() {
   want="$(cksum <pyproject.toml) $("$VENV/bin/python" -V) $PWD"
   [ "$(cat "$stamp" 2>/dev/null)" = "$want" ] && return 0
   # What the tests need is more than what kei needs.
-  [ "$1" = . ] && [ "$(cat "$VENV/.installed-dev" 2>/dev/null)" = "$want" ] && return 0
+  [ "$1" != '.[dev]' ] && [ "$(cat "$VENV/.installed-dev" 2>/dev/null)" = "$want" ] && return 0
   echo "setting up: installing what kei needs (the first time takes a minute)" >&2
   if "$VENV/bin/python" -m pip install -q --disable-pip-version-check -e "$1"; then
     printf '%s' "$want" >"$stamp"

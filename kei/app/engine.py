@@ -95,6 +95,7 @@ class Engine:
         context = JobContext(
             database=self._database,
             record=self._intake.record,
+            recover=self._recorder.recover,
             commit=self._recorder.commit,
             sums=self._sums,
             monitor=self._monitor,
@@ -220,6 +221,7 @@ class Engine:
             ),
             lines=logs.recent_lines(),
             meter_clock=meter.decoder.meter_clock.status if meter else None,
+            history=self._job_set.history(),
         )
 
     def _health(self) -> Health:
@@ -268,7 +270,7 @@ class Engine:
         return [sender.name for sender in self._job_set.senders if sender.is_failing]
 
     def live(self) -> tuple[Mapping[str, Reading] | None, Lasting | None, str]:
-        """Return what the live line shows: readings, what keeps the meter away, what else is wrong.
+        """Return what the live line shows: readings, what keeps the meter away, what else there is.
 
         The readings are the meter's latest; None without a meter. Never blocks.
         """
@@ -277,6 +279,9 @@ class Engine:
         told = status_summary(None, ports, self._recorder.failing, failing)
         if meter is None or broute is None:
             return None, None, told
+        history = self._job_set.history()
+        if history is not None and history.days_left:
+            told = f"filling gaps, {history.days_left} days left  {told}".rstrip()
         fault = meter.session.fault
         public = fault and replace(fault, why=_public_text(fault.why) or "")
         return self._intake.latest(broute.unit), public, told

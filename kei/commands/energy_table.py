@@ -1,6 +1,6 @@
 """The energy of a range as a table for a person, on a terminal with a bar for each row."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from decimal import Decimal
@@ -75,7 +75,7 @@ def table(
         padded += [cell.rjust(width) for cell, width in zip(cells[1:-1], widths[1:-1], strict=True)]
         padded += [cells[-1].ljust(widths[-1]), "" if row in (None, report.total) else bar.of(row)]
         yield _BETWEEN.join(padded).rstrip() + "\n"
-    yield from _gaps(report.gaps, zone)
+    yield from gap_lines(report.gaps, zone)
 
 
 class _Form:
@@ -161,7 +161,8 @@ def _kwh(value: Decimal | None) -> str:
     return UNKNOWN if value is None else plain(value)
 
 
-def _gaps(gaps: list[Gap], zone: tzinfo) -> Iterator[str]:
+def gap_lines(gaps: Sequence[Gap], zone: tzinfo) -> Iterator[str]:
+    """Yield a line for each gap up to a bound, behind an empty one."""
     if gaps:
         yield "\n"
     for gap in gaps[:GAPS_SHOWN]:

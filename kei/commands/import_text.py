@@ -68,7 +68,7 @@ def import_files(
             queue = UploadQueue(database)
             known = [each for each in wanted.upload if queue.is_registered(each.name, each.what)]
             is_lost = lock.text_was_locked and is_new(database)
-            importer = Importer(recorder.database, database, text, clock, wanted.summary.cycle_s)
+            importer = Importer(database, text, clock, wanted.summary.cycle_s)
             yield from _import(importer, files, line, wanted, clock, known)
             if is_lost:  # what kei takes over from the text when it starts is sent again
                 for target in wanted.upload:

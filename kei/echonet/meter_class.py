@@ -133,7 +133,6 @@ class Kind(StrEnum):
     """What a property is that kei does not record, in words for people."""
 
     SECRET = "the identification number of the B route"  # noqa: S105 - says that there is one
-    MINUTE = "the energy of one minute"
     HISTORY = "a history"  # takes more than one frame on the air
     SETTING = "a setting of the meter for its histories"
 
@@ -259,6 +258,9 @@ _HALF_HOUR_S = 1800.0
 PROPERTIES = {
     row.epc: row
     for row in (
+        PropertySpec(
+            0xD0, "energy at the last minute, both directions", 15, _ENERGY, ("D0", "D0R"), 60.0
+        ),
         PropertySpec(0xD3, "coefficient", 4, Number(_coefficient), ("D3",)),
         PropertySpec(0xD7, "number of effective digits", 1, Number(_digits), ("D7",)),
         PropertySpec(0xE0, "cumulative energy, normal direction", 4, _ENERGY, ("E0",)),
@@ -276,9 +278,6 @@ UNRECORDED = {
     for row in (
         UnrecordedSpec(0xC0, "Route-B identification number", Kind.SECRET, _hex),
         UnrecordedSpec(
-            0xD0, "energy at the last minute, both directions", Kind.MINUTE, _hex, (0xE0, 0xE3)
-        ),
-        UnrecordedSpec(
             0xE2, "history of a day, normal direction", Kind.HISTORY, _day_history, (0xEA,)
         ),
         UnrecordedSpec(
@@ -293,9 +292,7 @@ UNRECORDED = {
             (0xEA, 0xEB),
         ),
         UnrecordedSpec(0xED, "time of that history", Kind.SETTING, _half_hours),
-        UnrecordedSpec(
-            0xEE, "history of minutes, both directions", Kind.HISTORY, _hex, (0xE0, 0xE3)
-        ),
+        UnrecordedSpec(0xEE, "history of minutes, both directions", Kind.HISTORY, _hex, (0xD0,)),
         UnrecordedSpec(0xEF, "time of that history", Kind.SETTING, _hex),
     )
 }

@@ -122,7 +122,7 @@ class Pruner:
 
         A time of the future is of a clock that was ahead.
         """
-        from kei.store.state import load_number  # noqa: PLC0415
+        from kei.store.database import load_number  # noqa: PLC0415
         from kei.store.summaries import window_around  # noqa: PLC0415
 
         night_ms = PRUNE_AT_S * 1000

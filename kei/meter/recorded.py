@@ -13,7 +13,9 @@ from kei.energy.registers import HALF_HOUR_MS, Registers, range_kwh
 from kei.energy.report import Report, Row
 from kei.settings.config import Config
 from kei.store import half_hours
+from kei.store.segments import breaks
 from kei.store.text import DailyFile
+from kei.tariff.use import Use, use_of
 
 ROWS_MAX = 100_000  # of one report, eleven years of hours
 UNIT_WHERE_ABSENT = "BR"  # of a jobs.toml whose [broute] has been removed
@@ -71,8 +73,38 @@ class RecordedMeter:
                 [f"--by hour: that is {hours} rows; choose a range of at most {ROWS_MAX}, or days"]
             )
         whole, expected = begun(from_ms, to_ms, by, now_ms, self._zone)
-        report = Report(whole, until_ms=now_ms - LATE_MS, range_=self._range_kwh)
+        report = Report(
+            whole,
+            until_ms=now_ms - LATE_MS,
+            range_=self._range_kwh,
+            breaks=breaks(self._database, self.unit),
+        )
         return report, report.rows(expected, self._registers(whole))
+
+    def use(self, from_ms: int, to_ms: int, now_ms: int) -> tuple[Use, Use | None]:
+        """Return what was bought and sold in a range up to the present, by half-hours.
+
+        Args:
+            from_ms: the first instant, milliseconds since 1970 in UTC.
+            to_ms: the first instant behind the range.
+            now_ms: the present.
+
+        Returns:
+            both; None for what was sold if the meter has never told.
+        """
+        until_ms = max(now_ms, self._newest_ms) - LATE_MS
+        end_ms = max(from_ms, min(to_ms, until_ms - until_ms % HALF_HOUR_MS))
+        bought: list[tuple[int, Decimal]] = []
+        sold: list[tuple[int, Decimal]] = []
+        for found in self._registers(Period(from_ms, to_ms)):
+            if found.bought is not None:
+                bought.append((found.time_ms, found.bought))
+            if found.sold is not None:
+                sold.append((found.time_ms, found.sold))
+        of_bought, of_sold = (
+            use_of(each, from_ms, end_ms, self._range_kwh) for each in (bought, sold)
+        )
+        return of_bought, of_sold if SOLD in self._last else None
 
     @property
     def _newest_ms(self) -> int:

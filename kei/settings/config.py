@@ -10,6 +10,7 @@ from kei.settings.log import LogSettings
 from kei.settings.recorder import RecorderSettings, SummarySettings
 from kei.settings.serial import SensorSettings
 from kei.settings.site import Site
+from kei.settings.tariff import Tariff
 from kei.settings.upload import UploadTarget
 
 
@@ -37,5 +38,6 @@ class Config:
         ),
         default=(),
     )
+    tariff: Tariff | None = key(Table(Tariff), default=None)
     log: LogSettings = key(Table(LogSettings))
     job_tables: Mapping[str, object] = field(default_factory=dict)

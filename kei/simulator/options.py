@@ -17,6 +17,7 @@ from kei.simulator.dongle.models import DEFAULT_MODEL, LONGEST_SCAN, MODELS
 from kei.simulator.faults import FaultKind, FaultSpec, check_happens_to_skstack, parse_fault
 from kei.simulator.household.profile import SECONDS_PER_DAY
 from kei.simulator.meter.meter_type import MeterType
+from kei.simulator.meter.registers import DAYS_KEPT
 from kei.simulator.option_parser import (
     COMMON_OPTIONS,
     Option,
@@ -70,6 +71,8 @@ class SimulatorOptions:
     lacks: frozenset[int] = frozenset()
     installed_days: float | None = None
     clock_skew: float = 0.0
+    remembers: int = DAYS_KEPT
+    foreign_sets: int = 0
     strict_sums: bool = False
     takes_sa2: bool = False
     faults: tuple[FaultSpec, ...] = ()
@@ -97,6 +100,8 @@ class SimulatorOptions:
             digits=self.digits,
             lacks=self.lacks,
             installed_s=None if days is None else int(start_s - days * SECONDS_PER_DAY),
+            remembers=self.remembers,
+            foreign_sets=self.foreign_sets,
         )
 
     def timing(self) -> Timing:
@@ -232,6 +237,18 @@ OPTIONS = (
         "that its clock is ahead; negative for behind (default: 0)",
         "SECONDS",
         _SKEW,
+    ),
+    Option(
+        "--remembers",
+        "before today that its history has (default: 99)",
+        "DAYS",
+        whole(0, DAYS_KEPT),
+    ),
+    Option(
+        "--foreign-sets",
+        "so many questions about its histories, then others set another day (default: never)",
+        "N",
+        whole(2, 1000),
     ),
     Option("--fault", _FAULTS, "SPEC", parse_fault, field="faults", repeatable=True),
     Option("--takes-sa2", "a single-stack dongle that takes register SA2, which momonga sets"),

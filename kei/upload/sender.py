@@ -406,7 +406,7 @@ def build_sender(
 ) -> Sender:
     """Return the sender of a target, and register the target in the queue of the database."""
     log = structlog.stdlib.get_logger("kei.upload")
-    queue = UploadQueue(database, commit)
+    queue = UploadQueue(database, commit, recovered=target.recovered)
     try:
         queue.register(target.name, target.what, target.since_ms(clock.zone))
     except StoreError as error:  # one that is known already has its place in the queue

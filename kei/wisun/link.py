@@ -9,6 +9,7 @@ import heapq
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from types import TracebackType
 from typing import Protocol
@@ -32,6 +33,10 @@ STALE_S = 2.0  # a line of 2.6 kB takes a quarter of a second at 115200 baud
 REPLY_TIMEOUT_S = 5.0  # a plain command takes 5-15 ms, "may take seconds" (command reference)
 
 
+_Waiting = tuple[float, int, threading.Event]
+"""Who waits for the lock: its urgency, when it came, and what is set when it is its turn."""
+
+
 class PriorityLock:
     """A lock without starvation: `threading.Lock` may be won by the same thread for ever.
 
@@ -42,40 +47,64 @@ class PriorityLock:
     def __init__(self) -> None:
         self._mutex = threading.Lock()
         self._held = False
+        self._claims = 0
         self._arrivals = count()
-        self._waiting: list[tuple[float, int, threading.Event]] = []
+        self._waiting: list[_Waiting] = []
+        self._giving_way: list[_Waiting] = []
 
-    def acquire(self, timeout_s: float | None = None, *, urgency: float = AT_ONCE) -> bool:
+    def acquire(
+        self, timeout_s: float | None = None, *, urgency: float = AT_ONCE, gives_way: bool = False
+    ) -> bool:
         """Wait for the lock; return whether it was acquired.
 
         Args:
             timeout_s: longest wait, seconds; None for no limit.
             urgency: the waiter with the lowest number is next. If it is the deadline (monotonic)
                 no waiter is passed over for ever, as later ones are less urgent.
+            gives_way: whether to wait for as long as anybody else waits, or has claimed it.
         """
+        queue = self._giving_way if gives_way else self._waiting
         with self._mutex:
-            if not self._held:
+            if not self._held and not (gives_way and self._claims):
                 self._held = True
                 return True
             turn = threading.Event()
             waiting = (urgency, next(self._arrivals), turn)
-            heapq.heappush(self._waiting, waiting)
+            heapq.heappush(queue, waiting)
         if turn.wait(timeout_s):
             return True
         with self._mutex:
             if turn.is_set():  # handed over in the moment of giving up
                 return True
-            self._waiting.remove(waiting)
-            heapq.heapify(self._waiting)
+            queue.remove(waiting)
+            heapq.heapify(queue)
             return False
 
     def release(self) -> None:
         """Hand the lock to the most urgent waiter, if there is one."""
         with self._mutex:
-            if self._waiting:
-                heapq.heappop(self._waiting)[-1].set()
-            else:
-                self._held = False
+            self._held = False
+            self._hand_over()
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Keep it from those who give way, also while it is released within the block."""
+        with self._mutex:
+            self._claims += 1
+        try:
+            yield
+        finally:
+            with self._mutex:
+                self._claims -= 1
+                if not self._held:
+                    self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Give the lock, which nobody holds, to who is next; needs the mutex."""
+        queue = self._waiting or (self._giving_way if not self._claims else [])
+        if queue:
+            self._held = True
+            heapq.heappop(queue)[-1].set()
 
     def __enter__(self) -> None:
         self.acquire()

@@ -71,6 +71,7 @@ def test_the_unit_of_energy_is_one_that_a_meter_may_have(
         ('"0.1"', "found a text, wanted a number; write it in digits, without quotes"),
         ("true", "found true or false, wanted a number"),
         ("inf", "inf is not possible; write a finite number"),
+        ("1e-999999999", "0 is not possible; it is one of: 0.0001"),
     ],
 )
 def test_another_unit_of_energy_is_refused(jobs: JobsFile, written: str, fault: str) -> None:
@@ -147,9 +148,13 @@ def test_an_unknown_dongle_is_a_fault(jobs: JobsFile, dongle: str) -> None:
         (
             '["ee"]',
             "epc[0]",
-            "EE is a history, which kei does not read; did you mean E0 and E3? known are",
+            "EE is a history, which is not requested; did you mean D0? known are",
         ),
-        ('["E5"]', "epc[0]", "E5 is a setting of the meter for its histories, which kei does"),
+        (
+            '["E5"]',
+            "epc[0]",
+            "E5 is a setting of the meter for its histories, which is not requested",
+        ),
         ('["0xE7"]', "epc[0]", '"0xE7" is no property code; did you mean E7? write two'),
         ('["E77"]', "epc[0]", '"E77" is no property code; did you mean E7? write two'),
         ('["7"]', "epc[0]", '"7" is no property code; did you mean E7 or D7? write two'),

@@ -105,7 +105,17 @@ cycle = "10 sec"
 cycle = 7
 [uploads]
 """
-    top_level = ("site", "broute", "serial", "recorder", "summary", "upload", "log", *tables())
+    top_level = (
+        "site",
+        "broute",
+        "serial",
+        "recorder",
+        "summary",
+        "upload",
+        "tariff",
+        "log",
+        *tables(),
+    )
     assert jobs.faults(text) == [
         f"1: colour: unknown key; known here are: {', '.join(top_level)}",
         "2: broute.broute_pwd: is missing; set broute_pwd, broute_pwd_file or broute_pwd_env",
@@ -195,13 +205,14 @@ KEYS = st.sampled_from(
         "epc", "cycle", "sensor", "min", "max", "variation", "directory", "fname_base", "database",
         "retention", "sync", "name", "target_url", "upload_key", "upload_key_file", "format",
         "what", "max_bytes", "compress", "headers", "since", "level", "file", "requests", "checks",
-        "x",
+        "x", "contract", "from", "base", "steps", "zones", "holidays", "market", "levy", "2026-11",
     ]
 )  # fmt: skip
 HEADERS = st.sampled_from(
     [
         "[broute]", "[[broute.requests]]", "[[serial]]", "[[serial.checks]]", "[serial]",
-        "[recorder]", "[summary]", "[[upload]]", "[upload]", "[log]", "[[log]]", "",
+        "[recorder]", "[summary]", "[[upload]]", "[upload]", "[log]", "[[log]]", "[tariff]",
+        "[[tariff.plan]]", "[tariff.fuel]", "",
     ]
 )  # fmt: skip
 VALUES = st.one_of(
@@ -212,6 +223,8 @@ VALUES = st.one_of(
             '"http://[::1"', '"http://h:99999/"', '"https://h/x"', "2026-01-01", "07:00:00",
             "2026-01-01T00:00:00", "0001-01-01T00:00:00+09:00", '"json"', '"a\\u0000b"', '"10s"',
             '"\\ufdd0"', '"999999999999999999999d"', '"/dev/zero"', '"."', '""',
+            "1e-9999999999999999999", '"40A"', "[{ price = 1 }]", '[{ hours = "1-6", price = 1 }]',
+            '{ per = "10A", price = 1 }', "{ minimum = 1, price = 1 }", "{ 2026-11 = 1 }",
         ]
     ),
     st.text(string.printable, max_size=40).map(lambda text: f"'{text}'"),

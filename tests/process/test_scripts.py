@@ -11,6 +11,8 @@ from xml.etree import ElementTree as ET
 import pytest
 from programs import ROOT
 
+pytestmark = pytest.mark.usefixtures("unmeasured")  # a benchmark is not a test of kei
+
 SVG = "{http://www.w3.org/2000/svg}"
 SCRIPTS = ["plot_day", *sorted(path.name for path in (ROOT / "scripts").glob("[!_]*.py"))]
 # The interpreter behind this environment, without any package that somebody installed there.
@@ -94,6 +96,12 @@ def test_the_benchmark_of_the_session_compares_both_grammars_with_others() -> No
     first_words = [line.split()[0] for line in done.stdout.splitlines()]
     assert first_words[2:6] == ["kei", "kei-J11", "momonga", "bare"]
     assert "momonga / kei" in done.stdout
+
+
+def test_without_any_notice_each_half_hour_is_asked_for_soon_after_it_has_ended() -> None:
+    done = run_script("soak_history.py", "no-notices")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "differences none" in done.stdout
 
 
 def test_the_way_of_a_reading_is_counted() -> None:

@@ -66,6 +66,10 @@ class FastClock:
         self._began_ms = SystemClock().now_ms()
         _ticker.move(self)
 
+    def set(self, now_ms: int) -> None:
+        """Set the wall clock."""
+        self._began_ms = now_ms - round((self._now - self._begun) * 1000)
+
     def now_ms(self) -> int:
         return self._began_ms + round((self._now - self._begun) * 1000)
 

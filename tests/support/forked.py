@@ -1,6 +1,7 @@
 """Processes of kei that need not load Python and kei anew: a process that has done so forks them.
 
 Loading takes longer than most tests of a process, and most of the processor's time of the suite.
+What is loaded is not measured, as the tests load it, too; what is forked is, if they are.
 What is forked is a process like any other: it has its own arguments, environment, folder, standard
 streams and signals, and ends by itself. It differs from one that was started in what `ps` and
 `kei` call it, and in that it has modules loaded that its command would not load.
@@ -24,6 +25,8 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import IO
+
+import coverage
 
 _MESSAGE_BYTES = 1 << 17  # arguments and environment of a process
 _STATUS_BYTES = 4
@@ -96,6 +99,11 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
+def unmeasured() -> dict[str, str]:
+    """The environment for a Python whose coverage is not measured: that loads modules, too."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+
+
 def _pipe_from() -> tuple[int, IO[str]]:
     """An end to be written to by another process, and one to be read here."""
     reading, writing = os.pipe()
@@ -121,7 +129,7 @@ def _server() -> socket.socket:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+                env=unmeasured() | {"PYTHONPATH": str(Path(__file__).parents[2])},
             )
         _servers[os.getpid()] = ours
 
@@ -136,14 +144,19 @@ def _server() -> socket.socket:
 # ------------------------------------------------------------------ in the other process
 
 
-def _load() -> None:
-    """Load all of kei, and do what needs to be done once only."""
-    import kei.jobs.kinds  # noqa: PLC0415
+def load_kei() -> None:
+    """Load all of kei."""
+    import kei  # noqa: PLC0415
 
     for module in pkgutil.walk_packages(kei.__path__, "kei."):
         if module.name != "kei.__main__":  # that is to be run, once
             import_module(module.name)
-    kei.jobs.kinds.tables()
+
+
+def _load() -> None:
+    """Load all of kei, and do what needs to be done once only."""
+    load_kei()
+    import_module("kei.jobs.kinds").tables()
     time.strptime("2026", "%Y")
     inspect.stack()  # coverage asks for it in each process, and what has been looked up is kept
     gc.freeze()
@@ -197,6 +210,7 @@ def _become(streams: list[int], *, program: list[str], cwd: str, env: dict[str, 
     os.environ.clear()
     os.environ.update(env)
     time.tzset()
+    coverage.process_startup()  # does nothing unless the environment asks for it
     return program
 
 

@@ -10,6 +10,7 @@ from kei.core.clock import local
 from kei.core.printable import printable
 from kei.core.reading import Reading, plain
 from kei.meter.meter_clock import METER_UTC_OFFSET, TOLERANCE_S
+from kei.meter.progress import HistoryStatus
 from kei.sensors.counters import ReaderStatus
 from kei.store.sinks import RecorderStatus, SinkStatus
 from kei.wisun.interfaces import SessionStatus
@@ -41,6 +42,8 @@ def _blocks(facts: Facts, problems: Sequence[Problem]) -> Iterator[Block]:
     yield _head(facts, problems)
     if snapshot and snapshot.session:
         yield _session(snapshot.session)
+    if snapshot and (history := snapshot.history):
+        yield {"history": list(_history(history))}
     if snapshot and snapshot.sensors:
         yield {"sensors": [line for port in snapshot.sensors for line in _port(port)]}
     yield {"series": _series(facts)}
@@ -106,6 +109,16 @@ def _session(session: SessionStatus) -> Block:
         "signal": [signal],
         "requests": [requests],
     }
+
+
+def _history(history: HistoryStatus) -> Iterator[str]:
+    yield history.doing
+    told = f"{history.filled} values filled from the meter's memory since the start"
+    if history.missing:
+        told += (
+            f", {history.missing} half-hour values of {history.days_left} days are missing still"
+        )
+    yield told
 
 
 def _port(port: ReaderStatus) -> Iterator[str]:

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 from fakes import FakeClock, FastClock
+from forked import unmeasured
 from hypothesis import given
 from hypothesis import strategies as st
 from jobs_file import BROUTE, JobsFile
-from programs import unmeasured
 
 from kei.commands.probe.questions import LOOK_AGAIN_S, Got, Missing, ask_everything
 from kei.commands.probe.result import Item, ProbeResult, scale_of

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from kei.store.numbers import pack, packed_as_scaled, places_of, scaled, unpack
+from kei.store.rows import pack, packed_as_scaled, places_of, scaled, unpack
 
 NUMBERS = st.builds(
     lambda number, places: Decimal(f"{number}E-{places}"),

@@ -16,7 +16,7 @@ from kei.core.clock import epoch_ms
 from kei.core.errors import StoreError
 from kei.core.reading import Reading
 from kei.settings.upload import What
-from kei.store import moved_database, pending
+from kei.store import database_file, pending
 from kei.store.committer import RETRY_S
 from kei.store.database import Database
 from kei.store.queue import UploadQueue
@@ -132,7 +132,7 @@ def test_a_database_that_is_removed_just_before_the_end_is_written_anew(kei: Kei
 def test_a_rescue_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "there.db").write_text("of another program")
     with closing(sqlite3.connect(":memory:")) as connection, capture_logs() as logs:
-        assert not moved_database.rescue(connection, tmp_path / "there.db")
+        assert not database_file.rescue(connection, tmp_path / "there.db")
     assert [path.name for path in tmp_path.iterdir()] == ["there.db"]
     assert [entry["event"] for entry in logs] == ["database_not_rescued"]
 
