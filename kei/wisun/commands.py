@@ -46,6 +46,7 @@ class Commands(ABC):
         scan_durations: exponents of a scan's time, one after another until a meter is heard.
         longest_scan: the same, after a round of the others in vain.
         dongle: what `recognise` found; None before that.
+        was_refused: whether the meter has said no to the last `join`, as far as the dongle tells.
     """
 
     send_name: ClassVar[str]
@@ -57,6 +58,7 @@ class Commands(ABC):
         self._clock = clock
         self._settings = settings
         self.dongle: Dongle | None = None
+        self.was_refused = False
 
     @abstractmethod
     def new_parser(self, on_raw: OnRaw | None) -> Parser:

@@ -221,15 +221,18 @@ class ConnectSteps:
         self._tell_join_failed()
         if not all_failed:
             return Outcome.FAILED
+        if self._commands.was_refused and not self._networks.are_credentials_proven:
+            return Outcome.REFUSED
         machine.failed_rounds += 1
         return Outcome.GIVEN_UP if machine.failed_rounds < ROUNDS_UNTIL_REOPEN else Outcome.BROKEN
 
     def _tell_join_failed(self) -> None:
         """Tell what may be the cause, which is not the credentials if a meter has taken them."""
         if not self._networks.are_credentials_proven:
+            said_no = "the meter refuses: " if self._commands.was_refused else ""
             self._incidents.raised(
                 "join_failed",
-                hint="check B-route ID and password; "
+                hint=f"{said_no}check B-route ID and password; "
                 "another device may hold the meter's only session",
             )
             return

@@ -141,6 +141,7 @@ class J11Commands(Commands):
             self._command(Command.END_PANA)
         if state is not BrouteState.NOT_STARTED:
             self._command(Command.STOP_BROUTE)
+        self.was_refused = False
         self._prepare(network.channel)
         if not self._link_up(network):
             return False
@@ -170,7 +171,7 @@ class J11Commands(Commands):
                 case Event(EventNumber.JOINED):
                     return True
                 case Event(EventNumber.JOIN_FAILED, _, j11.PANA_REFUSED):
-                    log.debug("join_refused")
+                    self.was_refused = True
                     return False
                 case Event(EventNumber.JOIN_FAILED):
                     break

@@ -33,6 +33,7 @@ class Outcome(StrEnum):
     FAILED = auto()  # not now; again after a pause
     BROKEN = auto()  # the dongle does not do what it should: start over from the port
     GIVEN_UP = auto()  # failed so often that what this step builds on is in doubt
+    REFUSED = auto()  # as GIVEN_UP, and the meter has said no: nobody but a person can mend that
     CLOSED = auto()  # the PANA session ended
     SILENT = auto()  # joined, but the meter has stopped answering
     PORT_LOST = auto()
@@ -44,6 +45,7 @@ class Pause(StrEnum):
     NONE = auto()
     SHORT = auto()  # a port that is missing is looked for every few seconds
     GROWING = auto()  # back-off with jitter, reset by a session that lasts
+    LONG = auto()  # the same after `REFUSED_PAUSE_S`
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ TRANSITIONS: dict[tuple[State, Outcome], Transition] = {
     (State.JOIN, Outcome.DONE): Transition(State.JOINED),
     (State.JOIN, Outcome.FAILED): Transition(State.JOIN, Pause.GROWING),
     (State.JOIN, Outcome.GIVEN_UP): Transition(State.OPEN, Pause.GROWING),
+    (State.JOIN, Outcome.REFUSED): Transition(State.OPEN, Pause.LONG),
     (State.JOINED, Outcome.CLOSED): Transition(State.JOIN, Pause.GROWING),
     (State.JOINED, Outcome.SILENT): Transition(State.JOIN, Pause.GROWING),
     **{(state, Outcome.BROKEN): Transition(State.INIT, Pause.GROWING) for state in State},
@@ -75,6 +78,7 @@ TRANSITIONS: dict[tuple[State, Outcome], Transition] = {
 
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 2.0, 600.0
 BACKOFF_JITTER = (0.5, 1.0)  # so that a whole street does not come back at the same moment
+REFUSED_PAUSE_S = 600.0  # a password that a meter has refused is not offered again and again
 FLAPPING_MAX_S = 30.0  # a meter that can be joined is not left alone for long
 SHORT_PAUSE_S = 1.0  # a dongle that is plugged in again is back within 10 s
 LOSS_PAUSE_MAX_S = 32.0  # a hub that cannot feed the radio drops it at each attempt
@@ -306,6 +310,8 @@ class Machine:
                 self.sleep(SHORT_PAUSE_S)
             elif transition.pause is Pause.GROWING:
                 self.pause(self.backoff.after_failure())
+            elif transition.pause is Pause.LONG:
+                self.pause(REFUSED_PAUSE_S + self.backoff.after_failure())
 
     def _act(self, state: State, action: Callable[[], Outcome]) -> Outcome:
         """Take an action; a dongle that fails on the way to JOINED becomes an outcome."""

@@ -12,6 +12,7 @@ from kei.core.errors import RetryLater
 from kei.wisun import j11
 from kei.wisun.interfaces import OnData, State
 from kei.wisun.j11 import Command, frame
+from kei.wisun.machine import REFUSED_PAUSE_S
 from kei.wisun.remembered import NETWORK_KEY, SESSION_KEY
 
 Start = Callable[..., Bench]
@@ -190,12 +191,21 @@ def test_an_authentication_that_nobody_answers_is_given_up_by_a_reset(start: Sta
     assert bench.clock.monotonic() - bench.began < 100
 
 
-def test_a_wrong_password_is_told_without_a_reset(start: Start) -> None:
+def test_a_password_that_the_meter_refuses_twice_is_not_offered_for_ten_minutes(
+    start: Start,
+) -> None:
     with capture_logs() as logs:
-        start(J11, password="BA9876543210")
+        bench = start(J11, password="BA9876543210", speed=20)
         wait_until(lambda: any(e["event"] == "join_failed" for e in logs), 20, "the fault")
+        assert (bench.session.status().next_try_s or 0) < REFUSED_PAUSE_S  # once is no proof
+        wait_until(lambda: codes(bench).count(Command.START_PANA) == 2, 20, "a second attempt")
+        wait_until(lambda: (bench.session.status().next_try_s or 0) > 60, 20, "the pause")
+    assert (bench.session.status().next_try_s or 0) > REFUSED_PAUSE_S - 60
     told = next(e for e in logs if e["event"] == "join_failed")
-    assert "check B-route ID and password" in str(told["hint"])
+    assert str(told["hint"]).startswith("the meter refuses: check B-route ID and password")
+    assert codes(bench).count(Command.RESET) == 1
+    bench.session.stop()
+    bench.session_thread.join(PATIENCE_S)
 
 
 def test_another_meter_that_answers_to_the_id_is_not_joined_but_looked_for(start: Start) -> None:
