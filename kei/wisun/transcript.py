@@ -46,9 +46,10 @@ class Redactor:
     def __init__(self, secrets: Sequence[Secret]) -> None:
         self._fragments: dict[int, set[bytes]] = {}
         for secret in secrets:
-            text = secret.reveal().lower().encode()
-            self._add(text, _FRAGMENT_CHARS)
-            self._add(text.hex().encode(), 2 * _FRAGMENT_CHARS)
+            text = secret.reveal()
+            self._add(text.lower().encode(), _FRAGMENT_CHARS)
+            for written in (text, text.upper(), text.lower()):
+                self._add(written.encode().hex().encode(), 2 * _FRAGMENT_CHARS)
 
     def _add(self, text: bytes, size: int) -> None:
         pieces = {text[at : at + size] for at in range(len(text) - size + 1)}

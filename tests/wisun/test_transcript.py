@@ -103,7 +103,8 @@ def test_line_ends_alone_are_counted() -> None:
 def secret_pieces() -> set[str]:
     found = set()
     for text, size in ((BROUTE_ID, 8), (BROUTE_PWD, 8)):
-        for form, width in ((text.lower(), size), (text.lower().encode().hex(), 2 * size)):
+        in_hex = [(each.encode().hex(), 2 * size) for each in (text.upper(), text.lower())]
+        for form, width in ((text.lower(), size), *in_hex):
             found |= {form[at : at + width] for at in range(len(form) - width + 1)}
     return found
 
@@ -118,6 +119,7 @@ PIECES = st.sampled_from(
         b"\r",
         b" ",
         BROUTE_ID.encode().hex().encode(),
+        BROUTE_ID.lower().encode().hex().encode(),
         received("02CC", PANA),
         binary("02CC", PANA),
         PANA,
