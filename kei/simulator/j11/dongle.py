@@ -25,7 +25,7 @@ from kei.simulator.j11.radio import Radio
 from kei.simulator.meter.meter import Meter
 
 COMMAND_S = 0.005
-_SEND, _RESET, _REWRITE = 0x0008, 0x00D9, 0x00F0
+_SEND, _PANA, _RESET, _REWRITE = 0x0008, 0x0056, 0x00D9, 0x00F0
 
 
 class J11Dongle(SimulatedDongle):
@@ -93,6 +93,8 @@ class J11Dongle(SimulatedDongle):
                 self._answer_at(now, response, bytes((result,)))
             case Request(code) if code == _RESET:
                 self._restart(now)
+            case Request(code) if code == _PANA and self._module.is_working:
+                self._answer_at(now, code + RESPONSE_OFFSET, bytes((Result.PANA_GOES_ON,)))
             case Request(code) if self._outstanding or self._module.is_working:
                 self._answer_at(now, code + RESPONSE_OFFSET, bytes((Result.BUSY,)))
             case Request(code, data):

@@ -293,7 +293,8 @@ def test_an_authentication_that_nobody_answers_takes_minutes_and_is_in_the_way()
     assert bench.result(0x0056) == 1
     said = bench.wait(480)
     assert said == []
-    assert bench.result(0x0056) == 0x3D
+    assert bench.result(0x0056) == 0x52
+    assert bench.result(0x0001) == 0x3D
     ((_, frame),) = bench.wait(300)
     assert frame == (0x6028, b"\x03" + MAC)
     assert bench.state() == (3, 2)
