@@ -29,7 +29,6 @@ RENEWAL_S = 75.0  # EVENT 29 to 25: median 2 s, longest seen 42 s
 LIMIT_S = 3660.0  # the limit is on the sum of an hour (ARIB STD-T108): EVENT 33 was missed
 OUT_OF_RANGE = "ER06"  # the form or range of an argument
 NOT_UNDERSTOOD = ("ER04", "ER05", OUT_OF_RANGE)  # unknown command, number of arguments, their form
-STALE_S = 2.0  # a line of 2.6 kB takes a quarter of a second at 115200 baud
 REPLY_TIMEOUT_S = 5.0  # a plain command takes 5-15 ms, "may take seconds" (command reference)
 
 
@@ -238,7 +237,6 @@ class Link:
         self._inbox = Inbox(clock)
         self._halted: KeiError | None = None
         self._stopping = False
-        self._data_at = 0.0
         self.noise_lines = 0
 
     def attach(self, transport: Transport) -> None:
@@ -272,12 +270,12 @@ class Link:
         return str(error)
 
     def on_data(self, data: bytes) -> None:
-        """Take bytes from the port (reader thread)."""
-        last, self._data_at = self._data_at, self._clock.monotonic()
+        """Take bytes from the port, or none if nothing more of a message will come (reader)."""
         parser = self._parser  # another thread may replace it
-        stale = self._data_at - last > STALE_S and parser.is_waiting
-        before = parser.give_up() if stale else []
-        for message in [*before, *parser.feed(data)]:
+        found = parser.feed(data)
+        while not data and parser.is_waiting:
+            found += parser.give_up()
+        for message in found:
             if isinstance(message, Noise):
                 self.noise_lines += 1
             elif (inbound := self._on_message(message)) is not None:
