@@ -65,7 +65,7 @@ class Commands(ABC):
         """Return what turns the dongle's bytes into messages."""
 
     @abstractmethod
-    def recognise(self, timeout_s: float, *, again: bool) -> bool:
+    def recognise(self, timeout_s: float, *, attempt: int) -> bool:
         """Ask once what is on the freshly opened port, whatever state it is in.
 
         A PANA session that the dongle may have is left alone, and a dongle of another grammar
@@ -73,7 +73,8 @@ class Commands(ABC):
 
         Args:
             timeout_s: how long to wait for the answer.
-            again: whether nothing was answered before: a half-sent command may be in the way.
+            attempt: from 0; nothing was answered to those before, so that a half-sent command may
+                be in the way.
 
         Returns:
             whether it has this grammar; `dongle` is set then.

@@ -112,7 +112,8 @@ class ConnectSteps:
     def adopt(self) -> Outcome:
         """ADOPT: ask the meter once; an answer proves the session that the dongle still has.
 
-        One property only: some meters answer no more, and all of them answer that.
+        Only a question that nobody has acknowledged is asked again: that says nothing of it. It is
+        one property: some meters answer no more, and all of them answer that.
         """
         machine = self._machine
         machine.established = True  # its end counts from now on, and a stop ends it
@@ -123,6 +124,8 @@ class ConnectSteps:
             request = self._requests.begin(PROBE_EPCS, TRY_S)
             try:
                 self._requests.attempt(request)
+                if request.answer is None and not (request.was_heard or request.refusal):
+                    self._requests.attempt(request)
             finally:
                 self._requests.end(request)
         except RejoinNeeded as error:
@@ -236,14 +239,22 @@ class ConnectSteps:
                 "another device may hold the meter's only session",
             )
             return
+        if self._commands.was_refused:
+            hint = (
+                "the meter refuses ID and password, which it has taken before: was it replaced, "
+                "so that there are new ones? "
+            )
+        else:
+            hint = (
+                "the meter is silent; ID and password are right, it has taken them before (a "
+                "meter that was replaced wants new ones): is the signal good (-88 dBm or better)? "
+            )
         self._incidents.raised(
             "join_failed",
             key="proven",
             lqi=round(self._lqi),
             rssi_dbm=rssi_dbm(self._lqi),
-            hint="the meter is silent; ID and password are right, it has taken them before "
-            "(a meter that was replaced wants new ones): is the signal good (-88 dBm or better)? "
-            "another device may hold the meter's only session",
+            hint=f"{hint}another device may hold the meter's only session",
         )
 
     @property

@@ -57,9 +57,15 @@ class Ok:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """The command was refused; `code` is the dongle's own word for why, such as `ER04`."""
+    """The command was refused.
+
+    Attributes:
+        code: the dongle's own word for why, such as `ER04`.
+        command: which it was, where that is known to be one that sends.
+    """
 
     code: str
+    command: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,5 +390,7 @@ class Transport(Protocol):
 
 
 OnData = Callable[[bytes], None]
+"""Called with what has come, and with nothing when nothing more has come for a while."""
+
 OnLost = Callable[[PortLost], None]
 OpenPort = Callable[[OnData, OnLost], Transport]

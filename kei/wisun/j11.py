@@ -93,7 +93,14 @@ class Result(IntEnum):
     DONE = 0x01
     PORT_OPEN = 0x0A  # it is open already
     NO_BEACON = 0x0E
+    INCOMPLETE = 0x13
     BUSY = 0x3D
+    HEADER_DAMAGED = 0xF0
+    DATA_DAMAGED = 0xF1
+
+
+DAMAGED = (Result.INCOMPLETE, Result.HEADER_DAMAGED, Result.DATA_DAMAGED)
+NOT_NOW = (Result.BUSY, *DAMAGED)  # the same request may be taken the next time
 
 
 _MEANINGS = {
@@ -113,6 +120,9 @@ _MEANINGS = {
     0xF0: "the header was damaged",
     0xF1: "the data were damaged",
 }
+
+
+FRESH = b"\x02"  # begins the data of 0x2001 until the first settings have been given
 
 
 class BrouteState(IntEnum):
@@ -294,7 +304,7 @@ def _parse(code: int, data: bytes) -> list[Message]:
         case _ if code in _NOT_READ:
             return [Fail(refusal(data[0]))]
         case _ if command == Command.SEND:
-            return _sent(data) if data[0] == Result.DONE else [Fail(refusal(data[0]))]
+            return _sent(data)
         case _ if command in _COMMANDS:
             return [Response(command, data[0], data[1:])]
     return []
@@ -325,6 +335,10 @@ def _received(data: bytes) -> list[Message]:
 
 def _sent(data: bytes) -> list[Message]:
     """Return what became of a datagram: a limit, if there is one, the radio's result, the end."""
+    if data[0] in NOT_NOW:
+        return [Event(EventNumber.SENT, "", SendResult.FAILED), Ok()]
+    if data[0] != Result.DONE:
+        return [Fail(refusal(data[0]), Command.SEND)]
     radio = data[1] & 0x0F
     result = SendResult.SENT if radio in _ON_ITS_WAY else SendResult.FAILED
     limited: list[Message] = []

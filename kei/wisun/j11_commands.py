@@ -39,9 +39,12 @@ NO_BEACON_S = 2.6 + 1.0
 CHANNEL_S, CHANNEL_SWITCH_S = 0.00964, 0.09  # of a scan: the first x 2^duration, and the second
 SCAN_GRACE_S = 2.0
 RESET_S = 10.0  # nobody says how long it takes; drivers wait for 5 to 90 s
-ANY_ANSWER_S = 1.2  # a request that another program has half sent is answered after one
+RESET_ATTEMPT = 2  # the third: a session may be in it, and a request half sent takes a second
+BUSY_S = 7.0 + 1.0  # the longest request that others may have made: 1232 bytes to send
 BUSY_PAUSE_S = 0.5
-BUSY_TRIES = 3
+BUSY = j11.refusal(Result.BUSY)
+DAMAGED = frozenset(map(j11.refusal, j11.DAMAGED))
+QUESTIONS = (Command.VERSION, Command.STATUS, Command.CONNECTIONS, Command.SHOW_SETTINGS)
 LINK_TRIES = 3  # the first one often fails (field experience)
 LINE_END = b"\r\n"  # ends our frame for a dongle that speaks SKSTACK-IP; nothing for this one
 
@@ -63,16 +66,18 @@ class J11Commands(Commands):
         """See `Commands.new_parser`."""
         return j11.Parser(on_raw)
 
-    def recognise(self, timeout_s: float, *, again: bool) -> bool:
+    def recognise(self, timeout_s: float, *, attempt: int) -> bool:
         """Ask for the version; whatever comes in this grammar is a J11's.
 
-        One that was here before and has fallen silent is reset, which ends what it hangs in.
+        One that was here before and has fallen silent is reset, once, which ends what it hangs in.
         """
-        if again and self.dongle is not None:
+        was_here = self.dongle is not None
+        if was_here and attempt == RESET_ATTEMPT:
             self._link.send(frame(Command.RESET) + LINE_END)
             next(self._link.receive_for(timeout_s), None)
         self._link.send(frame(Command.VERSION) + LINE_END)
-        match next(self._link.receive_for(min(timeout_s, ANY_ANSWER_S)), None):
+        answer_s = REPLY_S if was_here else min(timeout_s, REPLY_S)
+        match next(self._link.receive_for(answer_s), None):
             case None:
                 return False
             case Response(Command.VERSION, Result.DONE, version):
@@ -90,12 +95,10 @@ class J11Commands(Commands):
 
         A scan or an authentication would be in the way for minutes: only a reset ends it.
         """
-        for _ in range(BUSY_TRIES):
-            self._link.drain(BUSY_PAUSE_S, BUSY_PAUSE_S)
-            try:
-                return self._command(Command.VERSION)
-            except (CommandRefused, NoReply) as error:
-                log.debug("dongle_busy", reason=str(error))
+        try:
+            return self._command(Command.VERSION)
+        except (CommandRefused, NoReply) as error:
+            log.debug("dongle_busy", reason=str(error))
         self._reset()
         return self._command(Command.VERSION)
 
@@ -104,9 +107,19 @@ class J11Commands(Commands):
         return False
 
     def set_up(self) -> None:
-        """See `Commands.set_up`; any channel will do until the meter's is known."""
-        self._reset()
+        """See `Commands.set_up`; any channel will do until the meter's is known.
+
+        One that has just started is taken as it is: a start may take longer than is waited for.
+        """
+        if not self._is_fresh():
+            self._reset()
         self._prepare(LOWEST_CHANNEL)
+
+    def _is_fresh(self) -> bool:
+        try:
+            return self._command(Command.STATUS).startswith(j11.FRESH)
+        except (CommandRefused, NoReply):
+            return False
 
     def _reset(self) -> None:
         self._link.send(frame(Command.RESET))
@@ -194,7 +207,7 @@ class J11Commands(Commands):
     ) -> LeaveResult:
         """See `Commands.leave`."""
         try:
-            self._command(Command.END_PANA, timeout_s=reply_s)
+            self._command(Command.END_PANA, timeout_s=reply_s, busy_s=reply_s)
         except (CommandRefused, NoReply):
             return LeaveResult.NO_SESSION
         try:
@@ -254,19 +267,47 @@ class J11Commands(Commands):
         self._address = address
         self._link.write(j11.send_to(address, payload))
 
-    def _command(self, command: Command, data: bytes = b"", *, timeout_s: float = REPLY_S) -> bytes:
-        """Make a request; return the data of the response. Raises what `_exchange` does."""
-        return self._exchange(command, data, timeout_s)[1]
+    def _command(
+        self,
+        command: Command,
+        data: bytes = b"",
+        *,
+        timeout_s: float = REPLY_S,
+        busy_s: float = BUSY_S,
+    ) -> bytes:
+        """Make a request; return the data of the response. As `_exchange`."""
+        return self._exchange(command, data, timeout_s, busy_s)[1]
 
     def _exchange(
-        self, command: Command, data: bytes, timeout_s: float
+        self, command: Command, data: bytes, timeout_s: float, busy_s: float = BUSY_S
     ) -> tuple[list[Inbound], bytes]:
         """Make a request; return what came before its response, and the data of that.
+
+        It is made again while the module is busy, for so long, and once if it was damaged on its
+        way; a question also if nothing has answered it.
 
         Raises:
             CommandRefused: it is not done.
             NoReply: nothing in time, or the module has restarted.
         """
+        again = True
+        busy_until = self._clock.monotonic() + busy_s
+        while True:
+            try:
+                return self._make(command, data, timeout_s)
+            except CommandRefused as refused:
+                if refused.code == BUSY and self._clock.monotonic() < busy_until:
+                    self._link.drain(BUSY_PAUSE_S, BUSY_PAUSE_S)
+                    continue
+                if refused.code not in DAMAGED or not again:
+                    raise
+            except NoReply:
+                if command not in QUESTIONS or not again:
+                    raise
+            again = False
+
+    def _make(self, command: Command, data: bytes, timeout_s: float) -> tuple[list[Inbound], bytes]:
+        """Make a request once; as `_exchange`."""
         name = f"{command:04X}"
         self._link.send(frame(command, data))
         before: deque[Inbound] = deque(maxlen=INBOX_MAX)
@@ -276,7 +317,7 @@ class J11Commands(Commands):
                     return list(before), found
                 case Response(answered, result, _) if answered == command:
                     raise CommandRefused(name, j11.refusal(result))
-                case Fail(code):
+                case Fail(code, None):
                     raise CommandRefused(name, code)
                 case Event(EventNumber.RESTARTED):
                     raise NoReply("the dongle has restarted")

@@ -241,6 +241,7 @@ class Machine:
         elif number == EventNumber.UNDECIPHERABLE:
             self._undecipherable += 1
             if self._undecipherable == UNDECIPHERABLE_MAX and self.established:
+                self.established = False  # so that it is authenticated anew, and not left
                 self.report(Outcome.CLOSED, RejoinNeeded("the meter cannot be understood any more"))
         elif number == EventNumber.RESTARTED and self.established:
             self.established = False

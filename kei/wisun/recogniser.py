@@ -48,10 +48,10 @@ class Recogniser:
         """
         noise_before = self._link.noise_lines
         in_order = sorted(self._all.values(), key=lambda each: each is not self.commands)
-        for number, timeout_s in enumerate(IDENTIFY_TIMEOUTS_S):
+        for attempt, timeout_s in enumerate(IDENTIFY_TIMEOUTS_S):
             for commands in in_order:
                 self._link.speak(commands.new_parser)
-                if commands.recognise(timeout_s, again=number > 0):
+                if commands.recognise(timeout_s, attempt=attempt):
                     self.commands = commands
                     return
         if self._link.noise_lines > noise_before:

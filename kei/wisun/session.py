@@ -20,6 +20,7 @@ from kei.wisun.interfaces import (
     Datagram,
     Dongle,
     Event,
+    EventNumber,
     Inbound,
     Listener,
     Memory,
@@ -285,14 +286,21 @@ class Session:
         """Return what the conversation in progress gets to see of a message (reader thread)."""
         match message:
             case Datagram():
-                self._machine.hear()
+                if message.secured and self._is_meter(message.sender):
+                    self._machine.hear()
                 received = self._requests.sort(message)
                 if self._requests.notifications:
                     self._machine.wake()
                 return received
+            case Event(EventNumber.UNDECIPHERABLE, sender) if not self._is_meter(sender):
+                return None
             case Event(number):
                 self._machine.on_event(number)
         return message
+
+    def _is_meter(self, address: str) -> bool:
+        network = self.network
+        return network is not None and address == network.address
 
     def run(self) -> None:
         """Bring the session up and hold it, until `stop`; never raises."""

@@ -67,9 +67,9 @@ class SkCommands(Commands):
         """See `Commands.new_parser`."""
         return skstack.Parser(on_raw)
 
-    def recognise(self, timeout_s: float, *, again: bool) -> bool:
+    def recognise(self, timeout_s: float, *, attempt: int) -> bool:
         """See `Commands.recognise`."""
-        firmware = self._synchronise(timeout_s, again=again)
+        firmware = self._synchronise(timeout_s, again=attempt > 0)
         if not firmware:
             return False
         product = _version(self._optional("SKAPPVER"))

@@ -27,6 +27,7 @@ from kei.wisun.quality import rssi_dbm
 BROUTE_ID, BROUTE_PWD = "00112233445566778899AABBCCDDEEFF", "0123456789AB"
 ROHMS_METER = "FE80:0000:0000:0000:0250:C2FF:FEDC:2822"
 METER, MAC = "FE80:0000:0000:0000:021D:1290:1234:5678", "001D129012345678"
+SEND = Command.SEND
 SENT, FAILED = (Event(EventNumber.SENT, "", result) for result in SendResult if result < 2)
 GET_EA_EB = bytes.fromhex("1081000605FF010288016202EA00EB00")
 GET = bytes.fromhex("1081000105FF010288016201E700")
@@ -99,8 +100,8 @@ EXAMPLES: list[tuple[str, list[Message]]] = [
         "D0F9EE5D2008000B0347009A01021081000105",
         [Event(EventNumber.LIMIT_ON, "", None), FAILED, Ok()],
     ),
-    ("D0F9EE5D200800050341000606", [Fail("result 06, the destination is not connected")]),
-    ("D0F9EE5D200800050341003D3D", [Fail("result 3D, busy")]),
+    ("D0F9EE5D200800050341000606", [Fail("result 06, the destination is not connected", SEND)]),
+    ("D0F9EE5D200800050341003D3D", [FAILED, Ok()]),
     ("D0F9EE5D601A000E039C02A204001D129012345678CB", [Event(EventNumber.PEER_CLOSED, MAC, 4)]),
     ("D0F9EE5D601A000E039C01D603001D12901234567800", [Event(EventNumber.LINK_LOST, MAC, 3)]),
     (
@@ -110,7 +111,7 @@ EXAMPLES: list[tuple[str, list[Message]]] = [
     ("D0F9EE5D2FFF0005044700F0F0", [Fail("result F0, the header was damaged")]),
     ("D0F9EE5DFFFF00050517000303", [Fail("result 03")]),
     ("D0F9EE5D205F0005039800F1F1", [Response(Command.SETTINGS, 0xF1, b"")]),
-    ("D0F9EE5D200800050341003737", [Fail("result 37, nothing is started")]),
+    ("D0F9EE5D200800050341003737", [Fail("result 37, nothing is started", SEND)]),
     (  # a ping reply: kei does not ping
         "D0F9EE5D60D1001D046205AF01FE80000000000000021D12901234567802CB000461626364",
         [Noise(37)],

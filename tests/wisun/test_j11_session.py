@@ -1,6 +1,8 @@
 """The session with a J11 module: how it is recognised, what it is never told, what it may do."""
 
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import pairwise
 
 import pytest
@@ -8,7 +10,7 @@ from programs import BROUTE_ID, PATIENCE_S, wait_until
 from session_bench import Bench, Memory
 from structlog.testing import capture_logs
 
-from kei.core.errors import RetryLater
+from kei.core.errors import RetryLater, Stopping
 from kei.wisun import j11
 from kei.wisun.interfaces import OnData, State
 from kei.wisun.j11 import Command, frame
@@ -203,9 +205,6 @@ def test_a_password_that_the_meter_refuses_twice_is_not_offered_for_ten_minutes(
     assert (bench.session.status().next_try_s or 0) > REFUSED_PAUSE_S - 60
     told = next(e for e in logs if e["event"] == "join_failed")
     assert str(told["hint"]).startswith("the meter refuses: check B-route ID and password")
-    assert codes(bench).count(Command.RESET) == 1
-    bench.session.stop()
-    bench.session_thread.join(PATIENCE_S)
 
 
 def test_another_meter_that_answers_to_the_id_is_not_joined_but_looked_for(start: Start) -> None:
@@ -233,7 +232,7 @@ def test_a_restart_that_nobody_asked_for_is_a_matter_of_seconds(start: Start) ->
 
 def test_a_module_that_lost_its_session_without_a_word_is_set_up_anew(start: Start) -> None:
     def meddle(data: bytes, say: OnData) -> bool:
-        is_refused = data.endswith(b"\xe7\0") and bench.sent.count(RESET) == 1
+        is_refused = data.endswith(b"\xe7\0") and RESET not in bench.sent
         if is_refused:
             say(bytes.fromhex("D0F9EE5D200800050341003737"))
         return is_refused
@@ -265,8 +264,8 @@ def test_of_a_session_that_ended_without_a_word_one_try_at_most_goes_out_in_clea
     start: Start,
 ) -> None:
     def meddle(data: bytes, say: OnData) -> bool:
-        is_power = data.endswith(b"\xe7\0") and bench.sent.count(RESET) == 1
-        is_status = data == frame(Command.STATUS) and asked and bench.sent.count(RESET) == 1
+        is_power = data.endswith(b"\xe7\0") and RESET not in bench.sent
+        is_status = data == frame(Command.STATUS) and asked and RESET not in bench.sent
         if is_power:
             asked.append(data)
             say(from_module(0x2008, b"\x01\0" + data[-14:-9]))
@@ -333,6 +332,177 @@ def test_a_stop_while_joining_leaves_no_authentication_behind(start: Start) -> N
     bench.session.stop()
     bench.session_thread.join(PATIENCE_S)
     assert codes(bench)[-2:] == [Command.END_PANA, Command.RESET]
+
+
+def is_power(data: bytes) -> bool:
+    return data[4:6] == b"\0\x08" and data.endswith(b"\xe7\0")
+
+
+def said_from(bench: Bench, at: int) -> list[int]:
+    """The codes from the given one on, without those that only look or send."""
+    return [code for code in codes(bench)[at:] if code in ENDS_OR_DISTURBS]
+
+
+def test_a_module_that_is_busy_for_seconds_keeps_its_session(start: Start) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        is_busy = bool(busy_until) and bench.clock.monotonic() < busy_until[0]
+        if is_busy:
+            say(from_module(0x2000 + int.from_bytes(data[4:6], "big"), b"\x3d"))
+        return is_busy
+
+    busy_until: list[float] = []
+    bench = start(J11, meddle=meddle)
+    bench.wait_for_join()
+    before = len(codes(bench))
+    busy_until.append(bench.clock.monotonic() + 5)
+    assert 0xE7 in bench.session.get(POWER, 20).properties
+    assert said_from(bench, before) == []
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "D0F9EE5D2FFF0005044700F0F0",  # damaged on its way
+        "D0F9EE5D200800050341000606D0F9EE5D20010008033D000801030301",  # after a late answer
+        "",  # the answer is damaged
+    ],
+)
+def test_a_question_that_goes_wrong_once_costs_no_session(start: Start, reply: str) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        if is_power(data) and not looked:
+            return True
+        is_first_look = data == frame(Command.STATUS) and len(asked) > 0 and not looked
+        if is_first_look:
+            looked.append(data)
+            say(bytes.fromhex(reply))
+        return is_first_look
+
+    asked: list[bool] = []
+    looked: list[bytes] = []
+    bench = start(J11, meddle=meddle, speed=20)
+    bench.wait_for_join()
+    before = len(codes(bench))
+    asked.append(True)
+    with pytest.raises(RetryLater):
+        bench.session.get(POWER, 3)
+    wait_until(lambda: looked, 10, "a look")
+    assert 0xE7 in bench.session.get(POWER, 20).properties
+    assert said_from(bench, before) == []
+
+
+def test_frames_of_others_that_cannot_be_deciphered_end_no_session(start: Start) -> None:
+    bench = start(J11)
+    bench.wait_for_join()
+    before = len(codes(bench))
+    foreign = bytes.fromhex("01FE80000000000000021D1290999999990000000010810001")
+    bench.says(2 * from_module(0x6038, foreign))
+    assert 0xE7 in bench.session.get(POWER, 5).properties
+    assert said_from(bench, before) == []
+
+
+def test_frames_that_cannot_be_deciphered_are_followed_by_a_new_authentication(
+    start: Start,
+) -> None:
+    bench = start(f"{J11},fault=keys@3", speed=20)
+    bench.wait_for_join()
+    before = len(codes(bench))
+    while bench.session.is_joined:
+        with suppress(RetryLater):
+            bench.session.get(POWER, 5)
+    bench.wait_for_join(2)
+    said = codes(bench)[before:]
+    assert Command.RENEW_PANA in said
+    assert Command.END_PANA not in said
+
+
+def test_a_lost_frame_does_not_keep_a_session_from_going_on(start: Start) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        is_lost = data[4:6] == b"\0\x08" and not lost
+        if is_lost:
+            lost.append(data)
+            say(from_module(0x2008, b"\x01\x05" + data[34:39]))
+        return is_lost
+
+    lost: list[bytes] = []
+    before = start(J11)
+    bench = start(memory=killed(before), beside=before, meddle=meddle)
+    bench.wait_for_join(deadline_s=30)
+    assert said_from(bench, 0) == []
+
+
+def test_a_length_that_lies_does_not_swallow_the_answer(start: Start) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        if is_power(data):
+            head = bytes.fromhex("D0F9EE5D60180549")
+            say(head + sum(head).to_bytes(2, "big") + bytes(2))
+        return False
+
+    bench = start(J11, meddle=meddle, speed=1)
+    bench.wait_for_join()
+    began = bench.clock.monotonic()
+    assert 0xE7 in bench.session.get(POWER, 20).properties
+    assert bench.clock.monotonic() - began < 4
+
+
+def test_a_stop_while_a_request_is_under_way_leaves_the_meter(start: Start) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        is_busy = bool(sent) and codes(bench).count(Command.END_PANA) < 3
+        if is_power(data):
+            sent.append(data)
+        elif is_busy:
+            say(from_module(0x2000 + int.from_bytes(data[4:6], "big"), b"\x3d"))
+        return is_busy or is_power(data)
+
+    sent: list[bytes] = []
+    bench = start(J11, meddle=meddle)
+    bench.wait_for_join()
+
+    def ask() -> None:
+        with suppress(Stopping):
+            bench.session.get(POWER, 5)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    wait_until(lambda: sent, 10, "a request")
+    bench.session.stop()
+    bench.session_thread.join(PATIENCE_S)
+    asking.join(PATIENCE_S)
+    assert codes(bench)[-2:] == [Command.END_PANA, Command.STOP_BROUTE]
+    assert bench.memory[SESSION_KEY].startswith("left ")
+
+
+def test_a_module_that_takes_long_to_start_is_reset_once(start: Start) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        now = bench.clock.monotonic()
+        if data == frame(Command.STATUS) and not resets:
+            say(bytes.fromhex("D0F9EE5D20010008033D000801030201"))  # what others have left
+            return True
+        if data.startswith(RESET):
+            resets.append(now)
+        return bool(resets) and now < resets[-1] + 12
+
+    resets: list[float] = []
+    bench = start(J11, meddle=meddle, speed=20)
+    bench.wait_for_join(deadline_s=60)
+    assert len(resets) == 1
+
+
+def test_a_meter_that_refuses_what_it_has_taken_before_is_not_called_silent(start: Start) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        is_asked = data == frame(Command.START_PANA)
+        if is_asked:
+            say(from_module(0x2056, b"\x01"))
+            say(bytes.fromhex("D0F9EE5D6028000D03A901D502001D129012345678"))
+        return is_asked
+
+    before = start(J11)
+    memory = killed(before)
+    memory[SESSION_KEY] = ""
+    with capture_logs() as logs:
+        start(memory=memory, beside=before, meddle=meddle)
+        wait_until(lambda: any(e["event"] == "join_failed" for e in logs), 20, "the fault")
+    told = next(e for e in logs if e["event"] == "join_failed")
+    assert str(told["hint"]).startswith("the meter refuses ID and password, which it has taken")
 
 
 def from_module(code: int, data: bytes) -> bytes:
