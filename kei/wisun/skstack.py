@@ -42,6 +42,7 @@ _INNER = re.compile(
     rb"EVENT [0-9A-Fa-f]{2} [0-9A-Fa-f:]{39}|EINFO [0-9A-Fa-f:]{39} |EVER [0-9]|EAPPVER |"
     rb"ESREG [0-9A-Fa-f]|FAIL ER[0-9]{2}"
 )
+_ERROR = re.compile(rb"ER[0-9]{2}")
 # The words without a blank, at the end of an echo; a password of 12 characters may end with them.
 _INNER_WORD = re.compile(
     rb"(?:SK(?!SETPWD)|SKSETPWD [0-9A-F] \w{12}|[RW]OPT)[ -~]*?(OK(?: [0-9A-F]{2})?|EPANDESC)"
@@ -198,7 +199,9 @@ def _parse_words(words: list[bytes]) -> Message | None:
         case [b"OK", *rest]:
             return Ok(b" ".join(rest).decode("ascii"))
         case [b"FAIL", *code]:
-            return Fail(b"".join(code).decode("ascii"))
+            # Anything else may be the echo of credentials whose line has run into this one.
+            is_code = len(code) == 1 and _ERROR.fullmatch(code[0]) is not None
+            return Fail(code[0].decode("ascii") if is_code else "")
         case [b"EPANDESC"]:
             return PanStart()
         case [b"EINFO", address, mac, channel, pan_id, side]:

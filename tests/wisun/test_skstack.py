@@ -40,8 +40,10 @@ LINES: list[tuple[bytes, Message]] = [
     (b"OK\r\n", Ok()),
     (b"OK 01\r", Ok("01")),
     (b"FAIL ER10\r\n", Fail("ER10")),
-    (b"FAIL ERxx\r\n", Fail("ERxx")),
+    (b"FAIL ERxx\r\n", Fail("")),
     (b"FAIL\r\n", Fail("")),
+    (b"FAIL ER04SKSETPWD C 0123456789AB\r\n", Fail("")),  # a line end was lost
+    (b"FAIL ER04 SKSETRBID 00112233445566778899AABBCCDDEEFF\r\n", Fail("")),
     (f"EVENT 21 {METER} 00\r\n".encode(), Event(0x21, METER, 0)),
     (f"EVENT 21 {METER} 0 02\r\n".encode(), Event(0x21, METER, 2)),
     (f"EVENT 29 {METER} 0\r\n".encode(), Event(0x29, METER, None)),
