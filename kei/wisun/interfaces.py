@@ -13,7 +13,7 @@ from kei.core.clock import Instant
 from kei.core.errors import PortLost
 from kei.core.secret import Secret
 from kei.echonet.frame import Frame, Property
-from kei.wisun.dialects import Dialect
+from kei.wisun.dialects import Dialect, Grammar
 
 LOWEST_CHANNEL, CHANNELS = 33, 28  # 33 to 60; register S2 holds the number itself
 
@@ -226,6 +226,7 @@ class Settings:
         dialect: of the dongle; None to recognise it.
         first_epcs: what to ask right after joining, as the proof of the session.
         outlives_us: whether dongle and meter go on when kei ends, as all real ones do.
+        likely: what is asked for first where `dialect` is None.
     """
 
     broute_id: Secret
@@ -233,6 +234,7 @@ class Settings:
     dialect: Dialect | None
     first_epcs: tuple[int, ...]
     outlives_us: bool = True
+    likely: Grammar = Grammar.SKSTACK
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ IDENTIFY_TIMEOUTS_S = (0.3, 2.0, 3.0, 5.0, 8.0, 13.0)
 class Recogniser:
     """Holds the commands of the dongle on the port.
 
-    SKSTACK-IP is asked for first, as a J11 module throws text away: what was recognised before, or
-    what the owner has chosen, has precedence. A dongle with SKSTACK-IP that is slow to answer takes
-    a frame of J11 for a wrong line, which is ended for it.
+    SKSTACK-IP is asked for first, as a J11 module throws text away: what was recognised before,
+    what the owner has chosen, or what the port is named after has precedence. A dongle with
+    SKSTACK-IP that is slow to answer takes a frame of J11 for a wrong line, which is ended for it.
 
     Args:
         link: to the dongle.
@@ -36,7 +36,7 @@ class Recogniser:
             Grammar.J11: J11Commands(link, clock, settings),
         }
         chosen = settings.dialect
-        self.commands = self._all[Grammar.SKSTACK if chosen is None else chosen.grammar]
+        self.commands = self._all[settings.likely if chosen is None else chosen.grammar]
 
     def identify(self) -> None:
         """Find out what is on the freshly opened port, whatever state it is in.

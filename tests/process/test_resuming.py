@@ -49,8 +49,9 @@ def test_after_a_kill_the_session_goes_on_and_after_an_end_the_meter_rests(tmp_p
 
 def test_after_a_kill_the_session_of_a_j11_goes_on_without_a_join(tmp_path: Path) -> None:
     transcript = tmp_path / "said"
-    with simulator(tmp_path / "dongle", "--dongle", "J11", "--transcript", str(transcript)):
-        jobs = write_jobs(tmp_path, str(tmp_path / "dongle"), requests=EVERY_SECOND)
+    port = tmp_path / "usb-RATOC_RS-WSUHA-J11-if00-port0"  # which says what to ask for first
+    with simulator(port, "--dongle", "J11", "--transcript", str(transcript)):
+        jobs = write_jobs(tmp_path, str(port), requests=EVERY_SECOND)
         with running("--jobs", str(jobs)) as kei:
             kei.wait_for(lambda: count_power(tmp_path), 20, "a reading")
             kei.process.kill()
@@ -65,6 +66,7 @@ def test_after_a_kill_the_session_of_a_j11_goes_on_without_a_join(tmp_path: Path
             assert not [code for code in ENDS_OR_JOINS if rf"\xd0\xea\x83\xfc\x00{code}" in said]
             assert kei.stop() == 0
         assert r"\xd0\xea\x83\xfc\x00W" in transcript.read_text()[said_before:]
+        assert "SK" not in transcript.read_text()
 
 
 def count_power(folder: Path) -> int:
