@@ -103,6 +103,10 @@ class Commands(ABC):
         """
 
     @abstractmethod
+    def scan_s(self, duration: int) -> float:
+        """Return how long a scan of this duration takes, seconds."""
+
+    @abstractmethod
     def scan(self, duration: int) -> list[Network]:
         """Look for meters of our ID on all channels once.
 

@@ -155,7 +155,7 @@ class ConnectSteps:
         in_vain, commands = self._machine.scanned_in_vain, self._commands
         longest = [commands.longest_scan] if in_vain else []
         for duration in (*commands.scan_durations, *longest):
-            log.debug("scan_started", duration=duration)
+            log.debug("scan_started", duration=duration, seconds=commands.scan_s(duration))
             if found := self._scan_once(duration):
                 self._networks.replace(found)
                 self._incidents.ended("meter_not_found")
@@ -321,7 +321,10 @@ class ConnectSteps:
         return result
 
     def leave_on_shutdown(self) -> None:
-        """End the PANA session if there may be one, and close the port."""
+        """End the PANA session if there may be one, and close the port.
+
+        What is not known to have understood may have a session still: the next start asks.
+        """
         machine = self._machine
         is_joining = machine.state is State.JOIN
         is_joined = machine.state is State.JOINED
@@ -332,7 +335,8 @@ class ConnectSteps:
                 with machine.lock:
                     ended = self._commands.leave_on_shutdown(joining=is_joining)
                 log.info("session_left", ended=ended)
-                self._last_session.ended(rest=ended)
+                if ended or self._commands.dongle is not None:
+                    self._last_session.ended(rest=ended)
         finally:
             self._link.detach()
             machine.move_to(State.INIT)

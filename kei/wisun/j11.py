@@ -95,6 +95,7 @@ class Result(IntEnum):
     NO_BEACON = 0x0E
     INCOMPLETE = 0x13
     BUSY = 0x3D
+    CREDENTIALS_SET = 0x58  # by us: a reset clears them, and so does the end of a session
     HEADER_DAMAGED = 0xF0
     DATA_DAMAGED = 0xF1
 

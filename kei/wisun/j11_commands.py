@@ -42,6 +42,7 @@ RESET_S = 10.0  # nobody says how long it takes; drivers wait for 5 to 90 s
 RESET_ATTEMPT = 2  # the third: a session may be in it, and a request half sent takes a second
 BUSY_S = 7.0 + 1.0  # the longest request that others may have made: 1232 bytes to send
 BUSY_PAUSE_S = 0.5
+STOP_S = 1.0  # to leave the network, which the next start does in any case
 BUSY = j11.refusal(Result.BUSY)
 DAMAGED = frozenset(map(j11.refusal, j11.DAMAGED))
 QUESTIONS = (Command.VERSION, Command.STATUS, Command.CONNECTIONS, Command.SHOW_SETTINGS)
@@ -132,14 +133,19 @@ class J11Commands(Commands):
         """Give what a restart clears."""
         broute_id, password = self._settings.broute_id, self._settings.broute_pwd
         self._command(Command.SETTINGS, j11.settings(channel))
-        self._command(Command.CREDENTIALS, j11.credentials(broute_id.reveal(), password.reveal()))
+        given = j11.credentials(broute_id.reveal(), password.reveal())
+        self._ensure(Command.CREDENTIALS, given, Result.CREDENTIALS_SET)
+
+    def scan_s(self, duration: int) -> float:
+        """See `Commands.scan_s`."""
+        channels = j11.HIGHEST - j11.LOWEST + 1
+        return channels * (CHANNEL_S * (1 << duration) + CHANNEL_SWITCH_S)
 
     def scan(self, duration: int) -> list[Network]:
         """See `Commands.scan`; nothing else can be asked until it is over."""
-        channels = j11.HIGHEST - j11.LOWEST + 1
-        scan_s = channels * (CHANNEL_S * (1 << duration) + CHANNEL_SWITCH_S)
         request = j11.scan(duration, self._settings.broute_id.reveal())
-        before, _ = self._exchange(Command.SCAN, request, scan_s * 1.5 + SCAN_GRACE_S)
+        limit_s = self.scan_s(duration) * 1.5 + SCAN_GRACE_S
+        before, _ = self._exchange(Command.SCAN, request, limit_s)
         networks = [inbound.network for inbound in before if isinstance(inbound, Beacon)]
         return sorted(networks, key=lambda network: -network.lqi)
 
@@ -186,7 +192,9 @@ class J11Commands(Commands):
                 case Event(EventNumber.JOIN_FAILED, _, j11.PANA_REFUSED):
                     self.was_refused = True
                     return False
-                case Event(EventNumber.JOIN_FAILED):
+                case Event(
+                    EventNumber.JOIN_FAILED | EventNumber.LINK_LOST | EventNumber.PEER_CLOSED
+                ):
                     break
                 case Event(EventNumber.RESTARTED):
                     raise NoReply("the dongle has restarted")
@@ -194,10 +202,14 @@ class J11Commands(Commands):
         return False
 
     def _open_port(self) -> None:
+        self._ensure(Command.OPEN_PORT, UDP_PORT.to_bytes(2, "big"), Result.PORT_OPEN)
+
+    def _ensure(self, command: Command, data: bytes, already: Result) -> None:
+        """Make a request that one of the results calls done before."""
         try:
-            self._command(Command.OPEN_PORT, UDP_PORT.to_bytes(2, "big"))
+            self._command(command, data)
         except CommandRefused as refusal:
-            if refusal.code != j11.refusal(Result.PORT_OPEN):
+            if refusal.code != j11.refusal(already):
                 raise
 
     def leave(
@@ -211,7 +223,7 @@ class J11Commands(Commands):
         except (CommandRefused, NoReply):
             return LeaveResult.NO_SESSION
         try:
-            self._command(Command.STOP_BROUTE, timeout_s=reply_s)
+            self._command(Command.STOP_BROUTE, timeout_s=STOP_S, busy_s=STOP_S)
         except (CommandRefused, NoReply) as error:
             log.debug("network_not_left", reason=str(error))
         return LeaveResult.CONFIRMED

@@ -186,7 +186,7 @@ class CommandRefused(KeiError):
     """The dongle refused a command; `code` is its own word for why."""
 
     def __init__(self, name: str, code: str) -> None:
-        super().__init__(f"the dongle refused {name} ({code})")
+        super().__init__(f"the dongle refused {name}" + (f" ({code})" if code else ""))
         self.code = code
 
 

@@ -143,12 +143,15 @@ class SkCommands(Commands):
         if self._dialect.lqi_register:
             self._optional("SKSREG", "SA2", "1")
 
+    def scan_s(self, duration: int) -> float:
+        """See `Commands.scan_s`."""
+        return CHANNELS * CHANNEL_TIME_S * ((1 << duration) + 1)
+
     def scan(self, duration: int) -> list[Network]:
         """See `Commands.scan`; `duration` is 0..14."""
         side = ["0"] if self._dialect.side else []
         lines = deque(self._command("SKSCAN", "2", "FFFFFFFF", f"{duration:X}", *side), INBOX_MAX)
-        scan_time_s = CHANNELS * CHANNEL_TIME_S * ((1 << duration) + 1)
-        deadline = self._clock.monotonic() + scan_time_s * 1.5 + SCAN_GRACE_S
+        deadline = self._clock.monotonic() + self.scan_s(duration) * 1.5 + SCAN_GRACE_S
         while (inbound := self._link.receive(deadline)) is not None:
             if isinstance(inbound, PanStart | PanField):
                 lines.append(inbound)

@@ -505,6 +505,40 @@ def test_a_meter_that_refuses_what_it_has_taken_before_is_not_called_silent(star
     assert str(told["hint"]).startswith("the meter refuses ID and password, which it has taken")
 
 
+def test_a_network_that_is_lost_during_an_authentication_is_not_waited_for(start: Start) -> None:
+    bench = start(f"{J11},join-time=40", speed=20)
+    wait_until(lambda: Command.START_PANA in codes(bench), 20, "the join")
+    began = bench.clock.monotonic()
+    says(bench, "D0F9EE5D601A000E039C01D603001D12901234567800")
+    wait_until(lambda: Command.RESET in codes(bench), 20, "a new start")
+    assert bench.clock.monotonic() - began < 20
+
+
+def test_a_stop_before_the_dongle_is_recognised_leaves_the_session_to_the_next_start(
+    start: Start,
+) -> None:
+    before = start(J11)
+    memory = killed(before)
+    bench = start(memory=memory, beside=before, meddle=lambda *_: True)
+    wait_until(lambda: frame(Command.VERSION) in bench.sent, 20, "a question")
+    bench.session.stop()
+    bench.session_thread.join(PATIENCE_S)
+    again = start(memory=Memory(bench.memory), beside=before)
+    again.wait_for_join()
+    assert said_from(again, 0) == []
+
+
+def test_credentials_that_are_set_already_are_set(start: Start) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        is_again = data[4:6] == b"\0\x54" and codes(bench).count(Command.CREDENTIALS) > 1
+        if is_again:
+            say(from_module(0x2054, b"\x58"))
+        return is_again
+
+    bench = start(J11, meddle=meddle)
+    bench.wait_for_join()
+
+
 def from_module(code: int, data: bytes) -> bytes:
     head = bytes.fromhex("D0F9EE5D") + code.to_bytes(2, "big") + (4 + len(data)).to_bytes(2, "big")
     sums = (sum(head) & 0xFFFF).to_bytes(2, "big") + (sum(data) & 0xFFFF).to_bytes(2, "big")
