@@ -81,9 +81,14 @@ class SimulatorOptions:
         if EPC_COEFFICIENT in self.lacks and self.coefficient not in {None, 1}:
             hint = "leave out one of the two"
             raise ConfigError([f"lacks: D3 does not go with a coefficient other than 1; {hint}"])
-        has_modes = self.dongle != J11 and MODELS[self.dongle].product_commands
-        if self.payload is not None and not has_modes:
-            raise ConfigError([f"payload: means nothing with {self.dongle}; leave it out"])
+        model = None if self.dongle == J11 else MODELS[self.dongle]
+        means_nothing = {
+            "payload": self.payload is not None and not (model and model.product_commands),
+            "takes-sa2": self.takes_sa2 and model is None,
+            "strict-sums": self.strict_sums and model is not None,
+        }
+        for name in [name for name, is_so in means_nothing.items() if is_so]:
+            raise ConfigError([f"{name}: means nothing with {self.dongle}; leave it out"])
         if self.dongle != J11:
             for spec in self.faults:
                 check_happens_to_skstack(spec.kind)

@@ -215,8 +215,10 @@ class Parser:
                 found += messages[1:]
                 start += size
             else:
-                self._skip(buffer[start], found)
-                start += 1
+                following = buffer.find(RESPONSE[:1], start + 1)
+                end = len(buffer) if following < 0 else following
+                self._skip(buffer[start:end], found)
+                start = end
         del buffer[:start]
         return found
 
@@ -229,18 +231,18 @@ class Parser:
         """Take an incomplete frame as noise, and return the messages behind its first byte."""
         found: list[Message] = []
         if self._buffer:
-            self._skip(self._buffer.pop(0), found)
+            self._skip(self._buffer[:1], found)
+            del self._buffer[:1]
         return [*found, *self.feed(b"")]
 
-    def _skip(self, byte: int, found: list[Message]) -> None:
-        self._skipped.append(byte)
-        if len(self._skipped) == MAX_NOISE_BYTES:
+    def _skip(self, noise: bytes | bytearray, found: list[Message]) -> None:
+        self._skipped += noise
+        while len(self._skipped) >= MAX_NOISE_BYTES:
             self._tell_skipped(found)
 
     def _tell_skipped(self, found: list[Message]) -> None:
-        if self._skipped:
-            raw = bytes(self._skipped)
-            self._skipped.clear()
+        if raw := bytes(self._skipped[:MAX_NOISE_BYTES]):
+            del self._skipped[:MAX_NOISE_BYTES]
             self._tell(found, raw, Noise(len(raw)))
 
     def _tell(self, found: list[Message], raw: bytes, message: Message) -> None:

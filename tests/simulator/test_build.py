@@ -160,7 +160,16 @@ def test_a_single_stack_may_take_register_sa2(options: str, answer: str) -> None
     assert say(dongle, clock, b"SKSREG SA2 1\r\n").endswith(f"\n{answer}\n")
 
 
-@pytest.mark.parametrize("dongle", ["RL7023-DSS", "J11"])
-def test_a_dongle_without_payload_modes_begins_in_none(dongle: str) -> None:
-    with pytest.raises(ConfigError, match=f"payload: means nothing with {dongle}"):
-        parse_sim_port(f"sim:dongle={dongle},payload=ascii")
+@pytest.mark.parametrize(
+    ("dongle", "option"),
+    [
+        ("RL7023-DSS", "payload=ascii"),
+        ("J11", "payload=ascii"),
+        ("J11", "takes-sa2"),
+        ("RL7023-IPS", "strict-sums"),
+    ],
+)
+def test_an_option_that_a_dongle_cannot_have_is_refused(dongle: str, option: str) -> None:
+    name = option.partition("=")[0]
+    with pytest.raises(ConfigError, match=f"{name}: means nothing with {dongle}"):
+        parse_sim_port(f"sim:dongle={dongle},{option}")

@@ -290,6 +290,8 @@ class CommandSet:
 
     def _ping(self, data: bytes, _now: float) -> Reply:
         module = self._module
+        if module.is_pinging:
+            raise Refused(Result.PING_GOES_ON)
         if len(data) < 19:
             raise Refused(Result.SIZE)
         size, form = struct.unpack_from(">HB", data, 16)
@@ -309,11 +311,16 @@ class CommandSet:
         else:
             reply, after_s = b"\0", PING_UNANSWERED_S
 
-        def sent(due: float) -> None:
-            tell = self._tell(Notice.PINGED, reply)
-            module.timeline.at(due + after_s * module.timing.latency, tell, Group.AIR)
+        def tell(_now: float) -> None:
+            module.is_pinging = False
+            module.emit(Notice.PINGED, reply)
 
-        return Reply(then=sent)
+        module.is_pinging = True
+        return Reply(
+            then=lambda due: module.timeline.at(
+                due + after_s * module.timing.latency, tell, Group.AIR
+            )
+        )
 
 
 def check_state(state: State, allowed: frozenset[State]) -> None:

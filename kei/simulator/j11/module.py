@@ -79,6 +79,7 @@ class Module:
         state: how far it has come.
         is_booting: it hears nothing.
         is_working: an authentication goes on: every request is refused, but for a reset.
+        is_pinging: a ping has not been answered, and no other is taken.
         channel: of the settings; 0 before them.
         power: of the settings.
         ports: UDP ports that are open.
@@ -112,6 +113,7 @@ class Module:
         self.state = State.BOOTED
         self.is_working = False
         self.is_renewing = False
+        self.is_pinging = False
         self.known_to_meter = self.keys_differ = False
         self.channel = 0
         self.power = 0
@@ -278,7 +280,7 @@ class Module:
 
     def _fall_back(self, state: State) -> None:
         self.timeline.cancel(Group.SESSION, Group.AIR)
-        self.is_working = self.is_renewing = self.known_to_meter = False
+        self.is_working = self.is_renewing = self.is_pinging = self.known_to_meter = False
         self.state = state
         if state is State.STARTED:
             self.ports.clear()

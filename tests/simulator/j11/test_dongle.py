@@ -438,7 +438,13 @@ def test_ports_and_pings_are_those_of_the_manual() -> None:
     assert bench.result(0x0006, struct.pack(">H", 6000)) == 0x0B
     assert bench.result(0x0006, ECHONET) == 1
     reply = b"\x01" + ADDRESS + b"\x02\xd6\x00\x04abcd"
-    assert bench.ask(0x00D1, ADDRESS + b"\x00\x04\x01") == [(0x20D1, DONE), (0x60D1, reply)]
+    ping = ADDRESS + b"\x00\x04\x01"
+    assert bench.ask(0x00D1, ping) == [(0x20D1, DONE), (0x60D1, reply)]
+    bench.dongle._module.timing = Timing.of(1.0, 0.0, 0.0)
+    bench.ask(0x00D1, ping)
+    bench.wait(0.1)
+    bench.ask(0x00D1, ping)
+    assert [frame for _, frame in bench.wait(5)] == [(0x20D1, b"\x3c"), (0x60D1, reply)]
 
 
 def test_chances_of_an_energy_scan_and_the_rest_that_is_asked_once() -> None:
