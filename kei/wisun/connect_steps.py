@@ -224,7 +224,7 @@ class ConnectSteps:
         self._tell_join_failed()
         if not all_failed:
             return Outcome.FAILED
-        if self._commands.was_refused and not self._networks.are_credentials_proven:
+        if self._commands.was_refused:
             return Outcome.REFUSED
         machine.failed_rounds += 1
         return Outcome.GIVEN_UP if machine.failed_rounds < ROUNDS_UNTIL_REOPEN else Outcome.BROKEN
