@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from enum import StrEnum
+from functools import partial
 
 from kei.core.errors import Malformed
 from kei.core.reading import plain
@@ -223,21 +224,22 @@ def _days_ago(days: int) -> str:
     return words.get(days, f"{days} days ago")
 
 
-def _half_hour_history(edt: bytes, scale: Scale | None) -> str:
-    """Sum up EC: time and number (ED), then the registers of both directions, newest first."""
+def _values_back(step_min: int, edt: bytes, scale: Scale | None) -> str:
+    """Sum up EC or EE: time and number, then the registers of both directions, newest first."""
     if len(edt) < 7 or len(edt) != 7 + 8 * edt[6]:
-        raise Malformed(f"{len(edt)} bytes do not fit the number of half hours")
+        raise Malformed(f"{len(edt)} bytes do not fit the number of values")
     normal = [edt[start : start + 4] for start in range(7, len(edt), 8)]
-    return f"{_half_hours(edt[:7], scale)}, {_range(normal, scale)}"
+    return f"{_back_from(step_min, edt[:7], scale)}, {_range(normal, scale)}"
 
 
-def _half_hours(edt: bytes, scale: Scale | None) -> str:
-    """Read ED: a time without seconds, and how many half hours back from there."""
+def _back_from(step_min: int, edt: bytes, scale: Scale | None) -> str:
+    """Read ED or EF: a time without seconds, and how many values back from there."""
     if len(edt) != 7:
         return _hex(edt, scale)
     if edt[:2] == NO_YEAR:
         return "no time is set"
-    return f"{edt[6]} x 30 min back from {_date_time(edt[:6] + bytes(1)):%Y-%m-%d %H:%M}"
+    newest = _date_time(edt[:6] + bytes(1))
+    return f"{edt[6]} x {step_min} min back from {newest:%Y-%m-%d %H:%M}"
 
 
 def _range(registers: Sequence[bytes], scale: Scale | None) -> str:
@@ -288,12 +290,18 @@ UNRECORDED = {
             0xEC,
             "history of half hours, both directions",
             Kind.HISTORY,
-            _half_hour_history,
+            partial(_values_back, 30),
             (0xEA, 0xEB),
         ),
-        UnrecordedSpec(0xED, "time of that history", Kind.SETTING, _half_hours),
-        UnrecordedSpec(0xEE, "history of minutes, both directions", Kind.HISTORY, _hex, (0xD0,)),
-        UnrecordedSpec(0xEF, "time of that history", Kind.SETTING, _hex),
+        UnrecordedSpec(0xED, "time of that history", Kind.SETTING, partial(_back_from, 30)),
+        UnrecordedSpec(
+            0xEE,
+            "history of minutes, both directions",
+            Kind.HISTORY,
+            partial(_values_back, 1),
+            (0xD0,),
+        ),
+        UnrecordedSpec(0xEF, "time of that history", Kind.SETTING, partial(_back_from, 1)),
     )
 }
 

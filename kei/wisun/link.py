@@ -12,20 +12,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from types import TracebackType
+from typing import Protocol
 
 from kei.core.clock import Clock
 from kei.core.errors import KeiError, PortLost, Stopping
 from kei.core.incidents import Incidents
 from kei.wisun.inbox import INBOX_MAX, Inbox
 from kei.wisun.interfaces import EventNumber, Fail, Inbound, Message, Noise, Ok, Tap, Transport
-from kei.wisun.skstack import Parser
+from kei.wisun.skstack import Parser as SkParser
+
+OnRaw = Callable[[bytes, Message], None]
+"""Called with the bytes of each message, and the message."""
 
 AT_ONCE = 0.0  # the urgency of the session thread: before every request
 RENEWAL_S = 75.0  # EVENT 29 to 25: median 2 s, longest seen 42 s
 LIMIT_S = 3660.0  # the limit is on the sum of an hour (ARIB STD-T108): EVENT 33 was missed
-OUT_OF_RANGE = 6  # FAIL code: the form or range of an argument
-NOT_UNDERSTOOD = (4, 5, OUT_OF_RANGE)  # unknown command, number of arguments, their form
-STALE_S = 2.0  # a line of 2.6 kB takes a quarter of a second at 115200 baud
+OUT_OF_RANGE = "ER06"  # the form or range of an argument
+NOT_UNDERSTOOD = ("ER04", "ER05", OUT_OF_RANGE)  # unknown command, number of arguments, their form
 REPLY_TIMEOUT_S = 5.0  # a plain command takes 5-15 ms, "may take seconds" (command reference)
 
 
@@ -180,10 +183,10 @@ class SendGate:
 
 
 class CommandRefused(KeiError):
-    """The dongle answered `FAIL ERxx`; `code` is the number."""
+    """The dongle refused a command; `code` is its own word for why."""
 
-    def __init__(self, name: str, code: int) -> None:
-        super().__init__(f"the dongle refused {name} (ER{code:02d})")
+    def __init__(self, name: str, code: str) -> None:
+        super().__init__(f"the dongle refused {name}" + (f" ({code})" if code else ""))
         self.code = code
 
 
@@ -191,8 +194,22 @@ class NoReply(KeiError):
     """The dongle did not answer a command in time."""
 
 
+class Parser(Protocol):
+    """Turns the bytes of a dongle into messages, whatever the size of the chunks."""
+
+    def feed(self, data: bytes) -> list[Message]:
+        """Take the next bytes and return the messages that they complete, in order."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a message has begun and is not complete."""
+
+    def give_up(self) -> list[Message]:
+        """Take an incomplete message as noise, and return the messages behind it."""
+
+
 class Link:
-    """The conversation over one open port at a time.
+    """The conversation over one open port at a time, in SKSTACK-IP until `speak`.
 
     Args:
         clock: for deadlines.
@@ -214,12 +231,12 @@ class Link:
         self._on_message = on_message
         self._tap = tap
         self._on_raw = None if tap is None else tap.received
-        self._parser = Parser(self._on_raw)
+        self._new_parser: Callable[[OnRaw | None], Parser] = SkParser
+        self._parser: Parser = self._new_parser(self._on_raw)
         self._transport: Transport | None = None
         self._inbox = Inbox(clock)
         self._halted: KeiError | None = None
         self._stopping = False
-        self._data_at = 0.0
         self.noise_lines = 0
 
     def attach(self, transport: Transport) -> None:
@@ -231,7 +248,12 @@ class Link:
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.close()
-        self._parser = Parser(self._on_raw)
+        self._parser = self._new_parser(self._on_raw)
+
+    def speak(self, new_parser: Callable[[OnRaw | None], Parser]) -> None:
+        """Take what comes from now on in this grammar."""
+        self._new_parser = new_parser
+        self._parser = new_parser(self._on_raw)
 
     @property
     def is_open(self) -> bool:
@@ -248,11 +270,12 @@ class Link:
         return str(error)
 
     def on_data(self, data: bytes) -> None:
-        """Take bytes from the port (reader thread)."""
-        last, self._data_at = self._data_at, self._clock.monotonic()
-        stale = self._data_at - last > STALE_S and self._parser.is_waiting
-        before = self._parser.give_up() if stale else []
-        for message in [*before, *self._parser.feed(data)]:
+        """Take bytes from the port, or none if nothing more of a message will come (reader)."""
+        parser = self._parser  # another thread may replace it
+        found = parser.feed(data)
+        while not data and parser.is_waiting:
+            found += parser.give_up()
+        for message in found:
             if isinstance(message, Noise):
                 self.noise_lines += 1
             elif (inbound := self._on_message(message)) is not None:

@@ -18,7 +18,7 @@ from kei.echonet.frame import (
     get_request,
     set_request,
 )
-from kei.wisun.commands import SkCommands
+from kei.wisun.commands import Commands
 from kei.wisun.interfaces import (
     Answer,
     Datagram,
@@ -31,6 +31,7 @@ from kei.wisun.interfaces import (
     SendResult,
 )
 from kei.wisun.link import CommandRefused, Link, SendGate
+from kei.wisun.recogniser import Recogniser
 
 log = structlog.stdlib.get_logger("kei.session")
 
@@ -114,7 +115,7 @@ class Requests:
 
     Args:
         link: over which the dongle's replies and the answers come.
-        commands: of the dongle.
+        recogniser: has the commands of the dongle.
         gate: when nothing may be sent.
         clock: for deadlines and the time of answers.
         rng: for the first TID, so that a late answer to an earlier run is not taken for ours.
@@ -127,10 +128,10 @@ class Requests:
     """
 
     def __init__(
-        self, link: Link, commands: SkCommands, gate: SendGate, clock: Clock, rng: random.Random
+        self, link: Link, recogniser: Recogniser, gate: SendGate, clock: Clock, rng: random.Random
     ) -> None:
         self._link = link
-        self._commands = commands
+        self._recogniser = recogniser
         self._gate = gate
         self._clock = clock
         self._tid = rng.randrange(0x10000)
@@ -139,8 +140,12 @@ class Requests:
         self._address = ""
         self.network: Network | None = None
         self.notifications: deque[Received] = deque(maxlen=NOTIFICATIONS_MAX)
-        self.lqi: int | None = None
+        self.lqi: float | None = None
         self.ignored = 0
+
+    @property
+    def _commands(self) -> Commands:
+        return self._recogniser.commands
 
     def talk_to(self, network: Network) -> None:
         """Send to this meter and accept its frames only, from now on (session thread)."""
@@ -186,7 +191,8 @@ class Requests:
             KeiError: the port or the session was lost, or kei is being stopped.
         """
         request.tries += 1
-        if not self._may_send(request.deadline):
+        is_again = request.was_sent
+        if not self._may_send(request.deadline) or (is_again and not self._commands.may_send()):
             return
         self._link.begin()
         self._tid = (self._tid + 1) & 0xFFFF
@@ -258,7 +264,7 @@ class Requests:
         """
         if datagram.sender_port != UDP_PORT or self.network is None:
             return None  # PANA, handled in the dongle; it holds the B-route ID in clear text
-        if datagram.sender != self._address:
+        if datagram.sender != self._address or not datagram.secured:
             self.ignored += 1
             return None
         if datagram.lqi is not None:

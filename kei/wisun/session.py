@@ -14,13 +14,13 @@ from kei.core.clock import Clock
 from kei.core.errors import NotAsked, NotReady, PortLost, RejoinNeeded, RetryLater, Stopping
 from kei.core.incidents import Lasting
 from kei.echonet.frame import Property
-from kei.wisun.commands import SkCommands
 from kei.wisun.connect_steps import ConnectSteps
 from kei.wisun.interfaces import (
     Answer,
     Datagram,
     Dongle,
     Event,
+    EventNumber,
     Inbound,
     Listener,
     Memory,
@@ -35,9 +35,10 @@ from kei.wisun.interfaces import (
 from kei.wisun.joined_monitor import JoinedMonitor
 from kei.wisun.link import Link
 from kei.wisun.machine import Machine, Outcome
+from kei.wisun.quality import rssi_dbm
+from kei.wisun.recogniser import Recogniser
 from kei.wisun.remembered import KnownNetworks, LastSession, Notes, fingerprint
 from kei.wisun.requests import Request, Requests
-from kei.wisun.skstack import rssi_dbm
 
 log = structlog.stdlib.get_logger("kei.session")
 
@@ -76,17 +77,17 @@ class Session:
     ) -> None:
         self._clock = clock
         self._link = link = Link(clock, self._on_message, tap)
-        self._commands = commands = SkCommands(link, clock, settings.dialect)
+        self._recogniser = recogniser = Recogniser(link, clock, settings)
         self._machine = machine = Machine(link, clock, rng)
-        self._requests = requests = Requests(link, commands, machine.gate, clock, rng)
+        self._requests = requests = Requests(link, recogniser, machine.gate, clock, rng)
         credentials = fingerprint(settings.broute_id, settings.broute_pwd)
         self._networks = KnownNetworks(Notes(memory, machine.incidents), credentials)
         lasting = memory if settings.outlives_us else None
         last = LastSession(Notes(lasting, machine.incidents), clock)
         self._steps = ConnectSteps(
-            settings, open_port, machine, commands, requests, self._networks, last
+            settings, open_port, machine, recogniser, requests, self._networks, last
         )
-        self._monitor = JoinedMonitor(machine, commands, requests, listener)
+        self._monitor = JoinedMonitor(machine, recogniser, requests, listener)
         self.heartbeat = machine.heartbeat
 
     @property
@@ -112,7 +113,7 @@ class Session:
     @property
     def dongle(self) -> Dongle | None:
         """What is on the port; None until it has been recognised. Any thread."""
-        return self._commands.dongle
+        return self._recogniser.commands.dongle
 
     @property
     def network(self) -> Network | None:
@@ -124,12 +125,16 @@ class Session:
         """Whether a meter has taken ID and password, now or in an earlier life. Any thread."""
         return self._networks.are_credentials_proven
 
+    @property
+    def lqi(self) -> float | None:
+        """Of the meter's last frame, or else of its beacon; None without either. Any thread."""
+        heard, network = self._requests.lqi, self.network
+        return network.lqi if heard is None and network is not None else heard
+
     def status(self) -> SessionStatus:
         """Return a snapshot; any thread."""
         machine, dongle, network = self._machine, self.dongle, self.network
-        lqi, fault = self._requests.lqi, self.fault
-        if lqi is None and network is not None:
-            lqi = network.lqi  # of its beacon
+        lqi, fault = self.lqi, self.fault
         return SessionStatus(
             state=machine.state.value,
             joined=machine.state is State.JOINED,
@@ -138,7 +143,7 @@ class Session:
             firmware=dongle.firmware if dongle else None,
             channel=network.channel if network else None,
             pan_id=f"{network.pan_id:04X}" if network else None,
-            lqi=lqi,
+            lqi=None if lqi is None else round(lqi),
             rssi_dbm=None if lqi is None else rssi_dbm(lqi),
             answered=machine.counters.answered,
             missed=machine.counters.missed,
@@ -281,13 +286,21 @@ class Session:
         """Return what the conversation in progress gets to see of a message (reader thread)."""
         match message:
             case Datagram():
+                if message.secured and self._is_meter(message.sender):
+                    self._machine.hear()
                 received = self._requests.sort(message)
                 if self._requests.notifications:
                     self._machine.wake()
                 return received
+            case Event(EventNumber.UNDECIPHERABLE, sender) if not self._is_meter(sender):
+                return None
             case Event(number):
                 self._machine.on_event(number)
         return message
+
+    def _is_meter(self, address: str) -> bool:
+        network = self.network
+        return network is not None and address == network.address
 
     def run(self) -> None:
         """Bring the session up and hold it, until `stop`; never raises."""

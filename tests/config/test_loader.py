@@ -129,7 +129,7 @@ cycle = 7
         ),
         (
             '5: broute.dongle: "rl7023-dss" is not possible; did you mean "RL7023-DSS"? '
-            "it is one of: auto, RL7023-DSS, RL7023-IPS, BP35A1, BP35C2"
+            "it is one of: auto, RL7023-DSS, RL7023-IPS, BP35A1, BP35C2, J11"
         ),
         "6: broute.requests[0].cycle: is missing; add it to this table: cycle = ...",
         (

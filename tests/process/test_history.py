@@ -91,9 +91,11 @@ EVENTS = ("history_filled", "history_refused", "history_day_changed", "text_file
 NOON = "2026-12-01T03:20:00"  # in Japan, early in a month
 
 
-@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo"])
-def test_the_last_days_are_filled_on_the_first_start(tmp_path: Path, zone: str) -> None:
-    jobs = write_jobs(tmp_path, SOLAR, history(2), requests=NO_REQUESTS)
+@pytest.mark.parametrize(("zone", "dongle"), [("UTC", "BP35A1"), ("Asia/Tokyo", "J11")])
+def test_the_last_days_are_filled_on_the_first_start(
+    tmp_path: Path, zone: str, dongle: str
+) -> None:
+    jobs = write_jobs(tmp_path, f"{SOLAR},dongle={dongle}", history(2), requests=NO_REQUESTS)
     fill(NOON, jobs, zone)
     expect_truth(tmp_path, day_start_s(2, at(NOON)), at(NOON) - 360, zone=zone)
 

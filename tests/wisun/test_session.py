@@ -10,6 +10,7 @@ from session_bench import Bench, Memory
 
 from kei.core.errors import NotReady, RetryLater
 from kei.echonet.frame import Property
+from kei.wisun import j11
 from kei.wisun.interfaces import Answer, OnData, State
 from kei.wisun.remembered import NETWORK_KEY
 
@@ -25,6 +26,15 @@ def test_each_dongle_is_recognised_and_answers(start: Start, dongle: str) -> Non
     assert len(bench.session.get(POWER, 5).properties[0xE7]) == 4
     status = bench.session.status()
     assert status.dongle == dongle
+    assert j11.REQUEST not in bench.sent, "it has answered at once"
+
+
+@pytest.mark.parametrize("dongle", ["RL7023-DSS", "BP35A1", "J11"])
+def test_the_first_reading_comes_within_a_second_and_a_half(start: Start, dongle: str) -> None:
+    bench = start(f",dongle={dongle}", speed=1)
+    bench.wait_for_join()
+    bench.session.get(POWER, 5)
+    assert bench.clock.monotonic() - bench.began < 1.5
 
 
 def test_dual_stack_dongles_tell_the_link_quality(start: Start) -> None:

@@ -61,6 +61,8 @@ def text_of(epc: int, data: str, scale: Scale | None = TENTHS) -> str:
         (0xEC, "07E8010F0C1E020001AB250000A5440001AB1F0000A544", "10934.3 to 10934.9 kWh"),
         (0xEC, "07E8010F0C1E020001AB250000A5440001AB1F0000A544", "2 x 30 min back from 2024-01-15"),
         (0xED, "FFFFFFFFFFFF01", "no time is set"),
+        (0xEE, "07E8010F0C220200A6DAA700408E9C00A6DA9E00408E9C", "1093494.2 to 1093495.1 kWh"),
+        (0xEF, "07E8010F0C2202", "2 x 1 min back from 2024-01-15 12:34"),
         (0xD0, "0102", "0102"),
         (0xF5, "0102", "0102"),
     ],
@@ -70,7 +72,7 @@ def test_a_property_is_told_in_its_unit(epc: int, data: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("epc", "data"), [(0xE7, "0001"), (0xE2, "0001"), (0xEC, "07E8010F0C1E03"), (0xED, "00" * 7)]
+    ("epc", "data"), [(0xE7, "0001"), (0xE2, "0001"), (0xEC, "07E8010F0C1E03"), (0xEF, "00" * 7)]
 )
 def test_a_malformed_property_is_shown_with_its_digits(epc: int, data: str) -> None:
     assert text_of(epc, data).startswith(f"{data} (")
@@ -362,7 +364,7 @@ def test_on_a_silent_port_a_probe_says_each_half_minute_what_it_tries(
     lines, end = told(broute(silent_port), limit_s=100)
     assert len(lines) == 3
     assert [int(line.split()[0]) // 30 for line in lines] == [1, 2, 3]
-    tries = f"asking {silent_port} at 115200 baud for a Wi-SUN dongle (SKVER)"
+    tries = f"asking {silent_port} at 115200 baud for a Wi-SUN dongle;"
     assert [line for line in lines if tries in line] == lines
     assert f"no dongle answers on {silent_port}" in end
 

@@ -44,6 +44,7 @@ class Timing:
     unplugged_s: float = 10.0  # how long the fault `unplug` lasts
     repeat_s: float = 20.0  # until the meter repeats an INFC that was not confirmed
     speed: float = 1.0  # how much faster than real time the meter's clock goes
+    join_s: float | None = None  # of a join that succeeds; None is the usual time of the dongle
 
     @classmethod
     def of(
@@ -69,7 +70,7 @@ class Timing:
                 repeat_s=2.0,
             )
         if join_s is not None:
-            timing = replace(timing, join=join_s / JOIN_S)
+            timing = replace(timing, join=join_s / JOIN_S, join_s=join_s)
         return timing
 
     def scan(self, duration: int, channels: int) -> float:
