@@ -71,7 +71,8 @@ def back_up(database: Path, target: Path, progress: Progress) -> Content:
     Raises:
         StoreError: nothing was written, and an older copy is still there; the text says why.
     """
-    _check_database(database)
+    if not database.exists():
+        raise StoreError(f"{database}: there is no database yet; has kei run with this jobs.toml?")
     _check_target(database, target)
     with _errors(database, target), _copied(database, target, progress) as copy:
         copy.put()
@@ -93,7 +94,8 @@ def restore(
     Raises:
         StoreError: the database is as it was; the text says why.
     """
-    _check_source(source, database)
+    with _errors(source, database):
+        _check_source(source, database)
     database = Path(os.path.realpath(database))  # a link stays one
     with _errors(source, database), _copied(source, database, progress) as copy:
         copy.expect_lines_since(text)
@@ -103,11 +105,6 @@ def restore(
             Path(f"{database}{suffix}").unlink(missing_ok=True)
         copy.put()
         return Restored(copy.content, aside)
-
-
-def _check_database(database: Path) -> None:
-    if not database.exists():
-        raise StoreError(f"{database}: there is no database yet; has kei run with this jobs.toml?")
 
 
 def _check_target(database: Path, target: Path) -> None:
@@ -142,11 +139,8 @@ def _check_source(source: Path, database: Path) -> None:
         raise StoreError(f"{source}: is the database itself; name a backup of it")
     if database.is_dir():
         raise StoreError(f"{database}: is a folder")
-    try:
-        with source.open("rb") as file:
-            header = file.read(len(_HEADER))
-    except OSError as error:
-        raise StoreError(f"{source}: {error.strerror or error}") from error
+    with source.open("rb") as file:
+        header = file.read(len(_HEADER))
     if header != _HEADER:
         raise StoreError(f"{source}: is no database")
     log = Path(f"{source}-wal")

@@ -55,12 +55,7 @@ def is_damage(error: BaseException) -> bool:
 
 
 def is_temporary(error: StoreError, path: Path) -> bool:
-    """Return whether an error is that of a full, read-only or failing disk: it may work again.
-
-    Args:
-        error: of a call that opens or writes to the database.
-        path: the database.
-    """
+    """Return whether an error of a database is that of the disk, be it full: it may work again."""
     cause = error.__cause__
     if isinstance(cause, OSError):
         return cause.errno in _TEMPORARY_ERRNOS

@@ -27,6 +27,7 @@ from kei.store.database import Database
 from kei.store.lines import reading_line, reading_of_line, unknown
 from kei.store.reading_table import ReadingTable, readings_of_span, span_of
 from kei.store.rows import newest_id
+from kei.store.schema import transaction
 from kei.store.text import DailyFile
 
 log = structlog.stdlib.get_logger("kei.store")
@@ -115,9 +116,8 @@ def expect_lines_since(connection: sqlite3.Connection, text: DailyFile) -> None:
         for id_, reading in zip(ids, pending.readings(connection), strict=True)
         if (same := times.get(_content(reading)))
     ]
-    connection.execute("BEGIN")
-    pending.prepare(connection, (), lines)
-    connection.execute("COMMIT")
+    with transaction(connection):
+        pending.prepare(connection, (), lines)
 
 
 def _content(reading: Reading) -> tuple[str, ...]:
