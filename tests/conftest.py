@@ -11,7 +11,8 @@ from coverage import Coverage
 from hypothesis import settings
 from programs import ROOT
 
-settings.register_profile("patient", deadline=None)
+settings.register_profile("patient", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None, max_examples=1000)  # --hypothesis-profile
 settings.load_profile("patient")
 
 
