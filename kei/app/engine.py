@@ -15,7 +15,6 @@ from kei.app.health import health_of
 from kei.app.job_set import JobSet
 from kei.app.meter_line import SESSION_LIMIT_S, SESSION_THREAD, MeterLine
 from kei.app.sensor_lines import SensorLines
-from kei.app.status_document import Snapshot, clipped, doing, encode, status_summary
 from kei.app.status_server import StatusServer
 from kei.app.workers import Workers
 from kei.core import logs
@@ -31,6 +30,7 @@ from kei.jobs.scheduler import Scheduler
 from kei.sensors.counters import ReaderStatus
 from kei.settings.config import Config
 from kei.settings.recorder import RecorderSettings
+from kei.status.snapshot import Snapshot, clipped, doing, encode, status_summary
 from kei.store import milliseconds
 from kei.store.database import Database
 from kei.store.intake_queue import IntakeQueue

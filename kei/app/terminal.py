@@ -9,12 +9,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kei.app.status_document import doing
 from kei.core.clock import Clock, local
 from kei.core.incidents import Lasting
 from kei.core.printable import printable
 from kei.core.reading import Reading, plain
 from kei.core.sinks import Sink
+from kei.status.snapshot import doing
 from kei.wisun.commands import CHANNEL_TIME_S
 from kei.wisun.interfaces import CHANNELS, State
 from kei.wisun.machine import Pause

@@ -5,13 +5,13 @@ from decimal import Decimal
 
 from fakes import TOKYO
 
-from kei.app.status_document import Snapshot
-from kei.commands.status.facts import Facts, Upload
 from kei.core.logs import LogLine
 from kei.core.reading import Reading
 from kei.meter.expected import Expected
 from kei.meter.meter_clock import MeterClockStatus
 from kei.sensors.counters import ReaderStatus
+from kei.status.facts import Facts, Upload
+from kei.status.snapshot import Snapshot
 from kei.store.queue import Waiting
 from kei.store.sinks import RecorderStatus, SinkStatus
 from kei.timekeeping.monitor import ClockStatus

@@ -16,7 +16,6 @@ from kei.app.meter_line import (
     SIMULATOR_THREAD,
     build_session,
 )
-from kei.app.status_document import doing
 from kei.app.workers import Workers, WorkerTarget
 from kei.commands.probe.questions import ask_everything
 from kei.commands.probe.result import ProbeResult
@@ -30,6 +29,7 @@ from kei.serialport import discovery
 from kei.serialport.port import SerialPort
 from kei.settings.broute import SIMULATED_PORT, Broute
 from kei.settings.serial import PortSettings
+from kei.status.snapshot import doing
 from kei.wisun.interfaces import Answer, State
 from kei.wisun.session import Session
 from kei.wisun.skstack import rssi_dbm

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kei.commands.status.as_json import to_json
 from kei.commands.status.as_text import to_text
-from kei.commands.status.facts import Facts, gather
+from kei.commands.status.asking import gather
 from kei.commands.status.in_time import gather_in_time
-from kei.commands.status.rules import Problem, problems_of
 from kei.core.clock import Clock
+from kei.status.as_json import to_json
+from kei.status.facts import Facts
+from kei.status.rules import Problem, problems_of
 
 __all__ = ["StatusReport", "status", "status_in_time"]
 

@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
-from kei.app.status_document import Snapshot
-from kei.commands.status.facts import FUTURE_LIMIT_S, Facts, Upload
-from kei.commands.status.rules import Problem, last_fault, some, span, what_is_done
 from kei.core.clock import local
 from kei.core.printable import printable
 from kei.core.reading import Reading, plain
 from kei.meter.meter_clock import METER_UTC_OFFSET, TOLERANCE_S
 from kei.sensors.counters import ReaderStatus
+from kei.status.facts import FUTURE_LIMIT_S, Facts, Upload
+from kei.status.rules import Problem, last_fault, some, span, what_is_done
+from kei.status.snapshot import Snapshot
 from kei.store.sinks import RecorderStatus, SinkStatus
 from kei.wisun.interfaces import SessionStatus
 

@@ -18,19 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from kei.commands.status.facts import (
-    Answer,
-    Facts,
-    Stored,
-    ask_kei,
-    configuration,
-    facts_of,
-    read_database,
-)
+from kei.commands.status.asking import ask_kei, configuration
 from kei.core.clock import Clock
 from kei.core.errors import ConfigError, KeiError
 from kei.jobs import kinds
 from kei.settings.config import Config
+from kei.status.facts import Answer, Facts, Stored, facts_of, read_database
 
 # An answer of kei and an overview of the database take 10 s each at most, at the same time.
 LIMIT_S = 12.0

@@ -9,9 +9,9 @@ import pytest
 from status_facts import FACTS, LIVE, OUTLET, PORT, SESSION, SNAPSHOT, reading
 
 from kei.commands.status import StatusReport
-from kei.commands.status.facts import Facts, Upload
-from kei.commands.status.rules import problems_of
 from kei.meter.meter_clock import MeterClockStatus
+from kei.status.facts import Facts, Upload
+from kei.status.rules import problems_of
 from kei.store.queue import Waiting
 from kei.store.sinks import RecorderStatus
 from kei.timekeeping.monitor import ClockStatus

@@ -1,23 +1,19 @@
-"""The facts about a kei that another process can find out: from its answer and its database."""
+"""The facts about a kei: what it says itself, and what its database says."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from itertools import zip_longest
-from pathlib import Path
 
-from kei import config
-from kei.app.status_document import Snapshot, decode
-from kei.app.status_server import Impostor, ask
 from kei.core.clock import Clock
-from kei.core.errors import KeiError, StoreError
+from kei.core.errors import StoreError
 from kei.core.reading import Reading
-from kei.core.single_instance import is_certainly_free
 from kei.echonet.meter_class import UNIT_OF_SENSOR
 from kei.meter.expected import Expected, expected_of
 from kei.settings.config import Config
 from kei.settings.upload import What
+from kei.status.snapshot import Snapshot
 from kei.store.extract import Query, readings
 from kei.store.queue import Waiting
 from kei.store.read_only import read_overview
@@ -123,33 +119,6 @@ class Answer:
 
     snapshot: Snapshot | None = None
     silence: str | None = None
-
-
-def gather(path: Path, *, environ: Mapping[str, str], clock: Clock) -> Facts:
-    """Ask the running kei and read its database.
-
-    Raises:
-        ConfigError: jobs.toml does not validate.
-    """
-    wanted = configuration(path, environ)
-    return facts_of(wanted, ask_kei(wanted, clock), read_database(wanted, clock), clock)
-
-
-def configuration(path: Path, environ: Mapping[str, str]) -> Config:
-    """Return what jobs.toml says, without the secrets that it refers to; ConfigError."""
-    return config.load(path, environ=environ, with_secrets=False)
-
-
-def ask_kei(wanted: Config, clock: Clock) -> Answer:
-    """Return the answer of the running kei, which is waited for 10 s at most."""
-    database = wanted.recorder.database
-    try:
-        document = ask(database, clock)
-        return Answer(None if document is None else decode(document))
-    except Impostor as error:
-        return Answer(silence=None if is_certainly_free(database) else str(error))
-    except KeiError as error:
-        return Answer(silence=str(error))
 
 
 def read_database(wanted: Config, clock: Clock) -> Stored:

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from status_facts import FACTS, LIVE, NOW_MS, OUTLET, PORT, SESSION, SNAPSHOT, reading
 
-from kei.commands.status.facts import Facts, Upload
-from kei.commands.status.rules import Rule, problems_of, span
+from kei.status.facts import Facts, Upload
+from kei.status.rules import Rule, problems_of, span
 from kei.store.queue import Waiting
 from kei.store.sinks import RecorderStatus
 from kei.upload.traffic import UploadStatus

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum, auto
 
-from kei.app.status_document import doing
-from kei.commands.status.facts import FUTURE_LIMIT_S, Facts, Upload
 from kei.meter.expected import Expected
+from kei.status.facts import FUTURE_LIMIT_S, Facts, Upload
+from kei.status.snapshot import doing
 from kei.wisun.interfaces import SessionStatus
 
 NOT_JOINED_LIMIT_S = 600.0

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from decimal import Decimal
 
-from kei.commands.status.facts import Facts, Upload
-from kei.commands.status.rules import Problem
 from kei.core.clock import local
 from kei.core.logs import LogLine
 from kei.core.printable import printable_json
 from kei.core.reading import Reading
+from kei.status.facts import Facts, Upload
+from kei.status.rules import Problem
 
 _LIVE = (
     "version",
@@ -24,12 +24,17 @@ _LIVE = (
 
 
 def to_json(facts: Facts, problems: Sequence[Problem]) -> str:
-    """Return one JSON object and a line end; times are RFC 3339, durations seconds.
+    """Return the document as JSON with a line end; nothing in it steers a terminal."""
+    return printable_json(json.dumps(to_document(facts, problems), ensure_ascii=False)) + "\n"
+
+
+def to_document(facts: Facts, problems: Sequence[Problem]) -> dict[str, object]:
+    """Return one JSON object; times are RFC 3339, durations seconds.
 
     What only the running kei knows is null when it does not run or answer.
     """
     snapshot = asdict(facts.snapshot) if facts.snapshot else {}
-    document = {
+    return {
         "time": _time(facts, facts.now_ms),
         "well": not problems,
         "problems": [{"rule": each.rule.value, "detail": each.detail} for each in problems],
@@ -42,7 +47,6 @@ def to_json(facts: Facts, problems: Sequence[Problem]) -> str:
         if facts.snapshot
         else None,
     }
-    return printable_json(json.dumps(document, ensure_ascii=False)) + "\n"
 
 
 def _error(facts: Facts, line: LogLine) -> dict[str, str | None]:

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from status_facts import SNAPSHOT
 
-from kei.app.status_document import Snapshot, decode, encode
 from kei.core.errors import Malformed
 from kei.core.logs import LogLine
 from kei.sensors.counters import ReaderStatus
+from kei.status.snapshot import Snapshot, decode, encode
 from kei.store.sinks import RecorderStatus, SinkStatus
 from kei.upload.traffic import UploadStatus
 from kei.wisun.interfaces import SessionStatus

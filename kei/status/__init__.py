@@ -1,0 +1,1 @@
+"""How a kei is: the facts, and the rules by which all is well."""
