@@ -3,7 +3,7 @@
 import os
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
@@ -14,6 +14,7 @@ from kei import __version__
 from kei.app.health import health_of
 from kei.app.job_set import JobSet
 from kei.app.meter_line import SESSION_LIMIT_S, SESSION_THREAD, MeterLine
+from kei.app.mqtt_line import MqttLine
 from kei.app.sensor_lines import SensorLines
 from kei.app.status_server import StatusServer
 from kei.app.workers import Workers
@@ -27,9 +28,13 @@ from kei.echonet.meter_class import STAMPED_SENSORS
 from kei.jobs.advice import advice
 from kei.jobs.kinds import Event, JobContext
 from kei.jobs.scheduler import Scheduler
+from kei.mqtt.live import Live, MeterNow
+from kei.mqtt.status import MqttStatus
 from kei.sensors.counters import ReaderStatus
 from kei.settings.config import Config
 from kei.settings.recorder import RecorderSettings
+from kei.status.facts import Answer, facts_of, read_database
+from kei.status.rules import problems_of
 from kei.status.snapshot import Snapshot, clipped, doing, encode, status_summary
 from kei.store import milliseconds
 from kei.store.database import Database
@@ -103,6 +108,7 @@ class Engine:
             rng=rng,
             run_after=lambda event: self._job_set.run_after(event),  # noqa: PLW0108 - made below
             health=self._health,
+            problems=self.problems,
             meter_incidents=Incidents(structlog.stdlib.get_logger("kei.request"), clock),
         )
         self._job_set = JobSet(self._scheduler, context)
@@ -121,6 +127,18 @@ class Engine:
             workers=self._workers,
             on_joined=partial(self._job_set.run_after, Event.JOINED),
         )
+        told = Live(
+            config=lambda: self.config,
+            newest=self._intake.newest,
+            recorded=partial(self._recorded, recorder),
+            meter=self._meter_now,
+            health=self._health,
+            problems=self.problems,
+            may_tell_time=lambda: not self._monitor.status.likely_wrong,
+            memory=self._database,
+            clock=clock,
+        )
+        self._mqtt = MqttLine(told, self._workers, rng)
 
     def start(self) -> None:
         """Start every thread and job.
@@ -144,6 +162,7 @@ class Engine:
         self._workers.start(RECORDER, self._recorder, self._recorder.heartbeat)
         self._workers.start(CLOCK_MONITOR, self._monitor, self._monitor.heartbeat)
         self._meter.change_to(meter)
+        self._mqtt.change_to(self.config)
 
     def stop(self) -> bool:
         """End everything in order: sources first, then what they feed, the files last.
@@ -195,6 +214,7 @@ class Engine:
         self._advise()
         self._job_set.change_to(wanted, meter)
         self._meter.change_to(meter)
+        self._mqtt.change_to(wanted)
 
     def _advise(self) -> None:
         for hint in advice(self.config):
@@ -220,7 +240,19 @@ class Engine:
             ),
             lines=logs.recent_lines(),
             meter_clock=meter.decoder.meter_clock.status if meter else None,
+            mqtt=_public(mqtt) if (mqtt := self._mqtt.status()) else None,
         )
+
+    def _meter_now(self) -> MeterNow | None:
+        meter = self._meter.meter
+        if meter is None:
+            return None
+        decoder = meter.decoder
+        return MeterNow(decoder.meter, decoder.met_at, decoder.readable, meter.session.status())
+
+    def _recorded(self, recorder: RecorderSettings) -> Sequence[Reading]:
+        text = DailyFile(recorder.directory, recorder.fname_base, "", self._clock.zone)
+        return read_overview(recorder.database, text, (), self._clock).last
 
     def _health(self) -> Health:
         meter = self._meter.meter
@@ -231,6 +263,14 @@ class Engine:
             self.config.recorder.database.parent,
             self._clock,
         )
+
+    def problems(self) -> tuple[str, ...]:
+        """Return what `kei status` would name, one line each; reads the disk. Any thread."""
+        config, answer = self.config, Answer(self.snapshot())
+        stored = read_database(config, self._clock)
+        broken = problems_of(facts_of(config, answer, stored, self._clock))
+        hanging = [f"hangs: {', '.join(names)}"] if (names := self.stuck()) else []
+        return *(f"{each.rule.value}: {each.detail}" for each in broken), *hanging
 
     def supervise(self) -> None:
         """Start dead threads again, and correct jobs whose times a step of the clock has spoiled.
@@ -309,7 +349,7 @@ def _public_session(status: SessionStatus) -> SessionStatus:
     return replace(status, firmware=clipped(status.firmware), fault=_public_text(status.fault))
 
 
-_Fallible = TypeVar("_Fallible", SinkStatus, ReaderStatus)
+_Fallible = TypeVar("_Fallible", SinkStatus, ReaderStatus, MqttStatus)
 
 
 def _public(status: _Fallible) -> _Fallible:

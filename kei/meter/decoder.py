@@ -63,6 +63,8 @@ class MeterDecoder:
     Attributes:
         most_at_once: how many properties this meter is asked for in one frame, 1..6.
         meter_clock: the meter's own clock, compared with the machine's.
+        met_at: when the meter that is there was joined first since the start, by the monotonic
+            clock.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class MeterDecoder:
         self._on_joined = on_joined
         self._incidents = Incidents(log, clock)
         self._meter = ""  # that has been joined: its MAC address
+        self.met_at = 0.0
         self._learner = ScaleLearner(energy_unit)
         self._valueless: set[str] = set()  # SensorIDs that this meter has never had a value of
         self._valued: set[str] = set()  # those of which it has had one since the start
@@ -101,10 +104,21 @@ class MeterDecoder:
         """What turns counts into kWh; None until it is known from this meter."""
         return self._learner.scale
 
+    @property
+    def meter(self) -> str:
+        """MAC address of the meter that has been joined last; empty before that."""
+        return self._meter
+
+    @property
+    def readable(self) -> frozenset[int] | None:
+        """The property map of the meter; None while it is not known."""
+        return self._readable
+
     def joined(self, meter: str, first: Answer) -> None:
         """Take the MAC address of the meter that has been joined and its first answer."""
         with self._lock:
             if meter != self._meter:
+                self.met_at = self._clock.monotonic()
                 self._meter = meter
                 self._held.clear()
                 self._learner.begin(self._remembered_scale())

@@ -5,8 +5,10 @@ from dataclasses import field
 from pathlib import Path
 
 from kei.settings.broute import Broute
+from kei.settings.heartbeat import Heartbeat
 from kei.settings.keys import Table, Tables, key, table
 from kei.settings.log import LogSettings
+from kei.settings.mqtt import Mqtt
 from kei.settings.recorder import RecorderSettings, SummarySettings
 from kei.settings.serial import SensorSettings
 from kei.settings.site import Site
@@ -20,6 +22,8 @@ class Config:
     Attributes:
         path: of the file, as it was given.
         broute: None where kei only records sensors.
+        mqtt: None where no broker is told.
+        heartbeat: None where nobody gives the alarm when kei falls silent.
         job_tables: the tables that `kei.jobs.kinds` declares, by their names.
     """
 
@@ -37,5 +41,7 @@ class Config:
         ),
         default=(),
     )
+    mqtt: Mqtt | None = key(Table(Mqtt), default=None)
+    heartbeat: Heartbeat | None = key(Table(Heartbeat), default=None)
     log: LogSettings = key(Table(LogSettings))
     job_tables: Mapping[str, object] = field(default_factory=dict)

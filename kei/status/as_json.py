@@ -20,6 +20,7 @@ _LIVE = (
     "meter_clock",
     "session",
     "sensors",
+    "mqtt",
 )  # as the running kei says
 
 
