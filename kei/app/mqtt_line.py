@@ -1,13 +1,16 @@
 """The MQTT line of an engine: what keeps the broker of `[mqtt]` told, or nothing."""
 
 import random
+from typing import TYPE_CHECKING
 
 from kei.app.workers import Workers
 from kei.mqtt.live import Live
-from kei.mqtt.publisher import Publisher
 from kei.mqtt.status import MqttStatus
 from kei.settings.config import Config
 from kei.settings.mqtt import Mqtt
+
+if TYPE_CHECKING:
+    from kei.mqtt.publisher import Publisher
 
 MQTT_THREAD = "mqtt"
 MQTT_LIMIT_S = 1.0  # a name look-up that hangs is left alone
@@ -37,6 +40,9 @@ class MqttLine:
         self._workers.stop(MQTT_THREAD, limit_s=MQTT_LIMIT_S)
         self._origin, self._publisher = wanted, None
         if config.mqtt is not None:
+            # No part of a kei that tells no broker.
+            from kei.mqtt.publisher import Publisher  # noqa: PLC0415
+
             self._publisher = Publisher(config.mqtt, config.site.name, self._live, self._rng)
             self._workers.start(MQTT_THREAD, self._publisher)
 

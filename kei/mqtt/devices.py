@@ -90,7 +90,7 @@ class Devices:
             has = {name: str(of["p"]) for name, of in each.device.components.items()}
             missing = {k: v for k, v in before.get(topic, {}).items() if k not in has}
             gone = {name: of for name, of in missing.items() if not each.may_come(name)}
-            if each.device != self._said.get(topic):
+            if gone or each.device != self._said.get(topic):
                 messages += each.device.messages(self._prefix, gone)
             told[topic] = {**{k: v for k, v in missing.items() if k not in gone}, **has}
         both = {

@@ -8,7 +8,8 @@ import structlog
 from kei.core.errors import StoreError
 from kei.core.incidents import Incidents
 from kei.core.reading import Reading
-from kei.echonet.meter_class import STAMPED_SENSORS
+from kei.echonet.meter_class import STAMPED_SENSORS, UNIT_OF_SENSOR
+from kei.meter.decoder import DATA_ID
 from kei.mqtt.live import Live
 
 log = structlog.stdlib.get_logger("kei.mqtt")
@@ -29,6 +30,8 @@ class Newest:
     def of(self, unit: str | None) -> Mapping[Series, Reading]:
         """Return them; for a first time, what was recorded is read from the disk.
 
+        A meter that jobs.toml does not name any more says nothing of now.
+
         Args:
             unit: UnitID of the meter; None without one.
         """
@@ -42,7 +45,11 @@ class Newest:
             is_stamped = series[0] == unit and series[1] in STAMPED_SENSORS
             if earlier is None or not is_stamped or reading.time_ms >= earlier.time_ms:
                 found[series] = reading
-        return found
+        return {
+            series: each
+            for series, each in found.items()
+            if series[0] == unit or not _of_meter(each)
+        }
 
     def meter_replaced(self, unit: str, met_at: float) -> None:
         """Forget what the meter before has said.
@@ -76,3 +83,7 @@ class Newest:
             self._incidents.raised("mqtt_record_not_read", reason=str(error))
             return {}
         return {(each.unit, each.sensor): each for each in found}
+
+
+def _of_meter(reading: Reading) -> bool:
+    return reading.data_id == DATA_ID and reading.sensor in UNIT_OF_SENSOR

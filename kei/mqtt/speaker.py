@@ -63,6 +63,7 @@ class Speaker:
         self._said: dict[Series, Reading] = {}
         self._said_meter_status: bytes | None = None
         self._health_at = -math.inf
+        self._was_joined = False  # when health was told last
         self._again_at = math.inf  # when values are told again, as a device was told
 
     def begin(self) -> None:
@@ -112,8 +113,9 @@ class Speaker:
         if now >= self._again_at:
             self._again_at = math.inf
             self._said.clear()
+            self._health_at = -math.inf
         self._tell_values(broute, asked, values)
-        self._tell_health()
+        self._tell_health(is_joined=meter is not None and meter.session.joined)
 
     def _is_there(self, meter: MeterNow, broute: Broute) -> bool:
         fastest_s = min((group.cycle_s for group in broute.requests), default=UNKNOWN_CYCLE_S)
@@ -178,11 +180,11 @@ class Speaker:
             ):
                 self.outbox.put(Message(topic, payload))
 
-    def _tell_health(self) -> None:
+    def _tell_health(self, *, is_joined: bool) -> None:
         now = self._clock.monotonic()
-        if now - self._health_at < HEALTH_EVERY_S:
+        if now - self._health_at < HEALTH_EVERY_S and is_joined == self._was_joined:
             return
-        self._health_at = now
+        self._health_at, self._was_joined = now, is_joined
         health = self._live.health()
         problems = list(self._live.problems())
         document = {"version": health.version, **health.numbers, "problems": problems}
