@@ -63,7 +63,7 @@ def conflicts(table: object, given: Collection[str]) -> Iterator[Conflict]:
             yield from places_to_write(table)
         case UploadTarget():
             yield from needs_of_format(table, given)
-        case Mqtt(ca_file=Path() as path):
+        case Mqtt(tls=True, ca_file=Path() as path):
             yield from _certificates(path)
 
 

@@ -1,5 +1,7 @@
 """A kei in the words of `kei.mqtt`, real brokers, and servers that only seem to be brokers."""
 
+import os
+import pwd
 import shutil
 import socket
 import struct
@@ -123,8 +125,9 @@ def mosquitto(folder: Path, *settings: str) -> Iterator[int]:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     config = folder / f"mosquitto-{port}.conf"
-    lines = settings or ("allow_anonymous true",)
-    config.write_text("\n".join((f"listener {port} 127.0.0.1", *lines, "")))
+    lines = (f"listener {port} 127.0.0.1", *(settings or ("allow_anonymous true",)))
+    user = pwd.getpwuid(os.geteuid()).pw_name  # or else root's broker cannot read our files
+    config.write_text("\n".join((f"user {user}", *lines, "")))
     with subprocess.Popen([MOSQUITTO, "-c", str(config)], stderr=subprocess.DEVNULL) as process:
         try:
             wait_until(lambda: _accepts(port), 10, "mosquitto ready")

@@ -108,12 +108,13 @@ class FakeQueue:
 
 @dataclass(frozen=True)
 class Post:
-    """A POST as the server saw it."""
+    """A request as the server saw it."""
 
     path: str
     headers: dict[str, str]
     body: bytes
     port: int
+    method: str = "POST"
 
 
 Behaviour = Callable[["Handler", Post], None]
@@ -188,7 +189,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-        post = Post(self.path, dict(self.headers), body, self.client_address[1])
+        post = Post(self.path, dict(self.headers), body, self.client_address[1], self.command)
         try:
             behave = self.board.script.get_nowait()
         except queue.Empty:
@@ -198,6 +199,8 @@ class Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(OSError):
             behave(self, post)
             self.wfile.flush()
+
+    do_GET = do_POST  # noqa: N815 - the base class's name
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the base class's name
         pass
