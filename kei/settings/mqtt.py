@@ -85,7 +85,9 @@ class Mqtt:
         ),
         example=str(PLAIN_PORT),
     )
-    user: str = key(Text(user), 'Who kei is for the broker; "" = nobody.', default="")
+    user: str = key(
+        Text(user), 'Who kei is for the broker; "" = nobody.', default="", example='"kei"'
+    )
     password: Secret | None = key(
         SecretText(password),
         "What goes with the user.",

@@ -105,7 +105,18 @@ cycle = "10 sec"
 cycle = 7
 [uploads]
 """
-    top_level = ("site", "broute", "serial", "recorder", "summary", "upload", "log", *tables())
+    top_level = (
+        "site",
+        "broute",
+        "serial",
+        "recorder",
+        "summary",
+        "upload",
+        "mqtt",
+        "heartbeat",
+        "log",
+        *tables(),
+    )
     assert jobs.faults(text) == [
         f"1: colour: unknown key; known here are: {', '.join(top_level)}",
         "2: broute.broute_pwd: is missing; set broute_pwd, broute_pwd_file or broute_pwd_env",
