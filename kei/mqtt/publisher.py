@@ -60,6 +60,10 @@ class Publisher:
 
     def run(self) -> None:
         """Keep the broker told until `stop`; never raises, whatever the broker does."""
+        with self._wake, self._waking:
+            self._run()
+
+    def _run(self) -> None:
         try:
             # No part of a kei that tells no broker: paho-mqtt is an extra.
             from kei.mqtt.connection import Connection  # noqa: PLC0415
@@ -70,8 +74,6 @@ class Publisher:
             self._stopping.wait()
             return
         self._keep_told(Connection)
-        self._wake.close()
-        self._waking.close()
 
     def stop(self) -> None:
         """Make `run` take leave and return soon; any thread."""

@@ -99,6 +99,16 @@ def test_a_lost_request_is_made_good_at_once(server: Server, rig: Rig, told: Log
     assert events(told, "heartbeat_failing") == []
 
 
+def test_a_server_that_is_not_there_is_named_without_its_address(
+    server: Server, rig: Rig, told: LogCapture
+) -> None:
+    server.close()
+    rig.sender.run()
+    (fault,) = events(told, "heartbeat_failing")
+    assert fault["reason"] == "Connection refused"
+    assert "upload.php" not in str(fault)
+
+
 def test_one_that_is_stopped_says_nothing(server: Server, rig: Rig) -> None:
     rig.sender.stop()
     rig.sender.run()

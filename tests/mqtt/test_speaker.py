@@ -272,6 +272,18 @@ def test_another_meter_is_another_device_and_nothing_of_the_old_one_is_told(
     assert f"{BASE}/BR/E3" not in by_topic(said(speaker))
 
 
+def test_a_stamped_value_of_the_meter_before_is_not_told_of_the_next(home: Make) -> None:
+    kei = home()
+    speaker = everything(kei)
+    kei.newest["BR", "EA"] = replace(kei.reading("EA", "100.5"), monotonic_ms=None)
+    assert f"{BASE}/BR/EA" in by_topic(said(speaker))
+    kei.clock.advance(100)
+    kei.meter = MeterNow(OTHER_METER, kei.clock.monotonic(), None, kei.meter_there.session)
+    assert by_topic(said(speaker))[f"{BASE}/BR/EA"].payload == b""
+    kei.newest["BR", "EA"] = replace(kei.reading("EA", "0.5"), monotonic_ms=None)
+    assert document(by_topic(said(speaker))[f"{BASE}/BR/EA"])["value"] == 0.5
+
+
 def test_a_meter_that_is_not_joined_yet_is_the_one_of_before(home: Make) -> None:
     kei = home()
     said(everything(kei))

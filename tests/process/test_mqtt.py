@@ -19,6 +19,7 @@ from programs import (
     running,
     write_jobs,
 )
+from upload_support import Server
 
 needs_mosquitto = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed")
 SITE = '[site]\nname = "house-07"'
@@ -30,6 +31,13 @@ CONFIG = "homeassistant/device/kei_001d129012345678/config"
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     with mosquitto(tmp_path_factory.mktemp("mosquitto")) as at:
         yield at
+
+
+@pytest.fixture
+def alive() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.close()
 
 
 @pytest.fixture
@@ -192,8 +200,11 @@ def test_a_broker_that_hangs_or_lies_delays_no_reading_and_no_stop(tmp_path: Pat
     assert not kei.events("mqtt_failed")
 
 
-def test_a_kei_without_a_broker_does_not_load_paho(tmp_path: Path) -> None:
-    path = write_jobs(tmp_path, SIMULATED, SITE, requests=requests(("E7", 0.5)))
+def test_a_kei_without_a_broker_does_not_load_paho_and_tells_that_it_lives(
+    tmp_path: Path, alive: Server
+) -> None:
+    heartbeat = f'[heartbeat]\nurl = "{alive.url}"\nevery = "10s"'
+    path = write_jobs(tmp_path, SIMULATED, SITE, heartbeat, requests=requests(("E7", 0.5)))
     code = (
         "import sys, threading\n"
         "from kei.cli import main\n"
@@ -204,4 +215,6 @@ def test_a_kei_without_a_broker_does_not_load_paho(tmp_path: Path) -> None:
         kei.wait_for_event("session_joined")
         kei.wait_for(lambda: {"True", "False"} & set(kei.lines), 10, "the answer")
         assert "False" in kei.lines
+        alive.wait_for_post()
+        assert alive.posts[0].method == "GET"
         assert kei.stop() == 0

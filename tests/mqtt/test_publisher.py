@@ -1,0 +1,79 @@
+"""The thread that keeps a broker told outlives what goes wrong in it, and says so once."""
+
+import random
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+from mqtt_support import WELCOME, Home, OddBroker
+from programs import PATIENCE_S, wait_until
+
+from kei.core.clock import SystemClock
+from kei.core.reading import Reading
+from kei.mqtt import publisher as module
+from kei.mqtt.live import Live
+from kei.mqtt.publisher import Publisher
+
+Make = Callable[..., Home]
+
+
+@contextmanager
+def running(home: Home, port: int = 9, live: Live | None = None) -> Iterator[Publisher]:
+    assert home.config.mqtt is not None
+    settings = replace(home.config.mqtt, host="127.0.0.1", port=port)
+    live = replace(live or home.live(), clock=SystemClock())
+    publisher = Publisher(settings, "house-07", live, random.Random(1))
+    thread = threading.Thread(target=publisher.run)
+    thread.start()
+    try:
+        yield publisher
+    finally:
+        publisher.stop()
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+
+
+def test_without_paho_it_says_what_to_install(home: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "kei.mqtt.connection", raising=False)
+    monkeypatch.setitem(sys.modules, "paho", None)
+    with running(home()) as publisher:
+        wait_until(lambda: publisher.status().fault, 5, "the fault")
+        assert publisher.status().fault == "pip install 'kei[mqtt]'"
+        assert not publisher.status().connected
+
+
+def test_a_broker_that_is_not_there_is_tried_again_and_again(
+    home: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FIRST_WAIT_S", 0.01)
+    broker = OddBroker(hangs_up=True)
+    with running(home(), broker.port) as publisher:
+        wait_until(lambda: broker.connections >= 3, 5, "three tries")
+        assert not publisher.status().connected
+        assert publisher.status().fault
+        broker.greeting, broker.hangs_up = WELCOME, False
+        wait_until(lambda: publisher.status().connected, 10, "a connection")
+        assert publisher.status().fault is None
+        wait_until(lambda: publisher.status().published > 3, 5, "messages")
+    broker.close()
+
+
+def test_a_mistake_of_ours_ends_no_thread(home: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FIRST_WAIT_S", 0.01)
+    kei = home()
+    calls = []
+
+    def newest() -> dict[tuple[str, str], Reading]:
+        calls.append(1)
+        if len(calls) == 1:
+            raise ZeroDivisionError
+        return {}
+
+    broker = OddBroker(WELCOME)
+    with running(kei, broker.port, replace(kei.live(), newest=newest)) as publisher:
+        wait_until(lambda: len(calls) > 1 and publisher.status().connected, 10, "another try")
+        assert broker.connections == 2
+    broker.close()
