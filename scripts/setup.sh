@@ -57,8 +57,8 @@ make_venv() {
   }
 }
 
-# ensure_venv WHAT: WHAT is "." or ".[dev]". Does nothing when that was installed from this very
-# pyproject.toml before, so that it needs no network then.
+# ensure_venv WHAT: WHAT is ".", or ".[dev]" with extras. Does nothing when that was installed from
+# this very pyproject.toml before, so that it needs no network then.
 ensure_venv() {
   local stamp="$VENV/.installed-${1//[^a-z]/}" want
   if ! "$VENV/bin/python" -c '' 2>/dev/null; then
@@ -68,7 +68,7 @@ ensure_venv() {
   want="$(cksum <pyproject.toml) $("$VENV/bin/python" -V) $PWD"
   [ "$(cat "$stamp" 2>/dev/null)" = "$want" ] && return 0
   # What the tests need is more than what kei needs.
-  [ "$1" = . ] && [ "$(cat "$VENV/.installed-dev" 2>/dev/null)" = "$want" ] && return 0
+  [ "$1" != '.[dev]' ] && [ "$(cat "$VENV/.installed-dev" 2>/dev/null)" = "$want" ] && return 0
   echo "setting up: installing what kei needs (the first time takes a minute)" >&2
   if "$VENV/bin/python" -m pip install -q --disable-pip-version-check -e "$1"; then
     printf '%s' "$want" >"$stamp"
