@@ -14,7 +14,7 @@ import structlog
 from kei.core.clock import Clock
 from kei.core.errors import RetryLater, Stopping
 from kei.core.incidents import Incidents
-from kei.jobs.kinds import Every, Executor, Job, JobContext, JobKind, Planned
+from kei.jobs.kinds import Event, Every, Executor, Job, JobContext, JobKind, Planned
 from kei.settings import text_rules
 from kei.settings.config import Config
 from kei.settings.heartbeat import Heartbeat
@@ -135,6 +135,7 @@ def _plan(config: Config) -> Iterator[Planned]:
         executor=Executor.UPLOAD,
         origin=settings,
         build=partial(_build, settings),
+        also_after=Event.READY,  # who has missed kei is to know soon that it is back
     )
 
 

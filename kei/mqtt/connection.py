@@ -51,7 +51,7 @@ class Connection:
 
     Attributes:
         is_up: whether the broker has taken us.
-        heard: what came on the topic that is listened to; taken away by the reader.
+        heard: what came last on the topic that is listened to; the reader sets it to None.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Connection:
         self._refused = ""
         self._unacknowledged: dict[int, float] = {}  # by message id: since when
         self.is_up = False
-        self.heard: list[bytes] = []
+        self.heard: bytes | None = None
         self._client = client = mqtt.Client(
             CallbackAPIVersion.VERSION2, client_id, clean_session=True, protocol=mqtt.MQTTv311
         )
@@ -195,8 +195,8 @@ class Connection:
             client.subscribe(self._listen, qos=0)
 
     def _on_message(self, _client: mqtt.Client, _userdata: Any, message: mqtt.MQTTMessage) -> None:
-        if message.topic == self._listen and not message.retain and len(self.heard) < 2:
-            self.heard.append(bytes(message.payload))
+        if message.topic == self._listen and not message.retain:
+            self.heard = bytes(message.payload)
 
     def _on_publish(
         self,

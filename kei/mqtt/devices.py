@@ -1,7 +1,7 @@
 """Home Assistant's devices: told when they change, and deleted when they are there no more."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -93,11 +93,8 @@ class Devices:
             if gone or each.device != self._said.get(topic):
                 messages += each.device.messages(self._prefix, gone)
             told[topic] = {**{k: v for k, v in missing.items() if k not in gone}, **has}
-        both = {
-            topic: {**before.get(topic, {}), **told.get(topic, {})} for topic in {**before, **told}
-        }
-        self._notebook.keep(replace(self._notebook.told, devices=both))
-        self._notebook.told = replace(self._notebook.told, devices=told)
+        self._notebook.tell(devices=told)
+        self._notebook.keep()  # before the broker is told
         self._said = {topic: each.device for topic, each in wanted.items()}
         yield from messages
 

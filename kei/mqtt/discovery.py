@@ -89,10 +89,10 @@ class Device:
         """
         if gone:
             without = {name: {"p": platform} for name, platform in gone.items()}
-            yield self._message(prefix, {**self.components, **without}, 0)
-        yield self._message(prefix, self.components, 1)
+            yield self._message(prefix, {**self.components, **without}, f"without {sorted(gone)}")
+        yield self._message(prefix, self.components)
 
-    def _message(self, prefix: str, components: Components, step: int) -> Message:
+    def _message(self, prefix: str, components: Components, step: str = "") -> Message:
         document = {
             "dev": {"ids": [self.id], **self.about},
             "o": {"name": "kei", "sw": __version__},

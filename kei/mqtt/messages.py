@@ -22,14 +22,15 @@ class Message:
         payload: what; empty to have the broker forget what it has retained.
         qos: 0 for what is replaced soon, 1 for what has to arrive.
         retain: whether the broker gives it to who subscribes later.
-        step: tells messages of one topic apart that must all be sent, in this order.
+        step: tells messages of one topic apart that must all be sent; of two with the same step
+            only the newer one is.
     """
 
     topic: str
     payload: bytes
     qos: int = 0
     retain: bool = False
-    step: int = 0
+    step: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class Outbox:
     """Messages that the broker has not been sent yet. Used by one thread."""
 
     def __init__(self) -> None:
-        self._waiting: dict[tuple[str, int], Message] = {}
+        self._waiting: dict[tuple[str, str], Message] = {}
 
     def put(self, message: Message) -> None:
         """Add a message behind the others; an earlier one of the same topic and step is gone."""

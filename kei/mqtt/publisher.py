@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 log = structlog.stdlib.get_logger("kei.mqtt")
 
 LOOK_EVERY_S = 0.5  # how late a value may be told
-FIRST_WAIT_S, LONGEST_WAIT_S, JITTER = 1.0, 120.0, (0.5, 1.5)
+AWAY_LOOK_EVERY_S = 5.0  # without a connection: only whether the meter answers
+FIRST_WAIT_S, LONGEST_WAIT_S, JITTER = 1.0, 120.0, (0.5, 1.0)
 STEADY_S = 60.0  # a connection that has lasted so long was a good one
 BIRTH_SPREAD_S = 5.0  # Home Assistant has just started, and many want to tell it something
 BIRTH = b"online"
@@ -125,11 +126,9 @@ class Publisher:
         birth_at: float | None = None
         while not self._stopping.is_set():
             now = self._clock.monotonic()
-            if connection.heard:
-                is_birth = BIRTH in connection.heard
-                connection.heard.clear()
-                if is_birth and birth_at is None:
-                    birth_at = now + self._rng.uniform(0, BIRTH_SPREAD_S)
+            if connection.heard == BIRTH and birth_at is None:
+                birth_at = now + self._rng.uniform(0, BIRTH_SPREAD_S)
+            connection.heard = None
             if birth_at is not None and now >= birth_at:
                 birth_at = None
                 self._speaker.introduce()
@@ -165,12 +164,17 @@ class Publisher:
         self._speaker.end()
         if self._is_connected:
             self._is_connected, self._since = False, self._clock.monotonic()
-        self._incidents.raised("mqtt_unavailable", broker=self._settings.address, reason=reason)
+        self._incidents.raised(
+            "mqtt_unavailable",
+            broker=self._settings.address,
+            client=self._client_id,
+            reason=reason,
+        )
 
     def _pause(self) -> None:
         """Wait before the next attempt; meanwhile look whether the meter answers."""
         until = self._clock.monotonic() + self._backoff.after_failure()
         while (left_s := until - self._clock.monotonic()) > 0:
-            if self._stopping.wait(self._clock.wait_s(min(left_s, STEADY_S / 12))):
+            if self._stopping.wait(self._clock.wait_s(min(left_s, AWAY_LOOK_EVERY_S))):
                 return
             self._speaker.look()

@@ -7,7 +7,6 @@ anew: energy registers always, other values only if they are young.
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 import structlog
 
@@ -82,6 +81,7 @@ class Speaker:
     def end(self) -> None:
         """Let nothing wait, as the connection has ended."""
         self.outbox = Outbox()
+        self._notebook.lost()
         self._is_connected = False
 
     def leave(self) -> Iterator[Message]:
@@ -92,7 +92,7 @@ class Speaker:
 
     def delivered(self) -> None:
         """Remember what the broker has, as it has got everything. To be called then."""
-        self._notebook.keep()
+        self._notebook.delivered()
 
     def look(self) -> None:
         """Look what is new; with a connection, put it into the outbox. To be called often."""
@@ -133,7 +133,7 @@ class Speaker:
             self._said.clear()
         keeps = {self.topics.status, self.topics.meter_status}
         self._forget(frozenset(told.retained - keeps))
-        self._notebook.told = replace(self._notebook.told, meter=address)
+        self._notebook.tell(meter=address)
 
     def _forget_others(self, broute: Broute | None, asked: Mapping[str, float]) -> None:
         """Have the broker forget what is no topic of ours any more."""
@@ -147,14 +147,13 @@ class Speaker:
         for topic in sorted(topics):
             self.outbox.put(Message(topic, b"", qos=1, retain=True))
         if topics:
-            told = self._notebook.told
-            self._notebook.told = replace(told, retained=told.retained - topics)
+            self._notebook.tell(retained=self._notebook.told.retained - topics)
 
     def _retain(self, topic: str, payload: bytes) -> None:
         self.outbox.put(Message(topic, payload, qos=1, retain=True))
-        told = self._notebook.told
-        if topic not in told.retained:
-            self._notebook.told = replace(told, retained=told.retained | {topic})
+        retained = self._notebook.told.retained
+        if topic not in retained:
+            self._notebook.tell(retained=retained | {topic})
 
     def _tell_meter_status(self, status: bytes) -> None:
         if status != self._said_meter_status:

@@ -49,29 +49,60 @@ class Told:
 
 
 class Notebook:
-    """Keeps what a broker has been told over restarts. Used by one thread.
+    """Keeps what a broker has been told over restarts and lost connections. Used by one thread.
+
+    Until the broker has got everything, it may have what it was told before as well as what it is
+    told now: all of that is remembered, so that nothing is forgotten that is still to be deleted.
 
     Attributes:
-        told: as it is now; written down by `keep`.
+        told: what the broker has when it has got everything.
     """
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
-        self._kept = self.told = self._recall()
+        self._kept = self._perhaps = self.told = self._recall()
 
-    def keep(self, told: Told | None = None) -> None:
-        """Write down what has been told, or something else: at least what may be at the broker.
+    def tell(
+        self,
+        meter: str | None = None,
+        devices: Mapping[str, Mapping[str, str]] | None = None,
+        retained: frozenset[str] | None = None,
+    ) -> None:
+        """Note what the broker is about to be told; None is as before."""
+        before = self.told
+        self.told = told = Told(
+            before.meter if meter is None else meter,
+            before.devices if devices is None else devices,
+            before.retained if retained is None else retained,
+        )
+        perhaps = self._perhaps.devices
+        self._perhaps = Told(
+            told.meter,
+            {
+                topic: {**perhaps.get(topic, {}), **told.devices.get(topic, {})}
+                for topic in {**perhaps, **told.devices}
+            },
+            self._perhaps.retained | told.retained,
+        )
 
-        What cannot be written is logged: at worst a deletion is forgotten.
-        """
-        wanted = self.told if told is None else told
-        if wanted == self._kept:
+    def keep(self) -> None:
+        """Write down what the broker may have."""
+        if self._perhaps == self._kept:
             return
         try:
-            self._memory.set_state(KEY, wanted.written())
-        except KeiError as error:
+            self._memory.set_state(KEY, self._perhaps.written())
+        except KeiError as error:  # at worst a deletion is forgotten
             log.warning("memory_unwritable", key=KEY, reason=str(error))
-        self._kept = wanted
+        self._kept = self._perhaps
+
+    def delivered(self) -> None:
+        """Write down what the broker has, as it has got everything."""
+        self._perhaps = self.told
+        self.keep()
+
+    def lost(self) -> None:
+        """Begin anew with what the broker may have, as the connection has ended."""
+        self.told = self._perhaps
 
     def _recall(self) -> Told:
         try:

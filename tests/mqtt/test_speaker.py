@@ -220,6 +220,27 @@ def test_a_property_that_is_asked_no_more_is_deleted_with_what_was_retained(home
     assert (forgotten.payload, forgotten.retain) == (b"", True)
 
 
+def test_what_is_to_be_deleted_is_deleted_after_a_lost_connection_and_a_kill(home: Make) -> None:
+    kei = home()
+    speaker = everything(kei)
+    said(speaker)
+    assert kei.config.broute is not None
+    *others, energy = kei.config.broute.requests
+    groups = (*others, replace(energy, epcs=(0xE0,)))
+    kei.config = replace(kei.config, broute=replace(kei.config.broute, requests=groups))
+    speaker.look()  # and the broker gets nothing of it
+    speaker.end()
+    speaker.begin()
+    for telling in (speaker, kei.speaker()):
+        telling.look()
+        told = []
+        while (message := telling.outbox.take()) is not None:
+            told.append(message)
+        deleting = next(each for each in told if each.topic == METER_CONFIG)
+        assert document(deleting)["cmps"]["E3"] == {"p": "sensor"}
+        assert by_topic(told)[f"{BASE}/BR/E3"].payload == b""
+
+
 def test_what_the_meter_lacks_after_a_restart_is_deleted_then(home: Make) -> None:
     kei = home()
     said(everything(kei))
