@@ -25,7 +25,7 @@ log = structlog.stdlib.get_logger("kei.mqtt")
 LOOK_EVERY_S = 0.5  # how late a value may be told
 AWAY_LOOK_EVERY_S = 5.0  # without a connection: only whether the meter answers
 FIRST_WAIT_S, LONGEST_WAIT_S, JITTER = 1.0, 120.0, (0.5, 1.0)
-STEADY_S = 60.0  # a connection that has lasted so long was a good one
+STEADY_S = 60.0  # a connection that has lasted so long is a good one, and ends a fault
 BIRTH_SPREAD_S = 5.0  # Home Assistant has just started, and many want to tell it something
 BIRTH = b"online"
 LEAVE_LIMIT_S = 0.5
@@ -106,7 +106,7 @@ class Publisher:
 
     def status(self) -> MqttStatus:
         """Return how the connection is; any thread."""
-        fault = self._incidents.latest()
+        fault = None if self._is_connected else self._incidents.latest()
         return MqttStatus(
             broker=self._settings.address,
             connected=self._is_connected,
@@ -134,6 +134,7 @@ class Publisher:
                 self._speaker.introduce()
             if now - self._since > STEADY_S:
                 self._backoff.reset()
+                self._incidents.ended("mqtt_unavailable")
             self._speaker.look()
             self._send(connection)
             connection.pump(self._wake, LOOK_EVERY_S)
@@ -157,17 +158,20 @@ class Publisher:
 
     def _note_begin(self) -> None:
         self._is_connected, self._since = True, self._clock.monotonic()
-        self._incidents.ended("mqtt_unavailable")
-        log.info("mqtt_connected", broker=self._settings.address)
+        if self._incidents.latest() is None:  # or else its end is told when the connection lasts
+            log.info("mqtt_connected", broker=self._settings.address)
 
     def _note_end(self, reason: str) -> None:
         self._speaker.end()
         if self._is_connected:
-            self._is_connected, self._since = False, self._clock.monotonic()
+            now = self._clock.monotonic()
+            lasted_s = now - self._since
+            if lasted_s < STEADY_S:
+                reason += f" after {lasted_s:.0f} s; has another client the id {self._client_id}?"
+            self._is_connected, self._since = False, now
         self._incidents.raised(
             "mqtt_unavailable",
             broker=self._settings.address,
-            client=self._client_id,
             reason=reason,
         )
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 from mqtt_support import WELCOME, Home, OddBroker
 from programs import PATIENCE_S, wait_until
+from structlog.testing import capture_logs
 
 from kei.core.clock import SystemClock
 from kei.core.reading import Reading
@@ -59,6 +60,21 @@ def test_a_broker_that_is_not_there_is_tried_again_and_again(
         assert publisher.status().fault is None
         wait_until(lambda: publisher.status().published > 3, 5, "messages")
     broker.close()
+
+
+def test_two_with_one_name_are_told_so_and_do_not_fill_the_log(
+    home: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FIRST_WAIT_S", 0.001)
+    broker = OddBroker(WELCOME)
+    with capture_logs() as lines, running(home(), broker.port) as publisher:
+        for _ in range(3):
+            wait_until(lambda: publisher.status().connected, 10, "a connection")
+            broker.drop()
+            wait_until(lambda: not publisher.status().connected, 10, "thrown out")
+    broker.close()
+    assert [each["event"] for each in lines] == ["mqtt_connected", "mqtt_unavailable"]
+    assert "has another client the id kei-house-07?" in str(lines[1]["reason"])
 
 
 def test_a_mistake_of_ours_ends_no_thread(home: Make, monkeypatch: pytest.MonkeyPatch) -> None:
