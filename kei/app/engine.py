@@ -28,7 +28,7 @@ from kei.echonet.meter_class import STAMPED_SENSORS
 from kei.jobs.advice import advice
 from kei.jobs.kinds import Event, JobContext
 from kei.jobs.scheduler import Scheduler
-from kei.mqtt.live import Live, MeterNow
+from kei.mqtt.sources import MeterNow, Sources
 from kei.mqtt.status import MqttStatus
 from kei.sensors.counters import ReaderStatus
 from kei.settings.config import Config
@@ -127,7 +127,7 @@ class Engine:
             workers=self._workers,
             on_joined=partial(self._job_set.run_after, Event.JOINED),
         )
-        told = Live(
+        told = Sources(
             config=lambda: self.config,
             newest=self._intake.newest,
             recorded=partial(self._recorded, recorder),

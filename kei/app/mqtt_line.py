@@ -4,7 +4,7 @@ import random
 from typing import TYPE_CHECKING
 
 from kei.app.workers import Workers
-from kei.mqtt.live import Live
+from kei.mqtt.sources import Sources
 from kei.mqtt.status import MqttStatus
 from kei.settings.config import Config
 from kei.settings.mqtt import Mqtt
@@ -20,13 +20,13 @@ class MqttLine:
     """Keeps a broker told. Used by one thread, if not said otherwise.
 
     Args:
-        live: what is told.
+        sources: what is told.
         workers: the threads.
         rng: for jitter.
     """
 
-    def __init__(self, live: Live, workers: Workers, rng: random.Random) -> None:
-        self._live = live
+    def __init__(self, sources: Sources, workers: Workers, rng: random.Random) -> None:
+        self._sources = sources
         self._workers = workers
         self._rng = rng
         self._origin: tuple[Mqtt | None, str] = (None, "")
@@ -43,7 +43,7 @@ class MqttLine:
             # No part of a kei that tells no broker.
             from kei.mqtt.publisher import Publisher  # noqa: PLC0415
 
-            self._publisher = Publisher(config.mqtt, config.site.name, self._live, self._rng)
+            self._publisher = Publisher(config.mqtt, config.site.name, self._sources, self._rng)
             self._workers.start(MQTT_THREAD, self._publisher)
 
     def status(self) -> MqttStatus | None:

@@ -10,7 +10,7 @@ from kei.core.incidents import Incidents
 from kei.core.reading import Reading
 from kei.echonet.meter_class import STAMPED_SENSORS, UNIT_OF_SENSOR
 from kei.meter.decoder import DATA_ID
-from kei.mqtt.live import Live
+from kei.mqtt.sources import Sources
 
 log = structlog.stdlib.get_logger("kei.mqtt")
 
@@ -20,9 +20,9 @@ Series = tuple[str, str]  # UnitID, SensorID
 class Newest:
     """The newest readings, without those of a meter that has been replaced. Used by one thread."""
 
-    def __init__(self, live: Live) -> None:
-        self._live = live
-        self._incidents = Incidents(log, live.clock)
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._incidents = Incidents(log, sources.clock)
         self._before: dict[Series, Reading] | None = None
         self._replaced_at = -math.inf  # when another meter came, by the monotonic clock
         self._foreign: frozenset[Reading] = frozenset()  # last stamped values of the one before
@@ -38,7 +38,7 @@ class Newest:
         if self._before is None:
             self._before = self._recorded()
         found = dict(self._before)
-        for series, reading in self._live.newest().items():
+        for series, reading in self._sources.newest().items():
             if series[0] == unit and self._is_foreign(reading):
                 continue
             earlier = found.get(series)
@@ -59,14 +59,14 @@ class Newest:
             met_at: when the new one was joined first, by the monotonic clock.
         """
         self._replaced_at = met_at
-        newest = self._live.newest().values()
+        newest = self._sources.newest().values()
         self._foreign = frozenset(each for each in newest if each.monotonic_ms is None)
         before = self._before or {}
         self._before = {series: each for series, each in before.items() if series[0] != unit}
 
     def age_s(self, reading: Reading) -> float:
         """Return how old a reading is; by the wall clock only where nothing else is known."""
-        clock = self._live.clock
+        clock = self._sources.clock
         if reading.monotonic_ms is None:
             return (clock.now_ms() - reading.time_ms) / 1000
         return clock.monotonic() - reading.monotonic_ms / 1000
@@ -78,7 +78,7 @@ class Newest:
 
     def _recorded(self) -> dict[Series, Reading]:
         try:
-            found = self._live.recorded()
+            found = self._sources.recorded()
         except StoreError as error:
             self._incidents.raised("mqtt_record_not_read", reason=str(error))
             return {}

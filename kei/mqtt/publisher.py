@@ -12,7 +12,7 @@ import structlog
 from kei.core.backoff import Backoff
 from kei.core.errors import RetryLater
 from kei.core.incidents import Incidents
-from kei.mqtt.live import Live
+from kei.mqtt.sources import Sources
 from kei.mqtt.speaker import Speaker
 from kei.mqtt.status import MqttStatus
 from kei.settings.mqtt import Mqtt
@@ -38,25 +38,25 @@ class Publisher:
     Args:
         settings: `[mqtt]` of jobs.toml.
         site: name of the site.
-        live: what is told.
+        sources: what is told.
         rng: for jitter.
     """
 
-    def __init__(self, settings: Mqtt, site: str, live: Live, rng: random.Random) -> None:
+    def __init__(self, settings: Mqtt, site: str, sources: Sources, rng: random.Random) -> None:
         self._settings = settings
-        self._live = live
-        self._clock = live.clock
+        self._sources = sources
+        self._clock = sources.clock
         self._rng = rng
         self._client_id = f"{settings.topic.replace('/', '-')}-{site}"
-        self._speaker = Speaker(settings, site, live)
+        self._speaker = Speaker(settings, site, sources)
         self._birth_topic = f"{settings.discovery}/status" if settings.discovery else ""
         self._backoff = Backoff(rng, first_s=FIRST_WAIT_S, max_s=LONGEST_WAIT_S, jitter=JITTER)
-        self._incidents = Incidents(log, live.clock)
+        self._incidents = Incidents(log, sources.clock)
         self._stopping = threading.Event()
         self._wake, self._waking = socket.socketpair()
         self._wake.setblocking(False)
         self._is_connected = False
-        self._since = live.clock.monotonic()
+        self._since = sources.clock.monotonic()
         self._published = 0
 
     def run(self) -> None:

@@ -20,10 +20,10 @@ from kei.mqtt.discovery import (
     REGISTERS,
     SHOWN,
 )
-from kei.mqtt.live import Live, MeterNow
 from kei.mqtt.messages import OFFLINE, ONLINE, Message, Outbox, Topics, value_payload
 from kei.mqtt.newest import Newest, Series
 from kei.mqtt.presence import Presence
+from kei.mqtt.sources import MeterNow, Sources
 from kei.mqtt.told import Notebook
 from kei.settings.broute import Broute
 from kei.settings.mqtt import Mqtt
@@ -42,22 +42,22 @@ class Speaker:
     Args:
         settings: `[mqtt]` of jobs.toml.
         site: name of the site.
-        live: what the running kei tells.
+        sources: what the running kei tells.
 
     Attributes:
         topics: of this kei.
         outbox: the messages that wait to be sent.
     """
 
-    def __init__(self, settings: Mqtt, site: str, live: Live) -> None:
+    def __init__(self, settings: Mqtt, site: str, sources: Sources) -> None:
         self.topics = Topics(settings.topic, site)
         self.outbox = Outbox()
-        self._live = live
-        self._clock = live.clock
-        self._newest = Newest(live)
-        self._notebook = Notebook(live.memory)
-        self._devices = Devices(settings.discovery, self.topics, self._notebook, live.clock)
-        self._presence = Presence(live.clock)
+        self._sources = sources
+        self._clock = sources.clock
+        self._newest = Newest(sources)
+        self._notebook = Notebook(sources.memory)
+        self._devices = Devices(settings.discovery, self.topics, self._notebook, sources.clock)
+        self._presence = Presence(sources.clock)
         self._is_connected = False
         self._said: dict[Series, Reading] = {}
         self._said_meter_status: bytes | None = None
@@ -96,7 +96,7 @@ class Speaker:
 
     def look(self) -> None:
         """Look what is new; with a connection, put it into the outbox. To be called often."""
-        broute, meter = self._live.config().broute, self._live.meter()
+        broute, meter = self._sources.config().broute, self._sources.meter()
         is_there = broute is not None and meter is not None and self._is_there(meter, broute)
         if not self._is_connected:
             return
@@ -164,7 +164,7 @@ class Speaker:
         self, broute: Broute | None, asked: Mapping[str, float], values: Mapping[Series, Reading]
     ) -> None:
         cycles_s, unit = cycles_of(broute), broute.unit if broute else None
-        with_time = self._live.may_tell_time()
+        with_time = self._sources.may_tell_time()
         for series, reading in values.items():
             if self._said.get(series) == reading:
                 continue
@@ -184,8 +184,8 @@ class Speaker:
         if now - self._health_at < HEALTH_EVERY_S and is_joined == self._was_joined:
             return
         self._health_at, self._was_joined = now, is_joined
-        health = self._live.health()
-        problems = list(self._live.problems())
+        health = self._sources.health()
+        problems = list(self._sources.problems())
         document = {"version": health.version, **health.numbers, "problems": problems}
         payload = json.dumps(document, ensure_ascii=False).encode()
         self.outbox.put(Message(self.topics.health, payload))
@@ -193,7 +193,7 @@ class Speaker:
     def _scene(
         self, broute: Broute | None, asked: Mapping[str, float], values: Mapping[Series, Reading]
     ) -> Scene:
-        ports, unit = self._live.config().serial, None if broute is None else broute.unit
+        ports, unit = self._sources.config().serial, None if broute is None else broute.unit
         of_boards = sorted(series for series in values if series[0] != unit)
         come = tuple(
             series

@@ -15,17 +15,17 @@ from structlog.testing import capture_logs
 from kei.core.clock import SystemClock
 from kei.core.reading import Reading
 from kei.mqtt import publisher as module
-from kei.mqtt.live import Live
 from kei.mqtt.publisher import Publisher
+from kei.mqtt.sources import Sources
 
 Make = Callable[..., Home]
 
 
 @contextmanager
-def running(home: Home, port: int = 9, live: Live | None = None) -> Iterator[Publisher]:
+def running(home: Home, port: int = 9, sources: Sources | None = None) -> Iterator[Publisher]:
     assert home.config.mqtt is not None
     settings = replace(home.config.mqtt, host="127.0.0.1", port=port)
-    live = replace(live or home.live(), clock=SystemClock())
+    sources = replace(sources or home.sources(), clock=SystemClock())
     publisher = Publisher(settings, "house-07", live, random.Random(1))
     thread = threading.Thread(target=publisher.run)
     thread.start()
@@ -89,7 +89,7 @@ def test_a_mistake_of_ours_ends_no_thread(home: Make, monkeypatch: pytest.Monkey
         return {}
 
     broker = OddBroker(WELCOME)
-    with running(kei, broker.port, replace(kei.live(), newest=newest)) as publisher:
+    with running(kei, broker.port, replace(kei.sources(), newest=newest)) as publisher:
         wait_until(lambda: len(calls) > 1 and publisher.status().connected, 10, "another try")
         assert broker.connections == 2
     broker.close()

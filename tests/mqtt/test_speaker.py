@@ -12,8 +12,8 @@ from mqtt_support import METER, OTHER_METER, Home, by_topic, said
 from programs import BROUTE_ID
 
 from kei.core.errors import StoreError
-from kei.mqtt.live import MeterNow
 from kei.mqtt.messages import Message
+from kei.mqtt.sources import MeterNow
 from kei.mqtt.speaker import Speaker
 
 Make = Callable[..., Home]
@@ -370,9 +370,9 @@ def test_a_disk_that_cannot_be_read_keeps_nothing_from_being_told(home: Make) ->
     def fails() -> list[Any]:
         raise StoreError("damaged")
 
-    live = replace(kei.live(), recorded=fails)
+    sources = replace(kei.sources(), recorded=fails)
     assert kei.config.mqtt is not None
-    speaker = Speaker(kei.config.mqtt, "house-07", live)
+    speaker = Speaker(kei.config.mqtt, "house-07", sources)
     speaker.begin()
     assert f"{BASE}/BR/E7" in by_topic(said(speaker))
 

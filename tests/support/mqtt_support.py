@@ -19,8 +19,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from programs import wait_until
 
 from kei.core.reading import Reading
-from kei.mqtt.live import Live, MeterNow
 from kei.mqtt.messages import Message
+from kei.mqtt.sources import MeterNow, Sources
 from kei.mqtt.speaker import Speaker
 from kei.settings.config import Config
 from kei.upload.health import Health
@@ -54,8 +54,8 @@ class Home:
     is_time_trusted: bool = True
     memory: Memory = field(default_factory=Memory)
 
-    def live(self) -> Live:
-        return Live(
+    def sources(self) -> Sources:
+        return Sources(
             config=lambda: self.config,
             newest=self._newest,
             recorded=lambda: self.recorded,
@@ -97,7 +97,7 @@ class Home:
     def speaker(self) -> Speaker:
         """One that a broker has just taken."""
         assert self.config.mqtt is not None
-        speaker = Speaker(self.config.mqtt, self.config.site.name, self.live())
+        speaker = Speaker(self.config.mqtt, self.config.site.name, self.sources())
         speaker.begin()
         return speaker
 

@@ -28,7 +28,7 @@ class MeterNow:
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
+class Sources:
     """What the running kei tells. Each may be called by any thread.
 
     Attributes:
