@@ -26,7 +26,7 @@ def running(home: Home, port: int = 9, sources: Sources | None = None) -> Iterat
     assert home.config.mqtt is not None
     settings = replace(home.config.mqtt, host="127.0.0.1", port=port)
     sources = replace(sources or home.sources(), clock=SystemClock())
-    publisher = Publisher(settings, "house-07", live, random.Random(1))
+    publisher = Publisher(settings, "house-07", sources, random.Random(1))
     thread = threading.Thread(target=publisher.run)
     thread.start()
     try:
