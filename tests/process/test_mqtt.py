@@ -1,6 +1,7 @@
 """A real broker is told by a real kei what is now; a broken one costs nobody anything."""
 
 import json
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -127,6 +128,7 @@ def test_a_kei_that_is_killed_is_offline_and_only_registers_stay(
 
 
 @needs_mosquitto
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
 def test_a_broker_with_tls_and_a_password_in_a_file(tmp_path: Path) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "ca.pem"
     arguments = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
