@@ -23,6 +23,7 @@ class Scene:
 
     Attributes:
         meter: MAC address; empty if there is no meter, or it is not known yet.
+        is_replaced: whether the meter before is to be deleted, and the next one not told yet.
         unit: UnitID of the meter; None without one.
         cycles_s: how often there is a new value, by SensorIDs of the meter that have one.
         may_come: SensorIDs that the meter has, whether there is a value yet or not.
@@ -33,6 +34,7 @@ class Scene:
     """
 
     meter: str
+    is_replaced: bool
     unit: str | None
     cycles_s: Mapping[str, float]
     may_come: frozenset[str]
@@ -80,7 +82,8 @@ class Devices:
         self._seen = scene
         before = self._notebook.told.devices
         wanted = {each.device.topic(self._prefix): each for each in self._wanted(scene)}
-        is_unknown = scene.unit is not None and not scene.meter  # which meter there will be
+        # Which meter there will be.
+        is_unknown = scene.unit is not None and not scene.meter and not scene.is_replaced
         told = {topic: of for topic, of in before.items() if is_unknown and topic not in wanted}
         messages = [
             Message(topic, b"", qos=1, retain=True)

@@ -31,7 +31,8 @@ from kei.settings.mqtt import Mqtt
 log = structlog.stdlib.get_logger("kei.mqtt")
 
 FRESH_CYCLES = 3  # a live value that is older is none of now
-SUBSCRIBE_S = 3.0  # which Home Assistant takes to listen to an entity that it has just been told
+# Home Assistant takes less to listen to an entity that it has just been told, or to delete one.
+SUBSCRIBE_S = 3.0
 UNKNOWN_CYCLE_S = 60.0  # of a sensor
 SENSOR_GONE_S = 7 * 86_400.0  # a board that has been silent for so long was taken away
 
@@ -59,6 +60,9 @@ class Speaker:
         self._devices = Devices(settings.discovery, self.topics, self._notebook, sources.clock)
         self._presence = Presence(sources.clock)
         self._is_connected = False
+        self._replaced_by = ""  # MAC address of a meter that is no device yet
+        self._others: frozenset[str] = frozenset()  # topics to be forgotten
+        self._forget_at = -math.inf
         self._said: dict[Series, Reading] = {}
         self._said_meter_status: bytes | None = None
         self._health_at = -math.inf
@@ -122,32 +126,46 @@ class Speaker:
         return self._presence.look(meter.session, fastest_s)
 
     def _notice_another(self, meter: MeterNow | None, broute: Broute | None) -> None:
-        """Forget the values of the meter before, if this is another one, or there is none."""
+        """Forget what another meter has said, if there is another one now."""
         told = self._notebook.told
-        address = meter.address or told.meter if broute is not None and meter is not None else ""
-        if address == told.meter:
+        if meter is None or broute is None or meter.address in ("", told.meter, self._replaced_by):
             return
-        if told.meter and meter is not None and broute is not None:
-            log.info("mqtt_meter_replaced", hint="Home Assistant gets another device for it")
-            self._newest.meter_replaced(broute.unit, meter.met_at)
-            self._said.clear()
-        keeps = {self.topics.status, self.topics.meter_status}
-        self._forget(frozenset(told.retained - keeps))
-        self._notebook.tell(meter=address)
+        if not told.meter:
+            self._notebook.tell(meter=meter.address)
+            return
+        self._replaced_by = meter.address
+        self._newest.meter_replaced(broute.unit, meter.met_at)
+        log.info("mqtt_meter_replaced", hint="Home Assistant gets another device for it")
+
+    def _is_replacing(self, broute: Broute | None) -> bool:
+        """Tell whether what the broker has of the meter before is not forgotten yet."""
+        return broute is not None and self._replaced_by not in ("", self._notebook.told.meter)
 
     def _forget_others(self, broute: Broute | None, asked: Mapping[str, float]) -> None:
-        """Have the broker forget what is no topic of ours any more."""
-        ours = {self.topics.status}
-        if broute is not None:
-            registers = (self.topics.series(broute.unit, each) for each in REGISTERS & asked.keys())
-            ours |= {self.topics.meter_status, *registers}
-        self._forget(self._notebook.told.retained - ours)
+        """Have the broker forget what is no topic of ours any more, when nobody listens to it.
 
-    def _forget(self, topics: frozenset[str]) -> None:
-        for topic in sorted(topics):
-            self.outbox.put(Message(topic, b"", qos=1, retain=True))
-        if topics:
-            self._notebook.tell(retained=self._notebook.told.retained - topics)
+        Home Assistant would complain of an empty value, so that the entity is deleted before. Only
+        when the values of a meter are forgotten, the next one becomes a device.
+        """
+        ours = {self.topics.status}
+        is_replacing = self._is_replacing(broute)
+        if broute is not None:
+            registers = frozenset() if is_replacing else REGISTERS & asked.keys()
+            series = (self.topics.series(broute.unit, each) for each in registers)
+            ours |= {self.topics.meter_status, *series}
+        now, retained = self._clock.monotonic(), self._notebook.told.retained
+        others = retained - ours
+        if others != self._others:
+            self._others, self._forget_at = others, now + SUBSCRIBE_S
+        if others and now < self._forget_at:
+            return
+        for topic in sorted(others):
+            self.outbox.put(Message(topic, b"", qos=1, retain=True, step="forget"))
+        if broute is None or is_replacing:
+            self._notebook.tell(meter=self._replaced_by if is_replacing else "")
+            self._replaced_by = ""
+        if others:
+            self._notebook.tell(retained=retained - others)
 
     def _retain(self, topic: str, payload: bytes) -> None:
         self.outbox.put(Message(topic, payload, qos=1, retain=True))
@@ -166,12 +184,13 @@ class Speaker:
         cycles_s, unit = cycles_of(broute), broute.unit if broute else None
         with_time = self._sources.may_tell_time()
         for series, reading in values.items():
-            if self._said.get(series) == reading:
+            is_register = series[0] == unit and series[1] in REGISTERS
+            if self._said.get(series) == reading or (is_register and self._is_replacing(broute)):
                 continue
             self._said[series] = reading
             topic = self.topics.series(*series)
             payload = value_payload(reading, self._clock.zone, with_time=with_time)
-            if series[0] == unit and series[1] in REGISTERS:
+            if is_register:
                 if series[1] in asked:
                     self._retain(topic, payload)
             elif self._newest.age_s(reading) <= FRESH_CYCLES * cycles_s.get(
@@ -203,7 +222,8 @@ class Speaker:
         stale_s = [port.stale_after_s for port in ports if port.stale_after_s is not None]
         is_known = bool(ports) and len(stale_s) == len(ports)
         return Scene(
-            meter=self._notebook.told.meter,
+            meter="" if self._is_replacing(broute) else self._notebook.told.meter,
+            is_replaced=self._is_replacing(broute),
             unit=unit,
             cycles_s={each: cycle_s for each, cycle_s in asked.items() if (unit, each) in values},
             may_come=frozenset(asked),

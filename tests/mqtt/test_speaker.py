@@ -216,6 +216,9 @@ def test_a_property_that_is_asked_no_more_is_deleted_with_what_was_retained(home
     assert "E3" not in after
     assert "E0" in deleting
     assert "E0" in after
+    assert f"{BASE}/BR/E3" not in by_topic(told), "Home Assistant still listens"
+    kei.clock.advance(3)
+    told = said(speaker)
     (forgotten,) = (each for each in told if each.topic == f"{BASE}/BR/E3")
     assert (forgotten.payload, forgotten.retain) == (b"", True)
 
@@ -238,6 +241,11 @@ def test_what_is_to_be_deleted_is_deleted_after_a_lost_connection_and_a_kill(hom
             told.append(message)
         deleting = next(each for each in told if each.topic == METER_CONFIG)
         assert document(deleting)["cmps"]["E3"] == {"p": "sensor"}
+        kei.clock.advance(3)
+        telling.look()
+        told = []
+        while (message := telling.outbox.take()) is not None:
+            told.append(message)
         assert by_topic(told)[f"{BASE}/BR/E3"].payload == b""
 
 
@@ -284,9 +292,12 @@ def test_another_meter_is_another_device_and_nothing_of_the_old_one_is_told(
     told = said(speaker)
     config = f"homeassistant/device/kei_{OTHER_METER.lower()}/config"
     assert by_topic(told)[METER_CONFIG].payload == b""
+    assert not {config, f"{BASE}/BR/E0", f"{BASE}/BR/E3"} & by_topic(told).keys()
+    kei.clock.advance(3)
+    told = said(speaker)
     assert list(document(by_topic(told)[config])["cmps"]) == ["E0", "signal"]
     order = [each.topic for each in told]
-    assert order.index(METER_CONFIG) < order.index(config)
+    assert order.index(f"{BASE}/BR/E0") < order.index(config)
     assert document(by_topic(told)[f"{BASE}/BR/E0"])["value"] == 0.2
     assert by_topic(told)[f"{BASE}/BR/E3"].payload == b""
     kei.clock.advance(5)
@@ -300,6 +311,8 @@ def test_a_stamped_value_of_the_meter_before_is_not_told_of_the_next(home: Make)
     assert f"{BASE}/BR/EA" in by_topic(said(speaker))
     kei.clock.advance(100)
     kei.meter = MeterNow(OTHER_METER, kei.clock.monotonic(), None, kei.meter_there.session)
+    said(speaker)
+    kei.clock.advance(3)
     assert by_topic(said(speaker))[f"{BASE}/BR/EA"].payload == b""
     kei.newest["BR", "EA"] = replace(kei.reading("EA", "0.5"), monotonic_ms=None)
     assert document(by_topic(said(speaker))[f"{BASE}/BR/EA"])["value"] == 0.5
@@ -319,7 +332,10 @@ def test_without_a_meter_any_more_the_broker_forgets_it(home: Make) -> None:
     said(everything(kei))
     kei.config = replace(kei.config, broute=None)
     kei.meter = None
-    told = by_topic(said(kei.speaker()))
+    speaker = kei.speaker()
+    told = by_topic(said(speaker))
+    kei.clock.advance(3)
+    told |= by_topic(said(speaker))
     for topic in (METER_CONFIG, f"{BASE}/meter/status", f"{BASE}/BR/E0", f"{BASE}/BR/E3"):
         assert (told[topic].payload, told[topic].retain) == (b"", True)
 
@@ -333,7 +349,10 @@ def test_another_name_or_prefix_leaves_nothing_behind(home: Make) -> None:
         site=replace(kei.config.site, name="house-08"),
         mqtt=replace(kei.config.mqtt, discovery=""),
     )
-    told = by_topic(said(kei.speaker()))
+    speaker = kei.speaker()
+    told = by_topic(said(speaker))
+    kei.clock.advance(3)
+    told |= by_topic(said(speaker))
     gone = {topic for topic, message in told.items() if message.payload == b"" and message.retain}
     left = {METER_CONFIG, SITE_CONFIG, f"{BASE}/status", f"{BASE}/meter/status"}
     assert gone == left | {f"{BASE}/BR/E0", f"{BASE}/BR/E3"}
