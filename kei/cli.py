@@ -4,7 +4,7 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -72,6 +72,7 @@ def build_parser(*, simulate: bool) -> argparse.ArgumentParser:
         command.add_argument("--json", action="store_true", help="one JSON object for machines")
     _add_export(commands.add_parser("export", help="what was recorded, as lines on stdout"))
     _add_energy(commands.add_parser("energy", help="kWh bought and sold by hours, days or months"))
+    _add_bill(commands.add_parser("bill", help="what the billing period costs, line by line"))
     _add_dead_letters(
         commands.add_parser("dead-letters", help="what upload servers refused for good")
     )
@@ -132,8 +133,22 @@ def _add_energy(parser: argparse.ArgumentParser) -> None:
     )
     _add_jobs(parser, default=argparse.SUPPRESS)
     _add_range(parser, is_required=True)
-    parser.add_argument("--by", choices=("hour", "day", "month"), default="day")
+    parser.add_argument("--by", choices=("half-hour", "hour", "day", "month"), default="day")
     parser.add_argument("--format", choices=("table", "csv", "json"), default="table")
+
+
+def _add_bill(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Computes the bill of a period by [tariff] of jobs.toml, from the registers that the meter"
+        " stamps at :00 and :30; with a forecast for the period that is running."
+    )
+    _add_jobs(parser, default=argparse.SUPPRESS)
+    parser.add_argument(
+        "--month",
+        metavar="YYYY-MM",
+        help="the billing month: that of the day behind the last (default: the running one)",
+    )
+    parser.add_argument("--format", choices=("table", "json"), default="table")
 
 
 def _add_dead_letters(parser: argparse.ArgumentParser) -> None:
@@ -200,11 +215,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         the exit code: 0 ended as asked, 2 usage or configuration error, 1 anything else.
     """
     signals = SignalQueue()
-    words = sys.argv[1:] if argv is None else argv
-    parser = build_parser(simulate="simulate" in words)
-    args, unknown = parser.parse_known_args(joined(words))
-    if unknown:
-        parser.error(f"unrecognized arguments{_option_names(unknown)}")
+    args = _parsed(sys.argv[1:] if argv is None else argv)
     try:
         return _dispatch(args, signals)
     except ConfigError as error:
@@ -223,6 +234,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_FAILED
 
 
+def _parsed(words: Sequence[str]) -> argparse.Namespace:
+    """Return the arguments; the parser, 0.2 MB, does not live as long as the command."""
+    parser = build_parser(simulate="simulate" in words)
+    args, unknown = parser.parse_known_args(joined(words))
+    if unknown:
+        parser.error(f"unrecognized arguments{_option_names(unknown)}")
+    return args
+
+
 def _option_names(words: Sequence[str]) -> str:
     """Return the options among some arguments without their values, to be put behind a message."""
     options = (word.partition("=")[0] for word in words if word.startswith("-"))
@@ -237,23 +257,13 @@ def _dispatch(args: argparse.Namespace, signals: SignalQueue) -> int:
             from kei.commands.simulate import main as simulate  # noqa: PLC0415
 
             return simulate(args)
-        case "check":
-            return _check(args)
         case "probe":
             signals.install()
             return _probe(args.jobs, signals, as_json=args.json)
-        case "export":
-            return _export(args)
-        case "energy":
-            return _energy(args)
-        case "dead-letters":
-            return _dead_letters(args)
-        case "backup" | "restore":
-            return _backup(args)
-        case "import":
-            return _import(args)
         case "status":
             return _status(args.jobs, as_json=args.json)
+        case str(name):
+            return _COMMANDS[name](args)
         case _:
             signals.install()
             return _run(args.jobs, signals)
@@ -382,9 +392,36 @@ def _energy(args: argparse.Namespace) -> int:
     return EXIT_OK
 
 
+def _bill(args: argparse.Namespace) -> int:
+    from kei.commands.bill import Form, bill  # noqa: PLC0415
+
+    for line in bill(
+        args.jobs, args.month, Form(args.format), environ=os.environ, clock=clock.SystemClock()
+    ):
+        _to_stdout(line)
+    return EXIT_OK
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "check": _check,
+    "export": _export,
+    "energy": _energy,
+    "bill": _bill,
+    "dead-letters": _dead_letters,
+    "backup": _backup,
+    "restore": _backup,
+    "import": _import,
+}
+
+
 def _to_stdout(text: str) -> None:
-    """Write lines for people; what a dongle, a server or a file name says steers no terminal."""
-    sys.stdout.write(printable(text, keep="\n"))
+    """Write lines for people; what a dongle, a server or a file name says steers no terminal.
+
+    What the locale cannot write, such as the Japanese name of a plan, is escaped, as on stderr.
+    """
+    encoding = sys.stdout.encoding
+    shown = printable(text, keep="\n").encode(encoding, "backslashreplace")
+    sys.stdout.write(shown.decode(encoding))
 
 
 def _to_stderr(*lines: str) -> None:

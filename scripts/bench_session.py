@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""What a request costs: kei's session, momonga, and a bare read/write loop, in the same run.
+"""What a request costs: kei's session in both grammars, momonga, and a bare loop, in the same run.
 
-Each client runs in a process of its own against a simulator without latencies in another, and
+Each runs in a process of its own against a simulator without latencies in another, and
 asks for one property as often as it is told. Times differ from machine to machine and from run to
 run; the ratios are what counts:
 
@@ -136,16 +136,18 @@ def bare(port: str, count: int, started: float) -> dict[str, float]:
         return measure(started, ask, count)
 
 
-CLIENTS = {"kei": kei, "momonga": momonga, "bare": bare}
+CLIENTS = {"kei": kei, "kei-J11": kei, "momonga": momonga, "bare": bare}
+DONGLES = {"kei-J11": "J11"}  # the others ask the simulator's usual one
 
 
 def run(name: str, count: int, folder: Path) -> dict[str, float]:
     """Run one client in a process of its own against a fresh simulator."""
     link = folder / name
     fast = ["--latency", "0", "--scan-time", "0", "--join-time", "0"]
+    dongle = ["--dongle", DONGLES[name]] if name in DONGLES else []
     environ = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
-        [sys.executable, "-m", "kei", "simulate", "--link", str(link), *fast],
+        [sys.executable, "-m", "kei", "simulate", "--link", str(link), *fast, *dongle],
         stdout=subprocess.PIPE,
         text=True,
         env=environ,

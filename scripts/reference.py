@@ -7,6 +7,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import MISSING
+from decimal import Decimal
 from pathlib import Path
 
 from _project import ROOT, use_project
@@ -46,7 +47,7 @@ def annotated(text: str) -> str:
     """
     declared = {
         (name, form): key
-        for name, kind in _tables()
+        for name, kind, _ in _tables()
         for key in _flat(kind.table)
         for form in key.forms
     }
@@ -74,17 +75,23 @@ def main() -> None:
         path.write_text(renewed(path.read_text("utf-8")), "utf-8")
 
 
-def _tables() -> Iterator[tuple[str, keys.Table | keys.Tables]]:
-    """Yield every table of jobs.toml with its name, those inside another one behind it."""
+def _tables() -> Iterator[tuple[str, keys.Table | keys.Tables, bool]]:
+    """Yield every table of jobs.toml with its name, those inside another one behind it.
+
+    The last is whether it has an example of its own: not if it is in that of the table around it.
+    """
     for key in (*keys.keys(Config), *keys.table_keys(kinds.tables())):
-        yield from _with_inner(key.name, key.kind)
+        yield from _with_inner(key.name, key, has_example=True)
 
 
-def _with_inner(name: str, kind: Kind) -> Iterator[tuple[str, keys.Table | keys.Tables]]:
-    if isinstance(kind, keys.Table | keys.Tables):
-        yield name, kind
-        for key in keys.keys(kind.table):
-            yield from _with_inner(f"{name}.{key.name}", key.kind)
+def _with_inner(
+    name: str, key: Key, *, has_example: bool
+) -> Iterator[tuple[str, keys.Table | keys.Tables, bool]]:
+    if isinstance(key.kind, keys.Table | keys.Tables):
+        has_example = has_example and not key.example
+        yield name, key.kind, has_example
+        for inner in keys.keys(key.kind.table):
+            yield from _with_inner(f"{name}.{inner.name}", inner, has_example=has_example)
 
 
 def _flat(table: type) -> Iterator[Key]:
@@ -96,22 +103,21 @@ def _flat(table: type) -> Iterator[Key]:
             yield key
 
 
-def _section(name: str, kind: keys.Table | keys.Tables) -> str:
+def _section(name: str, kind: keys.Table | keys.Tables, has_example: bool) -> str:  # noqa: FBT001 - of `_tables`
     header = f"[[{name}]]" if isinstance(kind, keys.Tables) else f"[{name}]"
     rows, example = [], [header]
     for key in _flat(kind.table):
         default = _default(key)
         rows.append(f"| `{key.name}` | {_type(key.kind)} | {default} | {_sentence(key)} |")
-        if not isinstance(key.kind, keys.Table | keys.Tables):
-            example.append(f"{key.name} = {key.example or _written(key.kind, key.default)}")
+        if key.example or not isinstance(key.kind, keys.Table | keys.Tables):
+            mark = "# or: " if key.is_alternative else ""
+            example.append(f"{mark}{key.name} = {key.example or _written(key.kind, key.default)}")
     return "\n".join(
         (
             f"## `{header}`\n\n{_first_line(kind.table)}\n",
             "| key | type and range | default | what it is |\n|---|---|---|---|",
             *rows,
-            "\n```toml",
-            *example,
-            "```\n",
+            *(("\n```toml", *example, "```\n") if has_example else ("",)),
         )
     )
 
@@ -142,7 +148,9 @@ def _comment(key: Key, value: str) -> str:
     if key.default in (None, (), MISSING):
         return sentence
     nowhere = Source(FaultList(Path(), {}), Path(), {})
-    meant = read(key.kind, tomllib.loads(f"value = {value}")["value"], (), nowhere)
+    meant = read(
+        key.kind, tomllib.loads(f"value = {value}", parse_float=Decimal)["value"], (), nowhere
+    )
     default = _written(key.kind, key.default)
     is_default = _written(key.kind, meant) == default
     return sentence if is_default else f"{sentence} Default: {default}"
@@ -151,10 +159,8 @@ def _comment(key: Key, value: str) -> str:
 def _type(kind: Kind) -> str:
     """Return type and range of a value, for a person."""
     match kind:
-        case keys.Text(span=span):
-            return _listed("text", span)
-        case keys.SecretText(span=span):
-            return _listed("secret", span)
+        case keys.Text(span=span) | keys.SecretText(span=span):
+            return _listed("secret" if isinstance(kind, keys.SecretText) else "text", span)
         case keys.Word(words):
             return _listed("text", " ".join(f"`{_json(word)}`" for word in words))
         case keys.Choice():
@@ -163,8 +169,10 @@ def _type(kind: Kind) -> str:
             return f"whole number, {low} to {high}"
         case keys.OneOf(numbers):
             return _listed("whole number", " ".join(map(str, numbers)))
-        case keys.Number(options) if options:
-            return _listed("number", " ".join(map(str, rules.NUMBERS[options])))
+        case keys.Number():
+            return _number(kind)
+        case keys.Several(of):
+            return f"list, each: {_type(of)}"
         case keys.Duration(low, high, span=span):
             return _listed(f"duration, {show_duration(low)} to {show_duration(high)}", span)
         case keys.Epcs():
@@ -172,9 +180,16 @@ def _type(kind: Kind) -> str:
     return _PLAIN_TYPES[type(kind)]
 
 
+def _number(kind: keys.Number) -> str:
+    if kind.options:
+        return _listed("number", " ".join(map(str, rules.NUMBERS[kind.options])))
+    return "number" if kind.low is None else f"number, {kind.low} to {kind.high}"
+
+
 _PLAIN_TYPES: dict[type[Kind], str] = {
     keys.Flag: "`true` or `false`",
-    keys.Number: "number",
+    keys.Day: "date",
+    keys.ByMonth: "table of numbers by month",
     keys.FilePath: "path",
     keys.Port: "text: a path, or a simulator with its options",
     keys.Headers: "table of texts",
@@ -199,6 +214,10 @@ def _written(kind: Kind, value: object) -> str:
             return _json([f"{epc:02X}" for epc in value])
         case keys.Tables() if isinstance(value, tuple):
             return ", ".join(map(_inline, value))
+        case keys.Number() if isinstance(value, Decimal):
+            return str(value)
+        case keys.Text():
+            return _json(str(value))
     return _json(str(value) if isinstance(value, Path) else value)
 
 

@@ -26,8 +26,8 @@ use_project()
 import structlog
 from soak import Account, Requester, Result, Rig, soak
 
-from kei.simulator.dongle.models import MODELS
-from kei.simulator.faults import FaultKind, parse_fault
+from kei.simulator.faults import J11_ONLY, FaultKind, parse_fault
+from kei.simulator.options import DONGLES, J11
 
 STUCK_S = 1800.0
 HOMES = 4  # the simulator keeps the yearly sums of so many; they take long to add up
@@ -37,12 +37,14 @@ AT_THE_START = {FaultKind.SCAN_MISS, FaultKind.JOIN_FAIL}  # cannot be had in mi
 
 def mix(number: int, options: argparse.Namespace) -> str:
     """Return the simulator's options of a session of the soak."""
-    kinds = [kind for kind in FaultKind if kind not in options.without]
-    random.Random(options.seed + number).shuffle(kinds)  # the same dice, for other faults
     home, street = number % HOMES, number // HOMES
+    dongle = DONGLES[(home + street) % len(DONGLES)]
+    left_out = set(options.without) | (set() if dongle == J11 else J11_ONLY)
+    kinds = [kind for kind in FaultKind if kind not in left_out]
+    random.Random(options.seed + number).shuffle(kinds)  # the same dice, for other faults
     words = [
         f"seed={options.seed + home}",
-        f"dongle={[*MODELS][(home + street) % len(MODELS)]}",
+        f"dongle={dongle}",
         *(["solar"] if home % 2 else []),
         *(f"fault={kind}%{options.percent:g}" for kind in kinds),
     ]
@@ -93,7 +95,8 @@ def strike(
 ) -> Account:
     """Run one session until every fault has struck and an answer has come after it."""
     specs = [parse_fault(text) for text in faults]
-    text = ",".join([f"seed={options.seed}", *(f"fault={fault}" for fault in faults)])
+    dongle = [f"dongle={J11}"] if kind in J11_ONLY else []
+    text = ",".join([f"seed={options.seed}", *dongle, *(f"fault={fault}" for fault in faults)])
     with Rig(text, speed=options.speed) as rig:
         requester = Requester(rig)
         account = requester.account

@@ -1,12 +1,71 @@
 """For all tests: a machine that is busy with something else is no fault of ours."""
 
+import os
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from itertools import groupby
 
+import forked
 import pytest
+from coverage import Coverage
 from hypothesis import settings
+from programs import ROOT
 
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+
+@contextmanager
+def _nothing_measured() -> Iterator[None]:
+    """Measure nothing for a while: measuring takes two fifths of the processor's time."""
+    measuring = Coverage.current()
+    if measuring is None:
+        yield
+        return
+    measuring.stop()
+    yield
+    patches = measuring.get_option("run:patch")
+    measuring.set_option("run:patch", [])  # they last, and each start would make them anew
+    measuring.start()
+    measuring.set_option("run:patch", patches)
+
+
+@pytest.fixture
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Measure neither a test nor the processes that it starts.
+
+    It is for tests that run through the same lines again and again, or through those of others.
+    """
+    for name in os.environ.keys() - forked.unmeasured().keys():
+        monkeypatch.delenv(name)
+    with _nothing_measured():
+        yield
+
+
+def pytest_configure() -> None:
+    """Have the processes of tests say what they have run, but not also what they have not.
+
+    They would look for it all at their end, each of them; this one does it once.
+    """
+    if (measuring := Coverage.current()) is None:
+        return
+    names = ("run:source", "run:include")
+    mine = [measuring.get_option(name) for name in names]
+    for name, theirs in zip(names, (None, [str(ROOT / "kei" / "*")]), strict=True):
+        measuring.set_option(name, theirs)
+    os.environ["COVERAGE_PROCESS_CONFIG"] = measuring.config.serialize()
+    for name, value in zip(names, mine, strict=True):
+        measuring.set_option(name, value)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Load kei measured, and its tests, which are more, unmeasured."""
+    if Coverage.current() is not None:
+        forked.load_kei()
+    with _nothing_measured():
+        forked.make_years()
+        return (yield)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -17,11 +17,13 @@ from kei.app.meter_line import SESSION_LIMIT_S, SESSION_THREAD, MeterLine
 from kei.app.mqtt_line import MqttLine
 from kei.app.sensor_lines import SensorLines
 from kei.app.status_server import StatusServer
+from kei.app.web_line import WebLine
 from kei.app.workers import Workers
 from kei.core import logs
 from kei.core.clock import Clock
 from kei.core.errors import StoreError
 from kei.core.incidents import Incidents, Lasting
+from kei.core.printable import counted
 from kei.core.reading import Reading
 from kei.core.single_instance import InstanceLock
 from kei.echonet.meter_class import STAMPED_SENSORS
@@ -39,6 +41,7 @@ from kei.status.snapshot import Snapshot, clipped, doing, encode, status_summary
 from kei.store import milliseconds
 from kei.store.database import Database
 from kei.store.intake_queue import IntakeQueue
+from kei.store.queue import register_before_recovery
 from kei.store.read_only import read_overview
 from kei.store.recorder import Recorder
 from kei.store.sinks import SinkStatus
@@ -47,7 +50,7 @@ from kei.timekeeping.gate import TimeGate
 from kei.timekeeping.linux import LinuxClock, adjtimex_of_libc, boot_id
 from kei.timekeeping.monitor import ClockMonitor
 from kei.upload.health import Health
-from kei.upload.sender import register_before_recovery
+from kei.web.live import Live
 from kei.wisun.interfaces import SessionStatus
 
 log = structlog.stdlib.get_logger("kei.engine")
@@ -100,6 +103,7 @@ class Engine:
         context = JobContext(
             database=self._database,
             record=self._intake.record,
+            recover=self._recorder.recover,
             commit=self._recorder.commit,
             sums=self._sums,
             monitor=self._monitor,
@@ -139,6 +143,8 @@ class Engine:
             clock=clock,
         )
         self._mqtt = MqttLine(told, self._workers, rng)
+        live = Live(lambda: self.config, self._intake.newest, self.snapshot, self._health, clock)
+        self._web = WebLine(live, self._workers)
 
     def start(self) -> None:
         """Start every thread and job.
@@ -163,6 +169,7 @@ class Engine:
         self._workers.start(CLOCK_MONITOR, self._monitor, self._monitor.heartbeat)
         self._meter.change_to(meter)
         self._mqtt.change_to(self.config)
+        self._web.change_to(self.config.web)
 
     def stop(self) -> bool:
         """End everything in order: sources first, then what they feed, the files last.
@@ -215,6 +222,7 @@ class Engine:
         self._job_set.change_to(wanted, meter)
         self._meter.change_to(meter)
         self._mqtt.change_to(wanted)
+        self._web.change_to(wanted.web)
 
     def _advise(self) -> None:
         for hint in advice(self.config):
@@ -241,6 +249,7 @@ class Engine:
             lines=logs.recent_lines(),
             meter_clock=meter.decoder.meter_clock.status if meter else None,
             mqtt=_public(mqtt) if (mqtt := self._mqtt.status()) else None,
+            history=self._job_set.history(),
         )
 
     def _meter_now(self) -> MeterNow | None:
@@ -308,7 +317,7 @@ class Engine:
         return [sender.name for sender in self._job_set.senders if sender.is_failing]
 
     def live(self) -> tuple[Mapping[str, Reading] | None, Lasting | None, str]:
-        """Return what the live line shows: readings, what keeps the meter away, what else is wrong.
+        """Return what the live line shows: readings, what keeps the meter away, what else there is.
 
         The readings are the meter's latest; None without a meter. Never blocks.
         """
@@ -317,6 +326,9 @@ class Engine:
         told = status_summary(None, ports, self._recorder.failing, failing)
         if meter is None or broute is None:
             return None, None, told
+        history = self._job_set.history()
+        if history is not None and history.days_left:
+            told = f"filling gaps, {counted(history.days_left, 'day')} left  {told}".rstrip()
         fault = meter.session.fault
         public = fault and replace(fault, why=_public_text(fault.why) or "")
         return self._intake.latest(broute.unit), public, told

@@ -1,13 +1,19 @@
 """The jobs of an engine: those that jobs.toml asks for at present, and no others."""
 
+from __future__ import annotations
+
 from collections.abc import Container
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from kei.app.meter_line import Meter
 from kei.jobs.kinds import Event, Job, JobContext, Planned, plan
 from kei.jobs.scheduler import Scheduler
+from kei.meter.progress import HistoryStatus
 from kei.settings.config import Config
-from kei.upload.sender import Sender
+
+if TYPE_CHECKING:
+    from kei.upload.sender import Sender
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,13 @@ class JobSet:
         """The senders of the uploads; any thread."""
         jobs = [entry.job for entry in self._entries.values()]
         return tuple(job.sender for job in jobs if job.sender is not None)
+
+    def history(self) -> HistoryStatus | None:
+        """Return how far the record has been made complete; None if that is not asked for."""
+        for entry in self._entries.values():
+            if entry.job.history is not None:
+                return entry.job.history()
+        return None
 
     def change_to(self, config: Config, meter: Meter | None) -> None:
         """Remove, replace and add jobs, so that they are those of a configuration.

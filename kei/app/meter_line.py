@@ -18,7 +18,7 @@ from kei.meter.stamps import ClockTrust
 from kei.settings.broute import SIMULATED_PORT, Broute
 from kei.settings.config import Config
 from kei.store.intake_queue import Record
-from kei.wisun.dialects import DIALECTS
+from kei.wisun.dialects import DIALECTS, Grammar
 from kei.wisun.interfaces import Listener, Memory, OnData, OnLost, Settings, Transport
 from kei.wisun.session import Session
 from kei.wisun.transcript import Transcript
@@ -178,7 +178,12 @@ def build_session(
 
     dialect = DIALECTS.get(broute.dongle)
     settings = Settings(
-        broute.broute_id, broute.broute_pwd, dialect, FIRST_EPCS, outlives_us=simulator is None
+        broute.broute_id,
+        broute.broute_pwd,
+        dialect,
+        FIRST_EPCS,
+        outlives_us=simulator is None,
+        likely=Grammar.J11 if "J11" in port else Grammar.SKSTACK,  # names under by-id may say it
     )
     secrets = (broute.broute_id, broute.broute_pwd)
     tap = None if transcript is None else Transcript(transcript, secrets, clock)

@@ -15,8 +15,7 @@ from kei.core.printable import printable
 from kei.core.reading import Reading, plain
 from kei.core.sinks import Sink
 from kei.status.snapshot import doing
-from kei.wisun.commands import CHANNEL_TIME_S
-from kei.wisun.interfaces import CHANNELS, State
+from kei.wisun.interfaces import State
 from kei.wisun.machine import Pause
 
 SESSION_LOGGER = "kei.session"
@@ -71,9 +70,10 @@ class Terminal(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Follow an event of the session."""
         match record.msg:
-            case {"event": "scan_started", "duration": int(duration)}:
-                about = f"about {CHANNELS * CHANNEL_TIME_S * ((1 << duration) + 1):.0f} s"
-                self._begin(f"scanning for the meter, duration {duration}", about)
+            case {"event": "scan_started", "duration": duration, "seconds": float(seconds)}:
+                self._begin(
+                    f"scanning for the meter, duration {duration}", f"about {seconds:.0f} s"
+                )
             case {"event": "scan_not_available", "duration": int(duration)}:
                 self._say(f"this dongle has no scan of duration {duration}")
             case {"event": "meter_rests", "seconds": float(seconds)}:
@@ -85,7 +85,7 @@ class Terminal(logging.Handler):
 
     def _follow(self, following: State, pause: Pause) -> None:
         self._is_joined = following is State.JOINED
-        what = doing(following, is_pausing=pause is Pause.GROWING)
+        what = doing(following, is_pausing=pause in (Pause.GROWING, Pause.LONG))
         if pause is not Pause.NONE or following is State.ADOPT:
             self._begin(what)
         elif following is not State.SCAN:  # each scan says by itself that it begins

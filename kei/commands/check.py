@@ -18,6 +18,7 @@ from kei.settings.broute import EXAMPLE_ID, EXAMPLE_PWD, SIMULATED_PORT, Broute
 from kei.settings.config import Config
 from kei.settings.mqtt import Mqtt
 from kei.settings.serial import SIMULATED_SENSORS, PortSettings, SensorSettings
+from kei.settings.tariff import Tariff
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ def check(
     hints = [hint.text for hint in advice(wanted)]
     for hint in (*hints, *_of_example(wanted.broute)):
         yield Finding(f"warning: {hint}")
+    if wanted.tariff is not None:
+        yield from _of_tariff(wanted.tariff, clock)
     text = wanted.recorder.directory / wanted.recorder.fname_base
     writer = text_writer_pid(text)
     if writer is not None and writer != running_pid(wanted.recorder.database):
@@ -83,9 +86,22 @@ def _plan(wanted: Config, clock: Clock) -> Iterator[str]:
         yield f"sensors: {_described(port)}"
     if wanted.mqtt:
         yield f"mqtt: {_told(wanted.mqtt, wanted.site.name)}"
+    if wanted.web:
+        yield f"page: http://{wanted.web.listen}/"
     if wanted.broute:
         used_s = air_time_s(wanted)
         yield f"air time: about {used_s:.1f} s an hour of the {AIR_TIME_LIMIT_S} s that are allowed"
+
+
+def _of_tariff(tariff: Tariff, clock: Clock) -> Iterator[Finding]:
+    # Not for the many who have no tariff.
+    from kei.commands import tariff_advice  # noqa: PLC0415
+
+    yield Finding(tariff_advice.summary(tariff, clock))
+    for hint in tariff_advice.warnings(tariff, clock):
+        yield Finding(f"warning: {hint}")
+    for line in tariff_advice.mistakes(tariff):
+        yield Finding(line, is_good=False)
 
 
 def _open_ports(wanted: Config) -> Iterator[Finding]:

@@ -7,9 +7,9 @@ from enum import StrEnum
 from pathlib import Path
 
 from kei import config
-from kei.commands import times
 from kei.commands.csv_line import csv_line
 from kei.commands.energy_table import Screen, table
+from kei.core import times
 from kei.core.clock import Clock, local
 from kei.energy.document import COLUMNS, document, fields
 from kei.energy.periods import By, Period
@@ -29,7 +29,7 @@ class Selection:
     """The arguments of the command.
 
     Attributes:
-        begin: a day or a time as `kei.commands.times` reads it.
+        begin: a day or a time as `kei.core.times` reads it.
         end: a day, which is included, or a time, which is not.
         by: what a row covers.
         form: of the report.

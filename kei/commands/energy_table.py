@@ -1,6 +1,6 @@
 """The energy of a range as a table for a person, on a terminal with a bar for each row."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from decimal import Decimal
@@ -8,6 +8,7 @@ from shutil import get_terminal_size
 from typing import TextIO
 
 from kei.core.clock import local
+from kei.core.printable import counted
 from kei.core.reading import plain
 from kei.energy.periods import By
 from kei.energy.report import Gap, Report, Row, State
@@ -16,7 +17,8 @@ UNKNOWN = "unknown"
 GAPS_SHOWN = 10
 BAR_MIN, BAR_MAX = 8, 40  # columns
 _BLOCKS = " ▏▎▍▌▋▊▉█"  # by eighths
-_LABELS = {By.HOUR: "%Y-%m-%d %H:%M", By.DAY: "%Y-%m-%d", By.MONTH: "%Y-%m"}
+_SHORT = (By.HALF_HOUR, By.HOUR)  # some of them have the same label in a night of the year
+_LABELS = {**dict.fromkeys(_SHORT, "%Y-%m-%d %H:%M"), By.DAY: "%Y-%m-%d", By.MONTH: "%Y-%m"}
 _BETWEEN = "  "
 
 
@@ -62,7 +64,7 @@ def table(
         yield "nothing yet: this lies in the future\n"
         return
     offsets = {local(row.period.start_ms, zone).utcoffset() for row in found}
-    form = _Form(by, zone, has_offset=by is By.HOUR and len(offsets) > 1)
+    form = _Form(by, zone, has_offset=by in _SHORT and len(offsets) > 1)
     listed = [*found, report.total] if report.total is not None and len(found) > 1 else found
     has_sold = any(row.sold is not None for row in found)
     lines = [form.head(has_sold=has_sold)]
@@ -75,7 +77,7 @@ def table(
         padded += [cell.rjust(width) for cell, width in zip(cells[1:-1], widths[1:-1], strict=True)]
         padded += [cells[-1].ljust(widths[-1]), "" if row in (None, report.total) else bar.of(row)]
         yield _BETWEEN.join(padded).rstrip() + "\n"
-    yield from _gaps(report.gaps, zone)
+    yield from gap_lines(report.gaps, zone)
 
 
 class _Form:
@@ -125,7 +127,7 @@ class _Form:
         words = {State.PARTIAL: "partial", State.GAP: "gap", State.RUNNING: "so far"}
         notes = [words[row.state]] if row.state in words else []
         if row.missing_sold not in (None, row.missing):
-            notes.append(f"{row.missing_sold} missing of sold")
+            notes.append(f"sold: {row.missing_sold} missing")
         start, end = (local(ms, self._zone) for ms in (row.period.start_ms, row.period.end_ms))
         if row.period.is_cut and not self._is_boundary(start):
             notes.append(f"from {self._short(start)}")
@@ -134,9 +136,9 @@ class _Form:
         return ", ".join(notes)
 
     def _is_boundary(self, at: datetime) -> bool:
-        if at.minute or at.second:
+        if at.minute % (30 if self._by is By.HALF_HOUR else 60) or at.second:
             return False
-        return self._by is By.HOUR or (not at.hour and (self._by is By.DAY or at.day == 1))
+        return self._by in _SHORT or (not at.hour and (self._by is By.DAY or at.day == 1))
 
 
 class _Bar:
@@ -161,13 +163,14 @@ def _kwh(value: Decimal | None) -> str:
     return UNKNOWN if value is None else plain(value)
 
 
-def _gaps(gaps: list[Gap], zone: tzinfo) -> Iterator[str]:
+def gap_lines(gaps: Sequence[Gap], zone: tzinfo) -> Iterator[str]:
+    """Yield a line for each gap up to a bound, behind an empty one."""
     if gaps:
         yield "\n"
     for gap in gaps[:GAPS_SHOWN]:
         start, end = (local(ms, zone) for ms in (gap.start_ms, gap.end_ms))
         shown_end = f"{end:%H:%M}" if end.date() == start.date() else f"{end:%Y-%m-%d %H:%M}"
-        count = f"{gap.half_hours} half-hour" + ("s" if gap.half_hours > 1 else "")
+        count = counted(gap.half_hours, "half-hour")
         if gap.is_other_meter:
             what = "the register is another one since then: a new meter?"
         elif gap.kwh is not None:

@@ -9,13 +9,13 @@ from enum import StrEnum
 from pathlib import Path
 
 from kei import config
-from kei.commands import times
 from kei.commands.csv_line import csv_line
+from kei.core import times
 from kei.core.clock import Clock, local
 from kei.core.errors import ConfigError
 from kei.core.reading import Reading, Summary, plain
-from kei.store import extract
-from kei.store.extract import Query
+from kei.store import read_only
+from kei.store.read_only import Query
 from kei.store.text import DailyFile
 
 READING_COLUMNS = ("time", "unit", "sensor", "value", "id")
@@ -35,7 +35,7 @@ class Selection:
     """The arguments of the command.
 
     Attributes:
-        begin: a day or a time as `kei.commands.times` reads it; None with `pending` only.
+        begin: a day or a time as `kei.core.times` reads it; None with `pending` only.
         end: a day, which is included, or a time, which is not; None as above.
         unit: UnitID; None for all.
         sensor: SensorID; None for all.
@@ -78,14 +78,14 @@ def export(
     recorder = config.load(path, environ=environ, with_secrets=False).recorder
     database = recorder.database
     text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
-    unit, sensor = _series(extract.series(database, text), selection, tell)
+    unit, sensor = _series(read_only.series(database, text), selection, tell)
     items: Iterator[Reading] | Iterator[Summary]
     if span is None:
-        items = extract.pending_readings(database, unit, sensor)
+        items = read_only.pending_readings(database, unit, sensor)
     elif selection.summary:
-        items = extract.summaries(database, Query(*span, unit, sensor))
+        items = read_only.summaries(database, Query(*span, unit, sensor))
     else:
-        items = extract.readings(database, text, Query(*span, unit, sensor))
+        items = read_only.readings(database, text, Query(*span, unit, sensor))
     has_windows = selection.summary and not selection.pending
     columns = SUMMARY_COLUMNS if has_windows else READING_COLUMNS
     if selection.form is Form.CSV:

@@ -11,6 +11,7 @@ from kei.commands.progress import ProgressLine
 from kei.core import logs
 from kei.core.clock import Clock
 from kei.core.errors import StoreError
+from kei.core.printable import counted
 from kei.core.single_instance import InstanceLock
 from kei.jobs.kinds import duration
 from kei.settings.config import Config
@@ -68,7 +69,7 @@ def import_files(
             queue = UploadQueue(database)
             known = [each for each in wanted.upload if queue.is_registered(each.name, each.what)]
             is_lost = lock.text_was_locked and is_new(database)
-            importer = Importer(recorder.database, database, text, clock, wanted.summary.cycle_s)
+            importer = Importer(database, text, clock, wanted.summary.cycle_s)
             yield from _import(importer, files, line, wanted, clock, known)
             if is_lost:  # what kei takes over from the text when it starts is sent again
                 for target in wanted.upload:
@@ -120,7 +121,9 @@ def _summary(file: Path, found: Imported) -> Said:
     if found.first_rejected is not None:
         number, reason = found.first_rejected
         rejected = f", {found.rejected} not understood, the first is line {number}: {reason}"
-    line = f"{file}: {found.lines} lines, {found.added} added, {found.known} already there"
+    line = (
+        f"{file}: {counted(found.lines, 'line')}, {found.added} added, {found.known} already there"
+    )
     if found.lines and found.rejected == found.lines:
         return Said(f"kei: {line}{rejected}\n", is_good=False)
     return Said(f"{line}{rejected}\n")

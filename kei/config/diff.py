@@ -9,8 +9,9 @@ from pathlib import Path
 
 from kei.settings.config import Config
 from kei.settings.keys import Duration, Group, Key, Kind, Table, Tables, Text, keys
+from kei.settings.web import Address
 
-_SHOWN = (str, int, float, Decimal, Enum, Path, date, type(None))
+_SHOWN = (str, int, float, Decimal, Enum, Path, date, Address, type(None))
 
 
 def differences(old: Config, new: Config) -> list[str]:

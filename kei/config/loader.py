@@ -1,8 +1,10 @@
 """From a file to a `Config`, or to all that is wrong with it."""
 
+import math
 import re
 import tomllib
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 
 from kei.config.errors import FaultList, fault_line
@@ -44,7 +46,7 @@ def load(path: Path, *, environ: Mapping[str, str], with_secrets: bool = True) -
     """
     text = _text(path)
     try:
-        document: dict[str, object] = tomllib.loads(text)
+        document: dict[str, object] = tomllib.loads(text, parse_float=_number)
         lines = locate(text)
     except RecursionError:
         raise _fault(path, 1, "is nested too deeply", "use fewer brackets") from None
@@ -55,6 +57,15 @@ def load(path: Path, *, environ: Mapping[str, str], with_secrets: bool = True) -
     config = build_config(document, path, kinds.tables(), source)
     faults.raise_if_any()
     return config
+
+
+def _number(written: str) -> Decimal:
+    """Return a number exactly; one that is too large or too small for a float as infinity or 0.
+
+    A Decimal cannot have every exponent, and written out it may be as long as its exponent says.
+    """
+    rough = float(written)
+    return Decimal(written) if rough and math.isfinite(rough) else Decimal(rough)
 
 
 def _text(path: Path) -> str:

@@ -186,7 +186,7 @@ def epc(text: str) -> int:
         raise Wrong(f"{shown(text)} is no property code", remedy)
     code = int(text, 16)
     if code in UNRECORDED:
-        what = f"{digits} is {UNRECORDED[code].kind.value}, which kei does not read"
+        what = f"{digits} is {UNRECORDED[code].kind.value}, which is not requested"
         instead = " and ".join(f"{each:02X}" for each in UNRECORDED[code].instead)
         raise Wrong(what, (f"did you mean {instead}? " if instead else "") + f"known are {known}")
     if code not in PROPERTIES:

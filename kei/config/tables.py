@@ -7,6 +7,7 @@ placeholder, which nobody gets to see because `load` raises in the end.
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +16,7 @@ from kei.config import rules
 from kei.config.credentials import read_env, read_file
 from kei.config.errors import KeyPath, dotted
 from kei.config.values import Source, kind_name, read, text, wrong_type
-from kei.core.secret import Secret
+from kei.core.secret import MASK, Secret
 from kei.settings import keys
 from kei.settings.config import Config
 from kei.settings.keys import Key, Kind
@@ -86,8 +87,14 @@ class _TableReader:
 
     def _assemble(self, table: type[T]) -> T:
         built = table(**self.fields(keys.keys(table)))
+        told = self._source.faults.places()
         for name, fault in self._conflicts(built):
-            self._wrong(name, fault)
+            place = (*self._at, *((name,) if isinstance(name, str) else name))
+            # What is wrong has a default here, and no contradiction with that is the user's; a
+            # member of an array is looked at together with the others.
+            blamed = place[:-1] if isinstance(place[-1], int) else place
+            if not any(each[: len(blamed)] == blamed for each in told):
+                self._source.faults.add(place, fault)
         return built
 
     def _conflicts(self, built: object) -> Iterator[keys.Conflict]:
@@ -112,7 +119,9 @@ class _TableReader:
             except Wrong as fault:
                 self._wrong(given[0], fault)
         elif key.is_required:
-            self._wrong(key.name, rules.missing(*key.forms))
+            is_array = isinstance(key.kind, keys.Tables)
+            remedy = Wrong("is missing", f"add [[{dotted((*self._at, key.name))}]]")
+            self._wrong(key.name, remedy if is_array else rules.missing(*key.forms))
         return self._default(key)
 
     def _read(self, key: Key, form: str) -> object:
@@ -121,14 +130,17 @@ class _TableReader:
             case keys.Table(table):
                 if isinstance(value, dict):
                     return _TableReader(value, at, self._source).build(table)
-                remedy = f"write [{dotted(at)}] on a line of its own"
-                raise wrong_type(value, ("a table", remedy))
+                name = dotted(at)
+                remedy = f"write [{name}] on a line of its own"
+                is_inside = "[" in name  # of an array: TOML has no such line
+                wanted = ("a table", "write it in braces: { ... }" if is_inside else remedy)
+                raise wrong_type(value, wanted)
             case keys.Tables() as kind:
                 return self._tables(kind, value, at) or key.default
             case keys.SecretText(rule):
                 written, source = text(value), self._source
                 if form != key.name and not source.with_secrets:
-                    return Secret("")
+                    return Secret(MASK)  # there is one
                 if form.endswith("_file"):
                     written = read_file(written, source.folder, source.environ)
                 elif form.endswith("_env"):
@@ -151,7 +163,7 @@ class _TableReader:
                 fault = Wrong(f"found {kind_name(item)}, wanted a table", remedy)
                 self._source.faults.add(place, fault)
         if kind.unique:
-            named = (_named(kind.by, place, item) for place, item in built.items())
+            named = (_named(kind, place, item) for place, item in built.items())
             self._source.unique(named, kind.unique)
         return tuple(built.values())
 
@@ -168,10 +180,11 @@ class _TableReader:
         return _placeholder(key.kind)
 
 
-def _named(by: tuple[str, ...], place: KeyPath, item: object) -> tuple[KeyPath, str]:
+def _named(kind: keys.Tables, place: KeyPath, item: object) -> tuple[KeyPath, str]:
     """Return what has to be unique of a table, and where it is; empty if part of it is missing."""
-    parts = [str(getattr(item, field)) for field in by]
-    at = (*place, *by) if len(by) == 1 else place
+    parts = [str(getattr(item, field)) for field in kind.by]
+    names = [key.name for key in keys.keys(kind.table) if key.field in kind.by]
+    at = (*place, *names) if len(names) == 1 else place
     return at, ",".join(parts) if all(parts) else ""
 
 
@@ -184,6 +197,8 @@ def _placeholder(kind: Kind) -> object:
             return Decimal()
         case keys.SecretText():
             return Secret("")
-        case keys.Epcs():
+        case keys.Epcs() | keys.Tables():
             return ()
+        case keys.Day():
+            return date.min
     return ""

@@ -5,7 +5,7 @@ A fault of the value as a whole is raised; those of its parts are noted, and the
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -18,6 +18,7 @@ from kei.core.secret import Secret
 from kei.settings import keys, text_rules
 from kei.settings.broute import SIMULATED_PORT
 from kei.settings.keys import Kind
+from kei.settings.months import Month, month
 from kei.settings.serial import SIMULATED_SENSORS
 from kei.settings.text_rules import Wrong, shown
 
@@ -30,6 +31,8 @@ _FLAG: Wanted = ("true or false", "write it without quotes")
 _WHOLE_NUMBER: Wanted = ("a whole number", "write it in digits, without quotes")
 _NUMBER: Wanted = ("a number", "write it in digits, without quotes")
 _DURATION: Wanted = ("a number of seconds or a text", 'write it like 10 or "10s"')
+_LIST: Wanted = ("a list", "write it in brackets: [ ... ]")
+_MONTHS: Wanted = ("a table of numbers by month", "write it like { 2026-11 = -1.23 }")
 _TEXTS: Wanted = ("a list of texts", 'write it like ["E7", "E8"]')
 _MOMENT: Wanted = ("a date or a text", 'write it like "2026-01-01"')
 _HEADERS: Wanted = ("a table of texts", 'write it like { "X-Name" = "value" }')
@@ -83,21 +86,38 @@ def read(kind: Kind, value: object, at: KeyPath, source: Source) -> object:
             return _flag(value)
         case keys.Number(options):
             number = _finite(value, _NUMBER)
-            return _listed(number, rules.NUMBERS[options]) if options else number
+            return _listed(number, rules.NUMBERS[options]) if options else _within(kind, number)
         case keys.Whole() | keys.OneOf():
             return _whole(kind, value)
         case keys.Duration():
             return _duration(kind, value)
         case keys.Moment():
             return _moment(value)
-        case keys.Epcs():
-            return tuple(_epcs(value, at, source))
-        case keys.Headers():
-            return tuple(_headers(value, at, source))
+        case keys.Day():
+            return _day(value)
+        case keys.Several() | keys.ByMonth() | keys.Epcs() | keys.Headers():
+            return _read_parts(kind, value, at, source)
         case keys.FilePath(optional=True) if value == "":
             return None
         case _:
             return _read_text(kind, text(value), at, source)
+
+
+def _read_parts(
+    kind: keys.Several | keys.ByMonth | keys.Epcs | keys.Headers,
+    value: object,
+    at: KeyPath,
+    source: Source,
+) -> object:
+    match kind:
+        case keys.Several(of):
+            return tuple(_several(of, value, at, source))
+        case keys.ByMonth(number):
+            return dict(_by_month(number, value, at, source))
+        case keys.Epcs():
+            return tuple(_epcs(value, at, source))
+        case keys.Headers():
+            return tuple(_headers(value, at, source))
 
 
 def _read_text(kind: Kind, written: str, at: KeyPath, source: Source) -> object:
@@ -163,6 +183,18 @@ def _listed(number: Decimal, allowed: Sequence[Decimal]) -> Decimal:
     raise Wrong(f"{number:f} is not possible", f"it is one of: {listed}")
 
 
+def _within(kind: keys.Number, number: Decimal) -> Decimal:
+    """Return the number, if it is within the bounds of its kind and has no more decimals."""
+    exponent = number.as_tuple().exponent
+    assert isinstance(exponent, int), "finite"
+    if kind.places is not None and -exponent > kind.places:
+        raise Wrong(f"{number} is too exact", f"write at most {kind.places} decimals")
+    low, high = kind.low, kind.high
+    if (low is not None and number < low) or (high is not None and number > high):
+        raise Wrong(f"{number} is out of range", f"it must be from {low} to {high}")
+    return number
+
+
 def _duration(kind: keys.Duration, value: object) -> float:
     if isinstance(value, str):
         seconds = text_rules.duration(value, kind.low, kind.high)
@@ -172,7 +204,7 @@ def _duration(kind: keys.Duration, value: object) -> float:
     if kind.low <= seconds <= kind.high:
         return kind.rule(seconds)
     low, high = map(text_rules.show_duration, (kind.low, kind.high))
-    is_bare = isinstance(value, int | float) and value > 0
+    is_bare = isinstance(value, int | Decimal) and value > 0
     likely = text_rules.likely_duration(str(value), kind.low, kind.high) if is_bare else None
     hint = f'did you mean "{likely}"? ' if likely else ""
     raise Wrong(f"{shown(value)} is out of range", f"{hint}it must be from {low} to {high}")
@@ -183,6 +215,47 @@ def _moment(value: object) -> date | datetime | None:
     if isinstance(written, str):
         return text_rules.moment(written)
     raise wrong_type(value, _MOMENT)
+
+
+def _day(value: object) -> date:
+    try:
+        found = _moment(value)
+    except Wrong:
+        found = None
+    if found is None or isinstance(found, datetime):
+        raise Wrong(f"{shown(value)} is no date", "write it like 2026-01-01")
+    return found
+
+
+def _several(kind: Kind, value: object, at: KeyPath, source: Source) -> Iterable[object]:
+    """Yield the good ones of a list's values; those that are wrong, or there twice, are noted."""
+    if not isinstance(value, list):
+        raise wrong_type(value, _LIST)
+    if not value:
+        raise Wrong("is an empty list", "name at least one, or leave the key out")
+    good: dict[KeyPath, object] = {}
+    for index, item in enumerate(value):
+        try:
+            good[*at, index] = read(kind, item, (*at, index), source)
+        except Wrong as fault:
+            source.faults.add((*at, index), fault)
+    source.unique(((each, str(item)) for each, item in good.items()), "keep one of the two")
+    return good.values()
+
+
+def _by_month(
+    kind: keys.Number, value: object, at: KeyPath, source: Source
+) -> Iterator[tuple[Month, Decimal]]:
+    """Yield the good months of a table with their numbers; the others are noted."""
+    if not isinstance(value, dict):
+        raise wrong_type(value, _MONTHS)
+    for name, item in value.items():
+        try:
+            number = read(kind, item, (*at, name), source)
+            assert isinstance(number, Decimal), "of a number"
+            yield month(name), number
+        except Wrong as fault:
+            source.faults.add((*at, name), fault)
 
 
 def _epcs(value: object, at: KeyPath, source: Source) -> Iterable[int]:
@@ -229,10 +302,10 @@ def wrong_type(value: object, wanted: Wanted) -> Wrong:
 
 
 def _finite(value: object, wanted: Wanted) -> Decimal:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise wrong_type(value, wanted)
-    if isinstance(value, float) and not math.isfinite(value):
-        raise Wrong(f"{value} is not possible", "write a finite number")
+    if isinstance(value, Decimal) and not math.isfinite(value):
+        raise Wrong(f"{float(value)} is not possible", "write a finite number")
     if isinstance(value, int) and value not in INT64:
         raise Wrong("is too large a number", "TOML has 64 bits for it")
     return Decimal(str(value))
@@ -246,7 +319,7 @@ def kind_name(value: object) -> str:
     names: dict[type, str] = {
         bool: "true or false",
         int: "a whole number",
-        float: "a number with a point",
+        Decimal: "a number with a point",
         str: "a text",
         dict: "a table",
         date: "a date",

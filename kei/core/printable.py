@@ -1,4 +1,4 @@
-r"""Foreign text on a terminal: what would steer it is shown instead, as `\x1b`.
+r"""Text for people. Foreign text on a terminal: what would steer it is shown instead, as `\x1b`.
 
 Whatever a dongle, a meter, a server or a file name says may hold control characters, which move
 the cursor, rename the window or rewrite what stands above. `printable` is applied where text is
@@ -25,6 +25,11 @@ def printable(text: str, *, keep: str = "") -> str:
         keep: characters that stay, the line ends of a traceback say.
     """
     return _STEERING.sub(lambda found: found[0] if found[0] in keep else _shown(found[0]), text)
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number and what it counts: `1 day`, `2 days`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _shown(char: str) -> str:

@@ -21,6 +21,7 @@ class Reading:
         monotonic_ms: the monotonic clock at that moment, milliseconds, read together with the wall
             clock: it tells later by which setting of the wall clock `time_ms` was taken. None if
             the source does not know, or did not take the time from this machine.
+        recovered: whether it was made good later from what the meter remembers.
     """
 
     time_ms: int
@@ -29,6 +30,7 @@ class Reading:
     value: Decimal
     data_id: str
     monotonic_ms: int | None = field(default=None, compare=False)
+    recovered: bool = field(default=False, compare=False)
 
 
 class Completeness(StrEnum):
@@ -52,6 +54,7 @@ class Summary:
         maximum: the largest of them.
         count: how many there were, at least 1.
         state: whether all expected readings were there.
+        recovered: whether any of them was made good later from what the meter remembers.
     """
 
     start_ms: int
@@ -62,6 +65,7 @@ class Summary:
     maximum: Decimal
     count: int
     state: Completeness = Completeness.COMPLETE
+    recovered: bool = field(default=False, compare=False)
 
 
 def to_places(value: Decimal) -> Decimal:

@@ -146,6 +146,11 @@ def get_request(tid: int, epcs: tuple[int, ...]) -> Frame:
     return Frame(tid, CONTROLLER, METER, Esv.GET, tuple(map(Property, epcs)))
 
 
+def set_request(tid: int, item: Property) -> Frame:
+    """Return the request of the controller to set a property of the meter, and to confirm it."""
+    return Frame(tid, CONTROLLER, METER, Esv.SETC, (item,))
+
+
 def property_map(edt: bytes) -> frozenset[int]:
     """Read a property map (EPC 9D, 9E, 9F; part 2, appendix 1).
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from enum import StrEnum
+from functools import partial
 
 from kei.core.errors import Malformed
 from kei.core.reading import plain
@@ -133,7 +134,6 @@ class Kind(StrEnum):
     """What a property is that kei does not record, in words for people."""
 
     SECRET = "the identification number of the B route"  # noqa: S105 - says that there is one
-    MINUTE = "the energy of one minute"
     HISTORY = "a history"  # takes more than one frame on the air
     SETTING = "a setting of the meter for its histories"
 
@@ -224,21 +224,22 @@ def _days_ago(days: int) -> str:
     return words.get(days, f"{days} days ago")
 
 
-def _half_hour_history(edt: bytes, scale: Scale | None) -> str:
-    """Sum up EC: time and number (ED), then the registers of both directions, newest first."""
+def _values_back(step_min: int, edt: bytes, scale: Scale | None) -> str:
+    """Sum up EC or EE: time and number, then the registers of both directions, newest first."""
     if len(edt) < 7 or len(edt) != 7 + 8 * edt[6]:
-        raise Malformed(f"{len(edt)} bytes do not fit the number of half hours")
+        raise Malformed(f"{len(edt)} bytes do not fit the number of values")
     normal = [edt[start : start + 4] for start in range(7, len(edt), 8)]
-    return f"{_half_hours(edt[:7], scale)}, {_range(normal, scale)}"
+    return f"{_back_from(step_min, edt[:7], scale)}, {_range(normal, scale)}"
 
 
-def _half_hours(edt: bytes, scale: Scale | None) -> str:
-    """Read ED: a time without seconds, and how many half hours back from there."""
+def _back_from(step_min: int, edt: bytes, scale: Scale | None) -> str:
+    """Read ED or EF: a time without seconds, and how many values back from there."""
     if len(edt) != 7:
         return _hex(edt, scale)
     if edt[:2] == NO_YEAR:
         return "no time is set"
-    return f"{edt[6]} x 30 min back from {_date_time(edt[:6] + bytes(1)):%Y-%m-%d %H:%M}"
+    newest = _date_time(edt[:6] + bytes(1))
+    return f"{edt[6]} x {step_min} min back from {newest:%Y-%m-%d %H:%M}"
 
 
 def _range(registers: Sequence[bytes], scale: Scale | None) -> str:
@@ -259,6 +260,9 @@ _HALF_HOUR_S = 1800.0
 PROPERTIES = {
     row.epc: row
     for row in (
+        PropertySpec(
+            0xD0, "energy at the last minute, both directions", 15, _ENERGY, ("D0", "D0R"), 60.0
+        ),
         PropertySpec(0xD3, "coefficient", 4, Number(_coefficient), ("D3",)),
         PropertySpec(0xD7, "number of effective digits", 1, Number(_digits), ("D7",)),
         PropertySpec(0xE0, "cumulative energy, normal direction", 4, _ENERGY, ("E0",)),
@@ -276,9 +280,6 @@ UNRECORDED = {
     for row in (
         UnrecordedSpec(0xC0, "Route-B identification number", Kind.SECRET, _hex),
         UnrecordedSpec(
-            0xD0, "energy at the last minute, both directions", Kind.MINUTE, _hex, (0xE0, 0xE3)
-        ),
-        UnrecordedSpec(
             0xE2, "history of a day, normal direction", Kind.HISTORY, _day_history, (0xEA,)
         ),
         UnrecordedSpec(
@@ -289,14 +290,18 @@ UNRECORDED = {
             0xEC,
             "history of half hours, both directions",
             Kind.HISTORY,
-            _half_hour_history,
+            partial(_values_back, 30),
             (0xEA, 0xEB),
         ),
-        UnrecordedSpec(0xED, "time of that history", Kind.SETTING, _half_hours),
+        UnrecordedSpec(0xED, "time of that history", Kind.SETTING, partial(_back_from, 30)),
         UnrecordedSpec(
-            0xEE, "history of minutes, both directions", Kind.HISTORY, _hex, (0xE0, 0xE3)
+            0xEE,
+            "history of minutes, both directions",
+            Kind.HISTORY,
+            partial(_values_back, 1),
+            (0xD0,),
         ),
-        UnrecordedSpec(0xEF, "time of that history", Kind.SETTING, _hex),
+        UnrecordedSpec(0xEF, "time of that history", Kind.SETTING, partial(_back_from, 1)),
     )
 }
 

@@ -36,7 +36,8 @@ def document(by: By, rows: Iterator[Row], report: Report, zone: tzinfo) -> Itera
         between = ",\n"
     yield '\n], "gaps": ['
     yield ",".join(f"\n{_object(_of_gap(gap, zone))}" for gap in report.gaps)
-    yield "\n]}\n"
+    assert report.total is not None, "all rows have been taken"
+    yield f'\n], "total": {_object(fields(report.total, zone))}}}\n'
 
 
 def fields(row: Row, zone: tzinfo) -> dict[str, Value]:

@@ -15,6 +15,7 @@ _HOUR_S = 3600
 class By(StrEnum):
     """What a row covers, by the clock on the wall."""
 
+    HALF_HOUR = "half-hour"  # as the meter measures it
     HOUR = "hour"
     DAY = "day"
     MONTH = "month"
@@ -22,7 +23,7 @@ class By(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A local hour, day or month, or the part of it that is asked for.
+    """A half-hour, or a local hour, day or month, or the part of it that is asked for.
 
     Attributes:
         start_ms: its beginning, milliseconds since 1970 in UTC.
@@ -91,6 +92,8 @@ def _begin(time_ms: int, by: By, zone: tzinfo) -> int:
     """Return the beginning of the hour, day or month that holds an instant."""
     whole_ms = time_ms - time_ms % 1000
     at = local(whole_ms, zone)
+    if by is By.HALF_HOUR:
+        return whole_ms - whole_ms % HALF_HOUR_MS
     if by is By.HOUR:
         return whole_ms - 1000 * (at.minute * 60 + at.second)
     return _midnight(_first_day(at.date(), by), zone)
@@ -99,6 +102,8 @@ def _begin(time_ms: int, by: By, zone: tzinfo) -> int:
 def _next(start_ms: int, by: By, zone: tzinfo) -> int:
     """Return the beginning of the next one."""
     at = local(start_ms, zone)
+    if by is By.HALF_HOUR:
+        return start_ms + HALF_HOUR_MS
     if by is By.HOUR:
         return start_ms + 1000 * (_HOUR_S - at.minute * 60 - at.second)
     day, end = at.date(), start_ms

@@ -5,7 +5,8 @@ are missing between them. Across the end of a period it counts for neither side:
 much of it belongs where.
 """
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -92,6 +93,8 @@ class Report:
         until_ms: up to when registers can be expected, milliseconds since 1970 in UTC; a half-hour
             that ends later is not missing yet.
         range_: at how many kWh the registers begin again at 0; None if that is not known.
+        breaks: when the meter became another one, or began to count in another way, milliseconds
+            since 1970, in their order: nothing is computed across.
 
     Attributes:
         whole: the range.
@@ -100,10 +103,17 @@ class Report:
         gaps: where the missing half-hours are.
     """
 
-    def __init__(self, whole: Period, *, until_ms: int, range_: Decimal | None = None) -> None:
+    def __init__(
+        self,
+        whole: Period,
+        *,
+        until_ms: int,
+        range_: Decimal | None = None,
+        breaks: Sequence[int] = (),
+    ) -> None:
         self.whole = whole
         self._until = until_ms - until_ms % HALF_HOUR_MS
-        self._bought, self._sold = _Direction(range_), _Direction(range_)
+        self._bought, self._sold = _Direction(range_, breaks), _Direction(range_, breaks)
         self.gaps: list[Gap] = []
         self.total: Row | None = None
 
@@ -189,14 +199,19 @@ class Report:
 class _Direction:
     """One register, followed through time."""
 
-    def __init__(self, range_: Decimal | None) -> None:
+    def __init__(self, range_: Decimal | None, breaks: Sequence[int]) -> None:
         self._range = range_
+        self._breaks = breaks
         self.last: tuple[int, Decimal] | None = None
 
     def take(self, time_ms: int, kwh: Decimal) -> Step | None:
         """Return what lies between the register before and this one; None for the first."""
         before, self.last = self.last, (time_ms, kwh)
-        return None if before is None else step(before, self.last, self._range)
+        if before is None:
+            return None
+        if bisect_right(self._breaks, before[0]) < bisect_right(self._breaks, time_ms):
+            return Step(before[0], time_ms, None)
+        return step(before, self.last, self._range)
 
 
 class _Sum:

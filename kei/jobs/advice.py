@@ -60,6 +60,23 @@ def advice(config: Config) -> Iterator[Advice]:
     if config.mqtt is not None and find_spec("paho") is None:
         text = "no broker will be told anything: paho-mqtt is missing; pip install 'kei[mqtt]'"
         yield Advice(text, is_urgent=True)
+    yield from _page(config)
+
+
+def _page(config: Config) -> Iterator[Advice]:
+    """Yield what to know about the page: who can look at it, and what it needs."""
+    if config.web is None:
+        return
+    if config.web.is_open:
+        text = (
+            f"everybody who reaches {config.web.listen} can see the page, and by it when nobody is"
+            " at home: give [web] a password (or password_file)"
+        )
+        yield Advice(text, is_urgent=True)
+    lacking = [name for name in ("bottle", "waitress") if find_spec(name) is None]
+    if lacking:
+        text = f"there will be no page: {' and '.join(lacking)} missing; pip install 'kei[web]'"
+        yield Advice(text, is_urgent=True)
 
 
 def _same_names(config: Config) -> Iterator[Advice]:

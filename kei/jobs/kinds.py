@@ -26,6 +26,7 @@ from kei.settings.text_rules import show_duration
 
 if TYPE_CHECKING:
     from kei.meter.decoder import MeterDecoder
+    from kei.meter.progress import HistoryStatus
     from kei.store.database import Database
     from kei.store.text import DailyFile
     from kei.timekeeping.gate import TimeGate
@@ -44,6 +45,7 @@ class Executor(StrEnum):
     SUMMARY = "summary"
     UPLOAD = "upload"
     UPKEEP = "upkeep"
+    HISTORY = "history"
     HEARTBEAT = "heartbeat"
 
 
@@ -86,6 +88,8 @@ class JobContext:
     Attributes:
         database: for everything but the text files.
         record: takes readings, to be written soon; waits while too many are waiting.
+        recover: records values that were made good later, at once; returns how many were new.
+            Raises `StoreError`.
         commit: brings everything recorded so far into the database; returns whether that was all,
             or some readings wait for the clock or the text.
         sums: the text files of averages.
@@ -104,6 +108,7 @@ class JobContext:
 
     database: Database
     record: Callable[[Sequence[Reading]], None]
+    recover: Callable[[Sequence[Reading]], int]
     commit: Callable[[], bool]
     sums: DailyFile
     monitor: ClockMonitor
@@ -130,11 +135,13 @@ class Job:
         run: runs it once.
         stop: makes a run end soon, and any later one at once.
         sender: of an upload, for the status document; None for any other job.
+        history: says how far the record has been made complete, for the same; any thread.
     """
 
     run: Callable[[], None]
     stop: Callable[[], None] = _nothing
     sender: Sender | None = None
+    history: Callable[[], HistoryStatus] | None = None
 
 
 @dataclass(frozen=True, slots=True)

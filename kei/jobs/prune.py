@@ -72,6 +72,7 @@ class Pruner:
     def __init__(
         self, database: Database, monitor: Monitor, gate: Gate, retention_s: float, clock: Clock
     ) -> None:
+        from kei.store.blocks import BlockTable  # noqa: PLC0415
         from kei.store.dead_letters import DeadLetters  # noqa: PLC0415
         from kei.store.reading_table import ReadingTable  # noqa: PLC0415
         from kei.store.summary_table import SummaryTable  # noqa: PLC0415
@@ -86,6 +87,7 @@ class Pruner:
             ("readings", self._readings, self._retention_ms),
             ("dead_letters", DeadLetters(database), self._retention_ms),
             ("summaries", SummaryTable(database), round(SUMMARIES_KEPT_S * 1000)),
+            ("blocks", BlockTable(database), round(SUMMARIES_KEPT_S * 1000)),
         )
         self._incidents = Incidents(log, clock)
 
@@ -122,7 +124,7 @@ class Pruner:
 
         A time of the future is of a clock that was ahead.
         """
-        from kei.store.state import load_number  # noqa: PLC0415
+        from kei.store.database import load_number  # noqa: PLC0415
         from kei.store.summaries import window_around  # noqa: PLC0415
 
         night_ms = PRUNE_AT_S * 1000

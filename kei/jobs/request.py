@@ -96,7 +96,7 @@ class RequestJob:
         """
         try:
             answer = self._session.get(epcs, budget_s)
-            if if_busy:
+            if if_busy and not answer.properties:
                 answer = self._given(epcs, answer)
         except NotReady:
             raise
@@ -111,6 +111,8 @@ class RequestJob:
         """Hand an answer on; return what the meter has cut off."""
         self._incidents.ended("requests_waiting")
         self._incidents.ended("request_missed", key=epcs)
+        if answer.properties:
+            self._never_given.discard(epcs)
         if len(epcs) > 1:
             self._misses_of_several = 0
             if cut_off := set(epcs) - answer.properties.keys() - answer.refused:
@@ -122,13 +124,13 @@ class RequestJob:
         return ()
 
     def _given(self, epcs: tuple[int, ...], answer: Answer) -> Answer:
-        """Return the answer, or one of the same cycle that has more than refusals.
+        """Return this answer, which refuses everything, or a later one of this cycle that does not.
 
         What the meter has refused through a whole cycle is asked once a cycle from then on, until
         it is given again.
         """
         for pause_s in BUSY_PAUSES_S:
-            if answer.properties or epcs in self._never_given:
+            if epcs in self._never_given:
                 break
             if self._clock.monotonic() + pause_s + SHORTEST_ANSWER_S > self._next_cycle_at:
                 break
@@ -139,10 +141,9 @@ class RequestJob:
                 raise
             except RetryLater:
                 return answer
-        if answer.properties:
-            self._never_given.discard(epcs)
-        else:
-            self._never_given.add(epcs)
+            if answer.properties:
+                return answer
+        self._never_given.add(epcs)
         return answer
 
     def _ask_clock(self, epcs: tuple[int, ...]) -> None:

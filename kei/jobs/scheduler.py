@@ -23,7 +23,7 @@ log = structlog.stdlib.get_logger("kei.scheduler")
 REQUESTS_AT_ONCE = 32  # the session decides who is next, so that none waits for a slow one
 UPLOADS_AT_ONCE = 16  # at least: targets that a reload adds need threads, too
 # Their jobs log by themselves what is wrong when they take long.
-_LOG_DELAYS_THEMSELVES = (Executor.REQUESTS, Executor.UPLOAD)
+_LOG_DELAYS_THEMSELVES = (Executor.REQUESTS, Executor.UPLOAD, Executor.HISTORY)
 _SLACK = timedelta(seconds=2)
 _HEARTBEAT = "heartbeat"  # name of a job
 

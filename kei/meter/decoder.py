@@ -24,7 +24,7 @@ from kei.echonet.meter_class import (
 )
 from kei.echonet.superclass import EPC_READABLE
 from kei.meter.meter_clock import MeterClock
-from kei.meter.scale import ScaleLearner
+from kei.meter.scale import FIRST_EPCS, ScaleLearner
 from kei.meter.stamps import HINTS, ClockTrust, Doubt, doubt_about
 from kei.store.intake_queue import Record
 from kei.wisun.interfaces import Answer, Memory
@@ -37,6 +37,7 @@ ASK_FIRST_AGAIN_S = 60.0  # a meter without a unit, or a weak link, must not hol
 MAP_TRIES = 3  # to get the property map; then every property is asked for
 LOOK_AT_CLOCK_S = 60.0  # between two looks whether the meter's clock is to be asked, or is off
 HELD_MAX = 64  # energy values that wait for the unit; the meter sends two each half hour
+_LEARNT_FROM = frozenset({EPC_READABLE, *FIRST_EPCS})
 _NO_DATA_HINT = "this meter has no such value, as a two-wire service has no T phase; told once"
 _UNIT_HINTS = {
     False: "energy waits for D3 and E1 of this meter",
@@ -63,8 +64,11 @@ class MeterDecoder:
     Attributes:
         most_at_once: how many properties this meter is asked for in one frame, 1..6.
         meter_clock: the meter's own clock, compared with the machine's.
-        met_at: when the meter that is there was joined first since the start, by the monotonic
-            clock.
+        joins: how often a meter has been joined.
+        met_ms: when the meter that is there was joined first since the start, milliseconds since
+            1970; 0 before that.
+        met_at: the same by the monotonic clock.
+        joined_ms: when it was joined last.
     """
 
     def __init__(
@@ -88,6 +92,7 @@ class MeterDecoder:
         self._on_joined = on_joined
         self._incidents = Incidents(log, clock)
         self._meter = ""  # that has been joined: its MAC address
+        self.joins = self.met_ms = self.joined_ms = 0
         self.met_at = 0.0
         self._learner = ScaleLearner(energy_unit)
         self._valueless: set[str] = set()  # SensorIDs that this meter has never had a value of
@@ -114,10 +119,18 @@ class MeterDecoder:
         """The property map of the meter; None while it is not known."""
         return self._readable
 
+    @property
+    def is_scale_its_own(self) -> bool:
+        """Whether the meter has said itself what its counts mean."""
+        return self.scale is not None and not self._learner.is_unit_assumed
+
     def joined(self, meter: str, first: Answer) -> None:
         """Take the MAC address of the meter that has been joined and its first answer."""
         with self._lock:
+            self.joins += 1
+            self.joined_ms = self._clock.now_ms()
             if meter != self._meter:
+                self.met_ms = self.joined_ms
                 self.met_at = self._clock.monotonic()
                 self._meter = meter
                 self._held.clear()
@@ -198,7 +211,8 @@ class MeterDecoder:
             elif epc != EPC_READABLE:
                 self._incidents.raised("property_not_given", key=epc, epc=f"{epc:02X}")
         with self._lock:
-            self._learn(answer)
+            if self._learner.scale is None or not _LEARNT_FROM.isdisjoint(answer.properties):
+                self._learn(answer)
             self._record(answer.properties.items(), answer.at)
 
     def notified(self, properties: tuple[Property, ...], at: Instant) -> None:
@@ -214,12 +228,13 @@ class MeterDecoder:
             except Malformed as error:
                 self._map_tries = MAP_TRIES
                 log.warning("property_map_malformed", reason=str(error))
-        before = self.scale
+        before = self._learner.scale
         self._learner.learn(answer, self._readable, may_have_map=self._may_have_map)
-        if self.scale is None:
+        scale = self._learner.scale
+        if scale is None:
             return
-        if self.scale != before:
-            self._remember(self.scale)
+        if scale != before:
+            self._remember(scale)
         for hint in _UNIT_HINTS.values():
             self._incidents.ended("unit_unknown", key=hint)
         while self._held:
@@ -256,13 +271,13 @@ class MeterDecoder:
             if epc != EPC_READABLE:
                 log.debug("property_ignored", epc=f"{epc:02X}")
             return ()
-        if spec.number.needs_scale and self.scale is None:
+        if spec.number.needs_scale and self._learner.scale is None:
             self._held.append((epc, edt, at))
             hint = _UNIT_HINTS[self._learner.lacks_unit]
             self._incidents.raised("unit_unknown", key=hint, hint=hint)
             return ()
         try:
-            values = decode(epc, edt, self.scale)
+            values = decode(epc, edt, self._learner.scale)
         except ImpossibleStamp:
             self._refuse_stamp(epc, Doubt.IMPOSSIBLE, edt[:TIME_STAMP_BYTES].hex().upper())
             return ()

@@ -1,8 +1,10 @@
 """The meter's half-hour registers as kei has recorded them, and the energy that follows."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, tzinfo
 from decimal import Decimal
+from pathlib import Path
+from typing import TypeAlias
 
 from kei.core.clock import epoch_ms
 from kei.core.errors import ConfigError
@@ -13,7 +15,9 @@ from kei.energy.registers import HALF_HOUR_MS, Registers, range_kwh
 from kei.energy.report import Report, Row
 from kei.settings.config import Config
 from kei.store import half_hours
+from kei.store.segments import breaks
 from kei.store.text import DailyFile
+from kei.tariff.use import Use, use_of
 
 ROWS_MAX = 100_000  # of one report, eleven years of hours
 UNIT_WHERE_ABSENT = "BR"  # of a jobs.toml whose [broute] has been removed
@@ -24,6 +28,10 @@ _DIGITS, _COEFFICIENT, _UNIT = "D7", "D3", "E1"
 LATE_MS = 600_000
 DIGITS = range(1, 9)  # of a counter, as the table of class 0x0288 has it for EPC D7
 
+AtHalfHours: TypeAlias = Callable[
+    [Path, DailyFile, int, int, str, Sequence[str]], Iterator[tuple[int, dict[str, Decimal]]]
+]
+
 
 class RecordedMeter:
     """What kei has recorded of the meter, read by another process than the recorder.
@@ -31,13 +39,20 @@ class RecordedMeter:
     Args:
         settings: say where, and under which UnitID.
         zone: the local time zone.
+        at_half_hours: finds the registers, as the function of that name does.
 
     Raises:
         StoreError: there is no database, or it cannot be read; so every method.
     """
 
-    def __init__(self, settings: Config, zone: tzinfo) -> None:
+    def __init__(
+        self,
+        settings: Config,
+        zone: tzinfo,
+        at_half_hours: AtHalfHours = half_hours.at_half_hours,
+    ) -> None:
         self._zone = zone
+        self._at_half_hours = at_half_hours
         recorder, broute = settings.recorder, settings.broute
         self.unit = UNIT_WHERE_ABSENT if broute is None else broute.unit
         self._database = recorder.database
@@ -50,7 +65,9 @@ class RecordedMeter:
         """Whether there is any register."""
         return BOUGHT in self._last
 
-    def report(self, from_ms: int, to_ms: int, by: By, now_ms: int) -> tuple[Report, Iterator[Row]]:
+    def report(
+        self, from_ms: int, to_ms: int, by: By, now_ms: int, rows_max: int = ROWS_MAX
+    ) -> tuple[Report, Iterator[Row]]:
         """Return the energy of a range up to the present, and its rows, which are to be taken once.
 
         Args:
@@ -58,21 +75,52 @@ class RecordedMeter:
             to_ms: the first instant behind the range.
             by: what a row covers.
             now_ms: the present.
+            rows_max: how many rows it may have.
 
         Raises:
             ConfigError: no meter is that old, or it would be too many rows.
         """
         now_ms = max(now_ms, self._newest_ms)
         if from_ms < epoch_ms(datetime(YEARS.start, 1, 1, tzinfo=self._zone)):
-            raise ConfigError([f"--from: there was no smart meter before {YEARS.start}"])
-        hours = (min(to_ms, now_ms) - from_ms) // (2 * HALF_HOUR_MS)
-        if by is By.HOUR and hours > ROWS_MAX:
-            raise ConfigError(
-                [f"--by hour: that is {hours} rows; choose a range of at most {ROWS_MAX}, or days"]
-            )
+            raise ConfigError([f"from: there was no smart meter before {YEARS.start}"])
+        half_hours_each = {By.HALF_HOUR: 1, By.HOUR: 2}.get(by, 48)
+        rows = (min(to_ms, now_ms) - from_ms) // (half_hours_each * HALF_HOUR_MS)
+        if rows > rows_max:
+            what = f"by {by.value}: that is {rows} rows"
+            raise ConfigError([f"{what}; choose a range of at most {rows_max}, or days"])
         whole, expected = begun(from_ms, to_ms, by, now_ms, self._zone)
-        report = Report(whole, until_ms=now_ms - LATE_MS, range_=self._range_kwh)
+        report = Report(
+            whole,
+            until_ms=now_ms - LATE_MS,
+            range_=self._range_kwh,
+            breaks=breaks(self._database, self.unit),
+        )
         return report, report.rows(expected, self._registers(whole))
+
+    def use(self, from_ms: int, to_ms: int, now_ms: int) -> tuple[Use, Use | None]:
+        """Return what was bought and sold in a range up to the present, by half-hours.
+
+        Args:
+            from_ms: the first instant, milliseconds since 1970 in UTC.
+            to_ms: the first instant behind the range.
+            now_ms: the present.
+
+        Returns:
+            both; None for what was sold if the meter has never told.
+        """
+        until_ms = max(now_ms, self._newest_ms) - LATE_MS
+        end_ms = max(from_ms, min(to_ms, until_ms - until_ms % HALF_HOUR_MS))
+        bought: list[tuple[int, Decimal]] = []
+        sold: list[tuple[int, Decimal]] = []
+        for found in self._registers(Period(from_ms, to_ms)):
+            if found.bought is not None:
+                bought.append((found.time_ms, found.bought))
+            if found.sold is not None:
+                sold.append((found.time_ms, found.sold))
+        of_bought, of_sold = (
+            use_of(each, from_ms, end_ms, self._range_kwh) for each in (bought, sold)
+        )
+        return of_bought, of_sold if SOLD in self._last else None
 
     @property
     def _newest_ms(self) -> int:
@@ -96,7 +144,7 @@ class RecordedMeter:
     def _registers(self, whole: Period) -> Iterator[Registers]:
         """Yield the registers of a range, that at its end included."""
         within = (whole.first_ms, whole.last_ms)
-        for time_ms, values in half_hours.at_half_hours(
+        for time_ms, values in self._at_half_hours(
             self._database, self._text, *within, self.unit, (BOUGHT, SOLD)
         ):
             yield Registers(time_ms, values.get(BOUGHT), values.get(SOLD))

@@ -24,6 +24,7 @@ class ScaleLearner:
         unit_where_absent: kWh of one count of a meter without E1; None if nobody knows.
 
     Attributes:
+        scale: what turns counts into kWh; None until it is known.
         lacks_unit: whether the meter has been found to have no E1.
         is_unit_assumed: whether the unit is not the meter's own.
     """
@@ -38,13 +39,7 @@ class ScaleLearner:
         self._unit = known.unit if known else None
         self._is_coefficient_assumed = False
         self.is_unit_assumed = self.lacks_unit = False
-
-    @property
-    def scale(self) -> Scale | None:
-        """What turns counts into kWh; None until it is known."""
-        if self._coefficient is None or self._unit is None:
-            return None
-        return Scale(self._coefficient, self._unit)
+        self.scale = known
 
     def wanted(self, readable: frozenset[int] | None) -> tuple[int, ...]:
         """Return what the meter still has to be asked.
@@ -87,6 +82,8 @@ class ScaleLearner:
             self.lacks_unit = self.lacks_unit or _lacks(EPC_ENERGY_UNIT, answer, readable)
             if self.lacks_unit and self._unit_where_absent is not None:
                 self._unit, self.is_unit_assumed = self._unit_where_absent, True
+        if self._coefficient is not None and self._unit is not None:
+            self.scale = Scale(self._coefficient, self._unit)
 
 
 def _lacks(epc: int, answer: Answer, readable: frozenset[int] | None) -> bool:

@@ -12,7 +12,9 @@ from kei.settings.mqtt import Mqtt
 from kei.settings.recorder import RecorderSettings, SummarySettings
 from kei.settings.serial import SensorSettings
 from kei.settings.site import Site
+from kei.settings.tariff import Tariff
 from kei.settings.upload import UploadTarget
+from kei.settings.web import Web
 
 
 @table(kw_only=True)
@@ -22,6 +24,7 @@ class Config:
     Attributes:
         path: of the file, as it was given.
         broute: None where kei only records sensors.
+        web: None where nobody looks by a browser.
         mqtt: None where no broker is told.
         heartbeat: None where nobody gives the alarm when kei falls silent.
         job_tables: the tables that `kei.jobs.kinds` declares, by their names.
@@ -41,6 +44,8 @@ class Config:
         ),
         default=(),
     )
+    tariff: Tariff | None = key(Table(Tariff), default=None)
+    web: Web | None = key(Table(Web), default=None)
     mqtt: Mqtt | None = key(Table(Mqtt), default=None)
     heartbeat: Heartbeat | None = key(Table(Heartbeat), default=None)
     log: LogSettings = key(Table(LogSettings))

@@ -6,6 +6,7 @@ sentence, and the default. `kei.config` reads and checks tables by that, and doc
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Protocol, TypeAlias, TypeVar, dataclass_transform, runtime_checkable
 
@@ -15,7 +16,8 @@ T = TypeVar("T")
 
 MINUTE_S, HOUR_S, DAY_S = 60.0, 3600.0, 86_400.0
 
-Conflict: TypeAlias = tuple[str, Wrong]  # the name of a key, and what is wrong with it
+# The name of a key, or the way from the table to one that is deeper, and what is wrong with it.
+Conflict: TypeAlias = tuple[str | tuple[str | int, ...], Wrong]
 
 
 class Kind:
@@ -67,9 +69,15 @@ class Number(Kind):
 
     Attributes:
         options: name of a list of numbers that `kei.config.rules` has; empty if any number will do.
+        low: the least; None if there is none.
+        high: the most.
+        places: decimals at most.
     """
 
     options: str = ""
+    low: Decimal | None = None
+    high: Decimal | None = None
+    places: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +135,25 @@ class Moment(Kind):
 
 
 @dataclass(frozen=True, slots=True)
+class Day(Kind):
+    """A date."""
+
+
+@dataclass(frozen=True, slots=True)
+class Several(Kind):
+    """A list with at least one value of a kind, each once; a tuple."""
+
+    of: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class ByMonth(Kind):
+    """A table of numbers by month, `2026-11 = -1.23`: a `Month` for each key."""
+
+    number: Number
+
+
+@dataclass(frozen=True, slots=True)
 class Table(Kind):
     """A table; one that is left out has its defaults, unless the key has a default."""
 
@@ -172,7 +199,10 @@ class Key:
         sentence: what it is for.
         default: the field's value where the key is left out; MISSING if it has to be there.
         derived: such a value that is not fixed.
-        example: a value as jobs.toml has it; empty if the default is one.
+        example: a value as jobs.toml has it; empty if the default is one, or, of a table, if that
+            has an example of its own.
+        is_alternative: whether it takes the place of a key before it, so that an example has one
+            of the two.
         name: of the key.
         field: of the dataclass.
     """
@@ -183,6 +213,7 @@ class Key:
     derived: Derived | None
     example: str
     name: str
+    is_alternative: bool = False
     field: str = ""
 
     @property
@@ -207,12 +238,13 @@ def key(
     derived: Derived | None = None,
     example: str = "",
     name: str = "",
+    is_alternative: bool = False,
 ) -> Any:
     """Declare a field as a key of the table; for the arguments see `Key`.
 
     The name is by default that of the field, without `_s`; a key without any default is required.
     """
-    declared = Key(kind, sentence, default, derived, example, name)
+    declared = Key(kind, sentence, default, derived, example, name, is_alternative)
     hidden = isinstance(kind, Text) and kind.hidden
     return field(default=default, repr=not hidden, metadata={Key: declared})
 
@@ -233,7 +265,7 @@ def keys(table: type) -> Iterator[Key]:
 def table_keys(tables: Mapping[str, type]) -> Iterator[Key]:
     """Yield keys for tables that are not fields of a dataclass, by their names."""
     for name, each in tables.items():
-        yield Key(Table(each), "", MISSING, None, "", name, name)
+        yield Key(Table(each), "", MISSING, None, "", name, field=name)
 
 
 @runtime_checkable

@@ -91,6 +91,11 @@ class UploadTarget:
         example='"2026-01-01"',
     )
 
+    recovered: bool = key(
+        Flag(),
+        "Also sends half-hours that were made good from what the meter remembers.",
+        default=True,
+    )
     health: bool = key(
         Flag(),
         "Each POST, and one in 5 minutes at least, also says how this kei is; not with keilog.",

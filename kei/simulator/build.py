@@ -5,16 +5,18 @@ from dataclasses import replace
 
 from kei.core.clock import Clock
 from kei.echonet.meter_class import METER_ZONE
+from kei.simulator.air.dongle import SimulatedDongle
+from kei.simulator.air.meter_radio import MeterRadio
 from kei.simulator.dongle.dongle import VirtualDongle
 from kei.simulator.dongle.models import MODELS
-from kei.simulator.dongle.wire import MeterRadio
 from kei.simulator.household.household import Household, Load
 from kei.simulator.household.recorded import RecordedHousehold
+from kei.simulator.j11.dongle import J11Dongle
 from kei.simulator.meter.meter import Meter
-from kei.simulator.options import SimulatorOptions
+from kei.simulator.options import BINARY, J11, SimulatorOptions
 
 
-def build(options: SimulatorOptions, clock: Clock) -> VirtualDongle:
+def build(options: SimulatorOptions, clock: Clock) -> SimulatedDongle:
     """Return a dongle that has just been switched on.
 
     The meter's clock starts with the time in Japan, whatever the machine's zone is, and then runs
@@ -31,19 +33,36 @@ def build(options: SimulatorOptions, clock: Clock) -> VirtualDongle:
         if options.household
         else Household(options.seed, solar=options.solar)
     )
+    radio = MeterRadio(options.broute_id, options.broute_pwd, heard_from=options.heard_from)
+    meter = Meter(
+        household,
+        lambda: meter_s + (clock.monotonic() - began) * options.speed,
+        options.meter_type(meter_s),
+    )
+    rng = random.Random(f"{options.seed}/air")
+    if options.dongle == J11:
+        return J11Dongle(
+            radio,
+            meter,
+            timing=options.timing(),
+            faults=options.faults,
+            rng=rng,
+            now=began,
+            zero_sums=not options.strict_sums,
+        )
     model = MODELS[options.dongle]
     if options.longest_scan is not None:
         model = replace(model, longest_scan=options.longest_scan)
+    if options.payload is not None:
+        model = replace(model, binary=options.payload == BINARY)
+    if options.takes_sa2:
+        model = replace(model, takes_sa2=True)
     return VirtualDongle(
         model,
-        MeterRadio(options.broute_id, options.broute_pwd, heard_from=options.heard_from),
-        Meter(
-            household,
-            lambda: meter_s + (clock.monotonic() - began) * options.speed,
-            options.meter_type(meter_s),
-        ),
+        radio,
+        meter,
         timing=options.timing(),
         faults=options.faults,
-        rng=random.Random(f"{options.seed}/air"),
+        rng=rng,
         now=began,
     )

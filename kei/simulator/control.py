@@ -6,7 +6,7 @@ import stat
 from collections.abc import Callable
 
 from kei.core.errors import ConfigError
-from kei.simulator.dongle.dongle import VirtualDongle
+from kei.simulator.air.dongle import SimulatedDongle
 from kei.simulator.faults import parse_fault
 from kei.simulator.household.household import MAX_WATT
 from kei.simulator.option_parser import did_you_mean
@@ -16,7 +16,7 @@ _READ_BYTES = 4096
 _MAX_LINE_BYTES = 1000
 
 
-def carry_out(line: str, dongle: VirtualDongle, now: float) -> str:
+def carry_out(line: str, dongle: SimulatedDongle, now: float) -> str:
     """Carry out one of the commands of `HELP` at a monotonic time; return the line of the answer.
 
     Raises:
@@ -78,7 +78,7 @@ class Console:
         can_be_waited_on: a pipe, a socket or a terminal.
     """
 
-    def __init__(self, fd: int, dongle: VirtualDongle, answer: Callable[[str], None]) -> None:
+    def __init__(self, fd: int, dongle: SimulatedDongle, answer: Callable[[str], None]) -> None:
         self._fd = fd
         self._dongle = dongle
         self._answer = answer

@@ -33,7 +33,15 @@ class FaultKind(StrEnum):
     JOIN_FAIL = "join-fail"  # nobody answers the join: EVENT 24
     INF = "inf"  # the half-hour values come, unasked, in the middle of the command
     INFC = "infc"  # the same, and the meter wants them confirmed
-    REBOOT = "reboot"  # the dongle restarts silently, at its defaults
+    REBOOT = "reboot"  # the dongle restarts at its defaults, silently but for a J11
+    CLOSED = "closed"  # the meter ends the session: EVENT 26
+    # Of a J11 only:
+    CCA = "cca"  # the channel is never free
+    REAUTH_FAIL = "reauth-fail"  # the renewal that nobody sees has failed
+    MAC_LOST = "mac-lost"  # the meter's network is lost
+    KEYS = "keys"  # the meter's frames cannot be deciphered until the next authentication
+    HEADER_SUM = "header-sum"  # the module finds the header of the request damaged
+    DATA_SUM = "data-sum"  # the same of its data
 
 
 # These happen when their time has come; the others wait for a command that they can hit.
@@ -46,9 +54,33 @@ OF_ITSELF = frozenset(
         FaultKind.INF,
         FaultKind.INFC,
         FaultKind.REBOOT,
+        FaultKind.CLOSED,
+        FaultKind.REAUTH_FAIL,
+        FaultKind.MAC_LOST,
+        FaultKind.KEYS,
+    }
+)
+J11_ONLY = frozenset(
+    {
+        FaultKind.CCA,
+        FaultKind.REAUTH_FAIL,
+        FaultKind.MAC_LOST,
+        FaultKind.KEYS,
+        FaultKind.HEADER_SUM,
+        FaultKind.DATA_SUM,
     }
 )
 _ON_SEND = frozenset(FaultKind) - {FaultKind.SCAN_MISS, FaultKind.JOIN_FAIL}
+
+
+def check_happens_to_skstack(kind: FaultKind) -> None:
+    """Check that a kind of fault means anything with a dongle that speaks SKSTACK-IP.
+
+    Raises:
+        ConfigError: it is one of `J11_ONLY`.
+    """
+    if kind in J11_ONLY:
+        raise ConfigError([f"fault {kind}: happens to a J11 only; leave it out, or dongle=J11"])
 
 
 @dataclass(frozen=True, slots=True)

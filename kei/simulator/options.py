@@ -12,11 +12,12 @@ from kei.core.errors import ConfigError
 from kei.echonet.meter_class import COEFFICIENT_MAX, ENERGY_UNITS, EPC_COEFFICIENT
 from kei.echonet.superclass import EPC_ANNOUNCED, EPC_READABLE, EPC_SETTABLE
 from kei.settings.broute import EXAMPLE_ID, EXAMPLE_PWD, SIMULATED_PORT
+from kei.simulator.air.timing import Timing
 from kei.simulator.dongle.models import DEFAULT_MODEL, LONGEST_SCAN, MODELS
-from kei.simulator.dongle.timing import Timing
-from kei.simulator.faults import FaultKind, FaultSpec, parse_fault
+from kei.simulator.faults import FaultKind, FaultSpec, check_happens_to_skstack, parse_fault
 from kei.simulator.household.profile import SECONDS_PER_DAY
 from kei.simulator.meter.meter_type import MeterType
+from kei.simulator.meter.registers import DAYS_KEPT
 from kei.simulator.option_parser import (
     COMMON_OPTIONS,
     Option,
@@ -27,6 +28,10 @@ from kei.simulator.option_parser import (
 )
 
 DEFAULT_BROUTE_ID, DEFAULT_BROUTE_PWD = EXAMPLE_ID, EXAMPLE_PWD
+J11 = "J11"  # the one that does not speak SKSTACK-IP
+DONGLES = (*MODELS, J11)
+BINARY = "binary"
+PAYLOADS = (BINARY, "ascii")  # of ERXUDP; WOPT 00 and 01
 _ID_CHARS, _PWD_CHARS = 32, 12
 _HEX_DIGITS = frozenset("0123456789ABCDEF")
 _MAX_SKEW_S = 366 * SECONDS_PER_DAY
@@ -51,6 +56,7 @@ class SimulatorOptions:
     scan_time: float | None = None
     join_time: float | None = None
     longest_scan: int | None = None
+    payload: str | None = None
     heard_from: int = 0
     solar: bool = False
     transcript: Path | None = None
@@ -65,12 +71,27 @@ class SimulatorOptions:
     lacks: frozenset[int] = frozenset()
     installed_days: float | None = None
     clock_skew: float = 0.0
+    remembers: int = DAYS_KEPT
+    foreign_sets: int = 0
+    strict_sums: bool = False
+    takes_sa2: bool = False
     faults: tuple[FaultSpec, ...] = ()
 
     def __post_init__(self) -> None:
         if EPC_COEFFICIENT in self.lacks and self.coefficient not in {None, 1}:
             hint = "leave out one of the two"
             raise ConfigError([f"lacks: D3 does not go with a coefficient other than 1; {hint}"])
+        model = None if self.dongle == J11 else MODELS[self.dongle]
+        means_nothing = {
+            "payload": self.payload is not None and not (model and model.product_commands),
+            "takes-sa2": self.takes_sa2 and model is None,
+            "strict-sums": self.strict_sums and model is not None,
+        }
+        for name in [name for name, is_so in means_nothing.items() if is_so]:
+            raise ConfigError([f"{name}: means nothing with {self.dongle}; leave it out"])
+        if self.dongle != J11:
+            for spec in self.faults:
+                check_happens_to_skstack(spec.kind)
 
     def meter_type(self, start_s: float) -> MeterType:
         """Return the type of the meter for a start at this local second."""
@@ -84,6 +105,8 @@ class SimulatorOptions:
             digits=self.digits,
             lacks=self.lacks,
             installed_s=None if days is None else int(start_s - days * SECONDS_PER_DAY),
+            remembers=self.remembers,
+            foreign_sets=self.foreign_sets,
         )
 
     def timing(self) -> Timing:
@@ -92,10 +115,16 @@ class SimulatorOptions:
 
 
 def _dongle(text: str) -> str:
-    if text in MODELS:
+    if text in DONGLES:
         return text
-    hint = did_you_mean(text.upper(), MODELS, f"it is one of {', '.join(MODELS)}")
+    hint = did_you_mean(text.upper(), DONGLES, f"it is one of {', '.join(DONGLES)}")
     raise ConfigError([f"unknown dongle '{text}', {hint}"])
+
+
+def _payload(text: str) -> str:
+    if text not in PAYLOADS:
+        raise ValueError(f"'{text}' is none of {', '.join(PAYLOADS)}")
+    return text
 
 
 def _id(text: str) -> str:
@@ -142,7 +171,7 @@ _SECONDS = number(0, 3600, "number of seconds")
 _FACTOR = number(0.001, 100_000, "factor")
 
 OPTIONS = (
-    Option("--dongle", f"{', '.join(MODELS)} (default: {DEFAULT_MODEL})", "MODEL", _dongle),
+    Option("--dongle", f"{', '.join(DONGLES)} (default: {DEFAULT_MODEL})", "MODEL", _dongle),
     Option("--broute-id", "the meter's Route-B ID (default: a dummy)", "ID", _id),
     Option("--broute-pwd", "the meter's password (default: a dummy)", "PWD", _pwd),
     Option(
@@ -160,6 +189,12 @@ OPTIONS = (
         "that the dongle takes, a longer one is ER06 (default: by its kind)",
         "DURATION",
         whole(1, LONGEST_SCAN),
+    ),
+    Option(
+        "--payload",
+        "in which it begins to write received data: binary or ascii (default: binary)",
+        "MODE",
+        _payload,
     ),
     Option(
         "--heard-from",
@@ -208,7 +243,21 @@ OPTIONS = (
         "SECONDS",
         _SKEW,
     ),
+    Option(
+        "--remembers",
+        "before today that its history has (default: 99)",
+        "DAYS",
+        whole(0, DAYS_KEPT),
+    ),
+    Option(
+        "--foreign-sets",
+        "so many questions about its histories, then others set another day (default: never)",
+        "N",
+        whole(2, 1000),
+    ),
     Option("--fault", _FAULTS, "SPEC", parse_fault, field="faults", repeatable=True),
+    Option("--takes-sa2", "a single-stack dongle that takes register SA2, which momonga sets"),
+    Option("--strict-sums", "a J11 that refuses frames whose sums are 0, as drivers may send them"),
     Option("--solar", "panels on the roof, so that power also flows back"),
     Option("--next-gen", "a meter of Release R, with one-minute values (unit 0.001, 8 digits)"),
     Option("--two-wire", "one phase of two wires: no current of the T phase"),

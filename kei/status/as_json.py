@@ -18,6 +18,7 @@ _LIVE = (
     "up_s",
     "clock",
     "meter_clock",
+    "history",
     "session",
     "sensors",
     "mqtt",

@@ -14,9 +14,8 @@ from kei.meter.expected import Expected, expected_of
 from kei.settings.config import Config
 from kei.settings.upload import What
 from kei.status.snapshot import Snapshot
-from kei.store.extract import Query, readings
 from kei.store.queue import Waiting
-from kei.store.read_only import read_overview
+from kei.store.read_only import Query, read_overview, readings
 from kei.store.text import DailyFile
 from kei.upload.traffic import UploadStatus
 

@@ -10,6 +10,7 @@ from typing import get_args, get_origin, get_type_hints
 from kei.core.errors import Malformed
 from kei.core.logs import LogLine
 from kei.meter.meter_clock import MeterClockStatus
+from kei.meter.progress import HistoryStatus
 from kei.mqtt.status import MqttStatus
 from kei.sensors.counters import ReaderStatus
 from kei.store.sinks import RecorderStatus
@@ -46,6 +47,7 @@ class Snapshot:
         uploads: in the order of the configuration.
         lines: the last log lines of level WARNING and above, the newest last.
         meter_clock: the meter's time beside this machine's; None without a `[broute]` table.
+        history: how far the record of half-hours has been made complete; None if nobody asked.
         mqtt: the connection to the broker; None without a `[mqtt]` table.
     """
 
@@ -59,6 +61,7 @@ class Snapshot:
     uploads: tuple[UploadStatus, ...]
     lines: tuple[LogLine, ...]
     meter_clock: MeterClockStatus | None = None
+    history: HistoryStatus | None = None
     mqtt: MqttStatus | None = None
 
 

@@ -13,11 +13,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from kei.core.clock import Clock, local
+from kei.core.clock import Clock
 from kei.core.errors import StoreError
 from kei.core.single_instance import running_pid
 from kei.store import recovery
-from kei.store.opening import describe, free_name, is_damage
+from kei.store.database_file import describe, free_name, is_damage, primary_code
 from kei.store.read_only import connect_read_only
 from kei.store.schema import VERSION
 from kei.store.text import DailyFile, sync_folder
@@ -40,8 +40,7 @@ class Content:
 
     Attributes:
         size_bytes: of the file.
-        newest_ms: time of the reading that was recorded last, milliseconds since 1970; None if
-            there is none.
+        newest_ms: the latest time of a reading, milliseconds since 1970; None if there is none.
     """
 
     size_bytes: int
@@ -271,8 +270,10 @@ def _copy_from(
         (verdict,) = writing.execute("PRAGMA integrity_check(1)").fetchone()
         if verdict != "ok":
             raise StoreError(f"{source}: is damaged ({' '.join(str(verdict).split())})")
-        newest = writing.execute("SELECT time_ms FROM readings ORDER BY id DESC LIMIT 1").fetchone()
-    return Content(part.stat().st_size, newest[0] if newest else None)
+        # Not that of the last row: gaps are filled later. There is no index, but this takes less
+        # than the check.
+        (newest_ms,) = writing.execute("SELECT max(time_ms) FROM readings").fetchone()
+    return Content(part.stat().st_size, newest_ms)
 
 
 def _check_content(connection: sqlite3.Connection, name: Path) -> None:
@@ -305,8 +306,7 @@ def _check_space(reading: sqlite3.Connection, part: Path) -> None:
 
 def _keep(database: Path, clock: Clock) -> Path:
     """Give a database and its log a second name, which no file had before, and return it."""
-    stamp = local(clock.now_ms(), clock.zone).strftime("%Y%m%dT%H%M%S")
-    aside = free_name(database, f"before-restore-{stamp}")
+    aside = free_name(database, "before-restore", clock)
     for suffix in ("-wal", ""):
         path, kept = Path(f"{database}{suffix}"), Path(f"{aside}{suffix}")
         try:
@@ -324,8 +324,7 @@ def _errors(source: Path, target: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        code: int = getattr(error, "sqlite_errorcode", 0)
-        match code & 0xFF:
+        match primary_code(error):
             case sqlite3.SQLITE_INTERRUPT:
                 raise KeyboardInterrupt from None
             case sqlite3.SQLITE_FULL:

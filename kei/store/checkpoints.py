@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from kei.store.state import load_state, log_damaged, save_state
+from kei.store.database import load_state, log_damaged, save_state
 from kei.store.text import DailyFile
 
 STATE_KEY = "text"
@@ -71,31 +71,33 @@ class Progress:
 
     Attributes:
         checkpoint: as in the database; None until recovery.
+        ends: bytes of each daily file up to which its lines are known.
         others: days whose file was removed or replaced since.
     """
 
     def __init__(self, text: DailyFile) -> None:
         self._text = text
         self.checkpoint: Checkpoint | None = None
+        self.ends: dict[date, int] = {}
         self.others: set[date] = set()
-        self._ends: dict[date, int] = {}
+        self._moved: dict[date, None] = {}  # in the order in which they were changed first
 
     @property
     def is_changed(self) -> bool:
         """Whether the checkpoint is to be moved."""
-        return bool(self._ends)
-
-    def end(self, day: date) -> int | None:
-        """Return up to where a file is known, None if it is not."""
-        saved = self.checkpoint.ends.get(day) if self.checkpoint else None
-        return self._ends.get(day, saved)
+        return bool(self._moved)
 
     def move(self, day: date, end: int | None) -> None:
-        """Note the end of a file; None to forget it."""
+        """Note the end of a file; None for what the checkpoint says, if it names the file."""
         if end is None:
-            self._ends.pop(day, None)
+            self._moved.pop(day, None)
+            end = self.checkpoint.ends.get(day) if self.checkpoint else None
         else:
-            self._ends[day] = end
+            self._moved[day] = None
+        if end is None:
+            self.ends.pop(day, None)
+        else:
+            self.ends[day] = end
 
     def is_newest(self, day: date) -> bool:
         """Return whether no file is newer: recovery finds it without the checkpoint.
@@ -111,11 +113,12 @@ class Progress:
         checkpoint = self.checkpoint
         if checkpoint is None:
             return None
-        for day, end in self._ends.items():
-            checkpoint = checkpoint.moved(day, end, self._text)
+        for day in self._moved:
+            checkpoint = checkpoint.moved(day, self.ends[day], self._text)
         files = dict(checkpoint.fingerprints) | dict.fromkeys(self.others, _OTHER_FILE)
         return Checkpoint(checkpoint.ends, files)
 
     def saved(self, checkpoint: Checkpoint | None) -> None:
         """Note that a checkpoint is in the database; None if recovery has to make one."""
-        self.checkpoint, self._ends = checkpoint, {}
+        self.checkpoint, self._moved = checkpoint, {}
+        self.ends = dict(checkpoint.ends) if checkpoint else {}

@@ -3,7 +3,8 @@
 It knows the lines behind the checkpoint; what has no line yet is the writer's.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from datetime import date
 
 import structlog
@@ -14,11 +15,10 @@ from kei.core.reading import Reading
 from kei.store import checkpoints, unsynchronised_spans
 from kei.store.checkpoints import Progress
 from kei.store.database import CHECK_EVERY_S, Database
-from kei.store.dirty_windows import mark_dirty
 from kei.store.line_maker import Line, LineMaker
 from kei.store.pending import PendingQueue
 from kei.store.reading_table import ReadingTable
-from kei.store.recovery import fill, recover
+from kei.store.recovery import fill, lines_of_rows, recover
 from kei.store.sinks import Sinks
 from kei.store.text import DailyFile
 from kei.store.writeback import WriteBack
@@ -101,8 +101,8 @@ class Committer:
         return self.is_recovered and bool(changed)
 
     @property
-    def sync_due(self) -> float | None:
-        """When to call `sync`, monotonic; None if everything is synced."""
+    def sync_due(self) -> float:
+        """When to call `sync`, monotonic; infinite if everything is synced."""
         return self._write_back.due
 
     def clock_changed(self) -> None:
@@ -130,6 +130,33 @@ class Committer:
         except StoreError as error:
             self.sinks.failed(error)
             return False
+
+    def lines_without_row(self, day: date, lines: Collection[str]) -> Counter[str] | None:
+        """Return which of some lines the file of a day has for no row, and how often.
+
+        They are of a database that was lost. A line may be there for a row of another instant: that
+        of the hour that a zone with daylight saving time has twice.
+
+        Returns:
+            the lines; None if the file takes no more, as it has been compressed.
+
+        Raises:
+            StoreError: the file or the database cannot be read.
+        """
+        if self._file.is_put_away(day):
+            return None
+        found = self._file.found(day, lines)
+        if found:
+            found -= lines_of_rows(self._store, self._file, day)
+            found -= Counter(line.text for line in self.unsaved)
+        return found
+
+    def add_rows(self, readings: Sequence[Reading]) -> None:
+        """Add rows that get no line; `StoreError` if the database does not take them."""
+        with self._store.transaction() as connection:
+            self._table.add(connection, readings)
+        self.sinks.database.written += len(readings)
+        self._write_back.touched()
 
     def keep_in_step(self) -> None:
         """Make good what others or the clock have changed."""
@@ -191,7 +218,7 @@ class Committer:
         today = self._file.day_of(self._clock.now_ms())
         try:
             for day in self._progress.others:
-                self._progress.move(day, self._progress.end(day) or 0)
+                self._progress.move(day, self._progress.ends.get(day, 0))
             self.commit()
             for day in self._progress.others:
                 if day == today:
@@ -213,32 +240,46 @@ class Committer:
         Raises:
             TextError: the text cannot be read or synced.
         """
-        is_named = self._progress.end(day) is not None
+        is_named = day in self._progress.ends
         if is_named and day not in self._unsynced_days:
             return True
         if not self.is_recovered:  # the database has failed since the start
             return self._progress.is_newest(day) or day == self._file.day_of(self._clock.now_ms())
         try:
             if not is_named:
-                self._progress.move(day, self._file.size(day))
-                self._unsynced_days.add(day)
-                self.commit()
-            self._store.sync()
+                self._commit_from_end(day)
+            self._sync_database()
         except TextError:
             raise
         except StoreError as error:
             self.sinks.failed(error)
-            if not is_named:
-                self._progress.move(day, None)
             return self._progress.is_newest(day)
-        self._unsynced_days.clear()
         return True
+
+    def _commit_from_end(self, day: date, prepare: Sequence[Line] = ()) -> None:
+        """Commit, and with it that the next lines of a file begin at its end.
+
+        If that fails, it is not known: nobody may go by what the database does not have.
+        """
+        known = self._progress.ends.get(day)
+        self._progress.move(day, self._file.size(day))
+        try:
+            self.commit(prepare)
+        except StoreError:
+            self._progress.move(day, known)
+            raise
+        if known is None:
+            self._unsynced_days.add(day)
+
+    def _sync_database(self) -> None:
+        self._store.sync()
+        self._unsynced_days.clear()
 
     def append(self, batch: Sequence[Line]) -> None:
         """Append lines of the same daily file; TextError if the disk does not take them."""
         day = batch[0].day
         self._write_back.before_append()
-        known = self._progress.end(day)
+        known = self._progress.ends.get(day)
         begin, end = self._file.append(day, [line.text for line in batch])
         self._file.milliseconds.add((line.text, line.reading.time_ms) for line in batch)
         self._write_back.after_append()
@@ -257,7 +298,7 @@ class Committer:
     @property
     def is_prepared(self) -> bool:
         """Whether there are prepared lines, and the clock has not been set since."""
-        if not self.prepared or self._progress.end(self.prepared[0].day) is None:
+        if not self.prepared or self.prepared[0].day not in self._progress.ends:
             return False
         now = [self.maker.line(line.item) for line in self.prepared]
         return [line and line.text for line in now] == [line.text for line in self.prepared]
@@ -270,10 +311,8 @@ class Committer:
             StoreError: the database fails.
         """
         if batch:
-            day = batch[0].day
-            self._progress.move(day, self._file.size(day))
-            self.commit(prepare=batch)
-            self._store.sync()
+            self._commit_from_end(batch[0].day, batch)
+            self._sync_database()
         self.prepared = batch
 
     def commit(self, prepare: Sequence[Line] = ()) -> None:
@@ -295,9 +334,8 @@ class Committer:
             if self.unsaved:
                 readings = [line.reading for line in self.unsaved]
                 first_id = self._table.add(connection, readings)
-                offsets = [self.maker.unsure_offset_ms(line) for line in self.unsaved]
+                offsets = self.maker.unsure_offsets_ms(self.unsaved)
                 unsynchronised_spans.add(connection, first_id, offsets, self._boot)
-                mark_dirty(connection, [reading.time_ms for reading in readings])
             self.pending.commit(connection, lines)
             checkpoints.save(connection, checkpoint)
         self._progress.saved(checkpoint)

@@ -1,33 +1,37 @@
-"""The database: readings, summaries and state in one SQLite file."""
+"""The database: readings, summaries and single values (`state`) in one SQLite file."""
 
 import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 
 import structlog
 
-from kei.core.clock import Clock, local
+from kei.core.clock import Clock
 from kei.core.errors import StoreError
-from kei.store.moved_database import (
-    Beginning,
+from kei.store.database_file import (
     FileIdentity,
     PendingRow,
-    begin,
+    connect,
+    describe,
+    is_damage,
+    is_temporary,
     pending_rows,
+    replace_pending,
     rescue,
+    set_aside,
 )
-from kei.store.opening import connect, describe, is_damage, is_temporary, set_aside
-from kei.store.state import load_state, save_state
+from kei.store.schema import transaction
 
 log = structlog.stdlib.get_logger("kei.store")
 
 YOUNG_BYTES = 65_536  # of a few hours
 MOVE_LOG_AFTER_S = 3600.0  # for the first time, with some 40 kB
 CHECK_EVERY_S = 5.0  # whether the file is still the one that has the name
+Beginning = Callable[[sqlite3.Connection], None]
 
 
 class Database:
@@ -90,14 +94,14 @@ class Database:
         """Lend the connection to a module of this room; its errors become `StoreError`."""
         with self._lock:
             try:
-                yield self._connected()
-            except sqlite3.Error as error:
-                if is_damage(error) and self._connection is not None:
-                    with self._os_errors():
+                try:
+                    yield self._connected()
+                except sqlite3.Error as error:
+                    if is_damage(error) and self._connection is not None:
                         self._set_aside(error)
-                raise self._store_error(error) from error
-            except OSError as error:
-                raise self._store_error(error) from error
+                    raise
+            except (sqlite3.Error, OSError) as error:
+                raise StoreError(f"{self._path}: {describe(error, self._path)}") from error
 
     @contextlib.contextmanager
     def transaction(self, generation: int | None = None) -> Iterator[sqlite3.Connection]:
@@ -110,16 +114,11 @@ class Database:
         with self.access() as connection:
             if generation not in (None, self.generation):
                 raise StoreError(f"{self._path}: is another file than before")
-            connection.execute("BEGIN IMMEDIATE")
             try:
-                yield connection
-                connection.execute("COMMIT")
+                with transaction(connection):
+                    yield connection
             except BaseException:
                 self._series.clear()  # a roll-back removes new ones
-                # SQLite has rolled back by itself after some errors.
-                with contextlib.suppress(sqlite3.Error):
-                    if connection.in_transaction:
-                        connection.execute("ROLLBACK")
                 raise
             # It has been committed: whatever fails now must not have the caller repeat it.
             with contextlib.suppress(sqlite3.Error, OSError):
@@ -232,7 +231,11 @@ class Database:
                 self._connection = connect(self._path)
             self._identity = FileIdentity.of(self._path)
         if self._begun != self.generation:
-            begin(self._connection, self._carried, self._beginnings.values())
+            with transaction(self._connection):
+                if self._carried is not None:
+                    replace_pending(self._connection, self._carried)
+                for beginning in self._beginnings.values():
+                    beginning(self._connection)
             self._carried, self._begun = None, self.generation
         return self._connection
 
@@ -272,8 +275,7 @@ class Database:
             self._connection.close()
             self._connection = None
         self._series.clear()
-        stamp = local(self.clock.now_ms(), self.clock.zone).strftime("%Y%m%dT%H%M%S")
-        kept = set_aside(self._path, stamp)
+        kept = set_aside(self._path, self.clock)
         self.generation += 1
         log.error(
             "database_damaged",
@@ -284,12 +286,34 @@ class Database:
             "begin anew; 'sqlite3 FILE .recover' may read the rest; is the card dying?",
         )
 
-    @contextlib.contextmanager
-    def _os_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise self._store_error(error) from error
 
-    def _store_error(self, error: sqlite3.Error | OSError) -> StoreError:
-        return StoreError(f"{self._path}: {describe(error, self._path)}")
+def load_state(connection: sqlite3.Connection, key: str) -> str | None:
+    """Return a value, None if there is none."""
+    row: tuple[str] | None = connection.execute(
+        "SELECT value FROM state WHERE key = ?", (key,)
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def load_number(connection: sqlite3.Connection, key: str, *, if_damaged: int = 0) -> int:
+    """Return a whole number: 0 if there is no value, `if_damaged` if it is no number."""
+    text = load_state(connection, key)
+    try:
+        return int(text or 0)
+    except (ValueError, TypeError):
+        log_damaged(key)
+        return if_damaged
+
+
+def log_damaged(key: str) -> None:
+    """Log that a value is not what was saved."""
+    log.warning("state_damaged", key=key, hint="kei goes on without it; is the card dying?")
+
+
+def save_state(connection: sqlite3.Connection, key: str, value: str) -> None:
+    """Save a value; within the transaction of the caller, if there is one."""
+    connection.execute(
+        "INSERT INTO state (key, value) VALUES (?, ?)"
+        " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        (key, value),
+    )

@@ -10,9 +10,10 @@ from kei.core.errors import StoreError
 from kei.core.reading import Reading, Summary
 from kei.settings.upload import What
 from kei.store.database import Database
+from kei.store.database_file import primary_code
 from kei.store.read_only import read_only
 from kei.store.rows import TABLES, Row, rows_of
-from kei.store.schema import VERSION
+from kei.store.schema import check_version
 
 WRITE_LIMIT_S = 10.0  # to wait for a running kei that writes
 
@@ -80,7 +81,6 @@ def find(path: Path, wanted: Filter) -> Iterator[DeadLetter]:
     with read_only(path) as connection:
         if connection is None:
             return
-        _check_version(connection, path)
         found = connection.execute(
             "SELECT id, target, kind, row_id, reason, time_ms, retry FROM dead_letters"
             f" WHERE {condition} ORDER BY id",
@@ -110,18 +110,13 @@ def _change(path: Path, wanted: Filter, statement: str) -> int:
             return 0
         connection = sqlite3.connect(path, timeout=WRITE_LIMIT_S, isolation_level=None)
         with closing(connection):
-            _check_version(connection, path)
+            if not check_version(connection, path):
+                return 0
             return connection.execute(f"{statement} {condition}", parameters).rowcount
     except sqlite3.Error as error:
-        is_forbidden = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY
+        is_forbidden = primary_code(error) == sqlite3.SQLITE_READONLY
         why = "may not be written by you; use sudo" if is_forbidden else error
         raise StoreError(f"{path}: {why}") from error
-
-
-def _check_version(connection: sqlite3.Connection, path: Path) -> None:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version != VERSION:
-        raise StoreError(f"{path}: of another version of kei; start kei once, which mends that")
 
 
 def _select(what: What) -> str:
@@ -158,15 +153,6 @@ class DeadLetters:
         self._pending[target, what] = [row.id for row in rows]
         return rows
 
-    def backlog(self, target: str, what: What) -> int:
-        """Return how many rows are to be sent once more."""
-        with self._database.access() as connection:
-            row: tuple[int] = connection.execute(
-                "SELECT count(*) FROM dead_letters WHERE target = ? AND kind = ? AND retry = 1",
-                (target, what.value),
-            ).fetchone()
-        return row[0]
-
     def in_flight(self, target: str, what: What) -> int | None:  # noqa: ARG002 - a protocol
         """Return None: a crash does not change the dead letters."""
         return None
@@ -176,7 +162,12 @@ class DeadLetters:
 
     def shorten(self, target: str, what: What) -> int:
         """Delete dead letters whose row has been removed; return 0: they are not lost again."""
-        if not self.backlog(target, what):
+        with self._database.access() as connection:
+            any_due = connection.execute(
+                "SELECT 1 FROM dead_letters WHERE target = ? AND kind = ? AND retry = 1 LIMIT 1",
+                (target, what.value),
+            ).fetchone()
+        if not any_due:
             return 0
         with self._database.transaction() as connection:
             connection.execute(

@@ -4,9 +4,10 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from kei.store.database import Database
-from kei.store.state import load_number
+from kei.store.database import Database, load_number
 
+# What is further apart is marked apart: half-hours that are made good late are in few windows.
+APART_MS = 1_200_000
 DONE_UNTIL_KEY = "summary_done_until"  # ms since 1970: every window before it has been computed
 
 
@@ -31,12 +32,15 @@ def mark_dirty(connection: sqlite3.Connection, times_ms: Iterable[int]) -> None:
         times_ms: the instants of readings that were added, moved or removed.
     """
     done_ms = done_until_ms(connection)
-    late = [time_ms for time_ms in times_ms if time_ms < done_ms]
-    if late:
-        connection.execute(
-            "INSERT INTO reopened (from_ms, to_ms) VALUES (?, ?) ON CONFLICT DO NOTHING",
-            (min(late), max(late) + 1),
-        )
+    ranges: list[tuple[int, int]] = []
+    for time_ms in sorted(each for each in times_ms if each < done_ms):
+        if ranges and time_ms - ranges[-1][1] < APART_MS:
+            ranges[-1] = (ranges[-1][0], time_ms + 1)
+        else:
+            ranges.append((time_ms, time_ms + 1))
+    connection.executemany(
+        "INSERT INTO reopened (from_ms, to_ms) VALUES (?, ?) ON CONFLICT DO NOTHING", ranges
+    )
 
 
 def dirty_ranges(database: Database) -> list[DirtyRange]:

@@ -7,7 +7,6 @@ account of which rows have their lines.
 
 import gzip
 import re
-import sqlite3
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -19,13 +18,11 @@ from typing import BinaryIO
 from kei.core.clock import Clock, epoch_ms
 from kei.core.errors import Malformed, StoreError
 from kei.core.reading import Reading
-from kei.store import extract
 from kei.store.database import Database
-from kei.store.dirty_windows import DONE_UNTIL_KEY, done_until_ms, mark_dirty
-from kei.store.extract import Query
+from kei.store.dirty_windows import DONE_UNTIL_KEY, done_until_ms
 from kei.store.lines import SUMMARY_PREFIX, reading_line, reading_of_line
 from kei.store.reading_table import ReadingTable
-from kei.store.recovery import begin, is_new, recover
+from kei.store.recovery import begin, is_new, lines_of_rows, only_in_text, recover
 from kei.store.summaries import window_around
 from kei.store.text import DailyFile
 
@@ -63,8 +60,7 @@ class Importer:
     """Adds the lines of text files to a database that no kei uses meanwhile.
 
     Args:
-        path: of the database.
-        database: the same, open.
+        database: open.
         text: kei's own daily files; what only they have is added, to a database that is not new.
         clock: to know times of the future.
         cycle_s: of the averages, seconds.
@@ -73,10 +69,7 @@ class Importer:
         StoreError: the database or a daily file cannot be used.
     """
 
-    def __init__(
-        self, path: Path, database: Database, text: DailyFile, clock: Clock, cycle_s: int
-    ) -> None:
-        self._path = path
+    def __init__(self, database: Database, text: DailyFile, clock: Clock, cycle_s: int) -> None:
         self._database = database
         self._readings = ReadingTable(database)
         self._text = text
@@ -93,6 +86,8 @@ class Importer:
             begin(database, text)  # kei adds them when it starts, for upload servers behind these
         else:
             recover(database, text)
+        with database.access() as connection:
+            _, self._only_in_text = only_in_text(connection, text)
 
     def add(self, file: Path, progress: Callable[[float], None]) -> Imported:
         """Add the lines of a file that the database does not have.
@@ -142,7 +137,7 @@ class Importer:
             before_ms = reading.time_ms
             day = self._text.day_of(reading.time_ms)
             if day not in known:
-                known[day] = self._lines_of_rows(day)
+                known[day] = self._known_lines(day)
             line = reading_line(reading, self._zone)
             if known[day][line] > 0:
                 known[day][line] -= 1
@@ -158,19 +153,17 @@ class Importer:
             raise Malformed(f"{text.partition(',')[0]} cannot be its time")
         return reading
 
-    def _lines_of_rows(self, day: date) -> Counter[str]:
-        rows = extract.readings(self._path, self._text, Query(*self._text.limits_of(day)))
-        return Counter(reading_line(reading, self._zone) for reading in rows)
+    def _known_lines(self, day: date) -> Counter[str]:
+        others = (each for each in self._only_in_text if self._text.day_of(each.time_ms) == day)
+        known = lines_of_rows(self._database, self._text, day)
+        return known + Counter(reading_line(each, self._zone) for each in others)
 
     def _insert(self, readings: Sequence[Reading], found: Imported) -> None:
-        times_ms = [reading.time_ms for reading in readings]
         with self._database.transaction() as connection:
-            newest = _newest_of_series(connection)
-            self._readings.add(connection, readings)
-            _keep_newest(connection, newest)
-            mark_dirty(connection, times_ms)
+            self._readings.add(connection, readings, are_late=True)
         found.added += len(readings)
-        found.oldest_ms = min([*times_ms, found.oldest_ms or times_ms[0]])
+        oldest_ms = min(reading.time_ms for reading in readings)
+        found.oldest_ms = min(oldest_ms, found.oldest_ms or oldest_ms)
 
 
 def _lines(file: Path, progress: Callable[[float], None]) -> Iterator[str | None]:
@@ -192,37 +185,3 @@ def _lines(file: Path, progress: Callable[[float], None]) -> Iterator[str | None
         raise StoreError(f"{file}: is {rest}") from error
     except OSError as error:
         raise StoreError(f"{file}: {error.strerror or error}") from error
-
-
-def _newest_of_series(connection: sqlite3.Connection) -> dict[int, int | None]:
-    """Return the row of each series that `kei status` shows."""
-    return dict(connection.execute("SELECT id, last_id FROM series").fetchall())
-
-
-def _keep_newest(connection: sqlite3.Connection, before: dict[int, int | None]) -> None:
-    """Let `kei status` go on showing the rows of before, where those that came are older.
-
-    Args:
-        connection: of the transaction that has added the rows.
-        before: the rows, by series.
-    """
-    touched = [
-        (id_, last_id)
-        for id_, last_id in _newest_of_series(connection).items()
-        if before.get(id_) != last_id
-    ]
-    for id_, last_id in touched:
-        # A series has a row for each number of decimals.
-        others = connection.execute(
-            "SELECT id FROM series WHERE (unit, sensor) ="
-            " (SELECT unit, sensor FROM series WHERE id = ?)",
-            (id_,),
-        ).fetchall()
-        kept = [row for (other,) in others if (row := before.get(other)) is not None]
-        is_older = connection.execute(
-            "SELECT 1 FROM readings WHERE id = ? AND time_ms <"
-            f" (SELECT max(time_ms) FROM readings WHERE id IN ({','.join('?' * len(kept))}))",
-            (last_id, *kept),
-        ).fetchone()
-        if is_older:
-            connection.execute("UPDATE series SET last_id = ? WHERE id = ?", (before.get(id_), id_))

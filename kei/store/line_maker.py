@@ -1,6 +1,7 @@
 """From a reading to its line; what cannot be written is set aside, counted and told once."""
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, tzinfo
 
@@ -41,16 +42,29 @@ class LineMaker:
 
     def __init__(self, gate: TimeGate, zone: tzinfo, clock: Clock) -> None:
         self._gate = gate
+        self._view = gate.view()
         self._zone = zone
         self._incidents = Incidents(log, clock)
         self.set_aside = 0
 
+    def look(self) -> bool:
+        """Look at the clock: `line` goes by that until the next look.
+
+        So all lines that are written at once have the times of one instant, however long that takes
+        and whatever becomes of the clock meanwhile.
+
+        Returns:
+            whether lines may be written.
+        """
+        self._view = self._gate.view()
+        return not self._view.is_closed
+
     def line(self, item: Item) -> Line | None:
-        """Return the line of a reading by what is known of the clock now; None if it has none."""
+        """Return the line of a reading by what was seen of the clock; None if it has none."""
         try:
             reading = item.reading
             if item.offset_ms is not None:
-                best_ms = self._gate.best_offset_ms(item.offset_ms, item.trust)
+                best_ms = self._view.best_offset_ms(item.offset_ms, item.trust)
                 if best_ms != item.offset_ms:
                     reading = item.at(reading.time_ms + best_ms - item.offset_ms)
             day, text = dated_line(reading, self._zone)
@@ -68,16 +82,21 @@ class LineMaker:
             return None
         if item.offset_ms is None:
             return item
-        trust = self._gate.trust_of(item.offset_ms, item.trust)
+        trust = self._gate.view().trust_of(item.offset_ms, item.trust)
         return Item(item.reading, item.offset_ms, trust)
 
-    def unsure_offset_ms(self, line: Line) -> int | None:
-        """Return the setting of the clock by which a line has its time, unless that is sure."""
-        offset = line.item.offset_ms
-        if offset is None:
-            return None
-        offset += line.reading.time_ms - line.item.reading.time_ms
-        return None if self._gate.trust_of(offset, line.item.trust) is Trust.SURE else offset
+    def unsure_offsets_ms(self, lines: Iterable[Line]) -> list[int | None]:
+        """Return by which setting of the clock each line has its time; None where that is sure."""
+        view = self._gate.view()
+        offsets: list[int | None] = []
+        for line in lines:
+            offset = line.item.offset_ms
+            if offset is not None:
+                offset += line.reading.time_ms - line.item.reading.time_ms
+                if view.trust_of(offset, line.item.trust) is Trust.SURE:
+                    offset = None
+            offsets.append(offset)
+        return offsets
 
     def _refuse(self, item: Item, error: Exception) -> None:
         self.set_aside += 1

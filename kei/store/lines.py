@@ -1,6 +1,8 @@
 """Lines and names of the daily text files. No I/O."""
 
 import re
+from collections import Counter
+from collections.abc import Callable, Iterable
 from datetime import date, datetime, tzinfo
 from decimal import Decimal
 
@@ -71,6 +73,25 @@ def summary_line(summary: Summary, zone: tzinfo) -> str:
     """Return the line of a window, without LF: `2026/11/23 07:00,BR,E7,498.25`."""
     moment = local(summary.start_ms, zone).strftime("%Y/%m/%d %H:%M")
     return f"{moment},{summary.unit},{summary.sensor},{plain(summary.average)}"
+
+
+def unknown(
+    lines: Iterable[str], known: Counter[str], key: Callable[[str], str] = str
+) -> list[str]:
+    """Return those lines that are not known; of equal ones, as many as are missing.
+
+    Args:
+        lines: in order.
+        known: how many there are, by their keys. Those that are found are taken off.
+        key: what of a line is compared.
+    """
+    found: list[str] = []
+    for line in lines:
+        if known[key(line)] > 0:
+            known[key(line)] -= 1
+        else:
+            found.append(line)
+    return found
 
 
 def reading_file_name(fname_base: str, day: date) -> str:

@@ -38,14 +38,15 @@ class Item:
         return replace(self.reading, time_ms=time_ms)
 
 
-_COLUMNS = "id, time_ms, monotonic_ms, boot, trust, unit, sensor, value, data_id"
+_COLUMNS = "id, time_ms, monotonic_ms, boot, trust, unit, sensor, value, data_id, recovered"
 
 
 def add(connection: sqlite3.Connection, items: Iterable[Item], boot: str) -> None:
     """Add readings, in a transaction; `boot` is the present one, of their monotonic times."""
     connection.executemany(
-        "INSERT INTO pending (time_ms, monotonic_ms, boot, trust, unit, sensor, value, data_id)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO pending"
+        " (time_ms, monotonic_ms, boot, trust, unit, sensor, value, data_id, recovered)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [_row(item, boot) for item in items],
     )
 
@@ -63,7 +64,7 @@ def _row(item: Item, boot: str) -> tuple[object, ...]:
     texts = (reading.unit, reading.sensor, plain(reading.value), reading.data_id)
     for text in texts:
         text.encode()
-    return (reading.time_ms, monotonic_ms, boot, int(item.trust), *texts)
+    return (reading.time_ms, monotonic_ms, boot, int(item.trust), *texts, reading.recovered)
 
 
 def load(connection: sqlite3.Connection, limit: int, boot: str) -> list[Item]:
@@ -76,12 +77,13 @@ def load(connection: sqlite3.Connection, limit: int, boot: str) -> list[Item]:
 
 
 def _item(row: Sequence[object], boot: str) -> Item:
-    id_, time_ms, monotonic_ms, of_boot, trust, unit, sensor, value, data_id = row
+    id_, time_ms, monotonic_ms, of_boot, trust, *texts, recovered = row
+    unit, sensor, value, data_id = map(str, texts)
     assert isinstance(id_, int)
     assert isinstance(time_ms, int)
     assert isinstance(trust, int)
     offset = time_ms - int(str(monotonic_ms)) if monotonic_ms is not None else None
-    reading = Reading(time_ms, str(unit), str(sensor), Decimal(str(value)), str(data_id))
+    reading = Reading(time_ms, unit, sensor, Decimal(value), data_id, recovered=bool(recovered))
     return Item(reading, offset if boot and of_boot == boot else None, Trust(trust), id_)
 
 

@@ -4,11 +4,17 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import tzinfo
 from functools import partial
+from typing import NamedTuple
 
-from kei.settings.upload import What
+import structlog
+
+from kei.core.errors import StoreError
+from kei.settings.upload import UploadTarget, What
 from kei.store.database import Database
 from kei.store.reading_table import IN_SPANS, span_of
+from kei.store.recovery import is_new
 from kei.store.rows import TABLES, Row, newest_id, rows_of
 
 ROWS_MAX = 2_500_000  # of one target: 100 MB of lines of about 40 bytes
@@ -41,12 +47,20 @@ class UploadQueue:
         database: where the rows and the cursors are.
         commit: called before readings are looked for; writes to the database what the recorder
             still has in memory.
+        recovered: whether targets get what was made good later from what the meter remembers.
     """
 
-    def __init__(self, database: Database, commit: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        commit: Callable[[], object] = lambda: None,
+        *,
+        recovered: bool = True,
+    ) -> None:
         self._database = database
         self._commit = commit
         self._generations: dict[tuple[str, What], int] = {}  # of the rows returned last
+        self._wanted = "" if recovered else " AND r.recovered = 0"
 
     def register(self, target: str, what: What, since_ms: int | None) -> None:
         """Give a target its cursor the first time; later calls change nothing.
@@ -68,7 +82,7 @@ class UploadQueue:
     def is_registered(self, target: str, what: What) -> bool:
         """Return whether a target has its cursor: it gets whatever is added from now on."""
         with self._database.access() as connection:
-            return _saved_cursor(connection, target, what) is not None
+            return _cursor(connection, target, what) is not None
 
     def pending(self, target: str, what: What, limit: int) -> list[Row]:
         """Return the next rows to be sent to a target, at most so many, in the order of IDs."""
@@ -80,15 +94,14 @@ class UploadQueue:
             found = connection.execute(
                 f"SELECT {table.columns} FROM {table.name} r"
                 " CROSS JOIN series s ON s.id = r.series_id"
-                " WHERE r.id > ? ORDER BY r.id LIMIT ?",
-                (_cursor(connection, target, what), limit),
+                f" WHERE r.id > ?{self._wanted} ORDER BY r.id LIMIT ?",
+                (_last_id(connection, target, what), limit),
             )
-            return rows_of(what, found)
-
-    def backlog(self, target: str, what: What) -> int:
-        """Return how many rows wait for a target."""
-        with self._database.access() as connection:
-            return rows_behind(connection, what, _cursor(connection, target, what))
+            rows = rows_of(what, found)
+            newest = newest_id(connection, what)
+        if not rows and self._wanted and self.in_flight(target, what) is None:
+            self.advance(target, what, newest)  # nothing waits behind what it does not get
+        return rows
 
     def waiting(self, target: str, what: What) -> Waiting:
         """Return what waits for a target."""
@@ -98,11 +111,8 @@ class UploadQueue:
     def in_flight(self, target: str, what: What) -> int | None:
         """Return the ID of the last row of a batch that was sent and has no answer yet."""
         with self._database.access() as connection:
-            row: tuple[int | None] | None = connection.execute(
-                "SELECT in_flight FROM upload_cursors WHERE target = ? AND kind = ?",
-                (target, what.value),
-            ).fetchone()
-        return None if row is None else row[0]
+            cursor = _cursor(connection, target, what)
+        return cursor.in_flight if cursor else None
 
     def sending(self, target: str, what: What, last_id: int) -> None:
         """Save durably that a batch from the cursor to a row is about to be sent.
@@ -123,16 +133,16 @@ class UploadQueue:
             how many rows the target will never get because of that.
         """
         with self._database.access() as connection:
-            cursor, until = _cursor(connection, target, what), _floor(connection, what, most)
-        if until <= cursor:
+            last_id, until = _last_id(connection, target, what), _floor(connection, what, most)
+        if until <= last_id:
             return 0
         with self._database.transaction() as connection:
             changed = connection.execute(
                 "UPDATE upload_cursors SET last_id = ?, in_flight = NULL, dropped = dropped + ?"
                 " WHERE target = ? AND kind = ?",
-                (until, until - cursor, target, what.value),
+                (until, until - last_id, target, what.value),
             ).rowcount
-        return until - cursor if changed else 0  # one that is not registered has no cursor
+        return until - last_id if changed else 0  # one that is not registered has no cursor
 
     def advance(self, target: str, what: What, last_id: int) -> None:
         """Save that a target has everything up to a row; a cursor never goes back."""
@@ -169,34 +179,44 @@ class UploadQueue:
         return self._database.transaction(self._generations.get((target, what)))
 
 
+def register_before_recovery(
+    targets: Sequence[UploadTarget], database: Database, zone: tzinfo
+) -> None:
+    """Let targets get what a new database, in place of one that was lost, takes over from the text.
+
+    Without effect on a database that is not new. Whoever registers targets afterwards lets them
+    begin behind that. If the database fails, its targets get everything in any case.
+    """
+    with contextlib.suppress(StoreError):
+        if not is_new(database):
+            return
+        again = ", and sends that again" if targets else ""
+        structlog.stdlib.get_logger("kei.upload").warning(
+            "database_lost",
+            hint=f"a new one takes over today and yesterday from the text{again}",
+        )
+        for target in targets:
+            UploadQueue(database).register(target.name, target.what, target.since_ms(zone))
+
+
 def waiting(connection: sqlite3.Connection, target: str, what: What) -> Waiting:
     """Return what waits for a target."""
-    key, table = (target, what.value), TABLES[what]
-    saved: tuple[int, int] | None = connection.execute(
-        "SELECT last_id, dropped FROM upload_cursors WHERE target = ? AND kind = ?", key
-    ).fetchone()
-    if saved is None:  # no kei has run with this target yet
+    cursor, table = _cursor(connection, target, what), TABLES[what]
+    if cursor is None:  # no kei has run with this target yet
         return Waiting(0, None, 0)
-    cursor, dropped = saved
-    rows = rows_behind(connection, what, cursor)
-    oldest: tuple[int] | None = connection.execute(
-        f"SELECT {table.time} FROM {table.name} WHERE id > ? ORDER BY id LIMIT 1", (cursor,)
+    oldest: tuple[int, int] | None = connection.execute(
+        f"SELECT id, {table.time} FROM {table.name} WHERE id > ? ORDER BY id LIMIT 1",
+        (cursor.last_id,),
     ).fetchone()
     (set_aside,) = connection.execute(
-        "SELECT count(*) FROM dead_letters WHERE target = ? AND kind = ?", key
+        "SELECT count(*) FROM dead_letters WHERE target = ? AND kind = ?", (target, what.value)
     ).fetchone()
-    return Waiting(rows, None if oldest is None else oldest[0], set_aside, dropped)
-
-
-def rows_behind(connection: sqlite3.Connection, what: What, cursor: int) -> int:
-    """Return how many rows there are behind an ID, without counting them one by one.
-
-    IDs are consecutive, and rows are removed from the front.
-    """
-    first = _oldest(connection, what)
-    if first is None:
-        return 0
-    return max(0, newest_id(connection, what) - max(cursor, first - 1))
+    if oldest is None:
+        return Waiting(0, None, set_aside, cursor.dropped)
+    first_id, oldest_ms = oldest
+    # IDs are consecutive, and rows are removed from the front: nothing has to be counted.
+    rows = newest_id(connection, what) - first_id + 1
+    return Waiting(rows, oldest_ms, set_aside, cursor.dropped)
 
 
 def _register(
@@ -232,28 +252,33 @@ def _first_since(connection: sqlite3.Connection, what: What, since_ms: int) -> i
     return row[0]
 
 
-def _oldest(connection: sqlite3.Connection, what: What) -> int | None:
-    row: tuple[int | None] = connection.execute(
-        f"SELECT min(id) FROM {TABLES[what].name}"
-    ).fetchone()
-    return row[0]
-
-
 def _floor(connection: sqlite3.Connection, what: What, most: int) -> int:
     """Return the ID up to which rows are removed, or are not to be sent any more."""
-    oldest = _oldest(connection, what)
-    return 0 if oldest is None else max(oldest - 1, newest_id(connection, what) - most)
-
-
-def _cursor(connection: sqlite3.Connection, target: str, what: What) -> int:
-    return _saved_cursor(connection, target, what) or 0
-
-
-def _saved_cursor(connection: sqlite3.Connection, target: str, what: What) -> int | None:
-    row: tuple[int] | None = connection.execute(
-        "SELECT last_id FROM upload_cursors WHERE target = ? AND kind = ?", (target, what.value)
+    oldest: tuple[int | None] = connection.execute(
+        f"SELECT min(id) FROM {TABLES[what].name}"
     ).fetchone()
-    return None if row is None else row[0]
+    return 0 if oldest[0] is None else max(oldest[0] - 1, newest_id(connection, what) - most)
+
+
+class _Cursor(NamedTuple):
+    """How far a target has come; the columns of its row."""
+
+    last_id: int
+    in_flight: int | None
+    dropped: int
+
+
+def _cursor(connection: sqlite3.Connection, target: str, what: What) -> _Cursor | None:
+    row: tuple[int, int | None, int] | None = connection.execute(
+        "SELECT last_id, in_flight, dropped FROM upload_cursors WHERE target = ? AND kind = ?",
+        (target, what.value),
+    ).fetchone()
+    return None if row is None else _Cursor(*row)
+
+
+def _last_id(connection: sqlite3.Connection, target: str, what: What) -> int:
+    cursor = _cursor(connection, target, what)
+    return 0 if cursor is None else cursor.last_id
 
 
 def _advance(connection: sqlite3.Connection, target: str, what: What, last_id: int) -> None:

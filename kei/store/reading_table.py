@@ -1,16 +1,26 @@
 """The table of readings, and the ranges of IDs by which they are found by time (`spans`)."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 
 from kei.core.reading import Reading
-from kei.store.database import Database
-from kei.store.numbers import pack, places_of
-from kei.store.rows import READING_COLUMNS, ReadingRow, Stored, newest_id, reading_of
+from kei.store.database import Database, load_number, save_state
+from kei.store.dirty_windows import mark_dirty
+from kei.store.rows import (
+    READING_COLUMNS,
+    ReadingRow,
+    Stored,
+    newest_id,
+    pack,
+    places_of,
+    reading_of,
+)
 
 # Length of a span of the table `spans`. Never to be changed: databases have their spans saved.
 SPAN_MS = 600_000
+
+PRUNED_UNTIL_KEY = "readings_pruned_until"  # ms since 1970
 
 # Within the limits of a span, as its range of ids may include rows of other spans.
 IN_SPANS = (
@@ -24,18 +34,18 @@ def span_of(time_ms: int) -> int:
     return time_ms // SPAN_MS
 
 
-def rows_after(connection: sqlite3.Connection, id_: int, limit: int) -> list[tuple[int, Reading]]:
-    """Return the readings behind an ID, with their IDs, in the order of recording."""
+def readings_of_span(connection: sqlite3.Connection, span: int) -> list[Reading]:
+    """Return the readings of a span, in the order of recording."""
     rows: list[ReadingRow] = connection.execute(
-        f"SELECT {READING_COLUMNS} FROM readings r CROSS JOIN series s ON s.id = r.series_id"
-        " WHERE r.id > ? ORDER BY r.id LIMIT ?",
-        (id_, limit),
+        f"SELECT {READING_COLUMNS}{IN_SPANS} CROSS JOIN series s ON s.id = r.series_id"
+        " WHERE p.span = ? ORDER BY r.id",
+        (span,),
     ).fetchall()
-    return [(row[0], reading_of(row)) for row in rows]
+    return [reading_of(row) for row in rows]
 
 
-def mark_spans(connection: sqlite3.Connection, rows: Iterable[tuple[int, int]]) -> None:
-    """Save the spans of rows, so that they are found by their time.
+def mark_times(connection: sqlite3.Connection, rows: Sequence[tuple[int, int]]) -> None:
+    """Have rows found by their time, and the windows computed again that they are late for.
 
     Args:
         connection: of a transaction.
@@ -51,6 +61,7 @@ def mark_spans(connection: sqlite3.Connection, rows: Iterable[tuple[int, int]]) 
         " ON CONFLICT DO UPDATE SET last_id = max(last_id, excluded.last_id)",
         [(span, first, last) for span, (first, last) in ranges.items()],
     )
+    mark_dirty(connection, [time_ms for _, time_ms in rows])
 
 
 class ReadingTable:
@@ -63,34 +74,50 @@ class ReadingTable:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, connection: sqlite3.Connection, readings: Sequence[Reading]) -> int:
-        """Add readings with consecutive IDs.
+    def add(
+        self, connection: sqlite3.Connection, readings: Sequence[Reading], *, are_late: bool = False
+    ) -> int:
+        """Add readings with consecutive IDs; windows that have been computed are so again.
 
         Args:
             connection: of a transaction that the caller has begun.
             readings: at least one, in order.
+            are_late: whether a series may have newer ones, as it may where they are `recovered`.
 
         Returns:
             the ID of the first one.
         """
         first_id = newest_id(connection) + 1
         newest: dict[int, int] = {}
-        rows: list[tuple[int, int, int, Stored, str]] = []
+        late: dict[int, tuple[int, int]] = {}  # time and ID
+        rows: list[tuple[int, int, int, Stored, str, bool]] = []
         for id_, reading in enumerate(readings, start=first_id):
             series_id = self._database.series_id(
                 connection, reading.unit, reading.sensor, places_of(reading.value)
             )
-            newest[series_id] = id_
-            rows.append((id_, series_id, reading.time_ms, pack(reading.value), reading.data_id))
+            if reading.recovered or are_late:
+                late[series_id] = max((reading.time_ms, id_), late.get(series_id, (0, 0)))
+            else:
+                newest[series_id] = id_
+            value, data_id = pack(reading.value), reading.data_id
+            rows.append((id_, series_id, reading.time_ms, value, data_id, reading.recovered))
         connection.executemany(
-            "INSERT INTO readings (id, series_id, time_ms, value, data_id) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO readings (id, series_id, time_ms, value, data_id, recovered)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
             rows,
         )
         connection.executemany(
             "UPDATE series SET last_id = ? WHERE id = ?",
             [(id_, series_id) for series_id, id_ in newest.items()],
         )
-        mark_spans(connection, ((row[0], row[2]) for row in rows))
+        connection.executemany(
+            # Also with another number of decimals.
+            "UPDATE series SET last_id = ? WHERE id = ? AND NOT EXISTS"
+            " (SELECT 1 FROM series o JOIN readings r ON r.id = o.last_id"
+            " WHERE o.unit = series.unit AND o.sensor = series.sensor AND r.time_ms > ?)",
+            [(id_, series_id, time_ms) for series_id, (time_ms, id_) in late.items()],
+        )
+        mark_times(connection, [(row[0], row[2]) for row in rows])
         return first_id
 
     def has(self, unit: str, sensor: str, time_ms: int, value: Decimal | None = None) -> bool:
@@ -124,7 +151,8 @@ class ReadingTable:
     def prune(self, before_ms: int, limit: int) -> int:
         """Delete readings of spans that end before an instant; never the newest reading.
 
-        The newest one stays so that no ID is used twice.
+        The newest one stays so that no ID is used twice. That readings are missing before that
+        instant is saved: what was computed of them cannot be computed again.
 
         Args:
             before_ms: the instant.
@@ -144,7 +172,15 @@ class ReadingTable:
                 removed += _prune_range(connection, span, first_id, last_id, limit - removed)
                 if removed >= limit:
                     break
+            if removed:
+                until_ms = max(pruned_until_ms(connection), span_of(before_ms) * SPAN_MS)
+                save_state(connection, PRUNED_UNTIL_KEY, str(until_ms))
         return removed
+
+
+def pruned_until_ms(connection: sqlite3.Connection) -> int:
+    """Return before which instant readings may have been deleted, milliseconds since 1970."""
+    return load_number(connection, PRUNED_UNTIL_KEY)
 
 
 def _prune_range(

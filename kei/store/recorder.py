@@ -1,5 +1,6 @@
 """The recorder: takes readings from any thread, and has the writer write them in time."""
 
+import math
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -54,12 +55,12 @@ class Recorder:
     ) -> None:
         self._clock = clock
         self._committer = Committer(database, text, gate, clock=clock, boot=boot, sync_s=sync_s)
-        self._writer = Writer(self._committer, gate, clock, bound)
+        self._writer = Writer(self._committer, clock, bound)
         self._lock = threading.Lock()
         self._gate = gate
         self._wake = threading.Event()
-        self._commit_at: float | None = None
-        self._retry_at = clock.monotonic()
+        self._commit_at = math.inf
+        self._retry_at = self._looks_at = clock.monotonic()
         self._stopping = False
         self.heartbeat = Heartbeat(clock)
 
@@ -87,6 +88,21 @@ class Recorder:
         """
         with self._lock:
             self._add(self._writer.fresh_of(readings))
+
+    def recover(self, readings: Sequence[Reading]) -> int:
+        """Record values that were made good later, as `record_once`, with their mark.
+
+        Returns:
+            how many were new.
+
+        Raises:
+            StoreError: database or text fail at present; none of them is recorded, or some in part.
+        """
+        with self._lock:
+            self._settle(commit=True)
+            count = self._writer.recover(readings)
+            self._settle(commit=True)
+            return count
 
     def commit(self) -> bool:
         """Write everything recorded so far that has its line to the database.
@@ -125,8 +141,8 @@ class Recorder:
 
     def status(self) -> RecorderStatus:
         """Return the state of both sinks; returns at once, even if the disk stalls."""
-        commit_at = self._commit_at
-        in_s = None if commit_at is None else round(commit_at - self._clock.monotonic(), 1)
+        left_s = self._commit_at - self._clock.monotonic()
+        in_s = round(left_s, 1) if left_s < math.inf else None
         return replace(self._writer.status(), commit_in_s=in_s)
 
     @property
@@ -151,10 +167,10 @@ class Recorder:
         """Do what is due without a new reading, until `stop`."""
         while not self._stopping:
             with self._lock:
-                due = self._next_due
-                left_s = CHECK_EVERY_S if due is None else due - self._clock.monotonic()
+                now = self._clock.monotonic()
+                self._looks_at = min(self._next_due, now + CHECK_EVERY_S)
             self.heartbeat.beat()  # no write hangs: the lock was free
-            self._wake.wait(self._clock.wait_s(min(left_s, CHECK_EVERY_S)))
+            self._wake.wait(self._clock.wait_s(self._looks_at - now))
             self._wake.clear()
             if not self._stopping:
                 self.tick()
@@ -170,43 +186,33 @@ class Recorder:
             now, committer = self._clock.monotonic(), self._committer
             is_changed = committer.look()
             has_waited = self._gate.look()
-            if _is_due(self._commit_at, now):
+            if self._commit_at <= now:
                 self._settle(commit=True)
             elif is_changed or has_waited or (committer.has_to_retry and self._retry_at <= now):
                 self._settle(commit=committer.sinks.database.fault is not None)
-            if _is_due(committer.sync_due, now):
+            if committer.sync_due <= now:
                 committer.sync()
 
     @property
-    def _next_due(self) -> float | None:
-        """When `tick` is due, monotonic; None if nothing is."""
-        dues = [self._commit_at, self._committer.sync_due, self._gate.waits_until]
-        if self._committer.has_to_retry:
-            dues.append(self._retry_at)
-        return min((due for due in dues if due is not None), default=None)
+    def _next_due(self) -> float:
+        """When `tick` is due, monotonic; infinite if nothing is."""
+        committer, waits_until = self._committer, self._gate.waits_until
+        retry_at = self._retry_at if committer.has_to_retry else math.inf
+        waited_at = math.inf if waits_until is None else waits_until
+        return min(self._commit_at, committer.sync_due, retry_at, waited_at)
 
-    def _settle(self, *, commit: bool) -> None:
+    def _settle(self, items: Sequence[Item] = (), *, commit: bool) -> None:
         """Have written what can be written now, and plan the next commit."""
         now = self._clock.monotonic()
         self._retry_at = now + RETRY_S
         if commit:
-            self._commit_at = None
-        self._writer.settle(commit=commit)
+            self._commit_at = math.inf
+        self._writer.settle(items, commit=commit)
         within_s = self._writer.commit_within_s
-        if within_s is None:
-            self._commit_at = None
-        elif self._commit_at is None or now + within_s < self._commit_at:
-            self._commit_at = now + within_s
+        self._commit_at = math.inf if within_s is None else min(self._commit_at, now + within_s)
 
     def _add(self, items: Sequence[Item]) -> None:
-        """Have items written; wake the thread if something is due earlier than before."""
-        before = self._next_due
-        self._writer.add(items)
-        self._settle(commit=_is_due(self._commit_at, self._clock.monotonic()))
-        after = self._next_due
-        if after is not None and (before is None or after < before):
+        """Have items written; wake the thread if something is due before it looks by itself."""
+        self._settle(items, commit=self._commit_at <= self._clock.monotonic())
+        if self._next_due < self._looks_at:
             self._wake.set()
-
-
-def _is_due(at: float | None, now: float) -> bool:
-    return at is not None and at <= now

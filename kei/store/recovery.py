@@ -4,6 +4,9 @@ Every row has its line, as lines come first, so that the text never lacks what t
 Lines behind the checkpoint have no row yet. Some of them may be those of readings in the table
 `pending` that were about to be appended, or had been, when kei ended: these leave that table in the
 transaction that makes them rows. The others there have no line, and wait on.
+
+The functions raise `TextError` when a daily file cannot be read, written or synced, and
+`StoreError` when the database fails.
 """
 
 import sqlite3
@@ -21,9 +24,8 @@ from kei.core.reading import Reading, plain
 from kei.store import checkpoints, pending
 from kei.store.checkpoints import Checkpoint
 from kei.store.database import Database
-from kei.store.dirty_windows import mark_dirty
-from kei.store.lines import reading_line, reading_of_line
-from kei.store.reading_table import ReadingTable, rows_after, span_of
+from kei.store.lines import reading_line, reading_of_line, unknown
+from kei.store.reading_table import ReadingTable, readings_of_span, span_of
 from kei.store.rows import newest_id
 from kei.store.text import DailyFile
 
@@ -48,31 +50,18 @@ def recover(
 
     Returns:
         the new checkpoint, at the end of the text.
-
-    Raises:
-        TextError: a daily file cannot be read or synced.
-        StoreError: the database cannot be written.
     """
     return _Recovery(database, text, known).run()
 
 
 def is_new(database: Database) -> bool:
-    """Return whether a database has never taken over anything from the text, nor has readings.
-
-    Raises:
-        StoreError: it cannot be read.
-    """
+    """Return whether a database has never taken over anything from the text, nor has readings."""
     with database.access() as connection:
         return checkpoints.load(connection) is None and not newest_id(connection)
 
 
 def begin(database: Database, text: DailyFile) -> None:
-    """Give a new database its checkpoint, and leave the lines behind it to the first recovery.
-
-    Raises:
-        TextError: a daily file cannot be read.
-        StoreError: the database cannot be written.
-    """
+    """Give a new database its checkpoint, and leave the lines behind it to the first recovery."""
     checkpoint = initial_checkpoint(database.clock, text, is_new=True)
     with database.transaction() as connection:
         checkpoints.save(connection, checkpoint)
@@ -88,9 +77,6 @@ def only_in_text(connection: sqlite3.Connection, text: DailyFile) -> tuple[int, 
     Returns:
         the newest ID of the database, as rows that are added later are among the readings, too;
         and the readings in the order of their lines.
-
-    Raises:
-        TextError: a daily file cannot be read.
     """
     connection.execute("BEGIN")  # for a consistent view
     try:
@@ -117,9 +103,6 @@ def expect_lines_since(connection: sqlite3.Connection, text: DailyFile) -> None:
     Args:
         connection: of the copy; nobody else uses it.
         text: the daily files, which kei went on to write.
-
-    Raises:
-        TextError: a daily file cannot be read.
     """
     ids = [id_ for (id_,) in connection.execute("SELECT id FROM pending ORDER BY id").fetchall()]
     if not ids:
@@ -142,19 +125,26 @@ def _content(reading: Reading) -> tuple[str, ...]:
 
 
 def fill(database: Database, text: DailyFile, day: date) -> None:
-    """Give the file of a day, which was removed or replaced, the lines of rows that it lacks.
-
-    Raises:
-        StoreError: the database cannot be read, or the file not written.
-    """
-    with_row = _lines_of_rows(database, text, day)
+    """Give the file of a day, which was removed or replaced, the lines of rows that it lacks."""
+    with_row = lines_of_rows(database, text, day)
     if text.path(day).exists():
-        with_row -= Counter(_lines(text, day, 0))
+        with_row -= Counter(_lines(text, day))
     lines = list(with_row.elements())
     for first in range(0, len(lines), ROWS_AT_ONCE):
         text.append(day, lines[first : first + ROWS_AT_ONCE])
     if lines:
         log.info("text_file_filled", file=str(text.path(day)), lines=len(lines))
+
+
+def lines_of_rows(database: Database, text: DailyFile, day: date) -> Counter[str]:
+    """Return how often each line occurs among the rows of a day, the oldest first."""
+    start, end = text.limits_of(day)
+    found: Counter[str] = Counter()
+    for span in range(span_of(start), span_of(end - 1) + 1):
+        with database.access() as connection:  # others get their turn in between
+            readings = readings_of_span(connection, span)
+        found.update(reading_line(r, text.zone) for r in readings if start <= r.time_ms < end)
+    return found
 
 
 def initial_checkpoint(clock: Clock, text: DailyFile, *, is_new: bool) -> Checkpoint:
@@ -164,9 +154,6 @@ def initial_checkpoint(clock: Clock, text: DailyFile, *, is_new: bool) -> Checkp
         clock: says which files are recent.
         text: the files.
         is_new: whether the database has no readings.
-
-    Raises:
-        TextError: a daily file cannot be read.
     """
     recent_days = _recent_days(clock, text)
     days = text.days()
@@ -210,9 +197,9 @@ class _Recovery:
                 line = reading_line(reading, text.zone)
                 self._readings.setdefault(line, []).append((id_, reading))
         now = checkpoint or initial_checkpoint(self._database.clock, text, is_new=not newest)
-        unknown = _replaced(text, now) | self._unnamed(now)
-        now = self._read_new_lines(now, unknown)
-        for day in sorted(unknown):
+        doubtful = _replaced(text, now) | self._unnamed(now)
+        now = self._read_new_lines(now, doubtful)
+        for day in sorted(doubtful):
             now = self._read_unknown_lines(now, day)
         text.sync()
         rest = [each for same in self._readings.values() for id_, each in same if id_ is None]
@@ -251,14 +238,9 @@ class _Recovery:
 
     def _read_unknown_lines(self, now: Checkpoint, day: date) -> Checkpoint:
         """Insert those lines of a whole file that no row of its day has."""
-        with_row = _lines_of_rows(self._database, self._text, day)
-        unknown: list[str] = []
-        for line in _lines(self._text, day, 0):
-            if with_row[line] > 0:
-                with_row[line] -= 1
-            else:
-                unknown.append(line)
-        return self._insert(now, day, unknown, self._text.size(day))
+        with_row = lines_of_rows(self._database, self._text, day)
+        lines = unknown(_lines(self._text, day), with_row)
+        return self._insert(now, day, lines, self._text.size(day))
 
     def _insert(self, now: Checkpoint, day: date, lines: Sequence[str], end: int) -> Checkpoint:
         """Make lines rows and save that they are, in one transaction, once they are on the disk."""
@@ -294,7 +276,6 @@ class _Recovery:
     def _add(self, connection: sqlite3.Connection, readings: Sequence[Reading]) -> None:
         if readings:
             ReadingTable(self._database).add(connection, readings)
-            mark_dirty(connection, [reading.time_ms for reading in readings])
             self._added += len(readings)
 
 
@@ -314,31 +295,8 @@ def _known_ends(days: Iterable[date], checkpoint: Checkpoint) -> Iterator[tuple[
             yield day, end
 
 
-def _lines_of_rows(database: Database, text: DailyFile, day: date) -> Counter[str]:
-    """Return how often each line occurs among the rows of a day, in the order of their IDs."""
-    start, end = text.limits_of(day)
-    found: Counter[str] = Counter()
-    with database.access() as connection:
-        until: int | None
-        after, until = connection.execute(
-            "SELECT min(first_id) - 1, max(last_id) FROM spans WHERE span BETWEEN ? AND ?",
-            (span_of(start), span_of(end)),
-        ).fetchone()
-    while until is not None and after < until:
-        with database.access() as connection:
-            rows = rows_after(connection, after, ROWS_AT_ONCE)
-        if not rows:
-            break
-        found.update(
-            reading_line(reading, text.zone)
-            for _, reading in rows
-            if start <= reading.time_ms < end
-        )
-        after = rows[-1][0]
-    return found
-
-
-def _lines(text: DailyFile, day: date, begin: int) -> Iterator[str]:
+def _lines(text: DailyFile, day: date) -> Iterator[str]:
+    begin = 0
     while True:
         lines, begin = text.lines_from(day, begin, CHUNK_BYTES)
         if not lines:

@@ -1,10 +1,14 @@
 """The tables of the database, and the migration of older files."""
 
+import contextlib
 import sqlite3
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
 
 from kei.core.errors import StoreError
 from kei.core.reading import plain
-from kei.store.numbers import unpack
+from kei.store.rows import unpack
 
 # ID of the last row that has its line, as version 3 kept it; beyond any ID if that is damaged.
 _WITH_LINE = """
@@ -169,13 +173,66 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             WHERE last_id > {_WITH_LINE}
         """,
     ),
+    (
+        # Whether a reading was made good later from what the meter remembers, and whether a
+        # summary has such readings.
+        "ALTER TABLE readings ADD COLUMN recovered INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE pending ADD COLUMN recovered INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE summaries ADD COLUMN recovered INTEGER NOT NULL DEFAULT 0",
+        # `PRUNED_UNTIL_KEY` of `kei.store.reading_table`: some may have been, before the first.
+        """
+        INSERT OR IGNORE INTO state (key, value)
+            SELECT 'readings_pruned_until', min(span) * 600000 FROM spans
+            WHERE EXISTS (SELECT 1 FROM spans)
+        """,
+        # See `kei.store.segments`.
+        """
+        CREATE TABLE segments (
+            id INTEGER PRIMARY KEY,
+            unit TEXT NOT NULL,
+            from_ms INTEGER NOT NULL,
+            reason TEXT NOT NULL,
+            maker TEXT,
+            serial TEXT,
+            coefficient INTEGER,
+            energy_unit TEXT,
+            digits INTEGER
+        )
+        """,
+    ),
+    (
+        # See `kei.store.blocks`. `total` is the sum of the readings.
+        """
+        CREATE TABLE blocks (
+            start_ms INTEGER NOT NULL,
+            series_id INTEGER NOT NULL,
+            minimum INTEGER NOT NULL,
+            total REAL NOT NULL,
+            count INTEGER NOT NULL,
+            maximum INTEGER NOT NULL,
+            PRIMARY KEY (start_ms, series_id)
+        ) WITHOUT ROWID
+        """,
+    ),
 )
 
 VERSION = len(_MIGRATIONS)
 
 
+def check_version(connection: sqlite3.Connection, path: Path) -> bool:
+    """Return whether a database has its tables; it has none yet while kei makes it.
+
+    Raises:
+        StoreError: they are those of another version of kei.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version not in {0, VERSION}:
+        raise StoreError(f"{path}: of another version of kei; start kei once, which mends that")
+    return bool(version)
+
+
 def migrate(connection: sqlite3.Connection, name: str) -> None:
-    """Migrate a database to the present schema, each version in a transaction of its own.
+    """Migrate a database to the present schema, so that others see the old one or this one.
 
     Args:
         connection: in autocommit mode.
@@ -192,13 +249,23 @@ def migrate(connection: sqlite3.Connection, name: str) -> None:
             " update kei, or name another file"
         )
     connection.create_function("kei_decimal", 2, lambda value, places: plain(unpack(value, places)))
-    for number, statements in enumerate(_MIGRATIONS[version:], start=version + 1):
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            for statement in statements:
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {number}")
-            connection.execute("COMMIT")
-        finally:
+    if version == VERSION:
+        return
+    with transaction(connection):
+        for statement in chain.from_iterable(_MIGRATIONS[version:]):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Commit all that is done meanwhile; or nothing, if there is an error."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        # SQLite has rolled back by itself after some errors.
+        with contextlib.suppress(sqlite3.Error):
             if connection.in_transaction:
                 connection.execute("ROLLBACK")

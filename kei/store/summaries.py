@@ -2,8 +2,7 @@
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable
 from datetime import date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from itertools import groupby
@@ -13,19 +12,19 @@ import structlog
 
 from kei.core.clock import epoch_ms, local
 from kei.core.errors import StoreError
-from kei.core.reading import Completeness
 from kei.store import dirty_windows
-from kei.store.database import Database
+from kei.store.blocks import BLOCK_MS, BlockTable
+from kei.store.database import Database, save_state
 from kei.store.dirty_windows import DONE_UNTIL_KEY, DirtyRange, done_until_ms
-from kei.store.lines import summary_line
+from kei.store.lines import summary_line, unknown
 from kei.store.reading_table import ReadingTable
-from kei.store.state import save_state
 from kei.store.summary_table import Expected, SummaryTable
 from kei.store.text import DailyFile
 
 log = structlog.stdlib.get_logger("kei.store")
 
 DAY_S = 86_400
+_HOUR_S = 3600
 # About a week of the default cycle; the rest of a longer backlog is left to the next run.
 _MAX_WINDOWS_A_RUN = 1000
 _WRITTEN_AT_ONCE = 1000  # lines
@@ -39,19 +38,32 @@ def _boundaries(day: date, zone: tzinfo, cycle_s: int) -> tuple[int, ...]:
     begin a window twice if the change is at least a cycle long; times that it skips begin one at
     the instant of the change.
     """
+    cycles = DAY_S // cycle_s
+    at_once = max(1, _HOUR_S // cycle_s)  # a day of windows of a second has 86,400
     begins: set[int] = set()
     # The neighbours, too: some zones have turned their clocks back over midnight.
     for offset in (-1, 0, 1):
         midnight = datetime.combine(day + timedelta(days=offset), time(), zone)
-        for second in range(0, DAY_S, cycle_s):
-            moment = midnight + timedelta(
-                seconds=second
-            )  # in wall-clock time, as aware times add up
-            first, again = epoch_ms(moment), epoch_ms(moment.replace(fold=1))
-            begins.add(first)
-            if again - first >= cycle_s * 1000:
-                begins.add(again)
+        for number in range(0, cycles, at_once):
+            # In wall-clock time, as aware times add up.
+            begin = midnight + timedelta(seconds=number * cycle_s)
+            begins.update(_begins(begin, min(at_once, cycles - number), cycle_s))
     return tuple(sorted(begins))
+
+
+def _begins(first: datetime, count: int, cycle_s: int) -> Iterable[int]:
+    """Return the instants (ms) of so many local times, about an hour of them, a cycle apart."""
+    moments = [first + timedelta(seconds=number * cycle_s) for number in (0, count)]
+    if len({moment.replace(fold=fold).utcoffset() for moment in moments for fold in (0, 1)}) == 1:
+        return range(epoch_ms(moments[0]), epoch_ms(moments[1]), cycle_s * 1000)
+    begins = []  # the clock is changed
+    for number in range(count):
+        moment = first + timedelta(seconds=number * cycle_s)
+        once, again = epoch_ms(moment), epoch_ms(moment.replace(fold=1))
+        begins.append(once)
+        if again - once >= cycle_s * 1000:
+            begins.append(again)
+    return begins
 
 
 def window_around(time_ms: int, zone: tzinfo, cycle_s: int) -> tuple[int, int]:
@@ -118,6 +130,7 @@ class Summariser:
         self._database = database
         self._readings = ReadingTable(database)
         self._table = SummaryTable(database, expected)
+        self._blocks = BlockTable(database)
         self._commit = commit
         self._gate = gate
         self._on_new = on_new
@@ -144,6 +157,7 @@ class Summariser:
             if self._write():
                 self._on_new()
             self._compute_again()
+            self._blocks.catch_up()
         except StoreError as error:
             if not self._failing:
                 self._failing = True
@@ -174,6 +188,7 @@ class Summariser:
                     if self._table.next_ms(start_ms) != start_ms:
                         summaries = self._table.compute(connection, start_ms, done_ms)
                         self._table.add(connection, summaries)
+                        self._blocks.redo(connection, start_ms)  # if the clock was ahead
                     is_last = False
                 if done_ms != stored_ms:
                     save_state(connection, DONE_UNTIL_KEY, str(done_ms))
@@ -200,10 +215,7 @@ class Summariser:
             start_ms, end_ms = self._window(dirty.from_ms)
             if start_ms >= done_until_ms(connection):
                 return dirty_windows.shorten(connection, dirty, dirty.to_ms)
-            summaries = [
-                replace(each, state=Completeness.RECOVERED)
-                for each in self._table.compute(connection, start_ms, end_ms)
-            ]
+            summaries = self._table.compute(connection, start_ms, end_ms)
             if summaries or self._table.next_ms(start_ms) == start_ms:
                 self._table.replace(connection, start_ms, summaries)
             following = [
@@ -211,7 +223,10 @@ class Summariser:
                 for each in (self._readings.next_ms(end_ms), self._table.next_ms(end_ms))
                 if each is not None
             ]
-            return dirty_windows.shorten(connection, dirty, min(following, default=dirty.to_ms))
+            rest = dirty_windows.shorten(connection, dirty, min(following, default=dirty.to_ms))
+            if rest is None or rest.from_ms // BLOCK_MS != start_ms // BLOCK_MS:
+                self._blocks.redo(connection, start_ms)
+            return rest
 
     def _write(self) -> bool:
         """Write the lines that are due; return whether there were any."""
@@ -227,7 +242,9 @@ class Summariser:
                 if may_have_unmarked:
                     if day not in there:
                         there[day] = Counter(map(_key, self._unmarked_lines(day)))
-                    lines = _missing(lines, there[day])
+                    # They are there after a crash; in a database that takes the place of a lost one
+                    # in another order, and after a power cut with readings that it has not.
+                    lines = unknown(lines, there[day], _key)
                 end = self._file.append(day, lines)[1] if lines else self._file.size(day)
                 if day in there and there[day].total():
                     end = 0  # they may be of the next ones, also after another crash
@@ -249,25 +266,5 @@ class Summariser:
 
 
 def _key(line: str) -> str:
+    """Return what tells a line from others: window and series, but not the average."""
     return line.rpartition(",")[0]
-
-
-def _missing(lines: Sequence[str], there: Counter[str]) -> list[str]:
-    """Return those lines that a file does not have yet: it may, after a crash.
-
-    So may that of a database that takes the place of a lost one, in another order. The averages
-    are not compared, as after a power cut readings of a line may be missing.
-
-    Args:
-        lines: that are due.
-        there: how many lines the file has by their keys: of windows with the same label, as many
-            are there. Those that are found are taken off.
-    """
-    missing: list[str] = []
-    for line in lines:
-        key = _key(line)
-        if there[key] > 0:
-            there[key] -= 1
-        else:
-            missing.append(line)
-    return missing

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from fractions import Fraction
 from itertools import pairwise
@@ -10,11 +10,19 @@ from statistics import median
 
 from kei.core.reading import MAX_PLACES, Completeness, Summary, trimmed
 from kei.settings.upload import What
-from kei.store.database import Database
-from kei.store.numbers import pack, packed_as_scaled, places_of, unscaled
-from kei.store.reading_table import IN_SPANS, span_of
-from kei.store.rows import SUMMARY_COLUMNS, Stored, SummaryRow, newest_id, summary_of
-from kei.store.state import load_number, load_state, save_state
+from kei.store.database import Database, load_number, load_state, save_state
+from kei.store.reading_table import IN_SPANS, pruned_until_ms, span_of
+from kei.store.rows import (
+    SUMMARY_COLUMNS,
+    Stored,
+    SummaryRow,
+    newest_id,
+    pack,
+    packed_as_scaled,
+    places_of,
+    summary_of,
+    unscaled,
+)
 
 # Returns the expected seconds between readings of a series; None if unknown.
 Expected = Callable[[str, str], float | None]
@@ -35,6 +43,7 @@ class _Sum:
     maximum: int
     places: int
     times: list[int] = field(default_factory=list)
+    recovered: bool = False
 
     def add(self, number: int, places: int, time_ms: int) -> None:
         self.total += number
@@ -67,20 +76,21 @@ class SummaryTable:
             maximum have the decimals of the series.
         """
         sums: dict[tuple[str, str], _Sum] = {}
-        rows: Iterator[tuple[str, str, int, int, Stored]] = connection.execute(
-            "SELECT s.unit, s.sensor, s.places, r.time_ms, r.value"
+        rows: Iterator[tuple[str, str, int, int, Stored, int]] = connection.execute(
+            "SELECT s.unit, s.sensor, s.places, r.time_ms, r.value, r.recovered"
             f"{IN_SPANS} AND r.time_ms >= ? AND r.time_ms < ?"
             " CROSS JOIN series s ON s.id = r.series_id"
             " WHERE p.span BETWEEN ? AND ?",
             (start_ms, end_ms, span_of(start_ms), span_of(end_ms - 1)),
         )
-        for unit, sensor, places, time_ms, stored in rows:
+        for unit, sensor, places, time_ms, stored, recovered in rows:
             number = packed_as_scaled(stored)
             known = sums.get((unit, sensor))
             if known is None:
-                sums[unit, sensor] = _Sum(number, number, number, places, [time_ms])
+                known = sums[unit, sensor] = _Sum(number, number, number, places, [time_ms])
             else:
                 known.add(number, places, time_ms)
+            known.recovered |= bool(recovered)
         names: list[tuple[str, str]] = connection.execute(
             "SELECT unit, sensor FROM series GROUP BY unit, sensor ORDER BY min(id)"
         ).fetchall()
@@ -100,8 +110,9 @@ class SummaryTable:
         They are not in the text file yet.
         """
         connection.executemany(
-            "INSERT INTO summaries (series_id, average, minimum, maximum, count, state, start_ms)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO summaries"
+            " (series_id, average, minimum, maximum, count, state, recovered, start_ms)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [(*self._columns(connection, each), each.start_ms) for each in summaries],
         )
 
@@ -110,32 +121,33 @@ class SummaryTable:
     ) -> None:
         """Replace the summaries of a window by those that were computed again; in a transaction.
 
-        Those of a series that had one keep its ID, so that they are not uploaded again.
+        Those that have changed are `RECOVERED`; the others keep their state. Those of a series that
+        had one keep its ID, so that they are not uploaded again. Where readings have been pruned, a
+        summary of more of them than are left stays.
         """
-        known: dict[tuple[str, str], int] = {
-            (unit, sensor): id_
-            for id_, unit, sensor in connection.execute(
-                "SELECT m.id, s.unit, s.sensor FROM summaries m"
-                " CROSS JOIN series s ON s.id = m.series_id WHERE m.start_ms = ?",
-                (start_ms,),
-            ).fetchall()
+        known: dict[tuple[str, str], tuple[int, Summary]] = {
+            (summary.unit, summary.sensor): (id_, summary)
+            for id_, summary in _of_window(connection, start_ms)
         }
+        is_pruned = start_ms < pruned_until_ms(connection)
         fresh: list[Summary] = []
-        for summary in summaries:
-            id_ = known.pop((summary.unit, summary.sensor), None)
-            if id_ is None:
+        for computed in summaries:
+            summary = replace(computed, state=Completeness.RECOVERED)
+            id_, old = known.pop((summary.unit, summary.sensor), (None, None))
+            if id_ is None or old is None:
                 fresh.append(summary)
-                continue
-            connection.execute(
-                "UPDATE summaries SET series_id = ?, average = ?, minimum = ?, maximum = ?,"
-                " count = ?, state = ? WHERE id = ?",
-                (*self._columns(connection, summary), id_),
+            elif not (_same(computed, old) or (is_pruned and computed.count < old.count)):
+                connection.execute(
+                    "UPDATE summaries SET series_id = ?, average = ?, minimum = ?, maximum = ?,"
+                    " count = ?, state = ?, recovered = ? WHERE id = ?",
+                    (*self._columns(connection, summary), id_),
+                )
+        if not is_pruned:
+            connection.executemany(
+                "DELETE FROM summaries WHERE id = ?"
+                " AND id < (SELECT max(id) FROM summaries)",  # so that no ID is used twice
+                [(id_,) for id_, _ in known.values()],
             )
-        connection.executemany(
-            "DELETE FROM summaries WHERE id = ?"
-            " AND id < (SELECT max(id) FROM summaries)",  # so that no ID is used twice
-            [(id_,) for id_ in known.values()],
-        )
         self.add(connection, fresh)
         # New ones get no line: the lines of a window are written once.
         newest = newest_id(connection, What.SUMMARY)
@@ -189,15 +201,17 @@ class SummaryTable:
 
     def _columns(
         self, connection: sqlite3.Connection, summary: Summary
-    ) -> tuple[int, Stored, Stored, Stored, int, str]:
+    ) -> tuple[int, Stored, Stored, Stored, int, str, bool]:
         series_id = self._database.series_id(
             connection, summary.unit, summary.sensor, places_of(summary.minimum)
         )
         average, minimum, maximum = map(pack, (summary.average, summary.minimum, summary.maximum))
-        return series_id, average, minimum, maximum, summary.count, summary.state.value
+        state, recovered = summary.state.value, summary.recovered
+        return series_id, average, minimum, maximum, summary.count, state, recovered
 
     def _summary(self, start_ms: int, end_ms: int, name: tuple[str, str], sum_: _Sum) -> Summary:
         count = len(sum_.times)
+        state = completeness(start_ms, end_ms, sum_.times, self._expected(*name))
         return Summary(
             start_ms,
             *name,
@@ -206,8 +220,23 @@ class SummaryTable:
             minimum=unscaled(sum_.minimum, sum_.places),
             maximum=unscaled(sum_.maximum, sum_.places),
             count=count,
-            state=completeness(start_ms, end_ms, sum_.times, self._expected(*name)),
+            state=Completeness.RECOVERED if sum_.recovered else state,
+            recovered=sum_.recovered,
         )
+
+
+def _of_window(connection: sqlite3.Connection, start_ms: int) -> list[tuple[int, Summary]]:
+    rows: list[SummaryRow] = connection.execute(
+        f"SELECT {SUMMARY_COLUMNS} FROM summaries r"
+        " CROSS JOIN series s ON s.id = r.series_id WHERE r.start_ms = ?",
+        (start_ms,),
+    ).fetchall()
+    return [(row[0], summary_of(row)) for row in rows]
+
+
+def _same(one: Summary, other: Summary) -> bool:
+    """Return whether two summaries are of the same values."""
+    return replace(one, state=other.state) == other
 
 
 def _lines_until(connection: sqlite3.Connection) -> int:

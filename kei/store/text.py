@@ -1,10 +1,11 @@
 """Daily text files: lines are appended to the file of their own date, complete or not at all."""
 
 import contextlib
+import glob
 import os
 import threading
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date, datetime, time, timedelta, tzinfo
 from pathlib import Path
 from zlib import crc32
@@ -19,16 +20,19 @@ from kei.store.milliseconds import Milliseconds
 log = structlog.stdlib.get_logger("kei.store")
 
 _MODE = 0o644
-_MAX_OPEN = 2  # today, and the day that late lines belong to
+_MAX_OPEN = 3  # today, and the two days of a day in the meter's memory, which ends at 0:00
 _CHUNK_BYTES = 4096  # a line is far shorter, so one step back nearly always finds its start
 _DATE_DIGITS = 8
 _MAX_LOGGED_CHARS = 500  # of a torn line; a line has less than 100
 _SOME_DAY = date(2000, 1, 1)
+_READ_BYTES = 1 << 18
 _FIRST_LINE_BYTES = 4096  # a line of a sensor has up to 1 kB
 
 
 class DailyFile:
     """The files `PREFIXYYYYMMDD-FNAMEBASE.txt` of a folder. Thread-safe.
+
+    Every method that reads, writes or syncs raises `TextError` when that fails.
 
     Args:
         directory: the folder, made when the first line is written.
@@ -82,6 +86,14 @@ class DailyFile:
         """Return the path of the file of a date."""
         return self._directory / (self._prefix + reading_file_name(self._fname_base, day))
 
+    def is_put_away(self, day: date) -> bool:
+        """Return whether the file of a date has been put away, and there is none that grows.
+
+        Programs that do that add to its name: `.gz`, `.1`, `.1.gz`, `-20260214.xz`.
+        """
+        path = self.path(day)
+        return not path.exists() and any(path.parent.glob(f"{glob.escape(path.name)}[.-]*"))
+
     def append(self, day: date, lines: Sequence[str]) -> tuple[int, int]:
         """Append lines to the file of a date in one write: all of them, or none.
 
@@ -120,11 +132,7 @@ class DailyFile:
             return others
 
     def days(self) -> list[date]:
-        """Return the dates of the files, in order.
-
-        Raises:
-            TextError: the folder cannot be read.
-        """
+        """Return the dates of the files, in order."""
         with self._errors(None):
             try:
                 names = [path.name for path in self._directory.iterdir()]
@@ -133,11 +141,7 @@ class DailyFile:
         return sorted(day for name in names if (day := self._day_in(name)) is not None)
 
     def size(self, day: date) -> int:
-        """Return how many bytes of complete lines the file of a date has, 0 if there is none.
-
-        Raises:
-            TextError: the file cannot be read.
-        """
+        """Return how many bytes of complete lines the file of a date has, 0 if there is none."""
         with self._lock, self._errors(day):
             if not self.path(day).exists():
                 return 0
@@ -167,45 +171,42 @@ class DailyFile:
 
         Returns:
             the lines, and the offset of the next one.
-
-        Raises:
-            TextError: the file cannot be read.
         """
         with self._lock, self._errors(day):
             data = os.pread(self._opened(day), max_bytes, begin)
-        end = data.rfind(b"\n") + 1
-        return data[:end].decode(errors="replace").split("\n")[:-1], begin + end
+        return _complete_lines(data), begin + data.rfind(b"\n") + 1
 
-    def peek(self, day: date, begin: int) -> list[str]:
-        """Return all complete lines from an offset on, without repairing the file.
+    def found(self, day: date, lines: Collection[str]) -> Counter[str]:
+        """Return which of some lines the file of a date has, and how often.
 
         Raises:
             TextError: the file cannot be read.
         """
+        found = Counter[str]()
+        begin, end = 0, self.size(day)
+        while lines and begin < end:
+            there, begin = self.lines_from(day, begin, min(end - begin, _READ_BYTES))
+            found.update(line for line in there if line in lines)
+        return found
+
+    def peek(self, day: date, begin: int) -> list[str]:
+        """Return all complete lines from an offset on, without repairing the file."""
         with self._errors(day), self.path(day).open("rb") as file:
             file.seek(begin)
-            data = file.read()
-        return data[: data.rfind(b"\n") + 1].decode(errors="replace").split("\n")[:-1]
+            return _complete_lines(file.read())
 
     def sync(self, days: Iterable[date] = ()) -> None:
         """Return when everything appended so far is on the disk, and other files besides.
 
         Args:
             days: of files that another process has written to; they have to exist.
-
-        Raises:
-            TextError: syncing failed.
         """
         with self._lock:
             self._dirty.update(days)
             self._sync_all()
 
     def close(self) -> None:
-        """Sync and close all files; the next `append` opens them again.
-
-        Raises:
-            TextError: syncing failed; the files are closed all the same.
-        """
+        """Sync and close all files, even if syncing fails; the next `append` opens them again."""
         with self._lock:
             self.milliseconds.close()
             try:
@@ -268,11 +269,8 @@ class DailyFile:
             os.close(fd)
 
     def _day_in(self, name: str) -> date | None:
-        digits = name.removeprefix(self._prefix)[:_DATE_DIGITS]
-        if not (digits.isascii() and digits.isdigit()):
-            return None
         try:
-            day = datetime.strptime(digits, "%Y%m%d").replace(tzinfo=self.zone).date()
+            day = date.fromisoformat(name.removeprefix(self._prefix)[:_DATE_DIGITS])
         except ValueError:
             return None
         return day if self.path(day).name == name else None
@@ -287,6 +285,10 @@ class DailyFile:
                 path = self.path(day)
                 self._close(day)
             raise TextError(f"{path}: {error.strerror or error}") from error
+
+
+def _complete_lines(data: bytes) -> list[str]:
+    return data[: data.rfind(b"\n") + 1].decode(errors="replace").split("\n")[:-1]
 
 
 def sync_folder(path: Path) -> None:

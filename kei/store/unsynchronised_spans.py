@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from kei.store.database import Database
 from kei.store.dirty_windows import mark_dirty
-from kei.store.reading_table import mark_spans
+from kei.store.reading_table import mark_times
 from kei.timekeeping.gate import TimeGate, Trust
 
 SAME_SETTING_MS = 1000  # slewing moves a clock by less between two readings; a step is 2 s or more
@@ -73,12 +73,12 @@ def _correct(connection: sqlite3.Connection, gate: TimeGate, boot: str) -> int:
     spans: list[tuple[int, int, int]] = connection.execute(
         "SELECT first_id, last_id, offset_ms FROM unsure"
     ).fetchall()
-    moved = 0
+    moved, view = 0, gate.view()
     for first_id, last_id, old_ms in spans:
-        offset_ms = gate.best_offset_ms(old_ms)
+        offset_ms = view.best_offset_ms(old_ms)
         if not _is_same(offset_ms, old_ms):
             moved += _move(connection, first_id, last_id, offset_ms - old_ms)
-        if gate.trust_of(offset_ms) is Trust.SURE:
+        if view.trust_of(offset_ms) is Trust.SURE:
             connection.execute("DELETE FROM unsure WHERE first_id = ?", (first_id,))
         else:
             connection.execute(
@@ -102,6 +102,5 @@ def _move(connection: sqlite3.Connection, first_id: int, last_id: int, by_ms: in
         "UPDATE readings SET time_ms = time_ms + ? WHERE id BETWEEN ? AND ?", (by_ms, *ids)
     )
     connection.execute("DELETE FROM spans WHERE first_id >= ? AND last_id <= ?", ids)
-    mark_spans(connection, moved)
-    mark_dirty(connection, [time_ms for _, time_ms in moved])
+    mark_times(connection, moved)
     return len(moved)

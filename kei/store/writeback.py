@@ -4,8 +4,12 @@ Linux writes a changed page some time after the change. A sync before that, whil
 coming, has the page written twice; a sync right after it, before the page changes again, costs
 nothing. Whether a page had been written before an append changed it is seen in the accounting of
 the thread, proc(5): `write_bytes` counts a page when it changes for the first time.
+
+Linux goes by when a file first changed since Linux last wrote it. A sync of ours does not count:
+what is appended after it is written as early as if there had been none.
 """
 
+import math
 from pathlib import Path
 
 from kei.core.clock import Clock
@@ -31,16 +35,17 @@ class WriteBack:
         self._accounting = accounting
         self._oldest: float | None = None  # when the first unsynced append was made
         self._touched: float | None = None  # when something else was written first
-        self._changed = self._checked = clock.monotonic()
+        self._checked = clock.monotonic()
+        self._changed = self._checked - WRITTEN_BY_S  # first, since Linux wrote the file
         self._before: int | None = None
 
     @property
-    def due(self) -> float | None:
-        """When to sync, monotonic; None if everything is synced."""
+    def due(self) -> float:
+        """When to sync, monotonic; infinite if everything is synced."""
         dues = [] if self._touched is None else [self._touched + self._limit_s]
         if self._oldest is not None:
             dues += [self._oldest + self._limit_s, self._changed + WRITTEN_BY_S]
-        return min(dues, default=None)
+        return min(dues, default=math.inf)
 
     def before_append(self) -> None:
         """Call this before each append, in the same thread."""
@@ -54,7 +59,9 @@ class WriteBack:
         """Call this after each append."""
         now = self._clock.monotonic()
         if self._oldest is None:
-            self._oldest = self._changed = self._checked = now
+            self._oldest = self._checked = now
+            if now >= self._changed + WRITTEN_BY_S:
+                self._changed = now
         elif self._before is not None and self._write_bytes() != self._before:
             self._changed = now
         self._before = None

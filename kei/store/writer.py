@@ -23,8 +23,9 @@ What holds at every instant, whatever fails and whenever the process or the powe
 import logging
 from collections import deque
 from collections.abc import Sequence
+from datetime import date
 from decimal import Decimal
-from itertools import islice
+from itertools import groupby, islice
 
 import structlog
 
@@ -36,7 +37,7 @@ from kei.store.committer import RETRY_S, Committer
 from kei.store.line_maker import Line
 from kei.store.pending import Item
 from kei.store.sinks import RecorderStatus
-from kei.timekeeping.gate import TimeGate, Trust
+from kei.timekeeping.gate import Trust
 
 log = structlog.stdlib.get_logger("kei.store")
 
@@ -53,25 +54,20 @@ class Writer:
 
     Args:
         committer: writes to text and database.
-        gate: says when lines may be written.
-        clock: wall and monotonic time.
+        clock: for the log.
         bound: how many readings are kept in memory; beyond it the oldest is given up.
     """
 
-    def __init__(self, committer: Committer, gate: TimeGate, clock: Clock, bound: int) -> None:
+    def __init__(self, committer: Committer, clock: Clock, bound: int) -> None:
         self._committer = committer
         self._maker, self._pending = committer.maker, committer.pending
         self._sinks = committer.sinks
         self._text, self._database = self._sinks.text, self._sinks.database
-        self._gate = gate
         self._bound = bound
         self._incidents = Incidents(log, clock)
         self._fresh: deque[Item] = deque()  # neither a line nor in `pending`
         self._limit = _LINES_AT_ONCE
-
-    def add(self, items: Sequence[Item]) -> None:
-        """Take readings, which `settle` writes."""
-        self._fresh.extend(items)
+        self._told_put_away: set[date] = set()
 
     def fresh_of(self, readings: Sequence[Reading]) -> list[Item]:
         """Return those readings, with times of their own, that their series does not have yet.
@@ -89,6 +85,52 @@ class Writer:
             known.add(_identity(reading))
             fresh.append(item)
         return fresh
+
+    def recover(self, readings: Sequence[Reading]) -> int:
+        """Save those of these readings that their series does not have yet in `pending`.
+
+        So the mark that they were made good later, which the text does not have, outlives a crash.
+        Those whose line is there, or whose file is put away, become rows at once.
+
+        Returns:
+            how many they are.
+
+        Raises:
+            StoreError: the database or the text fails at present.
+        """
+        if (reason := self._sinks.fault) or not self._committer.is_recovered:
+            raise StoreError(reason or "the database has not been recovered yet")
+        with_line: list[Item] = []
+        without: list[Reading] = []
+        lines = [line for item in self.fresh_of(readings) if (line := self._maker.line(item))]
+        for day, of_day in groupby(lines, lambda line: line.day):
+            due = list(of_day)
+            there = self._committer.lines_without_row(day, {line.text for line in due})
+            if there is None:
+                self._tell_put_away(day)
+                without += [line.item.reading for line in due]
+                continue
+            for line in due:
+                if there[line.text]:
+                    there[line.text] -= 1
+                    without.append(line.item.reading)
+                else:
+                    with_line.append(line.item)
+        if without:
+            self._committer.add_rows(without)
+        if with_line:
+            self._pending.add(with_line)
+            self._committer.touched()
+        return len(with_line) + len(without)
+
+    def _tell_put_away(self, day: date) -> None:
+        if day not in self._told_put_away:
+            self._told_put_away.add(day)
+            log.warning(
+                "text_file_put_away",
+                day=day.isoformat(),
+                hint="values of this day are recorded in the database only",
+            )
 
     @property
     def commit_within_s(self) -> float | None:
@@ -132,8 +174,9 @@ class Writer:
         if self._fresh:
             log.error("readings_lost", count=len(self._fresh), reason=self._sinks.fault)
 
-    def settle(self, *, commit: bool) -> None:
-        """Write what can be written now: lines, and rows if `commit` is set."""
+    def settle(self, items: Sequence[Item] = (), *, commit: bool) -> None:
+        """Take readings, and write what can be written now: lines, and rows if `commit` is set."""
+        self._fresh.extend(items)
         try:
             self._committer.keep_in_step()
             self._write_lines()
@@ -155,7 +198,7 @@ class Writer:
         """
         if not (self._fresh or self._pending.count or self._text.fault):
             return
-        if self._gate.is_closed and not at_any_price:
+        if not (self._maker.look() or at_any_price):
             return
         if not self._committer.is_recovered and self._database.fault is None:
             return  # recovery comes first
@@ -180,7 +223,8 @@ class Writer:
                     continue  # all were set aside
                 is_known = self._committer.begin(batch[0].day) or at_any_price
                 if is_known:
-                    self._append(batch)
+                    self._committer.append(batch)
+                    self._limit = _LINES_AT_ONCE
                 for line in batch:
                     assert self._fresh[0] is line.item, "in order"
                     self._fresh.popleft()
@@ -221,16 +265,13 @@ class Writer:
                 if not committer.is_prepared:
                     committer.prepare(self._batch(self._pending.next_items(self._limit)))
                 if committer.prepared:
-                    self._append(committer.prepared)
+                    committer.append(committer.prepared)
                     committer.prepared = ()
+                    self._limit = _LINES_AT_ONCE
         except TextError:
             raise
         except StoreError as error:
             self._sinks.failed(error)
-
-    def _append(self, batch: Sequence[Line]) -> None:
-        self._committer.append(batch)
-        self._limit = _LINES_AT_ONCE
 
     def _commit_all(self) -> None:
         """Commit, and save what could not get a line in `pending`."""

@@ -3,13 +3,15 @@
 Between two steps the wall clock has one *setting*: wall clock minus monotonic clock. The gate knows
 the settings since the start, and how far the times by each can be trusted. A reading carries the
 setting by which it was timed, so that nothing depends on when it is looked at.
+
+Who decides several things that have to agree, as whether lines may be written and with which time,
+takes a `View`: between two questions to the gate the clock may be set, and that be noticed.
 """
 
 import threading
-from collections import deque
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 
@@ -40,12 +42,53 @@ class Monitor(Protocol):
         """Whether it can be trusted at present."""
 
 
-@dataclass(slots=True)
-class _Setting:
+class Setting(NamedTuple):
     """A setting of the wall clock (wall minus monotonic, ms), and what it is worth."""
 
     offset_ms: int
     trust: Trust
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is known of the wall clock at one instant.
+
+    Attributes:
+        is_closed: whether lines have to wait: for the clock, or for the monitor to notice a step.
+        present_ms: the present setting; while a step has not been noticed, the one before it.
+        settings: all that are known, the present one at the end.
+    """
+
+    is_closed: bool
+    present_ms: int
+    settings: tuple[Setting, ...]
+
+    def trust_of(self, offset: int, if_unknown: Trust = Trust.UNSURE) -> Trust:
+        """Return what times by a setting are worth.
+
+        Args:
+            offset: wall clock minus monotonic clock.
+            if_unknown: for a setting that was ended before the start, or between two looks.
+        """
+        setting = min(self.settings, key=lambda each: abs(each.offset_ms - offset))
+        return setting.trust if abs(setting.offset_ms - offset) <= STEP_MS else if_unknown
+
+    def best_offset_ms(self, offset: int, if_unknown: Trust = Trust.UNSURE) -> int:
+        """Return by which setting a time that was taken by one is right.
+
+        It is the present one if that is better. A time that was not likely to be wrong is given up
+        only for that of a time service: the clock of a machine that was asleep is set when it wakes
+        up, too.
+
+        Args:
+            offset: wall clock minus monotonic clock when the time was taken, in this boot.
+            if_unknown: as for `trust_of`.
+        """
+        if abs(self.present_ms - offset) <= STEP_MS:
+            return offset
+        trust = self.trust_of(offset, if_unknown)
+        is_better = trust is Trust.UNSURE and self.settings[-1].trust is Trust.SURE
+        return self.present_ms if trust is Trust.WRONG or is_better else offset
 
 
 class TimeGate:
@@ -67,7 +110,7 @@ class TimeGate:
         self._wait_s = wait_s
         self._lock = threading.Lock()
         now, trust = clock.monotonic(), _trust(monitor.status)
-        self._settings = deque([_Setting(offset_ms(clock), trust)], maxlen=SETTINGS_MAX)
+        self._settings: tuple[Setting, ...] = (Setting(offset_ms(clock), trust),)
         self._waits_s = wait_s
         is_wrong = wait_s > 0 and trust is Trust.WRONG
         self._waits_until = now + wait_s if is_wrong else None
@@ -78,10 +121,19 @@ class TimeGate:
         """Until when lines wait for the clock at the longest, monotonic; None if they do not."""
         return self._waits_until
 
+    def view(self) -> View:
+        """Return what is known of the clock now."""
+        present = offset_ms(self._clock)
+        with self._lock:
+            settings, waits = self._settings, self._waits_until is not None
+        is_unnoticed = abs(present - settings[-1].offset_ms) > STEP_MS
+        noticed = settings[-1].offset_ms if is_unnoticed else present
+        return View(is_unnoticed or waits, noticed, settings)
+
     @property
     def is_closed(self) -> bool:
         """Whether lines have to wait: for the clock, or for the monitor to notice a step."""
-        return self._is_unnoticed(offset_ms(self._clock)) or self._waits_until is not None
+        return self.view().is_closed
 
     @property
     def is_steady(self) -> bool:
@@ -107,69 +159,23 @@ class TimeGate:
         """Whether what is too old by the clock may be removed."""
         return self.trusted_s >= TRUSTED_S
 
-    def trust_of(self, offset: int, if_unknown: Trust = Trust.UNSURE) -> Trust:
-        """Return what times by a setting are worth.
-
-        Args:
-            offset: wall clock minus monotonic clock.
-            if_unknown: for a setting that was ended before the start, or between two looks.
-        """
-        with self._lock:
-            setting = min(self._settings, key=lambda each: abs(each.offset_ms - offset))
-            return setting.trust if abs(setting.offset_ms - offset) <= STEP_MS else if_unknown
-
-    def best_offset_ms(self, offset: int, if_unknown: Trust = Trust.UNSURE) -> int:
-        """Return by which setting a time that was taken by one is right.
-
-        It is the present one if that is better. A time that was not likely to be wrong is given up
-        only for that of a time service: the clock of a machine that was asleep is set when it wakes
-        up, too.
-
-        Args:
-            offset: wall clock minus monotonic clock when the time was taken, in this boot.
-            if_unknown: as for `trust_of`.
-        """
-        if not self._is_unnoticed(offset):  # it is by the present setting: nothing to look up
-            return offset
-        present = offset_ms(self._clock)
-        if abs(present - offset) <= STEP_MS:
-            return offset
-        trust = self.trust_of(offset, if_unknown)
-        is_better = trust is Trust.UNSURE and _trust(self._monitor.status) is Trust.SURE
-        return present if trust is Trust.WRONG or is_better else offset
-
     def stepped(self, by_ms: int = 0) -> None:  # noqa: ARG002 - the settings say it
         """Handle that the wall clock has been set."""
-        now, present, trust = self._clock.monotonic(), offset_ms(self._clock), self._present_trust
+        present, trust = offset_ms(self._clock), self._present_trust
         with self._lock:
-            before = self._settings[-1]
-            # The time service that kept the clock will have it right again, unless it has gone.
-            is_doubtful = self._wait_s > 0 and before.trust > trust and before.trust is Trust.SURE
-            if before.trust is Trust.UNSURE and trust is not Trust.SURE:
-                before.trust = Trust.SURE
-            self._trusted_from = now
-            self._steady_from = now if trust is Trust.SURE else now + STEADY_S
-            if is_doubtful:
-                self._waits_s = min(self._wait_s, STEADY_S)
-                self._waits_until = now + self._waits_s
-            elif trust is not Trust.WRONG:
-                self._waits_until = None
-            # At last: from now on the step is noticed, and `is_closed` goes by the above.
-            self._settings.append(_Setting(present, Trust.WRONG if is_doubtful else trust))
+            self._notice(present, trust)
 
     def synchronised(self) -> None:
         """Handle that the wall clock is right from now on."""
-        present = offset_ms(self._clock)
-        if self._is_unnoticed(present):
-            self.stepped()
+        present, now = offset_ms(self._clock), self._clock.monotonic()
         with self._lock:
-            setting = self._settings[-1]
-            was_wrong, setting.trust = setting.trust is Trust.WRONG, Trust.SURE
-        now = self._clock.monotonic()
-        self._steady_from = min(self._steady_from, now)
-        if was_wrong:
-            self._trusted_from = now
-        self._waits_until = None
+            if self._is_unnoticed(present):
+                self._notice(present, Trust.SURE)
+            elif self._settings[-1].trust is Trust.WRONG:
+                self._trusted_from = now
+            self._judge(Trust.SURE)
+            self._steady_from = min(self._steady_from, now)
+            self._waits_until = None
 
     def look(self) -> bool:
         """Let lines wait no longer if they have waited long enough; keep up with the monitor.
@@ -180,20 +186,42 @@ class TimeGate:
         Returns:
             whether lines have just waited long enough.
         """
-        with self._lock:  # or else a step that comes now would not be waited for
+        with self._lock:  # no step is noticed meanwhile: it would be judged by what was before it
             until = self._waits_until
             has_waited = until is not None and self._clock.monotonic() >= until
             if has_waited:
                 self._waits_until = None
+            trust = self._present_trust
+            is_noticed = not self._is_unnoticed(offset_ms(self._clock))
+            if self._waits_until is None and is_noticed:
+                self._judge(trust)
         if has_waited:
             hint = "is there a network? lines get the time that the clock shows"
             log.warning("clock_not_set", waited_s=self._waits_s, hint=hint)
-        trust = self._present_trust
-        if self._waits_until is None and not self._is_unnoticed(offset_ms(self._clock)):
-            with self._lock:
-                setting = self._settings[-1]
-                setting.trust = trust if setting.trust is not Trust.SURE else setting.trust
         return has_waited
+
+    def _notice(self, present: int, trust: Trust) -> None:
+        """Begin with another setting, under the lock."""
+        now, before = self._clock.monotonic(), self._settings[-1]
+        # The time service that kept the clock will have it right again, unless it has gone.
+        is_doubtful = self._wait_s > 0 and before.trust > trust and before.trust is Trust.SURE
+        if before.trust is Trust.UNSURE and trust is not Trust.SURE:
+            self._judge(Trust.SURE)
+        self._trusted_from = now
+        self._steady_from = now if trust is Trust.SURE else now + STEADY_S
+        if is_doubtful:
+            self._waits_s = min(self._wait_s, STEADY_S)
+            self._waits_until = now + self._waits_s
+        elif trust is not Trust.WRONG:
+            self._waits_until = None
+        setting = Setting(present, Trust.WRONG if is_doubtful else trust)
+        self._settings = (*self._settings, setting)[-SETTINGS_MAX:]
+
+    def _judge(self, trust: Trust) -> None:
+        """Note what the present setting is worth, under the lock; one that is sure remains so."""
+        *others, present = self._settings
+        if present.trust not in (trust, Trust.SURE):
+            self._settings = (*others, Setting(present.offset_ms, trust))
 
     @property
     def _present_trust(self) -> Trust:

@@ -119,10 +119,10 @@ class ClockMonitor:
 
     def check(self) -> None:
         """Check the clock once, and report what has changed to the listeners."""
-        present_ms = offset_ms(self._clock)
+        present_ms, kernel, marker = self._look()
         by_ms = present_ms - self._reported_ms
         stepped = abs(by_ms) > STEP_MS
-        self._check_synchronisation(stepped=stepped)
+        self._check_synchronisation(kernel=kernel, marker=marker, stepped=stepped)
         if stepped:
             self._reported_ms = present_ms
             log.warning("clock_stepped", by_s=round(by_ms / 1000))
@@ -134,8 +134,21 @@ class ClockMonitor:
             for listener in self._listeners:
                 _call(listener, listener.synchronised)
 
-    def _check_synchronisation(self, *, stepped: bool) -> None:
-        kernel, marker = self._linux.kernel_synchronised(), self._linux.timesync_marker()
+    def _look(self) -> tuple[int, bool | None, int | None]:
+        """Return the setting of the clock, and what kernel and time service say of this one.
+
+        If the clock is set between the two, what they say is of another one than was seen.
+        """
+        seen_ms = offset_ms(self._clock)
+        while True:
+            kernel, marker = self._linux.kernel_synchronised(), self._linux.timesync_marker()
+            before_ms, seen_ms = seen_ms, offset_ms(self._clock)
+            if abs(seen_ms - before_ms) <= STEP_MS:
+                return seen_ms, kernel, marker
+
+    def _check_synchronisation(
+        self, *, kernel: bool | None, marker: int | None, stepped: bool
+    ) -> None:
         if stepped and not kernel:
             # Set by hand: the kernel's flag is cleared then, but the marker stays.
             self._synchronised, self._old_marker = False, self._marker

@@ -18,11 +18,9 @@ What an answer means is a `Verdict`; what is done about it:
   refuses everything: whole batches are set aside, a POST for each, until one is accepted.
 """
 
-import contextlib
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import tzinfo
 from random import Random
 from traceback import format_tb
 from typing import Protocol
@@ -36,7 +34,6 @@ from kei.settings.upload import UploadTarget, What
 from kei.store.database import Database
 from kei.store.dead_letters import DeadLetters
 from kei.store.queue import UploadQueue
-from kei.store.recovery import is_new
 from kei.store.rows import Row
 from kei.upload.batching import Batch, Origin, RowSelector
 from kei.upload.formats import FORMATS
@@ -375,25 +372,6 @@ def _refuses_all(selector: RowSelector) -> bool:
     return selector.refuses_all or selector.refused_rows >= REFUSED_ROWS_TOLD
 
 
-def register_before_recovery(
-    targets: Iterable[UploadTarget], database: Database, zone: tzinfo
-) -> None:
-    """Let targets get what a new database, in place of one that was lost, takes over from the text.
-
-    Without effect on a database that is not new. Whoever registers targets afterwards lets them
-    begin behind that. If the database fails, its targets get everything in any case.
-    """
-    with contextlib.suppress(StoreError):
-        if not is_new(database):
-            return
-        structlog.stdlib.get_logger("kei.upload").warning(
-            "database_lost",
-            hint="a new one takes over today and yesterday from the text, and sends that again",
-        )
-        for target in targets:
-            UploadQueue(database).register(target.name, target.what, target.since_ms(zone))
-
-
 def build_sender(
     target: UploadTarget,
     origin: Origin,
@@ -406,7 +384,7 @@ def build_sender(
 ) -> Sender:
     """Return the sender of a target, and register the target in the queue of the database."""
     log = structlog.stdlib.get_logger("kei.upload")
-    queue = UploadQueue(database, commit)
+    queue = UploadQueue(database, commit, recovered=target.recovered)
     try:
         queue.register(target.name, target.what, target.since_ms(clock.zone))
     except StoreError as error:  # one that is known already has its place in the queue

@@ -6,20 +6,19 @@ from functools import partial
 import structlog
 
 from kei.core.errors import KeiError, RejoinNeeded
-from kei.wisun.commands import TERMINATE_TIMEOUT_S, UNANSWERED_S, LeaveResult, SkCommands
+from kei.wisun.commands import PROBE_EPCS, TERMINATE_TIMEOUT_S, UNANSWERED_S, Commands, LeaveResult
+from kei.wisun.dialects import Dialect
 from kei.wisun.interfaces import Answer, Network, OpenPort, Settings, State
 from kei.wisun.link import NOT_UNDERSTOOD, OUT_OF_RANGE, CommandRefused, NoReply
 from kei.wisun.machine import Machine, Outcome
+from kei.wisun.quality import rssi_dbm
+from kei.wisun.recogniser import Recogniser
 from kei.wisun.remembered import KnownNetworks, LastSession
 from kei.wisun.requests import TRY_S, Requests
-from kei.wisun.skstack import rssi_dbm
 
 log = structlog.stdlib.get_logger("kei.session")
 
-SCAN_DURATIONS = (4, 5, 6, 7)  # 4.8, 9.2, 18 and 36 s over all channels
-LONGEST_SCAN = 8  # 72 s, after a round of the others in vain; older firmware has no such scan
 FIRST_ANSWER_TIMEOUT_S = 15.0  # three tries; for each of two questions
-PROBE_EPCS = (0x80,)  # operation status: every device has it (super class, required)
 CHECK_LIMIT_S = 60.0
 ROUNDS_UNTIL_REOPEN = 2  # of scanning and joining in vain
 
@@ -35,7 +34,7 @@ class ConnectSteps:
         settings: Settings,
         open_port: OpenPort,
         machine: Machine,
-        commands: SkCommands,
+        recogniser: Recogniser,
         requests: Requests,
         networks: KnownNetworks,
         last_session: LastSession,
@@ -47,10 +46,15 @@ class ConnectSteps:
         self._gate = machine.gate
         self._incidents = machine.incidents
         self._clock = machine.clock
-        self._commands = commands
+        self._recogniser = recogniser
+        self._told: Dialect | None = None
         self._requests = requests
         self._networks = networks
         self._last_session = last_session
+
+    @property
+    def _commands(self) -> Commands:
+        return self._recogniser.commands
 
     def open(self) -> Outcome:
         """INIT: open the port."""
@@ -65,7 +69,7 @@ class ConnectSteps:
         """OPEN: find out what is on the port, and whether it may have a session of ours."""
         self._machine.established = False
         before = self._commands.dongle
-        self._commands.identify()
+        self._recogniser.identify()
         dongle = self._commands.dongle
         assert dongle is not None, "identify found it"
         log.log(
@@ -75,7 +79,22 @@ class ConnectSteps:
             firmware=dongle.firmware,
             product=dongle.product,
         )
+        configured = self._settings.dialect
+        if configured is not None and configured.grammar is not dongle.dialect.grammar:
+            self._tell_setting_wrong(configured, dongle.dialect)
         return Outcome.KNOWN if self._may_have_session() else Outcome.DONE
+
+    def _tell_setting_wrong(self, configured: Dialect, found: Dialect) -> None:
+        """Tell once that jobs.toml names another dongle than there is."""
+        if found != self._told:
+            self._told = found
+            log.warning(
+                "dongle_setting_wrong",
+                configured=configured.name,
+                found=found.name,
+                hint=f"kei goes on with {found.name}; "
+                f'in jobs.toml set dongle = "auto" or "{found.name}"',
+            )
 
     def _may_have_session(self) -> bool:
         """Return whether the dongle may still have a session that we have not ended.
@@ -86,15 +105,15 @@ class ConnectSteps:
         if not (left_open and self._networks.recall()):
             return False
         try:
-            tuned = self._commands.is_tuned(self._networks.current)
-            return tuned and self._commands.has_id(self._settings.broute_id)
+            return self._commands.has_session(self._networks.current)
         except (CommandRefused, NoReply):  # only a reset may help
             return False
 
     def adopt(self) -> Outcome:
         """ADOPT: ask the meter once; an answer proves the session that the dongle still has.
 
-        One property only: some meters answer no more, and all of them answer that.
+        Only a question that nobody has acknowledged is asked again: that says nothing of it. It is
+        one property: some meters answer no more, and all of them answer that.
         """
         machine = self._machine
         machine.established = True  # its end counts from now on, and a stop ends it
@@ -105,6 +124,8 @@ class ConnectSteps:
             request = self._requests.begin(PROBE_EPCS, TRY_S)
             try:
                 self._requests.attempt(request)
+                if request.answer is None and not (request.was_heard or request.refusal):
+                    self._requests.attempt(request)
             finally:
                 self._requests.end(request)
         except RejoinNeeded as error:
@@ -124,23 +145,24 @@ class ConnectSteps:
         if self._leave() is LeaveResult.NO_SESSION and was_thought_open:
             # Nobody knows since when: a process that was killed may have ended it just now.
             self._last_session.ended(rest=True)
-        self._commands.set_up(self._settings.broute_id, self._settings.broute_pwd)
+        self._commands.set_up()
         self._machine.needs_reset = False
         self._gate.open()
         return Outcome.KNOWN if self._networks.recall() else Outcome.DONE
 
     def scan(self) -> Outcome:
         """SCAN: look for the meter, longer each time."""
-        in_vain = self._machine.scanned_in_vain
-        for duration in (*SCAN_DURATIONS, LONGEST_SCAN) if in_vain else SCAN_DURATIONS:
-            log.debug("scan_started", duration=duration)
+        in_vain, commands = self._machine.scanned_in_vain, self._commands
+        longest = [commands.longest_scan] if in_vain else []
+        for duration in (*commands.scan_durations, *longest):
+            log.debug("scan_started", duration=duration, seconds=commands.scan_s(duration))
             if found := self._scan_once(duration):
                 self._networks.replace(found)
                 self._incidents.ended("meter_not_found")
                 before, best = self._requests.network, found[0]
                 is_known = before is not None and before.mac == best.mac
                 level = logging.DEBUG if is_known else logging.INFO
-                log.log(level, "meter_found", channel=best.channel, lqi=best.lqi)
+                log.log(level, "meter_found", channel=best.channel, lqi=round(best.lqi))
                 return Outcome.DONE
         self._machine.scanned_in_vain = True
         self._incidents.raised(
@@ -154,7 +176,7 @@ class ConnectSteps:
         try:
             return self._commands.scan(duration)
         except CommandRefused as error:
-            if (duration, error.code) == (LONGEST_SCAN, OUT_OF_RANGE):
+            if (duration, error.code) == (self._commands.longest_scan, OUT_OF_RANGE):
                 log.debug("scan_not_available", duration=duration)
                 return []
             if not self._is_another_dongle(error):
@@ -164,20 +186,14 @@ class ConnectSteps:
     def _is_another_dongle(self, refusal: CommandRefused) -> bool:
         """Return whether the dongle has another dialect than jobs.toml says, now that it is known.
 
-        Told once: the dialect that was found stays.
+        The dialect that was found stays.
         """
         configured = self._settings.dialect
         if refusal.code not in NOT_UNDERSTOOD or not self._commands.recognise_anew():
             return False
         assert configured is not None, "it is not the one that was found"
         assert self._commands.dongle is not None, "it was recognised"
-        found = self._commands.dongle.dialect.name
-        log.warning(
-            "dongle_setting_wrong",
-            configured=configured.name,
-            found=found,
-            hint=f'kei goes on with {found}; in jobs.toml set dongle = "auto" or "{found}"',
-        )
+        self._tell_setting_wrong(configured, self._commands.dongle.dialect)
         return True
 
     def join(self) -> Outcome:
@@ -208,30 +224,41 @@ class ConnectSteps:
         self._tell_join_failed()
         if not all_failed:
             return Outcome.FAILED
+        if self._commands.was_refused:
+            return Outcome.REFUSED
         machine.failed_rounds += 1
         return Outcome.GIVEN_UP if machine.failed_rounds < ROUNDS_UNTIL_REOPEN else Outcome.BROKEN
 
     def _tell_join_failed(self) -> None:
         """Tell what may be the cause, which is not the credentials if a meter has taken them."""
         if not self._networks.are_credentials_proven:
+            said_no = "the meter refuses: " if self._commands.was_refused else ""
             self._incidents.raised(
                 "join_failed",
-                hint="check B-route ID and password; "
+                hint=f"{said_no}check B-route ID and password; "
                 "another device may hold the meter's only session",
             )
             return
+        if self._commands.was_refused:
+            hint = (
+                "the meter refuses ID and password, which it has taken before: was it replaced, "
+                "so that there are new ones? "
+            )
+        else:
+            hint = (
+                "the meter is silent; ID and password are right, it has taken them before (a "
+                "meter that was replaced wants new ones): is the signal good (-88 dBm or better)? "
+            )
         self._incidents.raised(
             "join_failed",
             key="proven",
-            lqi=self._lqi,
+            lqi=round(self._lqi),
             rssi_dbm=rssi_dbm(self._lqi),
-            hint="the meter is silent; ID and password are right, it has taken them before "
-            "(a meter that was replaced wants new ones): is the signal good (-88 dBm or better)? "
-            "another device may hold the meter's only session",
+            hint=f"{hint}another device may hold the meter's only session",
         )
 
     @property
-    def _lqi(self) -> int:
+    def _lqi(self) -> float:
         """Of the meter's last frame, or else of the beacon of the network that was tried."""
         heard, network = self._requests.lqi, self._requests.network
         assert network is not None, "it was tried"
@@ -278,7 +305,7 @@ class ConnectSteps:
             "session_joined",
             channel=network.channel,
             pan_id=f"{network.pan_id:04X}",
-            lqi=self._lqi,
+            lqi=round(self._lqi),
             rssi_dbm=rssi_dbm(self._lqi),
             adopted=adopted,
         )
@@ -294,7 +321,10 @@ class ConnectSteps:
         return result
 
     def leave_on_shutdown(self) -> None:
-        """End the PANA session if there may be one, and close the port."""
+        """End the PANA session if there may be one, and close the port.
+
+        What is not known to have understood may have a session still: the next start asks.
+        """
         machine = self._machine
         is_joining = machine.state is State.JOIN
         is_joined = machine.state is State.JOINED
@@ -305,7 +335,8 @@ class ConnectSteps:
                 with machine.lock:
                     ended = self._commands.leave_on_shutdown(joining=is_joining)
                 log.info("session_left", ended=ended)
-                self._last_session.ended(rest=ended)
+                if ended or self._commands.dongle is not None:
+                    self._last_session.ended(rest=ended)
         finally:
             self._link.detach()
             machine.move_to(State.INIT)

@@ -13,13 +13,16 @@ from kei.core.clock import Instant
 from kei.core.errors import PortLost
 from kei.core.secret import Secret
 from kei.echonet.frame import Frame, Property
-from kei.wisun.dialects import Dialect
+from kei.wisun.dialects import Dialect, Grammar
 
 LOWEST_CHANNEL, CHANNELS = 33, 28  # 33 to 60; register S2 holds the number itself
 
 
 class EventNumber(IntEnum):
-    """The events that kei reacts to, with the numbers of the SKSTACK-IP EVENT lines."""
+    """The events that kei reacts to, with the numbers of the SKSTACK-IP EVENT lines.
+
+    What only the J11 grammar tells has the code of its notification.
+    """
 
     BEACON = 0x20
     SENT = 0x21
@@ -32,10 +35,13 @@ class EventNumber(IntEnum):
     LIFETIME_EXPIRED = 0x29
     LIMIT_ON = 0x32
     LIMIT_OFF = 0x33
+    RESTARTED = 0x6019
+    LINK_LOST = 0x601A  # the meter's beacons are not heard any more
+    UNDECIPHERABLE = 0x6038  # a frame came that the session has no key for, or an old one
 
 
 class SendResult(IntEnum):
-    """Parameter of EVENT 21."""
+    """Parameter of `EventNumber.SENT`."""
 
     SENT = 0x00
     FAILED = 0x01
@@ -51,9 +57,15 @@ class Ok:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """The command was refused: `FAIL ER04` is code 4; 0 where the code was unreadable."""
+    """The command was refused.
 
-    code: int
+    Attributes:
+        code: the dongle's own word for why, such as `ER04`.
+        command: which it was, where that is known to be one that sends.
+    """
+
+    code: str
+    command: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,21 +125,46 @@ class Datagram:
         destination: own address or a multicast one.
         sender_port: 0..0xFFFF.
         own_port: 0..0xFFFF.
-        lqi: link quality 0..255 of this frame; None if the dongle does not tell.
+        lqi: link quality 0..255 of this frame, with a fraction if the dongle tells dBm; None if it
+            tells nothing.
         payload: 1..1232 bytes.
+        secured: False if the dongle says that it came in clear.
     """
 
     sender: str
     destination: str
     sender_port: int
     own_port: int
-    lqi: int | None
+    lqi: float | None
     payload: bytes
+    secured: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What a J11 module answers to a request; to one that sends it is `Ok` or `Fail`.
+
+    Attributes:
+        command: of the request.
+        result: 1 if it was done.
+        data: what follows the result.
+    """
+
+    command: int
+    result: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Beacon:
+    """A meter that a scan of a J11 module has heard."""
+
+    network: "Network"
 
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """A line that is none of these, or one that kei has no use for.
+    """Bytes that are none of these, or a message that kei has no use for.
 
     Only its length is kept, because an echo or a broken line may hold the B-route ID or password.
     """
@@ -135,7 +172,20 @@ class Noise:
     length: int
 
 
-Message = Ok | Fail | Event | PanStart | PanField | Info | Version | Register | Datagram | Noise
+Message = (
+    Ok
+    | Fail
+    | Event
+    | PanStart
+    | PanField
+    | Info
+    | Version
+    | Register
+    | Datagram
+    | Response
+    | Beacon
+    | Noise
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +226,7 @@ class Settings:
         dialect: of the dongle; None to recognise it.
         first_epcs: what to ask right after joining, as the proof of the session.
         outlives_us: whether dongle and meter go on when kei ends, as all real ones do.
+        likely: what is asked for first where `dialect` is None.
     """
 
     broute_id: Secret
@@ -183,6 +234,7 @@ class Settings:
     dialect: Dialect | None
     first_epcs: tuple[int, ...]
     outlives_us: bool = True
+    likely: Grammar = Grammar.SKSTACK
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,13 +254,13 @@ class Network:
         channel: 33..60 (register S2).
         pan_id: 0..0xFFFF (register S3).
         mac: the meter's 64-bit address, 16 hex digits.
-        lqi: link quality of its beacon, 0..255.
+        lqi: link quality of its beacon, 0..255; see `Datagram`.
     """
 
     channel: int
     pan_id: int
     mac: str
-    lqi: int
+    lqi: float
 
     @property
     def address(self) -> str:
@@ -221,7 +273,7 @@ class Network:
 
     def to_text(self) -> str:
         """Return the network as one line that `from_text` reads."""
-        return f"{self.channel:02X} {self.pan_id:04X} {self.mac} {self.lqi:02X}"
+        return f"{self.channel:02X} {self.pan_id:04X} {self.mac} {round(self.lqi):02X}"
 
     @staticmethod
     def from_text(text: str) -> "Network | None":
@@ -340,5 +392,7 @@ class Transport(Protocol):
 
 
 OnData = Callable[[bytes], None]
+"""Called with what has come, and with nothing when nothing more has come for a while."""
+
 OnLost = Callable[[PortLost], None]
 OpenPort = Callable[[OnData, OnLost], Transport]

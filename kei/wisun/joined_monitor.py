@@ -5,11 +5,12 @@ import structlog
 from kei.core.errors import KeiError, PortLost, RejoinNeeded, Stopping
 from kei.core.heartbeat import HEARTBEAT_S
 from kei.echonet.frame import METER, Esv
-from kei.wisun.commands import SkCommands
-from kei.wisun.connect_steps import CHECK_LIMIT_S, PROBE_EPCS
+from kei.wisun.commands import PROBE_EPCS
+from kei.wisun.connect_steps import CHECK_LIMIT_S
 from kei.wisun.interfaces import Answer, EventNumber, Listener, Network, Received
 from kei.wisun.link import CommandRefused, NoReply
 from kei.wisun.machine import Machine, Outcome
+from kei.wisun.recogniser import Recogniser
 from kei.wisun.requests import Requests
 
 log = structlog.stdlib.get_logger("kei.session")
@@ -23,13 +24,13 @@ class JoinedMonitor:
     """Holds a session that has been joined, in the session thread. Its state is the machine's."""
 
     def __init__(
-        self, machine: Machine, commands: SkCommands, requests: Requests, listener: Listener
+        self, machine: Machine, recogniser: Recogniser, requests: Requests, listener: Listener
     ) -> None:
         self._machine = machine
         self._gate = machine.gate
         self._counters = machine.counters
         self._clock = machine.clock
-        self._commands = commands
+        self._recogniser = recogniser
         self._requests = requests
         self._listener = listener
 
@@ -105,15 +106,16 @@ class JoinedMonitor:
         machine = self._machine
         try:
             with machine.lock:
-                is_tuned = self._commands.is_tuned(self._network())
-                if self._gate.is_limited and not self._commands.is_limited():
+                commands = self._recogniser.commands
+                is_as_left = commands.is_as_left(self._network())
+                if is_as_left and self._gate.is_limited and not commands.is_limited():
                     self._gate.end_limit()
         except (CommandRefused, NoReply) as error:
             machine.report(Outcome.BROKEN, RejoinNeeded(str(error)))
         except (PortLost, RejoinNeeded) as error:
             log.debug("dongle_not_looked_at", reason=str(error))
         else:
-            if not is_tuned:
+            if not is_as_left:
                 machine.report(Outcome.BROKEN, RejoinNeeded("the dongle has restarted"))
 
     def _probe(self) -> None:

@@ -9,23 +9,31 @@ import heapq
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from types import TracebackType
+from typing import Protocol
 
 from kei.core.clock import Clock
 from kei.core.errors import KeiError, PortLost, Stopping
 from kei.core.incidents import Incidents
 from kei.wisun.inbox import INBOX_MAX, Inbox
 from kei.wisun.interfaces import EventNumber, Fail, Inbound, Message, Noise, Ok, Tap, Transport
-from kei.wisun.skstack import Parser
+from kei.wisun.skstack import Parser as SkParser
+
+OnRaw = Callable[[bytes, Message], None]
+"""Called with the bytes of each message, and the message."""
 
 AT_ONCE = 0.0  # the urgency of the session thread: before every request
 RENEWAL_S = 75.0  # EVENT 29 to 25: median 2 s, longest seen 42 s
 LIMIT_S = 3660.0  # the limit is on the sum of an hour (ARIB STD-T108): EVENT 33 was missed
-OUT_OF_RANGE = 6  # FAIL code: the form or range of an argument
-NOT_UNDERSTOOD = (4, 5, OUT_OF_RANGE)  # unknown command, number of arguments, their form
-STALE_S = 2.0  # a line of 2.6 kB takes a quarter of a second at 115200 baud
+OUT_OF_RANGE = "ER06"  # the form or range of an argument
+NOT_UNDERSTOOD = ("ER04", "ER05", OUT_OF_RANGE)  # unknown command, number of arguments, their form
 REPLY_TIMEOUT_S = 5.0  # a plain command takes 5-15 ms, "may take seconds" (command reference)
+
+
+_Waiting = tuple[float, int, threading.Event]
+"""Who waits for the lock: its urgency, when it came, and what is set when it is its turn."""
 
 
 class PriorityLock:
@@ -38,40 +46,64 @@ class PriorityLock:
     def __init__(self) -> None:
         self._mutex = threading.Lock()
         self._held = False
+        self._claims = 0
         self._arrivals = count()
-        self._waiting: list[tuple[float, int, threading.Event]] = []
+        self._waiting: list[_Waiting] = []
+        self._giving_way: list[_Waiting] = []
 
-    def acquire(self, timeout_s: float | None = None, *, urgency: float = AT_ONCE) -> bool:
+    def acquire(
+        self, timeout_s: float | None = None, *, urgency: float = AT_ONCE, gives_way: bool = False
+    ) -> bool:
         """Wait for the lock; return whether it was acquired.
 
         Args:
             timeout_s: longest wait, seconds; None for no limit.
             urgency: the waiter with the lowest number is next. If it is the deadline (monotonic)
                 no waiter is passed over for ever, as later ones are less urgent.
+            gives_way: whether to wait for as long as anybody else waits, or has claimed it.
         """
+        queue = self._giving_way if gives_way else self._waiting
         with self._mutex:
-            if not self._held:
+            if not self._held and not (gives_way and self._claims):
                 self._held = True
                 return True
             turn = threading.Event()
             waiting = (urgency, next(self._arrivals), turn)
-            heapq.heappush(self._waiting, waiting)
+            heapq.heappush(queue, waiting)
         if turn.wait(timeout_s):
             return True
         with self._mutex:
             if turn.is_set():  # handed over in the moment of giving up
                 return True
-            self._waiting.remove(waiting)
-            heapq.heapify(self._waiting)
+            queue.remove(waiting)
+            heapq.heapify(queue)
             return False
 
     def release(self) -> None:
         """Hand the lock to the most urgent waiter, if there is one."""
         with self._mutex:
-            if self._waiting:
-                heapq.heappop(self._waiting)[-1].set()
-            else:
-                self._held = False
+            self._held = False
+            self._hand_over()
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Keep it from those who give way, also while it is released within the block."""
+        with self._mutex:
+            self._claims += 1
+        try:
+            yield
+        finally:
+            with self._mutex:
+                self._claims -= 1
+                if not self._held:
+                    self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Give the lock, which nobody holds, to who is next; needs the mutex."""
+        queue = self._waiting or (self._giving_way if not self._claims else [])
+        if queue:
+            self._held = True
+            heapq.heappop(queue)[-1].set()
 
     def __enter__(self) -> None:
         self.acquire()
@@ -151,10 +183,10 @@ class SendGate:
 
 
 class CommandRefused(KeiError):
-    """The dongle answered `FAIL ERxx`; `code` is the number."""
+    """The dongle refused a command; `code` is its own word for why."""
 
-    def __init__(self, name: str, code: int) -> None:
-        super().__init__(f"the dongle refused {name} (ER{code:02d})")
+    def __init__(self, name: str, code: str) -> None:
+        super().__init__(f"the dongle refused {name}" + (f" ({code})" if code else ""))
         self.code = code
 
 
@@ -162,8 +194,22 @@ class NoReply(KeiError):
     """The dongle did not answer a command in time."""
 
 
+class Parser(Protocol):
+    """Turns the bytes of a dongle into messages, whatever the size of the chunks."""
+
+    def feed(self, data: bytes) -> list[Message]:
+        """Take the next bytes and return the messages that they complete, in order."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a message has begun and is not complete."""
+
+    def give_up(self) -> list[Message]:
+        """Take an incomplete message as noise, and return the messages behind it."""
+
+
 class Link:
-    """The conversation over one open port at a time.
+    """The conversation over one open port at a time, in SKSTACK-IP until `speak`.
 
     Args:
         clock: for deadlines.
@@ -185,12 +231,12 @@ class Link:
         self._on_message = on_message
         self._tap = tap
         self._on_raw = None if tap is None else tap.received
-        self._parser = Parser(self._on_raw)
+        self._new_parser: Callable[[OnRaw | None], Parser] = SkParser
+        self._parser: Parser = self._new_parser(self._on_raw)
         self._transport: Transport | None = None
         self._inbox = Inbox(clock)
         self._halted: KeiError | None = None
         self._stopping = False
-        self._data_at = 0.0
         self.noise_lines = 0
 
     def attach(self, transport: Transport) -> None:
@@ -202,7 +248,12 @@ class Link:
         transport, self._transport = self._transport, None
         if transport is not None:
             transport.close()
-        self._parser = Parser(self._on_raw)
+        self._parser = self._new_parser(self._on_raw)
+
+    def speak(self, new_parser: Callable[[OnRaw | None], Parser]) -> None:
+        """Take what comes from now on in this grammar."""
+        self._new_parser = new_parser
+        self._parser = new_parser(self._on_raw)
 
     @property
     def is_open(self) -> bool:
@@ -219,11 +270,12 @@ class Link:
         return str(error)
 
     def on_data(self, data: bytes) -> None:
-        """Take bytes from the port (reader thread)."""
-        last, self._data_at = self._data_at, self._clock.monotonic()
-        stale = self._data_at - last > STALE_S and self._parser.is_waiting
-        before = self._parser.give_up() if stale else []
-        for message in [*before, *self._parser.feed(data)]:
+        """Take bytes from the port, or none if nothing more of a message will come (reader)."""
+        parser = self._parser  # another thread may replace it
+        found = parser.feed(data)
+        while not data and parser.is_waiting:
+            found += parser.give_up()
+        for message in found:
             if isinstance(message, Noise):
                 self.noise_lines += 1
             elif (inbound := self._on_message(message)) is not None:

@@ -33,6 +33,7 @@ class Outcome(StrEnum):
     FAILED = auto()  # not now; again after a pause
     BROKEN = auto()  # the dongle does not do what it should: start over from the port
     GIVEN_UP = auto()  # failed so often that what this step builds on is in doubt
+    REFUSED = auto()  # as GIVEN_UP, and the meter has said no: nobody but a person can mend that
     CLOSED = auto()  # the PANA session ended
     SILENT = auto()  # joined, but the meter has stopped answering
     PORT_LOST = auto()
@@ -44,6 +45,7 @@ class Pause(StrEnum):
     NONE = auto()
     SHORT = auto()  # a port that is missing is looked for every few seconds
     GROWING = auto()  # back-off with jitter, reset by a session that lasts
+    LONG = auto()  # the same after `REFUSED_PAUSE_S`
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ TRANSITIONS: dict[tuple[State, Outcome], Transition] = {
     (State.JOIN, Outcome.DONE): Transition(State.JOINED),
     (State.JOIN, Outcome.FAILED): Transition(State.JOIN, Pause.GROWING),
     (State.JOIN, Outcome.GIVEN_UP): Transition(State.OPEN, Pause.GROWING),
+    (State.JOIN, Outcome.REFUSED): Transition(State.OPEN, Pause.LONG),
     (State.JOINED, Outcome.CLOSED): Transition(State.JOIN, Pause.GROWING),
     (State.JOINED, Outcome.SILENT): Transition(State.JOIN, Pause.GROWING),
     **{(state, Outcome.BROKEN): Transition(State.INIT, Pause.GROWING) for state in State},
@@ -75,17 +78,20 @@ TRANSITIONS: dict[tuple[State, Outcome], Transition] = {
 
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 2.0, 600.0
 BACKOFF_JITTER = (0.5, 1.0)  # so that a whole street does not come back at the same moment
+REFUSED_PAUSE_S = 600.0  # a password that a meter has refused is not offered again and again
 FLAPPING_MAX_S = 30.0  # a meter that can be joined is not left alone for long
 SHORT_PAUSE_S = 1.0  # a dongle that is plugged in again is back within 10 s
 LOSS_PAUSE_MAX_S = 32.0  # a hub that cannot feed the radio drops it at each attempt
 STABLE_S = 60.0  # a session that is lost sooner does not count as success
 STILL_LIMIT_S = 600.0  # a step takes four minutes at most, if no scan tells its end
+UNDECIPHERABLE_MAX = 2  # frames in a row; a single one is noise (J11 specification, 12.5.4)
 SESSION_ENDS = frozenset(
     {
         EventNumber.JOIN_FAILED,  # of a renewal
         EventNumber.PEER_CLOSED,
         EventNumber.CLOSED,
         EventNumber.CLOSE_TIMED_OUT,
+        EventNumber.LINK_LOST,
     }
 )
 
@@ -173,6 +179,7 @@ class Machine:
         self.first_answer: Answer | None = None
         self.changed_at = clock.monotonic()
         self._pause_until: float | None = None
+        self._undecipherable = 0  # frames since the last that was not
         # Used by the session thread alone.
         self.scanned_in_vain = False
         self.failed_rounds = 0
@@ -226,10 +233,23 @@ class Machine:
             self._wake.set()
         elif number == EventNumber.JOINED:
             self.established = True
+            self.hear()
         elif number in SESSION_ENDS and self.established:
             self.established = False
-            ended = RejoinNeeded(f"EVENT {number:02X} ended the session")
-            self.report(Outcome.CLOSED, ended)
+            told = EventNumber(number).name.lower().replace("_", " ")
+            self.report(Outcome.CLOSED, RejoinNeeded(f"the session ended ({told})"))
+        elif number == EventNumber.UNDECIPHERABLE:
+            self._undecipherable += 1
+            if self._undecipherable == UNDECIPHERABLE_MAX and self.established:
+                self.established = False  # so that it is authenticated anew, and not left
+                self.report(Outcome.CLOSED, RejoinNeeded("the meter cannot be understood any more"))
+        elif number == EventNumber.RESTARTED and self.established:
+            self.established = False
+            self.report(Outcome.BROKEN, RejoinNeeded("the dongle has restarted"))
+
+    def hear(self) -> None:
+        """Note that a frame of the meter could be deciphered (reader's thread)."""
+        self._undecipherable = 0
 
     def report(self, failure: Outcome, error: KeiError, *, only_if_joined: bool = False) -> None:
         """Report what is wrong; the first report counts, except that a lost port replaces it.
@@ -291,6 +311,8 @@ class Machine:
                 self.sleep(SHORT_PAUSE_S)
             elif transition.pause is Pause.GROWING:
                 self.pause(self.backoff.after_failure())
+            elif transition.pause is Pause.LONG:
+                self.pause(REFUSED_PAUSE_S + self.backoff.after_failure())
 
     def _act(self, state: State, action: Callable[[], Outcome]) -> Outcome:
         """Take an action; a dongle that fails on the way to JOINED becomes an outcome."""

@@ -8,8 +8,17 @@ import structlog
 
 from kei.core.clock import Clock, instant
 from kei.core.errors import Malformed
-from kei.echonet.frame import METER, UDP_PORT, Esv, Frame, Property, decode, get_request
-from kei.wisun.commands import SkCommands
+from kei.echonet.frame import (
+    METER,
+    UDP_PORT,
+    Esv,
+    Frame,
+    Property,
+    decode,
+    get_request,
+    set_request,
+)
+from kei.wisun.commands import Commands
 from kei.wisun.interfaces import (
     Answer,
     Datagram,
@@ -22,6 +31,7 @@ from kei.wisun.interfaces import (
     SendResult,
 )
 from kei.wisun.link import CommandRefused, Link, SendGate
+from kei.wisun.recogniser import Recogniser
 
 log = structlog.stdlib.get_logger("kei.session")
 
@@ -34,7 +44,7 @@ NOTIFICATIONS_MAX = 64  # the meter sends two each half hour
 
 @dataclass(slots=True)
 class Request:
-    """A Get with all its tries; an answer to any of them counts.
+    """A Get, or the Set of one property, with all its tries; an answer to any of them counts.
 
     Attributes:
         epcs: what is asked for.
@@ -47,6 +57,7 @@ class Request:
         was_sent: whether any try has been handed to the dongle.
         was_heard: whether the meter is likely to have got any try: it has acknowledged it, or at
             least the dongle has taken it and does not report that nobody has.
+        sets: what is to be set; None of a Get.
     """
 
     epcs: tuple[int, ...]
@@ -58,6 +69,13 @@ class Request:
     refusal: CommandRefused | None = None
     was_sent: bool = False
     was_heard: bool = False
+    sets: Property | None = None
+
+    def frame(self, tid: int) -> Frame:
+        """Return the frame of a try."""
+        if self.sets is not None:
+            return set_request(tid, self.sets)
+        return get_request(tid, self.epcs)
 
     def is_open(self, now: float) -> bool:
         """Return whether to try, or try again; immediate failures leave time for more tries."""
@@ -67,17 +85,22 @@ class Request:
         return now + least(LEAST_TRY_S, self.try_s / 2) <= self.deadline
 
     def accept(self, received: Received) -> bool:
-        """Take a frame with one of the TIDs as the answer; return False if it is none."""
+        """Take a frame with one of the TIDs as the answer; return False if it is none.
+
+        A value that is given has data; a property that is set has none, and one that is refused
+        comes back with what it was to be set to.
+        """
         frame = received.frame
         properties: dict[int, bytes] = {}
         refused: set[int] = set()
         for item in frame.properties:
-            if item.edt:
+            if bool(item.edt) is (self.sets is None):
                 properties[item.epc] = item.edt
             else:
                 refused.add(item.epc)
         given = properties.keys() | refused
-        is_answer = frame.esv in (Esv.GET_RES, Esv.GET_SNA) and frame.seoj == METER
+        services = (Esv.GET_RES, Esv.GET_SNA) if self.sets is None else (Esv.SET_RES, Esv.SETC_SNA)
+        is_answer = frame.esv in services and frame.seoj == METER
         if not is_answer or not given or not given <= set(self.epcs):
             return False
         self.answer = Answer(received.at, properties, frozenset(refused))
@@ -92,7 +115,7 @@ class Requests:
 
     Args:
         link: over which the dongle's replies and the answers come.
-        commands: of the dongle.
+        recogniser: has the commands of the dongle.
         gate: when nothing may be sent.
         clock: for deadlines and the time of answers.
         rng: for the first TID, so that a late answer to an earlier run is not taken for ours.
@@ -105,10 +128,10 @@ class Requests:
     """
 
     def __init__(
-        self, link: Link, commands: SkCommands, gate: SendGate, clock: Clock, rng: random.Random
+        self, link: Link, recogniser: Recogniser, gate: SendGate, clock: Clock, rng: random.Random
     ) -> None:
         self._link = link
-        self._commands = commands
+        self._recogniser = recogniser
         self._gate = gate
         self._clock = clock
         self._tid = rng.randrange(0x10000)
@@ -117,22 +140,30 @@ class Requests:
         self._address = ""
         self.network: Network | None = None
         self.notifications: deque[Received] = deque(maxlen=NOTIFICATIONS_MAX)
-        self.lqi: int | None = None
+        self.lqi: float | None = None
         self.ignored = 0
+
+    @property
+    def _commands(self) -> Commands:
+        return self._recogniser.commands
 
     def talk_to(self, network: Network) -> None:
         """Send to this meter and accept its frames only, from now on (session thread)."""
         self._address = network.address
         self.network = network
 
-    def begin(self, epcs: tuple[int, ...], budget_s: float) -> Request:
+    def begin(
+        self, epcs: tuple[int, ...], budget_s: float, sets: Property | None = None
+    ) -> Request:
         """Return a request that has not been tried yet.
 
         Args:
             epcs: up to 6 property codes.
             budget_s: for all tries together; decides how many there are, at most 3.
+            sets: what is to be set; None to ask for these.
         """
-        return Request(epcs, self._clock.monotonic() + budget_s, min(TRY_S, budget_s))
+        deadline = self._clock.monotonic() + budget_s
+        return Request(epcs, deadline, min(TRY_S, budget_s), sets=sets)
 
     def end(self, request: Request) -> None:
         """Ignore answers from now on."""
@@ -160,7 +191,8 @@ class Requests:
             KeiError: the port or the session was lost, or kei is being stopped.
         """
         request.tries += 1
-        if not self._may_send(request.deadline):
+        is_again = request.was_sent
+        if not self._may_send(request.deadline) or (is_again and not self._commands.may_send()):
             return
         self._link.begin()
         self._tid = (self._tid + 1) & 0xFFFF
@@ -170,8 +202,7 @@ class Requests:
         try:
             if request.answer is not None:  # to an earlier try, just before its turn
                 return
-            frame = get_request(self._tid, request.epcs)
-            self._commands.send_datagram(self._address, frame.encode())
+            self._commands.send_datagram(self._address, request.frame(self._tid).encode())
             request.was_sent = True
             now = self._clock.monotonic()
             self._await(request, min(now + request.try_s, max(request.deadline, now)))
@@ -233,7 +264,7 @@ class Requests:
         """
         if datagram.sender_port != UDP_PORT or self.network is None:
             return None  # PANA, handled in the dongle; it holds the B-route ID in clear text
-        if datagram.sender != self._address:
+        if datagram.sender != self._address or not datagram.secured:
             self.ignored += 1
             return None
         if datagram.lqi is not None:

@@ -6,19 +6,21 @@ conversation with the dongle is in progress at a time.
 """
 
 import random
+from contextlib import nullcontext
 
 import structlog
 
 from kei.core.clock import Clock
 from kei.core.errors import NotAsked, NotReady, PortLost, RejoinNeeded, RetryLater, Stopping
 from kei.core.incidents import Lasting
-from kei.wisun.commands import SkCommands
+from kei.echonet.frame import Property
 from kei.wisun.connect_steps import ConnectSteps
 from kei.wisun.interfaces import (
     Answer,
     Datagram,
     Dongle,
     Event,
+    EventNumber,
     Inbound,
     Listener,
     Memory,
@@ -33,11 +35,17 @@ from kei.wisun.interfaces import (
 from kei.wisun.joined_monitor import JoinedMonitor
 from kei.wisun.link import Link
 from kei.wisun.machine import Machine, Outcome
+from kei.wisun.quality import rssi_dbm
+from kei.wisun.recogniser import Recogniser
 from kei.wisun.remembered import KnownNetworks, LastSession, Notes, fingerprint
 from kei.wisun.requests import Request, Requests
-from kei.wisun.skstack import rssi_dbm
 
 log = structlog.stdlib.get_logger("kei.session")
+
+# Longer than a request every 10 s takes with all its tries. Where others ask all the time, who
+# gives way comes to its turn all the same.
+PATIENCE_S = 12.0
+LATE_LOOK_S = 0.5  # for an answer that nobody waits for at the dongle
 
 
 class Session:
@@ -69,17 +77,17 @@ class Session:
     ) -> None:
         self._clock = clock
         self._link = link = Link(clock, self._on_message, tap)
-        self._commands = commands = SkCommands(link, clock, settings.dialect)
+        self._recogniser = recogniser = Recogniser(link, clock, settings)
         self._machine = machine = Machine(link, clock, rng)
-        self._requests = requests = Requests(link, commands, machine.gate, clock, rng)
+        self._requests = requests = Requests(link, recogniser, machine.gate, clock, rng)
         credentials = fingerprint(settings.broute_id, settings.broute_pwd)
         self._networks = KnownNetworks(Notes(memory, machine.incidents), credentials)
         lasting = memory if settings.outlives_us else None
         last = LastSession(Notes(lasting, machine.incidents), clock)
         self._steps = ConnectSteps(
-            settings, open_port, machine, commands, requests, self._networks, last
+            settings, open_port, machine, recogniser, requests, self._networks, last
         )
-        self._monitor = JoinedMonitor(machine, commands, requests, listener)
+        self._monitor = JoinedMonitor(machine, recogniser, requests, listener)
         self.heartbeat = machine.heartbeat
 
     @property
@@ -105,7 +113,7 @@ class Session:
     @property
     def dongle(self) -> Dongle | None:
         """What is on the port; None until it has been recognised. Any thread."""
-        return self._commands.dongle
+        return self._recogniser.commands.dongle
 
     @property
     def network(self) -> Network | None:
@@ -117,12 +125,16 @@ class Session:
         """Whether a meter has taken ID and password, now or in an earlier life. Any thread."""
         return self._networks.are_credentials_proven
 
+    @property
+    def lqi(self) -> float | None:
+        """Of the meter's last frame, or else of its beacon; None without either. Any thread."""
+        heard, network = self._requests.lqi, self.network
+        return network.lqi if heard is None and network is not None else heard
+
     def status(self) -> SessionStatus:
         """Return a snapshot; any thread."""
         machine, dongle, network = self._machine, self.dongle, self.network
-        lqi, fault = self._requests.lqi, self.fault
-        if lqi is None and network is not None:
-            lqi = network.lqi  # of its beacon
+        lqi, fault = self.lqi, self.fault
         return SessionStatus(
             state=machine.state.value,
             joined=machine.state is State.JOINED,
@@ -131,7 +143,7 @@ class Session:
             firmware=dongle.firmware if dongle else None,
             channel=network.channel if network else None,
             pan_id=f"{network.pan_id:04X}" if network else None,
-            lqi=lqi,
+            lqi=None if lqi is None else round(lqi),
             rssi_dbm=None if lqi is None else rssi_dbm(lqi),
             answered=machine.counters.answered,
             missed=machine.counters.missed,
@@ -142,7 +154,7 @@ class Session:
             fault_s=round(fault.last_s, 1) if fault else None,
         )
 
-    def get(self, epcs: tuple[int, ...], budget_s: float) -> Answer:
+    def get(self, epcs: tuple[int, ...], budget_s: float, *, gives_way: bool = False) -> Answer:
         """Ask the meter for properties.
 
         Between the tries other requests are sent, the one with the nearest deadline first.
@@ -150,6 +162,8 @@ class Session:
         Args:
             epcs: up to 6 property codes (what a meter must handle in one frame).
             budget_s: how long all tries together may take, waiting for the lock included.
+            gives_way: whether each try waits while any other request is unanswered, for
+                `PATIENCE_S` at most; then it has its turn by its deadline, as others.
 
         Returns:
             the answer; of a partial one (Get_SNA) the values that are there.
@@ -161,27 +175,31 @@ class Session:
             RetryLater: no answer in time; counted.
             Stopping: the program is being stopped.
         """
-        names = bytes(epcs).hex(" ").upper()
-        machine, lock, monotonic = self._machine, self._machine.lock, self._clock.monotonic
-        begun = monotonic()
-        request = self._requests.begin(epcs, budget_s)
-        reason = "nothing came in time"
+        return self._converse(self._requests.begin(epcs, budget_s), gives_way=gives_way)
+
+    def set(self, item: Property, budget_s: float, *, gives_way: bool = False) -> bool:
+        """Set a property of the meter; return whether it took it.
+
+        Args:
+            item: code and data.
+            budget_s: as of `get`, whose errors this raises, too.
+            gives_way: as of `get`.
+        """
+        request = self._requests.begin((item.epc,), budget_s, sets=item)
+        answer = self._converse(request, gives_way=gives_way)
+        return item.epc in answer.properties
+
+    def _converse(self, request: Request, *, gives_way: bool) -> Answer:
+        """Make the tries of a request; return the answer. Errors as of `get`."""
+        names = bytes(request.epcs).hex(" ").upper()
+        machine = self._machine
+        begun = self._clock.monotonic()
+        reason: str | None = None
         try:
-            self._check_ready()
-            while request.is_open(now := monotonic()):
-                left_s = self._clock.wait_s(request.deadline - now)
-                if not lock.acquire(left_s, urgency=request.deadline):
-                    continue
-                try:
-                    if not request.is_open(monotonic()):
-                        break
-                    if request.was_sent and (why := machine.why_not_ready()) is not None:
-                        reason = why  # it has been asked, so that this is a miss
-                        break
-                    self._check_ready()
-                    self._requests.attempt(request)
-                finally:
-                    lock.release()
+            with nullcontext() if gives_way else machine.lock.claimed():
+                reason = self._try(request, gives_way=gives_way)
+            if gives_way:
+                self._wait_for_late(request)
         except PortLost as error:
             reason = str(error)
             machine.report(Outcome.PORT_LOST, error, only_if_joined=True)
@@ -190,12 +208,48 @@ class Session:
         finally:
             self._requests.end(request)
         if request.answer is None:
-            told = f"no answer to {names}: {self._note_miss(request, reason)}"
+            why = self._note_miss(request, reason or "nothing came in time")
+            told = f"no answer to {names}: {why}"
             raise RetryLater(told) if request.was_heard else NotAsked(told)
         machine.counters.answer()
-        took_s = round(monotonic() - begun, 2)
+        took_s = round(self._clock.monotonic() - begun, 2)
         log.debug("request_answered", epc=names, tries=request.tries, took_s=took_s)
         return request.answer
+
+    def _try(self, request: Request, *, gives_way: bool) -> str | None:
+        """Make the tries, each when it is its turn; return what ended them, if it is no time-out.
+
+        Raises:
+            KeiError: the port or the session was lost, it was not up, or kei is being stopped.
+        """
+        machine, lock, monotonic = self._machine, self._machine.lock, self._clock.monotonic
+        self._check_ready()
+        patient_until = monotonic() + PATIENCE_S
+        while request.is_open(now := monotonic()):
+            is_patient = gives_way and now < patient_until
+            until = min(request.deadline, patient_until) if is_patient else request.deadline
+            left_s = self._clock.wait_s(until - now)
+            if not lock.acquire(left_s, urgency=request.deadline, gives_way=is_patient):
+                continue
+            try:
+                if not request.is_open(monotonic()):
+                    break
+                if request.was_sent and (why := machine.why_not_ready()) is not None:
+                    return why  # it has been asked, so that this is a miss
+                self._check_ready()
+                self._requests.attempt(request)
+            finally:
+                lock.release()
+            patient_until = monotonic() + PATIENCE_S
+        return None
+
+    def _wait_for_late(self, request: Request) -> None:
+        """Let others talk while an answer may still come: one of a day may take a minute."""
+        while request.answer is None and request.was_sent and not self._machine.why_not_ready():
+            left_s = request.deadline - self._clock.monotonic()
+            if left_s <= 0:
+                return
+            self.rest(min(LATE_LOOK_S, left_s))
 
     def rest(self, seconds: float) -> None:
         """Wait between two questions, while others may ask theirs.
@@ -232,13 +286,21 @@ class Session:
         """Return what the conversation in progress gets to see of a message (reader thread)."""
         match message:
             case Datagram():
+                if message.secured and self._is_meter(message.sender):
+                    self._machine.hear()
                 received = self._requests.sort(message)
                 if self._requests.notifications:
                     self._machine.wake()
                 return received
+            case Event(EventNumber.UNDECIPHERABLE, sender) if not self._is_meter(sender):
+                return None
             case Event(number):
                 self._machine.on_event(number)
         return message
+
+    def _is_meter(self, address: str) -> bool:
+        network = self.network
+        return network is not None and address == network.address
 
     def run(self) -> None:
         """Bring the session up and hold it, until `stop`; never raises."""

@@ -25,7 +25,6 @@ from kei.wisun.interfaces import (
 
 MAX_PAYLOAD_BYTES = 1232  # SKSENDTO and ERXUDP, command reference
 MAX_LINE_BYTES = 4096  # longest legal line: ERXUDP header 126 + 2 x 1232 hex digits
-LQI_DBM_PER_STEP, LQI_DBM_AT_ZERO = 0.275, -104.27  # ROHM's graph of LQI to received power
 
 _LINE_END = re.compile(rb"[\r\n]")
 _ERXUDP = b"ERXUDP "
@@ -43,6 +42,7 @@ _INNER = re.compile(
     rb"EVENT [0-9A-Fa-f]{2} [0-9A-Fa-f:]{39}|EINFO [0-9A-Fa-f:]{39} |EVER [0-9]|EAPPVER |"
     rb"ESREG [0-9A-Fa-f]|FAIL ER[0-9]{2}"
 )
+_ERROR = re.compile(rb"ER[0-9]{2}")
 # The words without a blank, at the end of an echo; a password of 12 characters may end with them.
 _INNER_WORD = re.compile(
     rb"(?:SK(?!SETPWD)|SKSETPWD [0-9A-F] \w{12}|[RW]OPT)[ -~]*?(OK(?: [0-9A-F]{2})?|EPANDESC)"
@@ -199,8 +199,9 @@ def _parse_words(words: list[bytes]) -> Message | None:
         case [b"OK", *rest]:
             return Ok(b" ".join(rest).decode("ascii"))
         case [b"FAIL", *code]:
-            digits = b"".join(code).removeprefix(b"ER")
-            return Fail(int(digits) if digits.isdigit() else 0)
+            # Anything else may be the echo of credentials whose line has run into this one.
+            is_code = len(code) == 1 and _ERROR.fullmatch(code[0]) is not None
+            return Fail(code[0].decode("ascii") if is_code else "")
         case [b"EPANDESC"]:
             return PanStart()
         case [b"EINFO", address, mac, channel, pan_id, side]:
@@ -238,8 +239,3 @@ def send_to(address: str, payload: bytes, *, side: bool) -> bytes:
     middle = "1 0" if side else "1"
     head = f"SKSENDTO 1 {address} {UDP_PORT:04X} {middle} {len(payload):04X} "
     return head.encode("ascii") + payload
-
-
-def rssi_dbm(lqi: int) -> float:
-    """Return the received power in dBm that an LQI of 0..255 stands for, to a tenth."""
-    return round(LQI_DBM_PER_STEP * lqi + LQI_DBM_AT_ZERO, 1)

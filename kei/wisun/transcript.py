@@ -12,6 +12,7 @@ from kei.core.clock import Clock, local
 from kei.core.incidents import Incidents
 from kei.core.secret import MASK, Secret
 from kei.echonet.frame import UDP_PORT
+from kei.wisun import j11
 from kei.wisun.interfaces import Datagram, Event, Fail, Message, Noise, Ok
 
 log = structlog.stdlib.get_logger("kei.session")
@@ -26,6 +27,10 @@ _ORDINARY = re.compile(
 )
 _SEND_HEADER = re.compile(rb"SKSENDTO \S+ \S+ \S+ \S (?:[01] )?[0-9A-F]{4} ")
 _DAMAGED = b"ERXUDP"
+_SECRET_FRAMES = frozenset(
+    code.to_bytes(2, "big") for code in (j11.Command.CREDENTIALS, j11.Command.SCAN)
+)
+_NOT_SECRET = 10  # bytes of them: what follows is the sum of the secrets, and they themselves
 
 
 class Redactor:
@@ -41,9 +46,10 @@ class Redactor:
     def __init__(self, secrets: Sequence[Secret]) -> None:
         self._fragments: dict[int, set[bytes]] = {}
         for secret in secrets:
-            text = secret.reveal().lower().encode()
-            self._add(text, _FRAGMENT_CHARS)
-            self._add(text.hex().encode(), 2 * _FRAGMENT_CHARS)
+            text = secret.reveal()
+            self._add(text.lower().encode(), _FRAGMENT_CHARS)
+            for written in (text, text.upper(), text.lower()):
+                self._add(written.encode().hex().encode(), 2 * _FRAGMENT_CHARS)
 
     def _add(self, text: bytes, size: int) -> None:
         pieces = {text[at : at + size] for at in range(len(text) - size + 1)}
@@ -51,7 +57,10 @@ class Redactor:
         self._fragments.setdefault(size, set()).update(p for p in pieces if len(set(p)) > 1)
 
     def sent(self, data: bytes) -> str:
-        """Return the line for bytes that were sent."""
+        """Return the line for bytes that were sent; a frame of J11 is hexadecimal digits."""
+        if data.startswith(j11.REQUEST):
+            is_secret = data[4:6] in _SECRET_FRAMES
+            return f"{data[:_NOT_SECRET].hex().upper()}{MASK}" if is_secret else data.hex().upper()
         if credentials := _CREDENTIALS.search(data[:20]):
             return f"{credentials[1].decode('ascii')} {MASK}"
         if header := _SEND_HEADER.match(data):
@@ -60,6 +69,8 @@ class Redactor:
 
     def received(self, raw: bytes, message: Message) -> str:
         """Return the line for bytes that were received and parsed as this message."""
+        if j11.is_frame(raw):
+            return raw.hex().upper()
         match message:
             case Datagram(payload=payload):
                 as_hex = payload.hex().upper().encode()

@@ -11,6 +11,8 @@ from kei.wisun.interfaces import OnData, OnLost
 
 log = structlog.stdlib.get_logger("kei.wisun.transport")
 
+QUIET_S = 1.0  # the longest message takes a quarter of a second at 115200 baud
+
 
 class SerialTransport(SerialPort):
     """A serial port with a reader thread, which ends when the port is closed or lost."""
@@ -21,7 +23,8 @@ class SerialTransport(SerialPort):
         Args:
             port: path of the device.
             baudrate: bits a second.
-            on_data: called in the reader thread with each chunk.
+            on_data: called in the reader thread with each chunk, and with nothing when none has
+                followed it for `QUIET_S`.
             on_lost: called once in the reader thread if the port fails while it is open.
 
         Raises:
@@ -45,14 +48,16 @@ class SerialTransport(SerialPort):
         super().close()
 
     def _run(self) -> None:
+        data = b""
         while not self._closing.is_set():
+            before = data
             try:
-                data = self.read()
+                data = self.read(QUIET_S if before else None)
             except PortLost as error:
                 if not self._closing.is_set():
                     self._on_lost(error)
                 return
-            if not data or self._closing.is_set():
+            if not (data or before) or self._closing.is_set():
                 continue
             try:
                 self._on_data(data)

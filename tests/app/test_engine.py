@@ -1,6 +1,8 @@
 """What a reload keeps, and what an engine makes of the clock that it finds."""
 
 import random
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from fakes import TOKYO, FakeClock
+from forked import unmeasured
 from jobs_file import JobsFile
 from stored import add_readings
 
@@ -24,6 +27,7 @@ from kei.timekeeping.linux import LinuxClock
 from kei.timekeeping.monitor import ClockStatus
 from kei.upload.sender import Sender
 
+HEAVY = {"requests", "urllib3", "charset_normalizer", "idna"}  # 6 MB of memory
 UPLOADS = """
 [[upload]]
 name = "first"
@@ -115,3 +119,22 @@ def test_a_clock_behind_the_newest_reading_is_likely_wrong(
     engine = Engine(config, clock=clock, rng=random.Random(1))
     assert engine.snapshot().clock == ClockStatus(synchronised=False, likely_wrong=likely_wrong)
     engine.stop()
+
+
+def test_an_engine_without_uploads_loads_none_of_what_they_need(tmp_path: Path) -> None:
+    jobs = tmp_path / "jobs.toml"
+    jobs.write_text("")
+    script = (
+        "import random, sys, pathlib; from kei import config\n"
+        "from kei.app.engine import Engine; from kei.core.clock import SystemClock\n"
+        "settings = config.load(pathlib.Path(sys.argv[1]), environ={})\n"
+        "engine = Engine(settings, clock=SystemClock(), rng=random.Random(1))\n"
+        "engine.start(); engine.stop(); print(*sys.modules)"
+    )
+    command = [sys.executable, "-c", script, str(jobs)]
+    loaded = subprocess.run(
+        command, env=unmeasured(), check=True, capture_output=True, text=True, timeout=60
+    ).stdout.split()
+    assert "kei.jobs.upload" in loaded
+    assert HEAVY & {name.partition(".")[0] for name in loaded} == set()
+    assert [name for name in loaded if name.startswith(("kei.simulator", "kei.tariff"))] == []

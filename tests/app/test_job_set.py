@@ -69,6 +69,7 @@ class Bench:
         context = JobContext(
             database=cast("Database", None),
             record=lambda _: None,
+            recover=len,
             commit=lambda: True,
             sums=daily(folder),
             monitor=cast("ClockMonitor", None),

@@ -133,7 +133,7 @@ def test_a_pulse_counts_from_the_last_beat() -> None:
 def test_the_meter_is_asked_on_while_the_disk_stalls_and_nothing_is_missing(
     tmp_path: Path,
 ) -> None:
-    often = JOBS.replace('"1h"', "0.2")
+    often = JOBS.replace('"1h"', "0.2") + "\n[history]\ndays = 0\n"
     config = JobsFile(tmp_path / "jobs.toml").load(often)
     running = Engine(config, clock=SystemClock(TOKYO), rng=random.Random(1))
     running.start()

@@ -73,7 +73,7 @@ def screen() -> Iterator[Screen]:
 
 def test_each_scan_says_how_long_it_takes_and_how_far_it_is(screen: Screen) -> None:
     for duration, about in ((4, 5), (5, 9)):
-        screen.event(logging.DEBUG, "scan_started", duration=duration)
+        screen.event(logging.DEBUG, "scan_started", duration=duration, seconds=about + 0.2)
         what = f"scanning for the meter, duration {duration}"
         assert screen.lines()[-1] == f"{what}: about {about} s"
         assert screen.after(3) == f"{what}: 3 s (about {about} s)"
@@ -99,7 +99,7 @@ def test_what_keeps_the_meter_away_is_told_again_each_minute_until_it_ends(scree
     screen.step(State.INIT, Pause.GROWING)
     assert screen.after(30) == "waiting before the next attempt: 30 s  meter_not_found"
     assert not any(line.startswith("still") for line in screen.lines())
-    screen.event(logging.DEBUG, "scan_started", duration=4)
+    screen.event(logging.DEBUG, "scan_started", duration=4, seconds=4.8)
     assert (
         screen.after(30) == "scanning for the meter, duration 4: 30 s (about 5 s)  meter_not_found"
     )
@@ -146,7 +146,7 @@ def test_a_session_that_is_taken_up_again_and_a_scan_that_there_is_not_are_told(
     assert screen.after(1) == "resuming the session with the meter: 1 s"
     screen.step(State.SETUP)
     assert screen.after(1) == "setting the dongle up: 1 s"
-    screen.event(logging.DEBUG, "scan_started", duration=8)
+    screen.event(logging.DEBUG, "scan_started", duration=8, seconds=72.0)
     assert screen.after(0) == "scanning for the meter, duration 8: 0 s (about 72 s)"
     screen.event(logging.DEBUG, "scan_not_available", duration=8)
     assert screen.lines()[-1] == "this dongle has no scan of duration 8"

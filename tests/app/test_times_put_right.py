@@ -1,20 +1,23 @@
 """From a clock that is set to the times of readings: the monitor, the recorder and real files."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import pytest
 from fakes import TOKYO, FakeClock
+from interleaving import OpenLock, in_every_order
 from stored import BOOT, daily
 
 from kei.app.engine import newest_reading_ms
 from kei.config import load
-from kei.core.clock import instant
+from kei.core.clock import Instant, instant
 from kei.core.reading import Reading
 from kei.settings.recorder import RecorderSettings
 from kei.store.database import Database
 from kei.store.recorder import Recorder
+from kei.timekeeping import gate, monitor
 from kei.timekeeping.gate import TimeGate
 from kei.timekeeping.linux import LinuxClock, Timex
 from kei.timekeeping.monitor import ClockMonitor
@@ -33,9 +36,11 @@ class Bench:
         self.kernel_synchronised = False
         self.database = Database.open(folder / "kei.db", self.clock)
         self.monitor = ClockMonitor(self.clock, LinuxClock(self._adjtimex, folder), newest_ms=None)
-        gate = TimeGate(self.clock, self.monitor, wait_s)
-        self.recorder = Recorder(self.database, daily(folder), gate, clock=self.clock, boot=BOOT)
-        self.monitor.add_listener(gate)
+        self.gate = TimeGate(self.clock, self.monitor, wait_s)
+        self.recorder = Recorder(
+            self.database, daily(folder), self.gate, clock=self.clock, boot=BOOT
+        )
+        self.monitor.add_listener(self.gate)
         self.monitor.add_listener(self.recorder)
         self.recorder.start()
 
@@ -47,6 +52,13 @@ class Bench:
     def record(self) -> None:
         self.clock.advance(10)
         self.recorder.record([Reading(self.clock.now_ms(), "BR", "E7", Decimal(1), "x")])
+
+    def record_by(self, at: Instant) -> None:
+        self.recorder.record([Reading(at.time_ms, "BR", "E7", Decimal(1), "x", at.monotonic_ms)])
+
+    def set_clock_unseen(self, by_ms: int) -> None:
+        self.clock.wall_ms += by_ms
+        self.kernel_synchronised = True
 
     def set_clock(self, by_ms: int, *, synchronised: bool) -> None:
         self.clock.wall_ms += by_ms
@@ -60,6 +72,11 @@ class Bench:
         with self.database.access() as connection:
             rows = connection.execute("SELECT time_ms FROM readings ORDER BY id").fetchall()
         return [time_ms - NOW_MS for (time_ms,) in rows]
+
+    @property
+    def files(self) -> list[str]:
+        """The years of the daily files."""
+        return [path.name[:4] for path in self.folder.glob("*-home.txt")]
 
     @property
     def lines(self) -> list[str]:
@@ -108,7 +125,7 @@ def test_a_setting_that_nobody_noticed_times_nothing(bench: Bench) -> None:
     bench.clock.wall_ms += 10 * YEAR_MS
     at = instant(bench.clock)
     bench.clock.wall_ms -= 10 * YEAR_MS  # before the monitor has looked
-    bench.recorder.record([Reading(at.time_ms, "BR", "E7", Decimal(2), "x", at.monotonic_ms)])
+    bench.record_by(at)
     bench.monitor.check()
     assert bench.lines == ["2027", "2027"]
     assert bench.times == [10_000, 20_000]
@@ -129,6 +146,72 @@ def test_lines_wait_for_a_clock_that_is_likely_to_be_wrong(bench: Bench) -> None
     assert bench.lines == []
     bench.set_clock(YEAR_MS, synchronised=True)
     assert bench.lines == ["2028"]
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Bench]:
+    """One that a time service keeps right, and that shows when its threads wait for each other."""
+    bench = Bench(tmp_path, 120.0)
+    bench.set_clock(0, synchronised=True)
+    vars(bench.gate)["_lock"], vars(bench.recorder)["_lock"] = OpenLock(), OpenLock()
+    yield bench
+    bench.recorder.close()
+    bench.database.close()
+
+
+@pytest.mark.usefixtures("unmeasured")  # the same at each step
+@pytest.mark.parametrize("is_set", ["ahead", "back"])
+@pytest.mark.parametrize("writes", ["a reading", "a look"])
+def test_a_clock_that_is_ahead_for_some_seconds_times_nothing_whenever_it_is_set(
+    machine: Bench, is_set: str, writes: str
+) -> None:
+    def prepare() -> tuple[Callable[[], object], Callable[[], object]]:
+        machine.clock.wall_ms += 10 * YEAR_MS
+        machine.kernel_synchronised = False
+        if is_set == "back":
+            machine.monitor.check()
+        write: Callable[[], object] = machine.recorder.tick
+        if writes == "a reading":
+            write = partial(machine.record_by, instant(machine.clock))
+        if is_set == "back":
+            return write, partial(machine.set_clock, -10 * YEAR_MS, synchronised=True)
+        if writes == "a reading":
+            return write, machine.monitor.check
+        machine.clock.wall_ms -= 10 * YEAR_MS
+        return write, partial(machine.set_clock, 10 * YEAR_MS, synchronised=False)
+
+    def check() -> None:
+        machine.record()
+        if is_set == "ahead":
+            machine.set_clock(-10 * YEAR_MS, synchronised=True)
+        machine.monitor.check()
+        assert set(machine.files) == {"2027"}
+
+    assert in_every_order(prepare, check, (gate,)) > 50
+    assert not [at_ms for at_ms in machine.times if at_ms > YEAR_MS]
+
+
+def test_a_step_in_the_middle_of_a_look_at_the_clock_is_one_of_the_time_service(
+    tmp_path: Path,
+) -> None:
+    benches: list[Bench] = []
+
+    def prepare() -> tuple[Callable[[], object], Callable[[], object]]:
+        folder = tmp_path / str(len(benches))
+        (folder / "dev/rtc0").mkdir(parents=True)  # its time is plausible
+        bench = Bench(folder, 0.0)
+        benches.append(bench)
+        bench.record()
+        return bench.monitor.check, partial(bench.set_clock_unseen, 3_600_000)
+
+    def check() -> None:
+        bench = benches[-1]
+        bench.monitor.check()
+        assert bench.times == [3_610_000]
+        bench.recorder.close()
+        bench.database.close()
+
+    assert in_every_order(prepare, check, (monitor,)) > 10
 
 
 def test_the_newest_reading_is_found_also_when_only_the_text_has_it(

@@ -95,23 +95,29 @@ def test_a_day_as_json(home: Home) -> None:
     sold = [register(number, "7.25", "EB") for number in range(49)]
     add_readings(home.database, [*day(), *sold])
     document = json.loads(home.says(form=Form.JSON), parse_float=Decimal)
-    assert document == {
-        "by": "day",
-        "rows": [
-            {
-                "start": "2026-11-23T00:00:00+09:00",
-                "end": "2026-11-24T00:00:00+09:00",
-                "bought_kwh": Decimal("5.2"),
-                "sold_kwh": Decimal("0.00"),
-                "state": "complete",
-                "missing": 0,
-                "missing_sold": 0,
-                "peak_kwh": Decimal("0.5"),
-                "peak_start": "2026-11-23T18:00:00+09:00",
-            }
-        ],
-        "gaps": [],
+    whole = {
+        "start": "2026-11-23T00:00:00+09:00",
+        "end": "2026-11-24T00:00:00+09:00",
+        "bought_kwh": Decimal("5.2"),
+        "sold_kwh": Decimal("0.00"),
+        "state": "complete",
+        "missing": 0,
+        "missing_sold": 0,
+        "peak_kwh": Decimal("0.5"),
+        "peak_start": "2026-11-23T18:00:00+09:00",
     }
+    assert document == {"by": "day", "rows": [whole], "gaps": [], "total": whole}
+
+
+def test_half_hours_one_by_one(home: Home) -> None:
+    add_readings(home.database, day(0, 40))
+    rows = home.rows("2026-11-23T17:40", "2026-11-23T19:00", By.HALF_HOUR)
+    starts = [str(row["start"])[11:16] for row in rows]
+    assert starts == ["17:40", "18:00", "18:30"]
+    assert [row["bought_kwh"] for row in rows] == [None, Decimal("0.5"), Decimal("0.1")]
+    table = home.says("2026-11-23T18:00", "2026-11-23T19:00", By.HALF_HOUR).splitlines()
+    assert table[1].startswith("2026-11-23 18:00")
+    assert "from" not in table[1]
 
 
 def test_a_gap_is_named_in_every_form(home: Home) -> None:

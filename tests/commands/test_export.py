@@ -18,9 +18,9 @@ from stored import add_readings, add_summaries, daily
 from kei.commands.export import Form, Selection, export
 from kei.core.errors import ConfigError, StoreError
 from kei.core.reading import Reading, Summary
-from kei.store import extract
+from kei.store import read_only
 from kei.store.database import Database
-from kei.store.extract import Query
+from kei.store.read_only import Query
 
 MIDNIGHT = 1_795_359_600_000  # 2026-11-23 00:00 in Tokyo
 MINUTE = 60_000
@@ -190,7 +190,7 @@ def test_exactly_what_lies_in_the_span_comes_in_the_order_of_time(
     database.close()
     wanted = Query(MIDNIGHT + begin * MINUTE, MIDNIGHT + (begin + length) * MINUTE)
     inside = [r for r in recorded if wanted.from_ms <= r.time_ms < wanted.to_ms]
-    assert list(extract.readings(path, daily(path.parent), wanted)) == sorted(
+    assert list(read_only.readings(path, daily(path.parent), wanted)) == sorted(
         inside, key=lambda r: r.time_ms
     )
 
@@ -201,7 +201,7 @@ def test_memory_does_not_grow_with_what_is_read(tmp_path: Path, database: Databa
     tracemalloc.start()
     try:
         wanted = Query(MIDNIGHT, MIDNIGHT + 20 * 1440 * MINUTE)
-        count = sum(1 for _ in extract.readings(tmp_path / "kei.db", daily(tmp_path), wanted))
+        count = sum(1 for _ in read_only.readings(tmp_path / "kei.db", daily(tmp_path), wanted))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -5,6 +5,7 @@ from jobs_file import BROUTE, BROUTE_ID, BROUTE_PWD, JobsFile
 
 from kei.config import load
 from kei.config.rules import KNOWN_EPCS
+from kei.core.secret import MASK
 from kei.settings.broute import Broute, RequestGroup
 
 CREDENTIALS = f'broute_id = "{BROUTE_ID}"\nbroute_pwd = "{BROUTE_PWD}"\n'
@@ -71,6 +72,7 @@ def test_the_unit_of_energy_is_one_that_a_meter_may_have(
         ('"0.1"', "found a text, wanted a number; write it in digits, without quotes"),
         ("true", "found true or false, wanted a number"),
         ("inf", "inf is not possible; write a finite number"),
+        ("1e-999999999", "0 is not possible; it is one of: 0.0001"),
     ],
 )
 def test_another_unit_of_energy_is_refused(jobs: JobsFile, written: str, fault: str) -> None:
@@ -147,9 +149,13 @@ def test_an_unknown_dongle_is_a_fault(jobs: JobsFile, dongle: str) -> None:
         (
             '["ee"]',
             "epc[0]",
-            "EE is a history, which kei does not read; did you mean E0 and E3? known are",
+            "EE is a history, which is not requested; did you mean D0? known are",
         ),
-        ('["E5"]', "epc[0]", "E5 is a setting of the meter for its histories, which kei does"),
+        (
+            '["E5"]',
+            "epc[0]",
+            "E5 is a setting of the meter for its histories, which is not requested",
+        ),
         ('["0xE7"]', "epc[0]", '"0xE7" is no property code; did you mean E7? write two'),
         ('["E77"]', "epc[0]", '"E77" is no property code; did you mean E7? write two'),
         ('["7"]', "epc[0]", '"7" is no property code; did you mean E7 or D7? write two'),
@@ -415,5 +421,5 @@ def test_who_needs_no_secrets_need_not_be_able_to_read_them(jobs: JobsFile, else
     jobs.path.write_text(f"{ELSEWHERE}{elsewhere}")
     found = load(jobs.path, environ={}, with_secrets=False)
     assert found.broute is not None
-    assert found.broute.broute_pwd.reveal() == ""
+    assert found.broute.broute_pwd.reveal() == MASK
     assert found.broute.broute_id.reveal() == BROUTE_ID

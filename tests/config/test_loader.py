@@ -17,6 +17,7 @@ from kei.settings.config import Config
 from kei.settings.log import LogLevel, LogSettings
 from kei.settings.recorder import RecorderSettings, SummarySettings
 from kei.settings.site import Site
+from kei.settings.web import Web
 
 SAMPLE = Path(__file__).parents[2] / "jobs.toml"
 
@@ -31,14 +32,15 @@ def fault_of(path: Path) -> str:
 def test_the_sample_of_the_repository_loads() -> None:
     config = load(SAMPLE, environ={})
     assert config.broute is not None
-    assert config.broute.port == "sim:"
+    assert config.broute.port == "sim:latency=0"
     assert config.broute.broute_id.reveal() == BROUTE_ID
     assert config.broute.broute_pwd.reveal() == BROUTE_PWD
     assert config.broute.requests == (
         RequestGroup((0xD3, 0xD7, 0xE1), 3600.0),
-        RequestGroup((0xE7,), 10.0),
+        RequestGroup((0xE7, 0xE8), 10.0),
         RequestGroup((0xE0, 0xE3), 300.0),
     )
+    assert config.web == Web()
     assert config.recorder.directory == SAMPLE.parent / "data"
     assert config.recorder.database == SAMPLE.parent / "data" / "kei.db"
     assert config.summary.cycle_s == 600
@@ -112,6 +114,8 @@ cycle = 7
         "recorder",
         "summary",
         "upload",
+        "tariff",
+        "web",
         "mqtt",
         "heartbeat",
         "log",
@@ -127,7 +131,7 @@ cycle = 7
         ),
         (
             '5: broute.dongle: "rl7023-dss" is not possible; did you mean "RL7023-DSS"? '
-            "it is one of: auto, RL7023-DSS, RL7023-IPS, BP35A1, BP35C2"
+            "it is one of: auto, RL7023-DSS, RL7023-IPS, BP35A1, BP35C2, J11"
         ),
         "6: broute.requests[0].cycle: is missing; add it to this table: cycle = ...",
         (
@@ -206,13 +210,14 @@ KEYS = st.sampled_from(
         "epc", "cycle", "sensor", "min", "max", "variation", "directory", "fname_base", "database",
         "retention", "sync", "name", "target_url", "upload_key", "upload_key_file", "format",
         "what", "max_bytes", "compress", "headers", "since", "level", "file", "requests", "checks",
-        "x",
+        "x", "contract", "from", "base", "steps", "zones", "holidays", "market", "levy", "2026-11",
     ]
 )  # fmt: skip
 HEADERS = st.sampled_from(
     [
         "[broute]", "[[broute.requests]]", "[[serial]]", "[[serial.checks]]", "[serial]",
-        "[recorder]", "[summary]", "[[upload]]", "[upload]", "[log]", "[[log]]", "",
+        "[recorder]", "[summary]", "[[upload]]", "[upload]", "[log]", "[[log]]", "[tariff]",
+        "[[tariff.plan]]", "[tariff.fuel]", "",
     ]
 )  # fmt: skip
 VALUES = st.one_of(
@@ -223,6 +228,8 @@ VALUES = st.one_of(
             '"http://[::1"', '"http://h:99999/"', '"https://h/x"', "2026-01-01", "07:00:00",
             "2026-01-01T00:00:00", "0001-01-01T00:00:00+09:00", '"json"', '"a\\u0000b"', '"10s"',
             '"\\ufdd0"', '"999999999999999999999d"', '"/dev/zero"', '"."', '""',
+            "1e-9999999999999999999", '"40A"', "[{ price = 1 }]", '[{ hours = "1-6", price = 1 }]',
+            '{ per = "10A", price = 1 }', "{ minimum = 1, price = 1 }", "{ 2026-11 = 1 }",
         ]
     ),
     st.text(string.printable, max_size=40).map(lambda text: f"'{text}'"),
@@ -230,6 +237,7 @@ VALUES = st.one_of(
 LINES = st.one_of(HEADERS, st.builds("{} = {}".format, KEYS, VALUES))
 
 
+@pytest.mark.usefixtures("unmeasured")  # a property
 @settings(
     max_examples=300,
     deadline=None,

@@ -104,6 +104,7 @@ def test_a_check_may_allow_one_value_only(jobs: JobsFile) -> None:
         ("min = nan", "6: serial[0].checks[0].min: nan is not possible; "),
         ("max = -inf", "6: serial[0].checks[0].max: -inf is not possible; "),
         ("max = 1e400", "6: serial[0].checks[0].max: inf is not possible; "),
+        ("max = 1e9999999999999999999", "6: serial[0].checks[0].max: inf is not possible; "),
         ("max = true", "6: serial[0].checks[0].max: found true or false, wanted a number; "),
         ('max = "85"', "6: serial[0].checks[0].max: found a text, wanted a number; "),
         (f"max = 0x{'f' * 5000}", "6: serial[0].checks[0].max: is too large a number; "),

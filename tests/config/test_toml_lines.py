@@ -8,6 +8,8 @@ from toml_documents import TABLES, Key, Node, Writer, keys_of
 
 from kei.config.toml_lines import locate
 
+pytestmark = pytest.mark.usefixtures("unmeasured")  # properties
+
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(table=TABLES, data=st.data())

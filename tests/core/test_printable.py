@@ -1,9 +1,10 @@
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kei.core.printable import printable, printable_json
+from kei.core.printable import counted, printable, printable_json
 
 
 def test_what_steers_a_terminal_is_shown_instead() -> None:
@@ -12,6 +13,11 @@ def test_what_steers_a_terminal_is_shown_instead() -> None:
 
 def test_letters_and_blanks_stay() -> None:
     assert printable("電力\u3000512 W, 20°C") == "電力\u3000512 W, 20°C"
+
+
+@pytest.mark.parametrize(("count", "told"), [(0, "0 days"), (1, "1 day"), (99, "99 days")])
+def test_one_of_something_is_not_called_several(count: int, told: str) -> None:
+    assert counted(count, "day") == told
 
 
 def test_what_is_to_be_kept_stays() -> None:

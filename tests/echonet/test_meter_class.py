@@ -22,6 +22,7 @@ from kei.echonet.meter_class import (
 )
 
 TENTH = Scale(1, Decimal("0.1"))
+WATT_HOUR = Scale(1, Decimal("0.001"))
 HALF_PAST_TWELVE = datetime.fromisoformat("2024-01-15T12:30:00+09:00")
 
 
@@ -87,6 +88,15 @@ def test_half_hour_energy_carries_the_time_of_the_meter() -> None:
     assert decode(0xEA, edt, TENTH) == (Value("EA", Decimal("10934.9"), HALF_PAST_TWELVE),)
 
 
+def test_energy_of_a_minute_has_both_directions_with_the_time_of_the_meter() -> None:
+    edt, at = "07E8010F0C220000A6DAA7%s", datetime.fromisoformat("2024-01-15T12:34:00+09:00")
+    bought = Value("D0", Decimal("10934.951"), at)
+    sold = Value("D0R", Decimal("4230.812"), at)
+    assert decode(0xD0, bytes.fromhex(edt % "00408E9C"), WATT_HOUR) == (bought, sold)
+    without = Value("D0R", Absent.NO_DATA, at)
+    assert decode(0xD0, bytes.fromhex(edt % "FFFFFFFE"), WATT_HOUR) == (bought, without)
+
+
 def test_half_hour_energy_without_a_date_has_no_value() -> None:
     assert shown(0xEB, "FFFFFFFFFFFFFFFFFFFFFE") == [("EB", "no_data")]
 
@@ -104,7 +114,7 @@ def test_energy_before_the_unit_is_known_is_refused(epc: int) -> None:
         decode(epc, bytes(PROPERTIES[epc].size), None)
 
 
-@given(st.sampled_from(sorted(PROPERTIES)), st.binary(max_size=12))
+@given(st.sampled_from(sorted(PROPERTIES)), st.binary(max_size=16))
 def test_arbitrary_data_is_a_printable_value_or_malformed(epc: int, edt: bytes) -> None:
     try:
         values = decode(epc, edt, TENTH)

@@ -39,8 +39,9 @@ def report_of(
     by: By = By.DAY,
     zone: ZoneInfo = TOKYO,
     now_ms: int = NEVER,
+    breaks: Sequence[int] = (),
 ) -> tuple[list[Row], Report]:
-    report = Report(whole, until_ms=now_ms)
+    report = Report(whole, until_ms=now_ms, breaks=breaks)
     rows = report.rows(periods(whole.start_ms, whole.end_ms, by, zone), registers)
     return list(rows), report
 
@@ -71,6 +72,19 @@ def test_what_lies_between_two_known_registers_counts_for_the_row_that_holds_bot
     assert report.gaps == [
         Gap(MIDNIGHT + HALF_HOUR_MS, MIDNIGHT + 4 * HALF_HOUR_MS, Decimal("0.8"))
     ]
+
+
+@pytest.mark.parametrize("since_known_ms", [1, HALF_HOUR_MS - 1, HALF_HOUR_MS])
+def test_nothing_is_computed_across_the_begin_of_a_segment_however_plausible_it_looks(
+    since_known_ms: int,
+) -> None:
+    known = day({0: "1.0", 1: "1.2", 2: "1.3", 3: "1.7"}, {0: "5.0", 1: "5.5", 2: "5.6", 3: "6.6"})
+    begins_ms = MIDNIGHT + HALF_HOUR_MS + since_known_ms
+    whole = Period(MIDNIGHT, MIDNIGHT + 3 * HALF_HOUR_MS)
+    (row,), report = report_of(known, whole, breaks=(begins_ms,))
+    assert (row.bought, row.sold, row.missing) == (Decimal("0.6"), Decimal("1.5"), 1)
+    between = Gap(MIDNIGHT + HALF_HOUR_MS, MIDNIGHT + 2 * HALF_HOUR_MS, None, is_other_meter=True)
+    assert report.gaps == [between]
 
 
 def test_what_lies_across_the_end_of_a_row_counts_for_the_total_only() -> None:
@@ -174,12 +188,15 @@ def test_periods_follow_each_other_without_gaps_and_begin_on_the_clock(
     assert all(each.start_ms < each.end_ms for each in found)
     for each in found[1:]:
         at = local(each.start_ms, ZONES[zone])
-        if zone != "Australia/Lord_Howe":  # whose clock goes back by half an hour
+        if by is By.HALF_HOUR:  # as the meter counts them, whatever the minute is here
+            assert each.start_ms % HALF_HOUR_MS == 0
+        elif zone != "Australia/Lord_Howe":  # whose clock goes back by half an hour
             assert (at.minute, at.second) == (0, 0)
         if by is By.MONTH:
             assert at.day == 1
 
 
+@pytest.mark.usefixtures("unmeasured")  # a property
 @given(
     zone=zones,
     start_s=starts,

@@ -7,8 +7,8 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+from forked import unmeasured
 from jobs_file import BROUTE, JobsFile
-from programs import unmeasured
 
 import kei.jobs
 from kei.jobs.kinds import AfterWindows, Every, Executor, duration, kinds, plan, tables

@@ -38,8 +38,9 @@ class Meter(Session):
         self._answer = answer
         self._fake_clock = clock
 
-    def get(self, epcs: Epcs, budget_s: float) -> Answer:
+    def get(self, epcs: Epcs, budget_s: float, *, gives_way: bool = False) -> Answer:
         assert budget_s >= 5
+        assert not gives_way
         self.asked.append(epcs)
         return self._answer(epcs)
 

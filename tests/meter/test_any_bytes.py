@@ -26,6 +26,8 @@ from kei.store.text import DailyFile
 from kei.timekeeping.monitor import ClockStatus
 from kei.wisun.interfaces import Answer
 
+pytestmark = pytest.mark.usefixtures("unmeasured")  # properties
+
 NOW = datetime.fromisoformat("2026-11-23T10:10:00+09:00")
 NOT_TRUSTED = ConstantMonitor(ClockStatus(synchronised=False, likely_wrong=True))
 ZONES = ("UTC", "Asia/Tokyo", "America/New_York", "Pacific/Kiritimati", "Etc/GMT+12")

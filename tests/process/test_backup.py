@@ -81,7 +81,8 @@ def grow(database: Path) -> None:
     with closing(sqlite3.connect(database)) as connection, connection:
         (first,) = connection.execute("SELECT max(id) + 1 FROM readings").fetchone()
         connection.executemany(
-            "INSERT INTO readings SELECT ?, series_id, time_ms, value, ? FROM readings"
+            "INSERT INTO readings (id, series_id, time_ms, value, data_id)"
+            " SELECT ?, series_id, time_ms, value, ? FROM readings"
             " WHERE id = (SELECT min(id) FROM readings)",
             [(first + number, f"{number:x>40}") for number in range(ROWS)],
         )

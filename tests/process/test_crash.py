@@ -8,8 +8,11 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 from crashes import Victim
 from programs import readings, running
+
+pytestmark = pytest.mark.usefixtures("unmeasured")  # what is killed has nothing to say
 
 KILLS = 8
 

@@ -239,6 +239,7 @@ def test_nothing_is_imported_while_kei_runs(jobs: Path, tmp_path: Path) -> None:
         assert kei.stop() == 0
 
 
+@pytest.mark.usefixtures("unmeasured")  # 80,000 times the same
 def test_an_import_that_is_killed_is_completed_by_the_next_one(jobs: Path, tmp_path: Path) -> None:
     lines = [
         f"2024/03/01 {second // 3600:02}:{second // 60 % 60:02}:{second % 60:02},BR,E7,{second},x"

@@ -86,7 +86,7 @@ def test_an_upgrade_keeps_what_is_mine_and_one_that_fails_changes_nothing(
 ) -> None:
     shutil.copytree(first[0], tmp_path, symlinks=True, dirs_exist_ok=True)
     jobs, secret = tmp_path / "etc/kei/jobs.toml", tmp_path / "etc/kei/broute_pwd"
-    jobs.write_text(jobs.read_text().replace('"sim:"', '"/dev/ttyUSB0"') + "# mine\n")
+    jobs.write_text(jobs.read_text().replace('"sim:latency=0"', '"/dev/ttyUSB0"') + "# mine\n")
     secret.write_text("AAAABBBBCCCC\n")
     before = environment(tmp_path)
     version = kei_of(tmp_path, "--version").strip()

@@ -241,12 +241,12 @@ def test_who_loses_the_database_to_another_kei_ends(tmp_path: Path) -> None:
 
 
 def test_check_shows_the_schedule_and_touches_nothing(tmp_path: Path) -> None:
-    jobs = write_jobs(tmp_path, "/dev/nowhere")
+    jobs = write_jobs(tmp_path, "/dev/nowhere", "[history]")
     with running("check", "--jobs", str(jobs)) as kei:
         assert kei.wait() == 0
         names = [line.split()[0] for line in kei.lines]
     assert names == ["request-D3-D7-E1", "request-E7", "request-E0", "summary", "prune",
-                     "air", "warning:"]  # fmt: skip
+                     "history-99-days-EA-EB", "air", "warning:"]  # fmt: skip
     assert list(tmp_path.iterdir()) == [jobs]
 
 

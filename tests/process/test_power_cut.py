@@ -16,6 +16,8 @@ from programs import PATIENCE_S, running
 from small_disks import Disk, ext4_disk
 from upload_support import Server
 
+pytestmark = pytest.mark.usefixtures("unmeasured")  # what is killed has nothing to say
+
 CUTS = int(os.environ.get("KEI_CUTS", "3"))
 LONGEST_S = 3.0
 SENSOR = "sim-sensor:interval=0.05,seed={}"

@@ -9,6 +9,8 @@ from kei.wisun.remembered import REST_AFTER_LEAVING_S
 
 EVERY_SECOND = '[[broute.requests]]\nepc = ["E7"]\ncycle = 1\n'
 FAR_FROM_A_REST_S = 8.0
+# Requests of J11 as a transcript has the low byte of their code: reset, scan, start, join, end.
+ENDS_OR_JOINS = (r"\xd9", "Q", "S", "V", "W")
 
 
 def test_after_a_kill_the_session_goes_on_and_after_an_end_the_meter_rests(tmp_path: Path) -> None:
@@ -43,6 +45,28 @@ def test_after_a_kill_the_session_goes_on_and_after_an_end_the_meter_rests(tmp_p
             assert kei.stop() == 0
         joined_at, left_at = said_at(transcript, "SKJOIN"), said_at(transcript, "EVENT 27", last=2)
         assert (joined_at - left_at).total_seconds() >= REST_AFTER_LEAVING_S - 0.1
+
+
+def test_after_a_kill_the_session_of_a_j11_goes_on_without_a_join(tmp_path: Path) -> None:
+    transcript = tmp_path / "said"
+    port = tmp_path / "usb-RATOC_RS-WSUHA-J11-if00-port0"  # which says what to ask for first
+    with simulator(port, "--dongle", "J11", "--transcript", str(transcript)):
+        jobs = write_jobs(tmp_path, str(port), requests=EVERY_SECOND)
+        with running("--jobs", str(jobs)) as kei:
+            kei.wait_for(lambda: count_power(tmp_path), 20, "a reading")
+            kei.process.kill()
+            kei.wait()
+        before, said_before = count_power(tmp_path), len(transcript.read_text())
+        with running("--jobs", str(jobs)) as kei:
+            kei.wait_for(lambda: count_power(tmp_path) > before, 20, "a reading")
+            (joined,) = kei.events("session_joined")
+            assert joined["adopted"] is True
+            said = transcript.read_text()[said_before:]
+            assert r"\xd0\xea\x83\xfc\x00\x08" in said
+            assert not [code for code in ENDS_OR_JOINS if rf"\xd0\xea\x83\xfc\x00{code}" in said]
+            assert kei.stop() == 0
+        assert r"\xd0\xea\x83\xfc\x00W" in transcript.read_text()[said_before:]
+        assert "SK" not in transcript.read_text()
 
 
 def count_power(folder: Path) -> int:

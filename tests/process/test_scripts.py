@@ -11,6 +11,8 @@ from xml.etree import ElementTree as ET
 import pytest
 from programs import ROOT
 
+pytestmark = pytest.mark.usefixtures("unmeasured")  # a benchmark is not a test of kei
+
 SVG = "{http://www.w3.org/2000/svg}"
 SCRIPTS = [
     "plot_day",
@@ -89,15 +91,21 @@ def test_a_script_without_its_packages_says_how_to_get_them(tmp_path: Path) -> N
     assert "[dev]" in line
 
 
-def test_the_benchmark_of_the_session_compares_all_three() -> None:
+def test_the_benchmark_of_the_session_compares_both_grammars_with_others() -> None:
     script = ROOT / "scripts" / "bench_session.py"
     done = subprocess.run(
         [sys.executable, script, "20"], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
     first_words = [line.split()[0] for line in done.stdout.splitlines()]
-    assert first_words[2:5] == ["kei", "momonga", "bare"]
+    assert first_words[2:6] == ["kei", "kei-J11", "momonga", "bare"]
     assert "momonga / kei" in done.stdout
+
+
+def test_without_any_notice_each_half_hour_is_asked_for_soon_after_it_has_ended() -> None:
+    done = run_script("soak_history.py", "no-notices")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "differences none" in done.stdout
 
 
 def test_the_way_of_a_reading_is_counted() -> None:

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,10 +68,14 @@ def on_a_terminal(*args: str, **environ: str) -> Iterator[tuple[subprocess.Popen
 
 
 def test_a_good_start_shows_progress_and_then_one_live_line(tmp_path: Path) -> None:
-    jobs = write_jobs(tmp_path, QUICK, requests=EVERY_SECOND)
+    until_noon_s = 12 * 3600 - int(time.time() + 9 * 3600) % 86_400  # noqa: TID251 - the machine's
+    port = f"{QUICK},clock-skew={until_noon_s}"  # at a meter's midnight nothing is filled
+    jobs = write_jobs(tmp_path, port, "[history]", requests=EVERY_SECOND)
     with on_a_terminal("--jobs", str(jobs)) as (kei, seen):
         live = r"\r\x1b\[K\d\d:\d\d:\d\d  -?\d+ W  [\d.]+ \+ [\d.]+ A  [\d.]+ kWh  \d+ s ago"
         wait_until(lambda: len(re.findall(live, seen.text())) > 2, 30, "the live line")
+        filling = f"{live}  filling gaps, \\d+ days left"
+        wait_until(lambda: seen.has(filling), 30, "how far the gaps are filled")
         kei.send_signal(signal.SIGTERM)
         assert kei.wait(PATIENCE_S) == 0
         wait_until(lambda: seen.has(r"kei_stopped"), 5, "the last line")

@@ -14,7 +14,7 @@ from programs import PATIENCE_S, ROOT, SIMULATED, STOP_S, ends, readings, wait_u
 
 SMALL_PIPE_BYTES = 4096
 STOPPED_TERMINAL = b"\x13"  # Ctrl-S
-EVERY_SECOND = '[[broute.requests]]\nepc = ["E7", "E0"]\ncycle = 1'
+EVERY_SECOND = '[[broute.requests]]\nepc = ["E7", "E8"]\ncycle = 1'  # E0 needs a year of the home
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from kei.settings import text_rules
 from kei.settings.text_rules import Wrong
 
+pytestmark = pytest.mark.usefixtures("unmeasured")  # properties
+
 
 @pytest.mark.parametrize(
     ("text", "seconds"),

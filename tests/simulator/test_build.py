@@ -7,15 +7,16 @@ import pytest
 from fakes import TOKYO, FakeClock
 from simulator_bench import BROUTE_ID, BROUTE_PWD, GET_E7, METER, NOON_MS, answers, shown
 
+from kei.core.errors import ConfigError
 from kei.echonet.frame import decode
+from kei.simulator.air.dongle import SimulatedDongle
 from kei.simulator.build import build
-from kei.simulator.dongle.dongle import VirtualDongle
 from kei.simulator.options import parse_sim_port
 
 FAST = "latency=0,scan-time=0,join-time=0"
 
 
-def joined(options: str, clock: FakeClock) -> VirtualDongle:
+def joined(options: str, clock: FakeClock) -> SimulatedDongle:
     dongle = build(parse_sim_port(f"sim:{FAST},{options}"), clock)
     say(
         dongle,
@@ -26,12 +27,12 @@ def joined(options: str, clock: FakeClock) -> VirtualDongle:
     return dongle
 
 
-def say(dongle: VirtualDongle, clock: FakeClock, data: bytes) -> str:
+def say(dongle: SimulatedDongle, clock: FakeClock, data: bytes) -> str:
     dongle.receive(data, clock.monotonic())
     return shown(dongle.poll(clock.monotonic()))
 
 
-def ask(dongle: VirtualDongle, clock: FakeClock, epc: int) -> bytes:
+def ask(dongle: SimulatedDongle, clock: FakeClock, epc: int) -> bytes:
     request = GET_E7[:12] + bytes((epc, 0))
     header = f"SKSENDTO 1 {METER} 0E1A 1 0 000E ".encode()
     [answer] = answers(say(dongle, clock, header + request))
@@ -141,3 +142,34 @@ def test_the_same_seed_gives_the_same_answers_and_delays() -> None:
         return said
 
     assert session() == session()
+
+
+@pytest.mark.parametrize(
+    ("options", "mode"), [("", 0), (",payload=binary", 0), (",payload=ascii", 1)]
+)
+def test_a_rohm_dongle_may_begin_in_either_payload_mode(options: str, mode: int) -> None:
+    clock = FakeClock(NOON_MS, TOKYO)
+    dongle = build(parse_sim_port(f"sim:{FAST},dongle=BP35A1{options}"), clock)
+    assert say(dongle, clock, b"ROPT\r") == f"ROPT\nOK {mode:02X}\r"
+
+
+@pytest.mark.parametrize(("options", "answer"), [("", "FAIL ER06"), (",takes-sa2", "OK")])
+def test_a_single_stack_may_take_register_sa2(options: str, answer: str) -> None:
+    clock = FakeClock(NOON_MS, TOKYO)
+    dongle = build(parse_sim_port(f"sim:{FAST},dongle=RL7023-IPS{options}"), clock)
+    assert say(dongle, clock, b"SKSREG SA2 1\r\n").endswith(f"\n{answer}\n")
+
+
+@pytest.mark.parametrize(
+    ("dongle", "option"),
+    [
+        ("RL7023-DSS", "payload=ascii"),
+        ("J11", "payload=ascii"),
+        ("J11", "takes-sa2"),
+        ("RL7023-IPS", "strict-sums"),
+    ],
+)
+def test_an_option_that_a_dongle_cannot_have_is_refused(dongle: str, option: str) -> None:
+    name = option.partition("=")[0]
+    with pytest.raises(ConfigError, match=f"{name}: means nothing with {dongle}"):
+        parse_sim_port(f"sim:dongle={dongle},{option}")

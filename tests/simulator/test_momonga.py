@@ -15,7 +15,7 @@ from kei.simulator.household.household import Household
 from kei.simulator.options import parse_sim_port
 from kei.simulator.port.server import Simulator
 
-SEED = 7
+SEED = 0
 DEADLINE_S = 60.0
 MODELS = (DSS, IPS, BP35A1, BP35C2)
 
@@ -49,7 +49,9 @@ def local_second(clock: Clock) -> int:
 
 def visit(model: str) -> Visit:
     instant = "latency=0,scan-time=0,join-time=0"
-    options = parse_sim_port(f"sim:dongle={model},seed={SEED},next-gen,fault=infc@5,{instant}")
+    options = parse_sim_port(
+        f"sim:dongle={model},seed={SEED},next-gen,takes-sa2,fault=infc@5,{instant}"
+    )
     clock = FastClock(1, TOKYO)  # which does not repeat a notice while the client is held up
     simulator = Simulator(options, clock=clock)
     thread = threading.Thread(target=simulator.run)

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -151,6 +152,15 @@ def test_an_older_database_is_copied_too(folder: Path) -> None:
         database.execute("PRAGMA user_version = 2")
     content = backup.back_up(folder / "copy.db", folder / "again.db", lambda _: None)
     assert content.newest_ms == BEGIN_MS + 4
+
+
+def test_a_copy_tells_its_latest_reading_also_when_gaps_were_filled_after_it(
+    folder: Path,
+) -> None:
+    with closing(Database.open(folder / "kei.db", FakeClock(zone=TOKYO))) as database:
+        add_readings(database, [replace(each, recovered=True) for each in readings(-9, 3)])
+    content = backup.back_up(folder / "kei.db", folder / "again.db", lambda _: None)
+    assert content.newest_ms == BEGIN_MS + 19
 
 
 def test_a_database_that_changes_without_a_log_is_copied_anew(

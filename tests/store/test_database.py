@@ -14,7 +14,7 @@ from fakes import TOKYO, FakeClock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from programs import PATIENCE_S
-from stored import add_readings, add_summaries, computed
+from stored import add_readings, add_summaries, computed, readings_in
 
 from kei.core.errors import StoreError
 from kei.core.reading import Reading, Summary, plain
@@ -32,11 +32,6 @@ def reading(value: str | int, *, at: int = T0, sensor: str = "E7", unit: str = "
     return Reading(at, unit, sensor, Decimal(value), "x")
 
 
-def all_readings(database: Database) -> list[Reading]:
-    items = [row.item for row in UploadQueue(database).pending("test", What.READINGS, 100_000)]
-    return [item for item in items if isinstance(item, Reading)]
-
-
 def test_readings_come_back_in_order_and_exactly(database: Database) -> None:
     readings = [
         reading("512"),
@@ -45,7 +40,7 @@ def test_readings_come_back_in_order_and_exactly(database: Database) -> None:
         reading("12345678901234567890.1234", at=T0 - 5),
     ]
     add_readings(database, readings)
-    assert [repr(item) for item in all_readings(database)] == [repr(item) for item in readings]
+    assert [repr(item) for item in readings_in(database)] == [repr(item) for item in readings]
 
 
 def test_readings_are_there_after_closing(tmp_path: Path, clock: FakeClock) -> None:
@@ -54,7 +49,7 @@ def test_readings_are_there_after_closing(tmp_path: Path, clock: FakeClock) -> N
     first.close()
     second = Database.open(tmp_path / "kei.db", clock)
     add_readings(second, [reading(2)])
-    assert all_readings(second) == [reading(1), reading(2)]
+    assert readings_in(second) == [reading(1), reading(2)]
     second.close()
 
 
@@ -148,7 +143,7 @@ def test_a_failed_call_leaves_nothing_and_later_ones_work(database: Database) ->
     with pytest.raises(OverflowError):
         add_readings(database, [reading(1, sensor="NEW"), unstorable])
     add_readings(database, [reading(3, sensor="NEW")])
-    assert all_readings(database) == [reading(3, sensor="NEW")]
+    assert readings_in(database) == [reading(3, sensor="NEW")]
 
 
 def test_unwritten_summaries_are_told_until_they_are_marked(database: Database) -> None:
@@ -185,7 +180,7 @@ def test_pruning_goes_in_steps_and_keeps_what_is_younger(database: Database) -> 
     )
     before_ms = 3 * ten_minutes + 1
     assert [ReadingTable(database).prune(before_ms, 4) for _ in range(3)] == [4, 2, 0]
-    assert [item.value for item in all_readings(database)] == [6, 7, 8, 9]
+    assert [item.value for item in readings_in(database)] == [6, 7, 8, 9]
     assert ReadingTable(database).next_ms(0) == 3 * ten_minutes
 
 
@@ -254,7 +249,7 @@ def test_a_reader_in_the_middle_holds_up_neither_writing_nor_syncing(
     add_readings(database, [reading(2)])
     database.sync()
     reader.close()
-    assert len(all_readings(database)) == 2
+    assert len(readings_in(database)) == 2
 
 
 def test_closing_moves_the_log_into_the_file(database: Database, tmp_path: Path) -> None:
@@ -345,5 +340,5 @@ def test_what_fails_behind_a_commit_has_nobody_repeat_it(tmp_path: Path, clock: 
     with database.transaction() as connection:
         ReadingTable(database).add(connection, [reading(1)])
         (tmp_path / "kei.db").unlink()  # so that the log cannot be moved into it
-    assert [each.value for each in all_readings(database)] == [1]
+    assert [each.value for each in readings_in(database)] == [1]
     database.close()

@@ -12,10 +12,13 @@ import pytest
 from fakes import TOKYO, FakeClock
 from stored import BOOT, ConstantMonitor, daily, recorder_of
 
+from kei.core.errors import StoreError
 from kei.settings.upload import What
 from kei.store import pending
 from kei.store.database import Database
 from kei.store.queue import UploadQueue
+from kei.store.read_only import Query, readings
+from kei.store.reading_table import pruned_until_ms
 from kei.timekeeping.gate import TimeGate
 from kei.timekeeping.monitor import ClockStatus
 
@@ -92,3 +95,20 @@ def test_a_row_whose_line_had_come_keeps_it(folder: Path) -> None:
     assert sorted(int(line.split(",")[3]) for line in text) == [0, 1, 2, 3, 4, 5, 6, 9]
     assert sorted(value for _, value in values(database)) == [0, 1, 2, 3, 4, 5, 6, 9]
     database.close()
+
+
+def test_until_kei_is_started_others_are_told_to_start_it(folder: Path) -> None:
+    query = Query(0, 1 << 50)
+    with pytest.raises(StoreError, match="of another version of kei; start kei once"):
+        list(readings(folder / "kei.db", daily(folder), query))
+    Database.open(folder / "kei.db", clock_of(OFFSET_MS)).close()
+    assert len(list(readings(folder / "kei.db", daily(folder), query))) == 5
+
+
+def test_what_came_before_the_first_reading_may_have_been_pruned(folder: Path) -> None:
+    with (
+        closing(Database.open(folder / "kei.db", clock_of(OFFSET_MS))) as database,
+        database.access() as connection,
+    ):
+        (first,) = connection.execute("SELECT min(span) FROM spans").fetchone()
+        assert pruned_until_ms(connection) == first * 600_000

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 from fakes import TOKYO, FakeClock
-from stored import recorder_of
+from stored import readings_in, recorder_of
 
 from kei.core.clock import epoch_ms
 from kei.core.reading import Reading
 from kei.store.database import Database
 from kei.store.milliseconds import Milliseconds
-from kei.store.reading_table import rows_after
 from kei.store.recorder import Recorder
 from kei.store.text import DailyFile
 
@@ -42,8 +41,7 @@ def live(database: Database, memory: Path) -> Recorder:
 
 
 def times_ms(database: Database) -> list[int]:
-    with database.access() as connection:
-        return [reading.time_ms for _, reading in rows_after(connection, 0, 100)]
+    return [reading.time_ms for reading in readings_in(database)]
 
 
 def test_after_a_kill_lines_have_their_milliseconds(database: Database, memory: Path) -> None:

@@ -1,5 +1,6 @@
 """The queue of each upload target: at least once, in order, nothing skipped."""
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def test_registering_again_changes_nothing(queue: UploadQueue, database: Databas
     queue.register("server", What.READINGS, None)
     add_readings(database, readings(1, 2))
     queue.register("server", What.READINGS, None)
-    assert queue.backlog("server", What.READINGS) == 2
+    assert queue.waiting("server", What.READINGS).rows == 2
 
 
 def test_pending_keeps_to_its_limit(queue: UploadQueue, database: Database) -> None:
@@ -75,7 +76,7 @@ def test_what_is_delivered_is_not_pending_any_more(queue: UploadQueue, database:
     add_readings(database, readings(1, 2, 3))
     queue.advance("server", What.READINGS, queue.pending("server", What.READINGS, 2)[-1].id)
     assert times(queue.pending("server", What.READINGS, 10)) == [3]
-    assert queue.backlog("server", What.READINGS) == 1
+    assert queue.waiting("server", What.READINGS).rows == 1
 
 
 def test_a_cursor_never_goes_back(queue: UploadQueue, database: Database) -> None:
@@ -83,7 +84,7 @@ def test_a_cursor_never_goes_back(queue: UploadQueue, database: Database) -> Non
     add_readings(database, readings(1, 2, 3))
     queue.advance("server", What.READINGS, 2)
     queue.advance("server", What.READINGS, 1)
-    assert queue.backlog("server", What.READINGS) == 1
+    assert queue.waiting("server", What.READINGS).rows == 1
 
 
 def test_a_cursor_never_runs_ahead_of_the_rows(queue: UploadQueue, database: Database) -> None:
@@ -99,7 +100,10 @@ def test_targets_do_not_disturb_each_other(queue: UploadQueue, database: Databas
     queue.register("b", What.READINGS, None)
     add_readings(database, readings(1, 2))
     queue.advance("a", What.READINGS, 2)
-    assert (queue.backlog("a", What.READINGS), queue.backlog("b", What.READINGS)) == (0, 2)
+    assert (queue.waiting("a", What.READINGS).rows, queue.waiting("b", What.READINGS).rows) == (
+        0,
+        2,
+    )
 
 
 def test_summaries_have_a_cursor_of_their_own(queue: UploadQueue, database: Database) -> None:
@@ -110,13 +114,13 @@ def test_summaries_have_a_cursor_of_their_own(queue: UploadQueue, database: Data
     queue.advance("server", What.READINGS, 1)
     rows = queue.pending("server", What.SUMMARY, 10)
     assert [repr(row.item) for row in rows] == [repr(item) for item in summaries(0, 10)]
-    assert queue.backlog("server", What.SUMMARY) == 2
+    assert queue.waiting("server", What.SUMMARY).rows == 2
 
 
 def test_summaries_since_a_time(queue: UploadQueue, database: Database) -> None:
     add_summaries(database, summaries(0, 10, 20))
     queue.register("server", What.SUMMARY, T0 + 5)
-    assert queue.backlog("server", What.SUMMARY) == 2
+    assert queue.waiting("server", What.SUMMARY).rows == 2
 
 
 def test_rows_put_aside_are_noted_and_passed(
@@ -225,3 +229,23 @@ def test_a_beginning_in_the_middle_of_a_span_is_found(database: Database) -> Non
         queue.register(f"from {since}", What.READINGS, since)
         found = queue.pending(f"from {since}", What.READINGS, 10)
         assert [row.id for row in found] == list(range(first, 6))
+
+
+@pytest.mark.parametrize("what", list(What))
+def test_a_target_may_leave_out_what_was_made_good_later(database: Database, what: What) -> None:
+    queue = UploadQueue(database, recovered=False)
+    queue.register("server", what, None)
+    for number, recovered in enumerate((True, False, True)):
+        if what is What.READINGS:
+            found = [replace(each, recovered=recovered) for each in readings(number)]
+            add_readings(database, found)
+        else:
+            add_summaries(
+                database, [replace(each, recovered=recovered) for each in summaries(number)]
+            )
+    wanted = queue.pending("server", what, 10)
+    assert [row.item.recovered for row in wanted] == [False]
+    queue.advance("server", what, wanted[-1].id)
+    assert queue.waiting("server", what).rows > 0
+    assert queue.pending("server", what, 10) == []
+    assert queue.waiting("server", what).rows == 0  # nothing waits that will never be sent

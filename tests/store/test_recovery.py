@@ -10,7 +10,7 @@ import pytest
 from fakes import TOKYO, FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
-from stored import add_readings, daily, recorder_of
+from stored import add_readings, daily, readings_in, recorder_of
 from structlog.testing import capture_logs
 
 from kei.core.clock import epoch_ms
@@ -19,7 +19,6 @@ from kei.settings.upload import What
 from kei.store.database import Database
 from kei.store.lines import reading_line, reading_of_line
 from kei.store.queue import UploadQueue
-from kei.store.reading_table import rows_after
 from kei.store.recovery import recover
 from kei.store.text import DailyFile
 
@@ -55,6 +54,7 @@ def clock() -> FakeClock:
     return FakeClock(NOON_MS, TOKYO)
 
 
+@pytest.mark.usefixtures("unmeasured")  # many rows
 def test_lines_behind_the_mark_become_rows(
     database: Database, text: DailyFile, folder: Path
 ) -> None:
@@ -158,10 +158,9 @@ def lived(folder: Path, directory: str, readings: list[Reading]) -> None:
 def stored(folder: Path) -> list[Decimal]:
     clock = FakeClock(NOON_MS, TOKYO)
     database = Database.open(folder / "kei.db", clock)
-    with database.access() as connection:
-        rows = rows_after(connection, 0, 1000)
+    found = sorted(reading.value for reading in readings_in(database))
     database.close()
-    return sorted(reading.value for _, reading in rows)
+    return found
 
 
 def test_a_folder_that_is_left_and_come_back_to_doubles_nothing(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from kei.store import dirty_windows
 from kei.store.database import CHECK_EVERY_S, Database
 from kei.store.dirty_windows import mark_dirty
 from kei.store.queue import UploadQueue
+from kei.store.reading_table import ReadingTable
 from kei.store.summary_table import SummaryTable
 from kei.store.text import DailyFile
 
@@ -211,6 +212,61 @@ def test_a_window_that_lost_its_readings_is_forgotten(bench: Bench) -> None:
         mark_dirty(connection, [epoch_ms(after(1))])
     bench.run_at(after(40))
     assert bench.known() == [(10, "E7", "2", 1, Completeness.PARTIAL)]
+
+
+def test_a_window_keeps_what_was_computed_of_readings_that_have_been_pruned(bench: Bench) -> None:
+    for minute in range(5):
+        bench.measure(after(minute), minute)
+    bench.measure(after(0), 30, sensor="EA")
+    bench.measure(after(8 * 24 * 60), 1)
+    bench.run_at(after(8 * 24 * 60 + 20))
+    known = bench.known()
+    assert ReadingTable(bench.database).prune(epoch_ms(after(24 * 60)), 500) == 6
+    late = [
+        Reading(epoch_ms(after(0)), "BR", sensor, Decimal(7), "x", recovered=True)
+        for sensor in ("EA", "EB")
+    ]
+    add_readings(bench.database, late)
+    bench.run_at(after(8 * 24 * 60 + 30))
+    assert bench.known() == [
+        (0, "E7", "2", 5, Completeness.PARTIAL),
+        (0, "EA", "7", 1, Completeness.RECOVERED),
+        *known[2:],
+        (0, "EB", "7", 1, Completeness.RECOVERED),
+    ]
+
+
+def test_what_is_made_good_of_one_series_says_nothing_of_the_others(bench: Bench) -> None:
+    for minute in range(20):
+        if minute < 8 or minute > 9:
+            bench.measure(after(minute), 1)
+    bench.run_at(after(30))
+    made_good = [
+        Reading(epoch_ms(after(minute)), "BR", "EA", Decimal(7), "x", recovered=True)
+        for minute in (0, 30)
+    ]
+    add_readings(bench.database, made_good)
+    bench.run_at(after(40))
+    assert bench.known() == [
+        (0, "E7", "1", 8, Completeness.PARTIAL),
+        (10, "E7", "1", 10, Completeness.COMPLETE),
+        (30, "EA", "7", 1, Completeness.RECOVERED),
+        (0, "EA", "7", 1, Completeness.RECOVERED),
+    ]
+
+
+def test_instants_that_are_apart_are_computed_apart(bench: Bench) -> None:
+    bench.measure(after(240), 1)
+    bench.run_at(after(300))
+    with bench.database.transaction() as connection:
+        mark_dirty(connection, [epoch_ms(after(minute)) for minute in (60, 0, 1, 2, 30, 61)])
+    spans = [(each.from_ms, each.to_ms) for each in dirty_windows.dirty_ranges(bench.database)]
+    zero = epoch_ms(NOON)
+    assert [((a - zero) / MINUTE_MS, (b - 1 - zero) / MINUTE_MS) for a, b in spans] == [
+        (0, 2),
+        (30, 30),
+        (60, 61),
+    ]
 
 
 def test_a_window_with_nine_tenths_of_its_readings_is_complete(bench: Bench) -> None:
@@ -518,3 +574,13 @@ def test_averages_wait_while_readings_wait_for_their_lines(bench: Bench) -> None
     bench.summariser = summariser_of(bench.database, bench.file, commit=lambda: False)
     bench.run_at(after(10))
     assert bench.lines() == []
+
+
+def test_a_window_with_a_value_made_good_later_says_so(database: Database) -> None:
+    start_ms = 1_790_000_400_000
+    made_good = Reading(start_ms, "BR", "EA", Decimal("1.5"), "x", recovered=True)
+    live = Reading(start_ms, "BR", "E0", Decimal("1.5"), "x")
+    add_readings(database, [made_good, live])
+    found = {each.sensor: each for each in computed(database, start_ms, start_ms + 600_000)}
+    assert (found["EA"].state, found["EA"].recovered) == (Completeness.RECOVERED, True)
+    assert (found["E0"].state, found["E0"].recovered) == (Completeness.COMPLETE, False)

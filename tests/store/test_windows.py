@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from kei.core.clock import epoch_ms, local
 from kei.store.summaries import window_around
 
+pytestmark = pytest.mark.usefixtures("unmeasured")  # properties
+
 BERLIN = ZoneInfo("Europe/Berlin")
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS

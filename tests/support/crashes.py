@@ -13,9 +13,9 @@ from pathlib import Path
 from fakes import TOKYO
 from programs import PATIENCE_S, SIMULATED, Program, running, write_jobs
 
-from kei.store import extract
-from kei.store.extract import Query
+from kei.store import read_only
 from kei.store.lines import reading_line
+from kei.store.read_only import Query
 from kei.store.text import DailyFile
 
 REQUESTS = "\n".join(f'[[broute.requests]]\nepc = ["{epc}"]\ncycle = 0.1' for epc in ("E7", "E0"))
@@ -101,7 +101,7 @@ class Victim:
         if not database.exists():
             return Counter()
         text = DailyFile(self.folder, "mydatafile", "", TOKYO)
-        return Counter(reading_line(r, TOKYO) for r in extract.readings(database, text, FOREVER))
+        return Counter(reading_line(r, TOKYO) for r in read_only.readings(database, text, FOREVER))
 
     def in_database(self) -> int:
         """How many readings are in the database alone, which has to be sound."""

@@ -22,9 +22,9 @@ from fakes import TOKYO
 from programs import BROUTE_ID, BROUTE_PWD, PATIENCE_S, ROOT, SIMULATED, Program, running
 from small_disks import Disk
 
-from kei.store import extract
-from kei.store.extract import Query
+from kei.store import read_only
 from kei.store.lines import reading_line
+from kei.store.read_only import Query
 from kei.store.text import DailyFile
 
 SYNC_S = 2.0  # what a power cut may cost
@@ -256,7 +256,7 @@ class House:
         if not (self.data / "kei.db").exists():
             return Counter()
         text = DailyFile(self.data, "mydatafile", "", TOKYO)
-        rows = extract.readings(self.data / "kei.db", text, FOREVER)
+        rows = read_only.readings(self.data / "kei.db", text, FOREVER)
         return Counter(reading_line(row, TOKYO) for row in rows)
 
     def days(self) -> set[str]:

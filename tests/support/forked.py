@@ -1,9 +1,11 @@
 """Processes of kei that need not load Python and kei anew: a process that has done so forks them.
 
 Loading takes longer than most tests of a process, and most of the processor's time of the suite.
+What is loaded is not measured, as the tests load it, too; what is forked is, if they are.
 What is forked is a process like any other: it has its own arguments, environment, folder, standard
 streams and signals, and ends by itself. It differs from one that was started in what `ps` and
-`kei` call it, and in that it has modules loaded that its command would not load.
+`kei` call it, in that it has modules loaded that its command would not load, and in that Python
+does not take them apart at its end.
 """
 
 import atexit
@@ -20,10 +22,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import IO
+
+import coverage
 
 _MESSAGE_BYTES = 1 << 17  # arguments and environment of a process
 _STATUS_BYTES = 4
@@ -96,6 +100,11 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
+def unmeasured() -> dict[str, str]:
+    """The environment for a Python whose coverage is not measured: that loads modules, too."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+
+
 def _pipe_from() -> tuple[int, IO[str]]:
     """An end to be written to by another process, and one to be read here."""
     reading, writing = os.pipe()
@@ -121,7 +130,7 @@ def _server() -> socket.socket:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+                env=unmeasured() | {"PYTHONPATH": str(Path(__file__).parents[2])},
             )
         _servers[os.getpid()] = ours
 
@@ -136,14 +145,27 @@ def _server() -> socket.socket:
 # ------------------------------------------------------------------ in the other process
 
 
-def _load() -> None:
-    """Load all of kei, and do what needs to be done once only."""
-    import kei.jobs.kinds  # noqa: PLC0415
+def load_kei() -> None:
+    """Load all of kei."""
+    import kei  # noqa: PLC0415
 
     for module in pkgutil.walk_packages(kei.__path__, "kei."):
         if module.name != "kei.__main__":  # that is to be run, once
             import_module(module.name)
-    kei.jobs.kinds.tables()
+
+
+def make_years() -> None:
+    """Make the years of the homes of most simulated meters, as else each of them would."""
+    home = import_module("kei.simulator.household.household").Household
+    home(0).energy(0)
+    home(7, solar=True).energy(0)  # of the tests of the meter's memory
+
+
+def _load() -> None:
+    """Load all of kei, and do what needs to be done once only."""
+    load_kei()
+    make_years()
+    import_module("kei.jobs.kinds").tables()
     time.strptime("2026", "%Y")
     inspect.stack()  # coverage asks for it in each process, and what has been looked up is kept
     gc.freeze()
@@ -197,24 +219,55 @@ def _become(streams: list[int], *, program: list[str], cwd: str, env: dict[str, 
     os.environ.clear()
     os.environ.update(env)
     time.tzset()
+    sys.path[0] = cwd if program[0] == "-m" else str(Path(program[0]).parent)
+    coverage.process_startup()  # does nothing unless the environment asks for it
     return program
 
 
 def _run(program: list[str]) -> None:
     """Run a program as `python` does it."""
     if program[0] == "-m":
-        sys.path[0] = str(Path.cwd())
         sys.argv = program[1:]
         runpy.run_module(program[1], run_name="__main__", alter_sys=True)
     else:
-        sys.path[0] = str(Path(program[0]).parent)
         sys.argv = program
         runpy.run_path(program[0], run_name="__main__")
 
 
+def _leave_early() -> Callable[[int], None]:
+    """End the process by `os._exit`, once all else is done that is to be done at its end.
+
+    To take apart all that is loaded takes longer than most commands.
+
+    Returns:
+        What is to be told the exit code; unless it is told one, Python ends the process.
+    """
+    codes: list[int] = []
+    leave = (
+        os._exit
+    )  # coverage replaces it in what is measured, to save what has been saved by then
+
+    def at_last() -> None:
+        with contextlib.suppress(OSError, ValueError):  # Python says which stream it cannot empty
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for code in codes:
+                leave(code)
+
+    atexit.register(at_last)
+    return codes.append
+
+
 if __name__ == "__main__":
+    ended = _leave_early()  # what is registered first is done last
     with socket.socket(fileno=int(sys.argv[1])) as asked:
         _load()
         wanted = _serve(asked)
     if wanted is not None:
-        _run(wanted)
+        try:
+            _run(wanted)
+        except SystemExit as end:
+            if isinstance(end.code, int):
+                ended(end.code)
+            raise
+        ended(0)

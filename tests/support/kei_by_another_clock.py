@@ -2,7 +2,8 @@
 
 Only the wall clock is: monotonic time stays true, as it does when somebody sets the clock of a
 real machine. Behind the number the file may say what the kernel says: `synchronised` or not. The
-environment's TRUSTED_S is how long the clock has to be trusted before old rows go, seconds. To be
+environment's TRUSTED_S is how long the clock has to be trusted before old rows go, seconds, and
+TRY_S how long an answer is waited for until it is asked for again. To be
 run as `python kei_by_another_clock.py FILE [arguments of kei]`.
 """
 
@@ -17,6 +18,7 @@ import apscheduler.schedulers.base
 import kei.app.engine
 import kei.core.clock
 import kei.timekeeping.gate
+import kei.wisun.requests
 from kei.cli import main
 from kei.timekeeping.linux import LinuxClock
 
@@ -53,4 +55,6 @@ if __name__ == "__main__":
     vars(kei.app.engine)["LinuxClock"] = OtherKernel
     if trusted_s := os.environ.get("TRUSTED_S"):
         vars(kei.timekeeping.gate)["TRUSTED_S"] = float(trusted_s)
+    if try_s := os.environ.get("TRY_S"):
+        vars(kei.wisun.requests)["TRY_S"] = float(try_s)
     sys.exit(main(sys.argv[2:]))

@@ -4,6 +4,7 @@ import json
 import os
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
-from forked import Forked
+from forked import Forked, unmeasured
 
 ROOT = Path(__file__).resolve().parents[2]
 BROUTE_ID = "00112233445566778899AABBCCDDEEFF"
@@ -28,11 +29,6 @@ PATIENCE_S = 60.0
 
 It costs nothing as long as all is well. Where a time is what a test is about, it is `IdleTime`.
 """
-
-
-def unmeasured() -> dict[str, str]:
-    """The environment for a Python whose coverage is not measured: that loads modules, too."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
 
 
 def wait_until(condition: Callable[[], object], deadline_s: float, what: str) -> None:
@@ -262,9 +258,23 @@ def simulator(link: Path, *options: str, stdin: int | IO[bytes] = NOTHING) -> It
         yield program
 
 
+def free_port() -> int:
+    """A TCP port of this machine that nobody listens at."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
 def write_jobs(folder: Path, port: str, *more: str, requests: str = "") -> Path:
-    """A jobs.toml for this port, with files in `folder`; returns its path."""
+    """A jobs.toml for this port, with files in `folder`; returns its path.
+
+    The meter's memory fills nothing unless `more` has a table [history]: 99 days of values would
+    come in between.
+    """
     path = folder / "jobs.toml"
+    if not any("[history]" in text for text in more):
+        more = ("[history]\ndays = 0", *more)
     text = "\n".join(
         [
             "[broute]",

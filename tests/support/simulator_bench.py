@@ -4,10 +4,10 @@ import random
 
 from fakes import TOKYO, FakeClock
 
+from kei.simulator.air.meter_radio import MeterRadio
+from kei.simulator.air.timing import Timing
 from kei.simulator.dongle.dongle import VirtualDongle
 from kei.simulator.dongle.models import MODELS
-from kei.simulator.dongle.timing import Timing
-from kei.simulator.dongle.wire import MeterRadio
 from kei.simulator.faults import parse_fault
 from kei.simulator.household.household import Household
 from kei.simulator.meter.meter import Meter
@@ -97,10 +97,10 @@ class Bench:
         head = f"SKSENDTO 1 {address} 0E1A {security} {side}{len(payload):04X} "
         return text(head.encode() + payload, self)
 
-    def join(self) -> str:
+    def join(self, password: str = BROUTE_PWD) -> str:
         """Do everything up to EVENT 25 and the first datagram; return what was said."""
         said = self.type(
-            f"SKSETPWD C {BROUTE_PWD}",
+            f"SKSETPWD C {password}",
             f"SKSETRBID {BROUTE_ID}",
             "SKSREG S2 21",
             "SKSREG S3 8888",

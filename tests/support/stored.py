@@ -8,8 +8,9 @@ from fakes import TOKYO, FakeClock
 
 from kei.core.clock import Clock
 from kei.core.reading import Reading, Summary
+from kei.settings.upload import What
 from kei.store.database import Database
-from kei.store.dirty_windows import mark_dirty
+from kei.store.queue import UploadQueue
 from kei.store.reading_table import ReadingTable
 from kei.store.recorder import DEFAULT_BOUND, Recorder
 from kei.store.summaries import Summariser
@@ -43,7 +44,12 @@ def add_readings(database: Database, readings: Sequence[Reading]) -> None:
     with database.transaction() as connection:
         if readings:
             ReadingTable(database).add(connection, readings)
-            mark_dirty(connection, [reading.time_ms for reading in readings])
+
+
+def readings_in(database: Database) -> list[Reading]:
+    """All readings, in the order of recording."""
+    items = [row.item for row in UploadQueue(database).pending("test", What.READINGS, 100_000)]
+    return [item for item in items if isinstance(item, Reading)]
 
 
 def add_summaries(database: Database, summaries: Sequence[Summary]) -> None:

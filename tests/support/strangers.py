@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from programs import ROOT, Program, running, unmeasured
+from forked import unmeasured
+from programs import ROOT, Program, running
 
 STRANGER = 12_345
 

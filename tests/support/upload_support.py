@@ -188,7 +188,10 @@ class Handler(BaseHTTPRequestHandler):
     board: ClassVar[Board]
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        size = int(self.headers.get("Content-Length", "0"))
+        body = self.rfile.read(size)
+        if len(body) < size:  # whoever sent it was killed
+            return
         post = Post(self.path, dict(self.headers), body, self.client_address[1], self.command)
         try:
             behave = self.board.script.get_nowait()

@@ -64,7 +64,7 @@ def test_a_time_is_given_up_only_for_a_better_one(
     bench = Bench(**before)
     made_by = bench.setting
     bench.step(YEAR_MS, **after)
-    assert bench.gate.best_offset_ms(made_by) == made_by + (YEAR_MS if is_moved else 0)
+    assert bench.gate.view().best_offset_ms(made_by) == made_by + (YEAR_MS if is_moved else 0)
 
 
 def test_what_was_kept_at_a_step_is_kept_for_good() -> None:
@@ -72,16 +72,16 @@ def test_what_was_kept_at_a_step_is_kept_for_good() -> None:
     made_by = bench.setting
     bench.step(YEAR_MS)
     bench.step(YEAR_MS, synchronised=True)
-    assert bench.gate.best_offset_ms(made_by) == made_by
-    assert bench.gate.best_offset_ms(made_by + YEAR_MS) == made_by + 2 * YEAR_MS
+    assert bench.gate.view().best_offset_ms(made_by) == made_by
+    assert bench.gate.view().best_offset_ms(made_by + YEAR_MS) == made_by + 2 * YEAR_MS
 
 
 def test_of_a_setting_that_nobody_knows_only_a_time_service_knows_better() -> None:
     for status, is_moved in ((UNSURE, False), (SURE, True)):
         bench = Bench(**status)
         unknown = bench.setting - YEAR_MS
-        assert (bench.gate.best_offset_ms(unknown) == bench.setting) is is_moved
-        assert bench.gate.best_offset_ms(unknown, Trust.WRONG) == bench.setting
+        assert (bench.gate.view().best_offset_ms(unknown) == bench.setting) is is_moved
+        assert bench.gate.view().best_offset_ms(unknown, Trust.WRONG) == bench.setting
 
 
 def test_it_is_closed_while_a_wrong_clock_is_waited_for_and_not_for_ever() -> None:
@@ -128,7 +128,7 @@ def test_who_sets_a_clock_that_a_time_service_kept_is_believed_after_a_minute() 
         closed.append(bench.gate.is_closed)
     assert closed == [True, True, False]
     bench.step(-10 * YEAR_MS)
-    assert bench.gate.best_offset_ms(ahead) == ahead
+    assert bench.gate.view().best_offset_ms(ahead) == ahead
 
 
 @pytest.mark.parametrize("after", [UNSURE, SURE])
@@ -142,7 +142,7 @@ def test_a_clock_that_is_set_back_within_the_minute_has_timed_nothing(
     bench.gate.look()
     bench.step(-10 * YEAR_MS, **after)
     assert not bench.gate.is_closed
-    assert bench.gate.best_offset_ms(ahead) == bench.setting
+    assert bench.gate.view().best_offset_ms(ahead) == bench.setting
 
 
 def test_after_a_step_without_a_time_service_no_window_is_over_for_a_minute() -> None:

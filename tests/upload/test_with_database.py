@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from fakes import TOKYO, FakeClock
 from stored import add_readings, add_summaries
 from structlog.stdlib import BoundLogger
+from structlog.testing import capture_logs
 from upload_support import (
     LIMIT_S,
     ORIGIN,
@@ -23,11 +25,11 @@ from upload_support import (
 )
 
 from kei.core.reading import Reading, Summary
-from kei.settings.upload import What
+from kei.settings.upload import UploadTarget, What
 from kei.store import dead_letters
 from kei.store.database import Database
 from kei.store.dead_letters import DeadLetters, Filter
-from kei.store.queue import UploadQueue
+from kei.store.queue import UploadQueue, register_before_recovery
 from kei.upload.http import Http
 from kei.upload.sender import Sender
 
@@ -219,3 +221,17 @@ def test_a_refused_row_that_has_left_the_database_is_forgotten_when_it_is_to_be_
     dead_letters.retry(tmp_path / "kei.db", EVERY)
     sender.flush()
     assert list(dead_letters.find(tmp_path / "kei.db", EVERY)) == []
+
+
+@pytest.mark.parametrize("targets", [(), (TARGET,)])
+def test_a_lost_database_is_sent_again_only_where_there_is_a_server(
+    tmp_path: Path, targets: tuple[UploadTarget, ...]
+) -> None:
+    with (
+        closing(Database.open(tmp_path / "kei.db", FakeClock(zone=TOKYO))) as database,
+        capture_logs() as logs,
+    ):
+        register_before_recovery(targets, database, TOKYO)
+    (told,) = logs
+    assert told["event"] == "database_lost"
+    assert ("sends that again" in told["hint"]) == bool(targets)

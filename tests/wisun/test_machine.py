@@ -9,7 +9,14 @@ from fakes import FakeClock
 from kei.core.errors import Stopping
 from kei.wisun.interfaces import State
 from kei.wisun.link import Link
-from kei.wisun.machine import BACKOFF_FIRST_S, TRANSITIONS, Machine, Outcome, Pause
+from kei.wisun.machine import (
+    BACKOFF_FIRST_S,
+    REFUSED_PAUSE_S,
+    TRANSITIONS,
+    Machine,
+    Outcome,
+    Pause,
+)
 
 
 def test_every_state_can_be_left_and_reached() -> None:
@@ -57,7 +64,8 @@ def test_each_row_leads_where_it_says_after_its_pause(state: State, outcome: Out
     row = TRANSITIONS[state, outcome]
     assert (began_s, after) == (0.0, row.next)
     assert (paused_s > 0) == (row.pause is not Pause.NONE)
-    assert paused_s <= BACKOFF_FIRST_S
+    least_s = REFUSED_PAUSE_S if row.pause is Pause.LONG else 0
+    assert least_s <= paused_s <= least_s + BACKOFF_FIRST_S
 
 
 @pytest.mark.parametrize("outcome", Outcome)

@@ -75,3 +75,46 @@ def test_giving_up_leaves_the_others_in_line() -> None:
     assert not lock.acquire(0.01)
     lock.release()
     assert lock.acquire(0)
+
+
+def test_who_gives_way_waits_for_all_others_and_for_who_has_claimed_it() -> None:
+    lock, got = PriorityLock(), threading.Event()
+
+    def give_way() -> None:
+        assert lock.acquire(PATIENCE_S, urgency=AT_ONCE, gives_way=True)
+        got.set()
+        lock.release()
+
+    with lock.claimed():
+        patient = threading.Thread(target=give_way)
+        patient.start()
+        wait_until(lambda: len(lock._giving_way) == 1, 5, "the patient one")
+        for _ in range(3):  # tries, with pauses in between
+            assert lock.acquire(0, urgency=60.0)
+            lock.release()
+        assert not lock.acquire(0, gives_way=True)
+        assert not got.is_set()
+    patient.join(PATIENCE_S)
+    assert got.is_set()
+    assert lock.acquire(0, gives_way=True)
+
+
+def test_who_gives_way_is_last_in_line_however_urgent() -> None:
+    lock, order = PriorityLock(), list[str]()
+    lock.acquire()
+
+    def take(name: str, *, gives_way: bool) -> None:
+        assert lock.acquire(PATIENCE_S, urgency=1.0 if gives_way else 99.0, gives_way=gives_way)
+        order.append(name)
+        lock.release()
+
+    threads = []
+    for name, gives_way in (("patient", True), ("live", False)):
+        threads.append(threading.Thread(target=take, args=(name,), kwargs={"gives_way": gives_way}))
+        threads[-1].start()
+        count = len(threads)
+        wait_until(lambda: len(lock._giving_way) + waiting(lock) == count, 5, name)  # noqa: B023 - waited for here
+    lock.release()
+    for thread in threads:
+        thread.join(PATIENCE_S)
+    assert order == ["live", "patient"]

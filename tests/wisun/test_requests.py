@@ -10,14 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kei.core.incidents import Incidents
+from kei.core.secret import Secret
 from kei.echonet.frame import CONTROLLER, METER, UDP_PORT, Esv, Frame, Property
-from kei.wisun.commands import SkCommands
 from kei.wisun.dialects import DIALECTS
-from kei.wisun.interfaces import Datagram, Dongle, Inbound, Message, Network
+from kei.wisun.interfaces import Datagram, Dongle, Inbound, Message, Network, Settings
 from kei.wisun.link import Link, SendGate
+from kei.wisun.recogniser import Recogniser
 from kei.wisun.requests import TRY_S, Request, Requests
 
 NETWORK = Network(33, 0x8888, "001D129012345678", 225)
+SETTINGS = Settings(Secret("0" * 32), Secret("0" * 12), None, (0xE7,))
 OWN = "FE80:0000:0000:0000:021D:1290:0003:C890"
 PANA_PORT = 716
 POWER = Property(0xE7, b"\0\0\x01\xf8")
@@ -28,9 +30,12 @@ log = structlog.stdlib.get_logger("kei.session")
 def requests() -> Requests:
     clock = FakeClock()
     link = Link(clock, lambda _: None)
-    commands = SkCommands(link, clock, None)
     found = Requests(
-        link, commands, SendGate(clock, Incidents(log, clock)), clock, random.Random(1)
+        link,
+        Recogniser(link, clock, SETTINGS),
+        SendGate(clock, Incidents(log, clock)),
+        clock,
+        random.Random(1),
     )
     found.talk_to(NETWORK)
     return found
@@ -128,10 +133,10 @@ class Repeating:
         self.clock = FastClock(20)
         self.link = Link(self.clock, self._on_message)
         self.link.attach(self)
-        commands = SkCommands(self.link, self.clock, None)
-        commands.dongle = Dongle(DIALECTS["RL7023-DSS"], "1.5.2", "")
+        recogniser = Recogniser(self.link, self.clock, SETTINGS)
+        recogniser.commands.dongle = Dongle(DIALECTS["RL7023-DSS"], "1.5.2", "")
         gate = SendGate(self.clock, Incidents(log, self.clock))
-        self.requests = Requests(self.link, commands, gate, self.clock, random.Random(1))
+        self.requests = Requests(self.link, recogniser, gate, self.clock, random.Random(1))
         self.requests.talk_to(NETWORK)
         self.sent: list[bytes] = []
 

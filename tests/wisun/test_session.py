@@ -9,7 +9,9 @@ from programs import PATIENCE_S, wait_until
 from session_bench import Bench, Memory
 
 from kei.core.errors import NotReady, RetryLater
-from kei.wisun.interfaces import OnData, State
+from kei.echonet.frame import Property
+from kei.wisun import j11
+from kei.wisun.interfaces import Answer, OnData, State
 from kei.wisun.remembered import NETWORK_KEY
 
 Start = Callable[..., Bench]
@@ -24,6 +26,15 @@ def test_each_dongle_is_recognised_and_answers(start: Start, dongle: str) -> Non
     assert len(bench.session.get(POWER, 5).properties[0xE7]) == 4
     status = bench.session.status()
     assert status.dongle == dongle
+    assert j11.REQUEST not in bench.sent, "it has answered at once"
+
+
+@pytest.mark.parametrize("dongle", ["RL7023-DSS", "BP35A1", "J11"])
+def test_the_first_reading_comes_within_a_second_and_a_half(start: Start, dongle: str) -> None:
+    bench = start(f",dongle={dongle}", speed=1)
+    bench.wait_for_join()
+    bench.session.get(POWER, 5)
+    assert bench.clock.monotonic() - bench.began < 1.5
 
 
 def test_dual_stack_dongles_tell_the_link_quality(start: Start) -> None:
@@ -265,6 +276,56 @@ def test_a_late_answer_to_an_earlier_try_is_taken(start: Start) -> None:
     assert bench.session.status().ignored_frames == 0
 
 
+def test_a_history_that_comes_after_all_tries_is_taken_while_others_are_answered(
+    start: Start,
+) -> None:
+    """The response timer of a day's history is a minute; its tries are over after 15 s."""
+    tids: list[bytes] = []
+
+    def meddle(data: bytes, say: OnData) -> bool:
+        if not data.startswith(b"SKSENDTO") or not data.endswith(b"\xe5\x00"):
+            return False
+        tids.append(data[-12:-10])
+        say(b"EVENT 21 FE80:0000:0000:0000:021D:1290:1234:5678 0 00\r\nOK\r\n")
+        return True
+
+    bench = start(meddle=meddle)
+    bench.wait_for_join()
+    answers: list[Answer] = []
+    asking = threading.Thread(
+        target=lambda: answers.append(bench.session.get((0xE5,), 60, gives_way=True))
+    )
+    begun = bench.clock.monotonic()
+    asking.start()
+    while len(tids) < 3 or bench.clock.monotonic() - begun < 25:
+        assert 0xE7 in bench.session.get(POWER, 10).properties
+        bench.pause(2)
+    bench.says(received(b"\x10\x81" + tids[0] + bytes.fromhex("02880105FF017201E50107")))
+    asking.join(PATIENCE_S)
+    assert answers[0].properties == {0xE5: b"\x07"}
+
+
+def test_a_history_has_its_turn_also_where_others_ask_all_the_time(start: Start) -> None:
+    bench = start()
+    bench.wait_for_join()
+    done = threading.Event()
+
+    def ask_for_power() -> None:
+        while not done.is_set():
+            with contextlib.suppress(RetryLater):
+                bench.session.get(POWER, 10)
+
+    greedy = [threading.Thread(target=ask_for_power) for _ in range(2)]
+    for thread in greedy:
+        thread.start()
+    try:
+        assert 0xE5 in bench.session.get((0xE5,), 60, gives_way=True).properties
+    finally:
+        done.set()
+        for thread in greedy:
+            thread.join(PATIENCE_S)
+
+
 def received(frame: bytes) -> bytes:
     """The line of a frame that came from the meter."""
     head = "ERXUDP FE80:0000:0000:0000:021D:1290:1234:5678 FE80:0000:0000:0000:021D:1290:0003:C890"
@@ -277,3 +338,12 @@ def _answers(bench: Bench) -> bool:
         return 0xE7 in bench.session.get(POWER, 2).properties
     except (NotReady, RetryLater):
         return False
+
+
+def test_a_property_is_set_and_the_meter_says_whether_it_took_it(start: Start) -> None:
+    bench = start()
+    bench.wait_for_join()
+    assert bench.session.set(Property(0xE5, b"\x07"), 5)
+    assert bench.session.get((0xE5,), 5).properties == {0xE5: b"\x07"}
+    assert not bench.session.set(Property(0xE5, b"\xc8"), 5)  # no meter has 200 days
+    assert bench.session.get((0xE5,), 5).properties == {0xE5: b"\x07"}

@@ -18,7 +18,8 @@ from kei.wisun.interfaces import (
     Register,
     Version,
 )
-from kei.wisun.skstack import Parser, rssi_dbm, send_to
+from kei.wisun.quality import rssi_dbm
+from kei.wisun.skstack import Parser, send_to
 
 METER = "FE80:0000:0000:0000:021D:1290:1234:5678"
 DONGLE = "FE80:0000:0000:0000:021D:1290:0003:C890"
@@ -38,9 +39,11 @@ def datagram(lqi: int | None, payload: bytes = POWER) -> Datagram:
 LINES: list[tuple[bytes, Message]] = [
     (b"OK\r\n", Ok()),
     (b"OK 01\r", Ok("01")),
-    (b"FAIL ER10\r\n", Fail(10)),
-    (b"FAIL ERxx\r\n", Fail(0)),
-    (b"FAIL\r\n", Fail(0)),
+    (b"FAIL ER10\r\n", Fail("ER10")),
+    (b"FAIL ERxx\r\n", Fail("")),
+    (b"FAIL\r\n", Fail("")),
+    (b"FAIL ER04SKSETPWD C 0123456789AB\r\n", Fail("")),  # a line end was lost
+    (b"FAIL ER04 SKSETRBID 00112233445566778899AABBCCDDEEFF\r\n", Fail("")),
     (f"EVENT 21 {METER} 00\r\n".encode(), Event(0x21, METER, 0)),
     (f"EVENT 21 {METER} 0 02\r\n".encode(), Event(0x21, METER, 2)),
     (f"EVENT 29 {METER} 0\r\n".encode(), Event(0x29, METER, None)),
@@ -187,7 +190,7 @@ UNASKED: list[tuple[bytes, Message]] = [  # what a dongle says by itself, in eve
 REPLIES: list[tuple[bytes, Message]] = [
     (b"OK\r\n", Ok()),
     (b"OK 01\r", Ok("01")),
-    (b"FAIL ER10\r\n", Fail(10)),
+    (b"FAIL ER10\r\n", Fail("ER10")),
     (b"EVER 1.5.2\r\n", Version("1.5.2", product=False)),
     (b"EAPPVER rev26e\r\n", Version("rev26e", product=True)),
     (b"ESREG 0\r\n", Register("0")),

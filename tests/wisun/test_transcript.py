@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from programs import BROUTE_ID, BROUTE_PWD
 
 from kei.core.secret import Secret
-from kei.wisun import transcript
+from kei.wisun import j11, transcript
 from kei.wisun.skstack import Parser
 from kei.wisun.transcript import Redactor, Transcript
 
@@ -103,7 +103,8 @@ def test_line_ends_alone_are_counted() -> None:
 def secret_pieces() -> set[str]:
     found = set()
     for text, size in ((BROUTE_ID, 8), (BROUTE_PWD, 8)):
-        for form, width in ((text.lower(), size), (text.lower().encode().hex(), 2 * size)):
+        in_hex = [(each.encode().hex(), 2 * size) for each in (text.upper(), text.lower())]
+        for form, width in ((text.lower(), size), *in_hex):
             found |= {form[at : at + width] for at in range(len(form) - width + 1)}
     return found
 
@@ -118,6 +119,7 @@ PIECES = st.sampled_from(
         b"\r",
         b" ",
         BROUTE_ID.encode().hex().encode(),
+        BROUTE_ID.lower().encode().hex().encode(),
         received("02CC", PANA),
         binary("02CC", PANA),
         PANA,
@@ -140,6 +142,34 @@ def test_no_piece_of_a_secret_is_shown_however_damaged_the_lines_are(
             data[at % len(data)] = value
     shown = "\n".join(heard(bytes(data) + b"\r\n")).lower()
     assert not [piece for piece in secret_pieces() if piece in shown]
+
+
+ECHOED = j11.frame(j11.Command.CREDENTIALS, j11.credentials(BROUTE_ID, BROUTE_PWD))
+
+
+@given(
+    pieces=st.lists(st.one_of(PIECES, st.just(ECHOED), st.binary(max_size=70)), max_size=8),
+    end=st.sampled_from([b"", bytes.fromhex("D0F9EE5D6019000403910000")]),
+)
+def test_no_piece_of_a_secret_is_shown_of_what_is_no_frame(pieces: list[bytes], end: bytes) -> None:
+    redactor, lines = Redactor(SECRETS), []
+    parser = j11.Parser(lambda raw, message: lines.append(redactor.received(raw, message)))
+    parser.feed(b"".join(pieces) + end)
+    shown = "\n".join(lines).lower()
+    assert not [piece for piece in secret_pieces() if piece in shown]
+
+
+def test_frames_of_a_j11_are_shown_as_hex_digits_but_for_the_secrets() -> None:
+    redactor = Redactor(SECRETS)
+    assert redactor.sent(ECHOED) == "D0EA83FC0054003003BD***"
+    scan = j11.frame(j11.Command.SCAN, j11.scan(6, BROUTE_ID))
+    assert redactor.sent(scan) == "D0EA83FC00510012039C***"
+    assert redactor.sent(j11.frame(j11.Command.VERSION)) == "D0EA83FC006B000403A80000"
+    lines: list[str] = []
+    said = "D0F9EE5D2008000B0347009D01001081000605"
+    parser = j11.Parser(lambda raw, message: lines.append(redactor.received(raw, message)))
+    parser.feed(bytes.fromhex(said))
+    assert lines == [said]
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ from kei.echonet.superclass import (
     describe,
 )
 from kei.wisun.interfaces import Dongle, Network
-from kei.wisun.skstack import rssi_dbm
+from kei.wisun.quality import rssi_dbm
 
 Json: TypeAlias = "str | int | float | list[Json] | dict[str, Json] | None"
 
@@ -118,14 +118,14 @@ class ProbeResult:
 
     dongle: Dongle
     network: Network
-    lqi: int
+    lqi: float
     items: Mapping[int, Item]
 
     @staticmethod
     def of(
         dongle: Dongle,
         network: Network,
-        lqi: int | None,
+        lqi: float | None,
         got: Mapping[int, Got],
         energy_unit: Decimal | None = None,
     ) -> "ProbeResult":
@@ -156,7 +156,7 @@ class ProbeResult:
                 "pan_id": f"{self.network.pan_id:04X}",
                 "meter": self.network.mac,
             },
-            "signal": {"lqi": self.lqi, "rssi_dbm": rssi_dbm(self.lqi)},
+            "signal": {"lqi": round(self.lqi), "rssi_dbm": rssi_dbm(self.lqi)},
             "meter": {
                 "maker": maker.hex().upper() if maker else None,
                 "maker_name": MAKERS.get(int.from_bytes(maker, "big")) if maker else None,
@@ -178,7 +178,7 @@ class ProbeResult:
             "dongle": f"{self.dongle.dialect.name}, firmware {self.dongle.firmware}{product}",
             "channel": str(self.network.channel),
             "PAN ID": f"{self.network.pan_id:04X}",
-            "signal": f"LQI {self.lqi}, {rssi_dbm(self.lqi)} dBm",
+            "signal": f"LQI {self.lqi:.0f}, {rssi_dbm(self.lqi)} dBm",
             "meter": self.network.mac,
             "maker": self._described(EPC_MAKER) or _UNKNOWN,
             "serial no.": self._described(EPC_SERIAL_NUMBER) or _UNKNOWN,

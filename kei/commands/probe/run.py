@@ -31,8 +31,8 @@ from kei.settings.broute import SIMULATED_PORT, Broute
 from kei.settings.serial import PortSettings
 from kei.status.snapshot import doing
 from kei.wisun.interfaces import Answer, State
+from kei.wisun.quality import rssi_dbm
 from kei.wisun.session import Session
-from kei.wisun.skstack import rssi_dbm
 
 JOIN_LIMIT_S = 300.0  # a round of scans takes 70 s, the next one 140 s, a join that fails 40 s
 POLL_S = 0.1  # between two looks at what is waited for; a signal ends the wait at once
@@ -96,7 +96,7 @@ def join_and_ask(
             asking = pool.submit(ask_everything, session.get, clock, stop)
             while not asking.done():
                 _wait_a_moment(signals)
-            dongle, network, lqi = session.dongle, session.network, session.status().lqi
+            dongle, network, lqi = session.dongle, session.network, session.lqi
             assert dongle is not None, "it was identified before the join"
             assert network is not None, "it was found before the join"
             return ProbeResult.of(dongle, network, lqi, asking.result(), broute.energy_unit)
@@ -192,11 +192,11 @@ def _doing(session: Session, broute: Broute) -> str:
         case State.SCAN:
             return "scanning for the meter; each scan takes longer, up to 72 s"
         case State.JOIN if network is not None:
-            signal = f"LQI {network.lqi}, {rssi_dbm(network.lqi)} dBm"
+            signal = f"LQI {network.lqi:.0f}, {rssi_dbm(network.lqi)} dBm"
             return f"joining the meter on channel {network.channel} ({signal})"
         case _ if session.dongle is None:
             port = f"{broute.port} at {broute.baudrate} baud"
-            return f"asking {port} for a Wi-SUN dongle (SKVER); nothing has answered so far"
+            return f"asking {port} for a Wi-SUN dongle; nothing has answered so far"
         case state:
             return doing(state)
 

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 from kei.core.clock import local
-from kei.core.printable import printable
+from kei.core.printable import counted, printable
 from kei.core.reading import Reading, plain
 from kei.meter.meter_clock import METER_UTC_OFFSET, TOLERANCE_S
+from kei.meter.progress import HistoryStatus
 from kei.mqtt.status import MqttStatus
 from kei.sensors.counters import ReaderStatus
 from kei.status.facts import FUTURE_LIMIT_S, Facts, Upload
@@ -42,6 +43,8 @@ def _blocks(facts: Facts, problems: Sequence[Problem]) -> Iterator[Block]:
     yield _head(facts, problems)
     if snapshot and snapshot.session:
         yield _session(snapshot.session)
+    if snapshot and (history := snapshot.history):
+        yield {"history": list(_history(history))}
     if snapshot and snapshot.sensors:
         yield {"sensors": [line for port in snapshot.sensors for line in _port(port)]}
     yield {"series": _series(facts)}
@@ -109,6 +112,15 @@ def _session(session: SessionStatus) -> Block:
         "signal": [signal],
         "requests": [requests],
     }
+
+
+def _history(history: HistoryStatus) -> Iterator[str]:
+    yield history.doing
+    told = f"{history.filled} values filled from the meter's memory since the start"
+    if history.missing:
+        days = counted(history.days_left, "day")
+        told += f", {history.missing} half-hour values of {days} are missing still"
+    yield told
 
 
 def _port(port: ReaderStatus) -> Iterator[str]:

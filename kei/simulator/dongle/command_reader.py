@@ -1,6 +1,7 @@
 """Splits the bytes from the host, in any portions, into commands. No I/O.
 
-A command is a line that ends with CR; empty lines, and so a LF behind the CR, are skipped.
+A command is a line that ends with CR, and may be empty; a LF behind it, or anywhere else before a
+line, is skipped.
 `SKSENDTO` is the exception: its last space is followed by exactly as many raw bytes as its length
 says, which may contain CR and LF, and by no line end.
 """
@@ -25,6 +26,9 @@ class Line:
     """A command line, without its end."""
 
     text: bytes
+
+
+EMPTY_LINE = Line(b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +89,9 @@ class CommandReader:
         """Return the next complete command, or None until more bytes have come."""
         if self._skipping:
             end = self._buffer.find(b"\r")
-            del self._buffer[: end if end >= 0 else len(self._buffer)]
+            del self._buffer[: end + 1 if end >= 0 else len(self._buffer)]
             self._skipping = end < 0
-        del self._buffer[: len(self._buffer) - len(self._buffer.lstrip(b"\r\n"))]
+        del self._buffer[: len(self._buffer) - len(self._buffer.lstrip(b"\n"))]
         header = _HEADER.match(self._buffer) if self._buffer.startswith(_SENDTO) else None
         if header is not None:
             return self._datagram(header)

@@ -4,13 +4,15 @@ import re
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 
-from kei.simulator.dongle.core import Core, Group, Neighbour, Reply
-from kei.simulator.dongle.radio import AirTime
+from kei.simulator.air.air_time import AirTime
+from kei.simulator.air.meter_radio import link_local
+from kei.simulator.air.timeline import Group
+from kei.simulator.air.timing import RESET_S
+from kei.simulator.dongle.core import Core, Neighbour, Reply
 from kei.simulator.dongle.registers import SAVED, Reg
 from kei.simulator.dongle.scan import ScanMode, Scanner
 from kei.simulator.dongle.session import Session
-from kei.simulator.dongle.timing import RESET_S
-from kei.simulator.dongle.wire import CRLF, Fail, Refused, link_local, ok
+from kei.simulator.dongle.wire import Fail, Refused, ok
 
 _ANY_U32 = range(1 << 32)
 _ID_CHARS = 32
@@ -61,12 +63,10 @@ class Command:
     Attributes:
         run: carries it out.
         counts: how many arguments it takes.
-        end: how its echo ends.
     """
 
     run: Callable[[Arguments], Reply]
     counts: tuple[int, ...] = (0,)
-    end: bytes = CRLF
 
 
 def split(line: str) -> tuple[str, tuple[str, ...]]:
@@ -122,10 +122,10 @@ class CommandSet:
         flash = self._core.flash
         if model.product_commands:
             table |= {
-                "ROPT": Command(lambda _args: _text_reply(f"OK {not flash.binary:02X}"), end=_CR),
-                "WOPT": Command(self._write_option, (1,), end=_CR),
-                "RUART": Command(lambda _args: _text_reply(f"OK {flash.uart:02X}"), end=_CR),
-                "WUART": Command(self._write_uart, (1,), end=_CR),
+                "ROPT": Command(lambda _args: _text_reply(f"OK {not flash.binary:02X}")),
+                "WOPT": Command(self._write_option, (1,)),
+                "RUART": Command(lambda _args: _text_reply(f"OK {flash.uart:02X}")),
+                "WUART": Command(self._write_uart, (1,)),
             }
         return table
 
@@ -154,10 +154,9 @@ class CommandSet:
     def _set_password(self, args: Arguments) -> Reply:
         length = hex_number(args[0], digits=2, allowed=_PASSWORD_CHARS)
         password = args[1]
-        legal = password.isascii() and password.isalnum() and password == password.upper()
-        if not legal or len(password) > length:
+        if not (password.isascii() and password.isalnum()) or len(password) > length:
             raise Refused(Fail.RANGE)
-        self._core.credentials.password = password
+        self._core.credentials.password = password.upper()
         return Reply(ok())
 
     def _set_id(self, args: Arguments) -> Reply:

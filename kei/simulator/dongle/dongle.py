@@ -7,28 +7,41 @@ import random
 from collections.abc import Iterable
 from functools import partial
 
-from kei.simulator.dongle.command_reader import BadHeader, CommandReader, Datagram, Line, Overrun
+from kei.simulator.air.air_time import AirTime
+from kei.simulator.air.dongle import SimulatedDongle
+from kei.simulator.air.meter_link import MeterLink
+from kei.simulator.air.meter_radio import MeterRadio
+from kei.simulator.air.timeline import Group
+from kei.simulator.air.timing import COMMAND_S, Timing
+from kei.simulator.dongle.command_reader import (
+    EMPTY_LINE,
+    BadHeader,
+    CommandReader,
+    Datagram,
+    Line,
+    Overrun,
+)
 from kei.simulator.dongle.command_reader import Command as HostCommand
 from kei.simulator.dongle.commands import CommandSet, address, hex_number, split
-from kei.simulator.dongle.core import Core, Group, Reply
+from kei.simulator.dongle.core import Core, Reply
 from kei.simulator.dongle.models import DongleModel
-from kei.simulator.dongle.radio import AirTime, Radio
+from kei.simulator.dongle.radio import Radio
 from kei.simulator.dongle.registers import SAVED, Reg
 from kei.simulator.dongle.scan import Scanner
 from kei.simulator.dongle.session import Session
-from kei.simulator.dongle.timing import COMMAND_S, Timing
-from kei.simulator.dongle.wire import CRLF, Fail, MeterRadio, Refused, Wire, fail
-from kei.simulator.faults import OF_ITSELF, FaultKind, FaultPlan, FaultSpec
+from kei.simulator.dongle.wire import CRLF, Event, Fail, Refused, Wire, fail
+from kei.simulator.faults import (
+    OF_ITSELF,
+    FaultKind,
+    FaultPlan,
+    FaultSpec,
+    check_happens_to_skstack,
+)
 from kei.simulator.meter.meter import Meter
 
 
-class VirtualDongle:
-    """A dongle with a smart meter in range, switched on at `now` (monotonic seconds).
-
-    Attributes:
-        unplugged: set by the fault of that name: whoever serves the port closes it, and calls
-            `power_on` when it is open again.
-    """
+class VirtualDongle(SimulatedDongle):
+    """A dongle with a smart meter in range, switched on at `now` (monotonic seconds)."""
 
     def __init__(
         self,
@@ -48,56 +61,38 @@ class VirtualDongle:
             faults=FaultPlan(random.Random(rng.random())),
             rng=rng,
         )
+        super().__init__(meter, core.timeline, core.out, core.faults)
         self._session = Session(core, meter)
         self._scanner = Scanner(core)
-        self._air_time = AirTime(core)
-        self._meter = meter
-        self._radio = Radio(core, self._session, self._air_time, meter)
+        self._air_time = AirTime(core.timeline, self._limit_changed)
+        self._link = MeterLink(
+            meter,
+            self._session,
+            partial(core.deliver, destination=core.address),
+            timeline=core.timeline,
+            timing=timing,
+            rng=rng,
+        )
+        self._radio = Radio(core, self._session, self._air_time, self._link)
         self._commands = CommandSet(
             core, self._session, self._scanner, self._air_time, self._restart
         )
         self._reader = CommandReader()
         self._busy = False
-        self.unplugged = False
-        self._radio.schedule_notification(now)
+        self._link.schedule_notification(now)
         for spec in faults:
             self.add_fault(spec, now)
 
     def receive(self, data: bytes, now: float) -> None:
-        """Take bytes from the host, in any portions, at a monotonic time."""
+        """See `SimulatedDongle.receive`."""
         self._work(now)
         self._reader.feed(data)
         self._work(now)
 
-    def next_due(self) -> float | None:
-        """Return when `poll` has something to do next, monotonic seconds."""
-        return self._core.timeline.next_due()
-
-    def poll(self, now: float) -> bytes:
-        """Do what is due and return everything written to the host since the last call."""
-        self._work(now)
-        out = bytes(self._core.out)
-        self._core.out.clear()
-        return out
-
     def add_fault(self, spec: FaultSpec, now: float) -> None:
-        """Add a fault whose trigger counts from now on."""
-        due = self._core.faults.add(spec, now)
-        if due is not None:
-            self._core.timeline.at(due, partial(self._inject, spec.kind), Group.FAULT)
-
-    def clear_faults(self) -> None:
-        """Drop the faults to come; those that have happened take their course."""
-        self._core.faults.clear()
-        self._core.timeline.cancel(Group.FAULT)
-
-    def set_power(self, watt: int | None) -> None:
-        """Set the household's power from now on, W; None is its own power again."""
-        self._meter.set_power(watt)
-
-    def unplug(self) -> None:
-        """Have the port closed for a while, as the fault of that name does."""
-        self.unplugged = True
+        """See `SimulatedDongle.add_fault`."""
+        check_happens_to_skstack(spec.kind)
+        super().add_fault(spec, now)
 
     def power_on(self) -> None:
         """Restart after a power cut: defaults, and what SKSAVE kept if SFF says so."""
@@ -114,12 +109,21 @@ class VirtualDongle:
         self._core.reset()
         self._session.reset()
         self._scanner.reset()
+        self._air_time.reset()
+
+    def _limit_changed(self) -> None:
+        core, is_reached = self._core, self._air_time.used_up
+        core.registers[Reg.LIMITED] = int(is_reached)
+        event = Event.LIMIT_REACHED if is_reached else Event.LIMIT_LIFTED
+        core.emit(core.wire.event(event, core.address))
 
     def _work(self, now: float) -> None:
-        """Do what is due, and carry out the commands received, one at a time."""
         self._core.timeline.run(now)
         while not self._busy and (command := self._reader.next()) is not None:
-            self._carry_out(command, now)
+            if command == EMPTY_LINE:
+                self._echo(b"", CRLF)
+            else:
+                self._carry_out(command, now)
             self._core.timeline.run(now)
 
     def _carry_out(self, command: HostCommand, now: float) -> None:
@@ -148,7 +152,7 @@ class VirtualDongle:
             case Line(text):
                 name, arguments = split(text.decode("latin-1"))
                 row = self._commands.table.get(name)
-                self._echo(text, CRLF if row is None else row.end)
+                self._echo(text, CRLF)
                 if row is None:
                     raise Refused(Fail.UNKNOWN)
                 if len(arguments) not in row.counts:
@@ -189,16 +193,17 @@ class VirtualDongle:
         return self._radio.send(now, destination, remote, security, datagram.payload, kinds)
 
     def _inject(self, kind: FaultKind, now: float) -> None:
-        """Carry out a fault of `OF_ITSELF`."""
         match kind:
             case FaultKind.EXPIRE:
                 self._session.expire(now)
+            case FaultKind.CLOSED:
+                self._session.end_by_meter()
             case FaultKind.LOST:
                 self._session.forget_at_meter()
             case FaultKind.LIMIT:
                 self._air_time.forbid(now + self._core.timing.limit_s)
             case FaultKind.INF | FaultKind.INFC:
-                self._radio.notify(now, confirmed=kind is FaultKind.INFC)
+                self._link.notify(now, confirmed=kind is FaultKind.INFC)
             case FaultKind.REBOOT:
                 self.power_on()
             case FaultKind.UNPLUG:

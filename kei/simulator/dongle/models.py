@@ -12,8 +12,9 @@ class DongleModel:
         version: the answer of `SKVER`.
         app_version: the answer of `SKAPPVER`.
         dual: dual stack (B route and HAN): lines and commands carry a side.
-        product_commands: knows ROPT, WOPT, RUART and WUART, and writes binary ERXUDP data until
-            told otherwise; the others always write hexadecimal.
+        product_commands: knows ROPT, WOPT, RUART and WUART.
+        takes_sa2: has a register SA2 though it is single-stack, in which no LQI is told.
+        binary: writes binary ERXUDP data until told otherwise.
         longest_scan: the greatest duration of SKSCAN.
         tcp_remnants: SKTABLE E and the energy scan print remnants of the TCP edition (BP35A1
             1.2.10).
@@ -26,6 +27,8 @@ class DongleModel:
     product_commands: bool
     longest_scan: int
     tcp_remnants: bool = False
+    binary: bool = False
+    takes_sa2: bool = False
 
 
 DEFAULT_MODEL = "RL7023-DSS"
@@ -52,7 +55,7 @@ MODELS: dict[str, DongleModel] = {
     for model in (
         _DUAL,
         _SINGLE,
-        replace(_SINGLE, name="BP35A1", product_commands=True, tcp_remnants=True),
-        replace(_DUAL, name="BP35C2", product_commands=True),
+        replace(_SINGLE, name="BP35A1", product_commands=True, tcp_remnants=True, binary=True),
+        replace(_DUAL, name="BP35C2", product_commands=True, binary=True),
     )
 }

@@ -57,9 +57,6 @@ _SPECS = (
     _Spec(0xA0, 1, default=1, dual=False),  # encrypts multicast
     _Spec(0xA1, 1, default=1),  # accepts plain echo requests
     _Spec(Reg.LQI_FIELD, 1, dual=True),
-    # The single edition has its transmit power there: clients that set SA2 to 1 on every dongle
-    # are known to work with it, and its ERXUDP has no LQI all the same.
-    _Spec(Reg.LQI_FIELD, 1, high=4, dual=False),
     _Spec(0xA9, 1, default=1, dual=True),  # radio enabled
     _Spec(0xF0, 1, dual=True),  # active side, 0 = B route
     _Spec(Reg.LIMITED, 1, writable=False),
@@ -67,6 +64,9 @@ _SPECS = (
     _Spec(Reg.ECHO, 1, default=1),
     _Spec(Reg.AUTOLOAD, 1),
 )
+
+# The transmit power of older firmware (Skyley), in the register that tells the LQI of the others.
+_POWER = _Spec(Reg.LQI_FIELD, 1, high=4, dual=False)
 
 SAVED = (Reg.CHANNEL, Reg.PAN_ID, Reg.AUTOLOAD)  # what SKSAVE keeps
 
@@ -76,8 +76,9 @@ _PAIRING_ID_DEFAULT = "CCDDEEFF"
 class Registers:
     """The registers of one dongle."""
 
-    def __init__(self, *, dual: bool, mac: int) -> None:
-        self._specs = {int(spec.number): spec for spec in _SPECS if spec.dual in {None, dual}}
+    def __init__(self, *, dual: bool, mac: int, takes_sa2: bool = False) -> None:
+        specs = (*_SPECS, _POWER) if takes_sa2 else _SPECS
+        self._specs = {int(spec.number): spec for spec in specs if spec.dual in {None, dual}}
         self._mac = mac
         self.pairing_id = _PAIRING_ID_DEFAULT
         self._values: dict[int, int] = {}

@@ -2,7 +2,8 @@
 
 from enum import IntEnum
 
-from kei.simulator.dongle.core import Core, Group
+from kei.simulator.air.timeline import Group
+from kei.simulator.dongle.core import Core
 from kei.simulator.dongle.wire import CHANNELS, Event
 
 _HIT_SHARE = (0.1, 0.95)  # of the scan's time

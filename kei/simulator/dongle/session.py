@@ -3,10 +3,9 @@
 from enum import Enum, auto
 from functools import partial
 
-from kei.simulator.dongle import pana
-from kei.simulator.dongle.core import PANA_PORT, Core, Group, Neighbour
-from kei.simulator.dongle.registers import Reg
-from kei.simulator.dongle.timing import (
+from kei.simulator.air.meter_radio import MULTICAST
+from kei.simulator.air.timeline import Group
+from kei.simulator.air.timing import (
     INSTANCE_LIST_S,
     LEAVE_S,
     LEAVE_UNANSWERED_S,
@@ -16,7 +15,10 @@ from kei.simulator.dongle.timing import (
     RENEW_SHARE,
     SOLICITATION_S,
 )
-from kei.simulator.dongle.wire import MULTICAST, Event, Fail, Received, Refused, Sent
+from kei.simulator.dongle import pana
+from kei.simulator.dongle.core import PANA_PORT, Core, Neighbour
+from kei.simulator.dongle.registers import Reg
+from kei.simulator.dongle.wire import Event, Fail, Received, Refused, Sent
 from kei.simulator.meter.meter import Meter
 
 _SOLICITED_S = 0.05  # until the solicitation is sent
@@ -98,7 +100,7 @@ class Session:
         if known is None:
             start += SOLICITATION_S * core.timing.join
             core.timeline.at(start, lambda _now: self._found_meter(), Group.SESSION)
-        self._authenticate(start, first=True)
+        self._authenticate(start)
 
     def renew(self, now: float) -> None:
         """Authenticate again (SKREJOIN, or by itself); EVENT 25 or 24 follows."""
@@ -107,7 +109,7 @@ class Session:
         if core.faults.on_join(now) or not core.in_range():
             self._fail_at(now + core.timing.join_failure(core.rng))
         else:
-            self._authenticate(now, first=False)
+            self._authenticate(now)
 
     def expire(self, now: float) -> None:
         """Reach the end of the lifetime: EVENT 29, then a renewal if S17 wants one."""
@@ -121,6 +123,14 @@ class Session:
         else:
             core.timeline.cancel(Group.SESSION)
             self.reset()
+
+    def end_by_meter(self) -> None:
+        """Have the meter end it: EVENT 26, if there is one."""
+        if self._phase not in {_Phase.JOINED, _Phase.RENEWING}:
+            return
+        self._core.timeline.cancel(Group.SESSION, Group.AIR)
+        self.reset()
+        self._core.emit(self._core.wire.event(Event.ENDED_BY_METER, self._core.meter.address))
 
     def leave(self, now: float) -> None:
         """End the session (SKTERM): EVENT 27, or 28 if the meter knows nothing of it."""
@@ -139,7 +149,7 @@ class Session:
         core.neighbours[core.meter.address] = Neighbour(core.meter.mac, fixed=False)
         core.emit(core.wire.event(Event.NEIGHBOUR_FOUND, core.meter.address))
 
-    def _authenticate(self, start: float, *, first: bool) -> None:
+    def _authenticate(self, start: float) -> None:
         core = self._core
         meter = core.meter
         given = core.credentials
@@ -157,19 +167,17 @@ class Session:
             core.emit_at(start + (number + 1) * step_s, sent, Group.SESSION)
         end = start + PANA_STEPS * step_s
         if accepted:
-            core.timeline.at(end, lambda now: self._joined(now, first=first), Group.SESSION)
+            core.timeline.at(end, self._joined, Group.SESSION)
         else:
             self._fail_at(end)
 
     def _receive(self, datagram: Received, _now: float) -> None:
         self._core.emit(self._core.received(datagram))
 
-    def _joined(self, now: float, *, first: bool) -> None:
+    def _joined(self, now: float) -> None:
         core = self._core
         self._phase = _Phase.JOINED
         self.known_to_meter = True
-        if first:
-            self._forget_solicited()
         core.emit(core.wire.event(Event.JOINED, core.meter.address))
         announced = now + INSTANCE_LIST_S * core.timing.join
         core.timeline.at(announced, lambda _now: self._announce(), Group.AIR)
@@ -177,13 +185,7 @@ class Session:
 
     def _announce(self) -> None:
         """Have the meter send its instance list to all."""
-        self._core.deliver(self._meter.instance_list(), MULTICAST)
-
-    def _forget_solicited(self) -> None:
-        """Have the first datagram after a join solicited again, unless SKADDNBR was given."""
-        neighbour = self._core.neighbours.get(self._core.meter.address)
-        if neighbour is not None and not neighbour.fixed:
-            del self._core.neighbours[self._core.meter.address]
+        self._core.deliver(self._meter.instance_list(), destination=MULTICAST)
 
     def _renewal_due(self, now: float) -> None:
         if self._core.registers[Reg.AUTO_RENEW]:

@@ -1,13 +1,12 @@
 """The lines that the dongle writes, in the dialect of its model."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
+from kei.simulator.air.meter_radio import MeterRadio
 from kei.simulator.dongle.models import DongleModel
 
 CRLF = b"\r\n"
-METER_MAC = 0x001D129012345678
-MULTICAST = "FF02:0000:0000:0000:0000:0000:0000:0001"
 CHANNELS = range(33, 61)  # S02 = 0x21..0x3C; bit 0 of a scan mask is channel 33
 
 
@@ -39,6 +38,7 @@ class Event(IntEnum):
     SCAN_DONE = 0x22
     JOIN_FAILED = 0x24
     JOINED = 0x25
+    ENDED_BY_METER = 0x26
     LEFT = 0x27
     LEFT_UNANSWERED = 0x28
     EXPIRED = 0x29
@@ -64,45 +64,6 @@ class Received:
     mac: int
     secured: bool
     payload: bytes
-
-
-def link_local(mac: int) -> str:
-    """Return the IPv6 link-local address of a 64-bit MAC address, in full and upper case."""
-    text = f"FE80000000000000{mac ^ 0x0200000000000000:016X}"
-    return ":".join(text[at : at + 4] for at in range(0, len(text), 4))
-
-
-@dataclass(frozen=True, slots=True)
-class MeterRadio:
-    """What finding and joining the meter takes.
-
-    Attributes:
-        broute_id: 32 characters.
-        broute_pwd: 12 characters.
-        channel: as in S02.
-        pan_id: as in S03.
-        mac: of the meter.
-        lqi: of its frames.
-        heard_from: the least duration of a scan that hears it, 0 to 14.
-    """
-
-    broute_id: str = field(repr=False)
-    broute_pwd: str = field(repr=False)
-    channel: int = 0x21
-    pan_id: int = 0x8888
-    mac: int = METER_MAC
-    lqi: int = 0xE1
-    heard_from: int = 0
-
-    @property
-    def address(self) -> str:
-        """Its IPv6 address."""
-        return link_local(self.mac)
-
-    @property
-    def pairing_id(self) -> str:
-        """The end of the Route-B ID, for which a scan asks."""
-        return self.broute_id[-8:]
 
 
 def ok(*lines: str) -> bytes:

@@ -79,9 +79,10 @@ class Meter:
         self._household = AdjustableLoad(household)
         has_reverse = 0xE3 not in self.kind.lacks
         self._counter = EnergyCounter(self._household, self.kind.counting, has_reverse=has_reverse)
-        self._history = History(self._counter)
-        self._half_hours = Segments(self._counter, HALF_HOUR_S, HALF_HOURS_MAX)
-        self._minutes = Segments(self._counter, _MINUTE_S, MINUTES_MAX)
+        kept, foreign = self.kind.remembers, self.kind.foreign_sets
+        self._history = History(self._counter, kept, foreign)
+        self._half_hours = Segments(self._counter, HALF_HOUR_S, HALF_HOURS_MAX, kept, foreign)
+        self._minutes = Segments(self._counter, _MINUTE_S, MINUTES_MAX, kept, foreign)
         self._location = b"\x61"  # outdoors, as a meter is
         self._tid = 0
         self._objects = {METER: self._meter_object(), NODE_PROFILE: self._node_profile()}
@@ -187,13 +188,13 @@ class Meter:
             0xE2: history.normal_day,
             0xE3: counter.reverse,
             0xE4: history.reverse_day,
-            0xE5: lambda _: history.day_selector,
+            0xE5: history.day,
             0xE7: lambda second: signed(home.watt(second), 4),
             0xE8: self._currents,
             0xEA: lambda second: stamped(last_half_hour(second), counter.normal),
             0xEB: lambda second: stamped(last_half_hour(second), counter.reverse),
             0xEC: self._half_hours.values,
-            0xED: lambda _: self._half_hours.selector,
+            0xED: self._half_hours.selected,
         }
         set_: dict[int, Setter] = {
             0x81: self._set_location,
@@ -205,7 +206,7 @@ class Meter:
                 0xC0: lambda _: b"\0" + _MAKER + b"KEI000000001",
                 0xD0: self._last_minute,
                 0xEE: self._minutes.values,
-                0xEF: lambda _: self._minutes.selector,
+                0xEF: self._minutes.selected,
             }
             set_[0xEF] = self._minutes.select
         lacks = self.kind.lacks

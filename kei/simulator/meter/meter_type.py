@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from kei.simulator.meter.registers import CounterSetup
+from kei.simulator.meter.registers import DAYS_KEPT, CounterSetup
 
 NEXT_GENERATION_COUNTERS = CounterSetup(unit=0x03, digits=8)  # examples of Release R
 
@@ -18,6 +18,9 @@ class MeterType:
         unit: EPC E1, coefficient: D3, digits: D7; None is usual for its generation.
         lacks: properties that it does not have.
         installed_s: the local second at which it was put up; None is long ago.
+        remembers: so many days before today are in its history, 0..99.
+        foreign_sets: after every so many questions about its histories somebody else sets another
+            day and time; 0 for never.
     """
 
     next_gen: bool = False
@@ -28,6 +31,8 @@ class MeterType:
     digits: int | None = None
     lacks: frozenset[int] = frozenset()
     installed_s: int | None = None
+    remembers: int = DAYS_KEPT
+    foreign_sets: int = 0
 
     @property
     def counting(self) -> CounterSetup:

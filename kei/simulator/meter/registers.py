@@ -100,53 +100,104 @@ def signed(value: int, size: int) -> bytes:
     return value.to_bytes(size, "big", signed=True)
 
 
+class _Selection:
+    """EPC E5, ED or EF: a register that everybody who asks the meter can set.
+
+    Args:
+        unset: its data before that.
+        foreign_sets: after every so many questions somebody else sets another; 0 for never.
+    """
+
+    def __init__(self, unset: bytes, foreign_sets: int) -> None:
+        self.edt = self._foreign = unset
+        self._every = foreign_sets
+        self._questions = 0
+
+    def asked(self) -> bytes:
+        """Return the data for a question; somebody else may set others after that."""
+        edt = self.edt
+        self._questions += 1
+        if self._every and self._questions % self._every == 0:
+            self.edt = self._foreign
+        return edt
+
+    def set(self, edt: bytes) -> None:
+        """Set the data."""
+        self.edt = edt
+        self.asked()
+
+
 class Segments:
     """Up to `most` values of both registers, every `step_s` before a time, the newest first."""
 
-    def __init__(self, counter: EnergyCounter, step_s: int, most: int) -> None:
+    def __init__(
+        self,
+        counter: EnergyCounter,
+        step_s: int,
+        most: int,
+        days_kept: int = DAYS_KEPT,
+        foreign_sets: int = 0,
+    ) -> None:
         self._counter = counter
         self._step_s = step_s
         self._most = most
-        self.selector = _NO_TIME + b"\x01"  # EPC ED or EF
-        self._end: int | None = None
+        self._days_kept = days_kept
+        self._selection = _Selection(_NO_TIME + b"\x01", foreign_sets)  # EPC ED or EF
 
     def select(self, edt: bytes) -> bool:
         """Set EPC ED or EF, a time and a number of values; return whether they are accepted."""
         if len(edt) != 7 or not 1 <= edt[6] <= self._most:
             return False
         try:
-            moment = datetime(int.from_bytes(edt[:2], "big"), *edt[2:6])  # noqa: DTZ001
+            if _second(edt) % self._step_s:
+                return False
         except ValueError:
             return False
-        end = int(moment.replace(tzinfo=UTC).timestamp())
-        if end % self._step_s:
-            return False
-        self._end, self.selector = end, edt
+        self._selection.set(edt)
         return True
+
+    def selected(self, _: int) -> bytes:
+        """Return EPC ED or EF."""
+        return self._selection.asked()
 
     def values(self, second: int) -> bytes:
         """Return EPC EC or EE: the selection and its register values."""
-        counter, found = self._counter, b""
-        for number in range(self.selector[6]):
-            at = -1 if self._end is None else self._end - number * self._step_s
-            is_known = _oldest(second) <= at <= second
+        selector, counter = self._selection.asked(), self._counter
+        end = None if selector.startswith(_NO_TIME) else _second(selector)
+        found = b""
+        for number in range(selector[6]):
+            at = -1 if end is None else end - number * self._step_s
+            is_known = _oldest(second, self._days_kept) <= at <= second
             found += counter.normal(at) + counter.reverse(at) if is_known else NO_DATA * 2
-        return self.selector + found
+        return selector + found
+
+
+def _second(selector: bytes) -> int:
+    """Return the local second of EPC ED or EF; ValueError if it is no time."""
+    moment = datetime(int.from_bytes(selector[:2], "big"), *selector[2:6])  # noqa: DTZ001
+    return int(moment.replace(tzinfo=UTC).timestamp())
 
 
 class History:
     """Half-hour values of both registers by day, and which day is selected."""
 
-    def __init__(self, counter: EnergyCounter) -> None:
+    def __init__(
+        self, counter: EnergyCounter, days_kept: int = DAYS_KEPT, foreign_sets: int = 0
+    ) -> None:
         self._counter = counter
-        self.day_selector = bytes((_NOT_SELECTED,))  # EPC E5
+        self._days_kept = days_kept
+        self._selection = _Selection(bytes((_NOT_SELECTED,)), foreign_sets)  # EPC E5
 
     def select_day(self, edt: bytes) -> bool:
         """Set EPC E5, how many days ago; return whether it is accepted."""
         if len(edt) != 1 or edt[0] > DAYS_KEPT:
             return False
-        self.day_selector = edt
+        self._selection.set(edt)
         return True
+
+    def day(self, _: int) -> bytes:
+        """Return EPC E5."""
+        return self._selection.asked()
 
     def normal_day(self, second: int) -> bytes:
         """Return EPC E2: the selected day and its 48 register values, oldest first."""
@@ -157,17 +208,16 @@ class History:
         return self._day(second, self._counter.reverse)
 
     def _day(self, second: int, register: Callable[[int], bytes]) -> bytes:
-        days_ago = self.day_selector[0]
+        (days_ago,) = self._selection.asked()
         head = days_ago.to_bytes(2, "big")
         if days_ago == _NOT_SELECTED:
             return head + NO_DATA * _SLOTS
         start = (second // SECONDS_PER_DAY - days_ago) * SECONDS_PER_DAY
         slots = range(start, start + SECONDS_PER_DAY, HALF_HOUR_S)
-        return head + b"".join(
-            register(at) if _oldest(second) <= at <= second else NO_DATA for at in slots
-        )
+        oldest = _oldest(second, self._days_kept)
+        return head + b"".join(register(at) if oldest <= at <= second else NO_DATA for at in slots)
 
 
-def _oldest(now: int) -> int:
+def _oldest(now: int, days_kept: int) -> int:
     """Return the first second of the history."""
-    return (now // SECONDS_PER_DAY - DAYS_KEPT) * SECONDS_PER_DAY
+    return (now // SECONDS_PER_DAY - days_kept) * SECONDS_PER_DAY

@@ -2,8 +2,8 @@ r"""Reads the transcript of a port as the steps of a replay.
 
 There are two kinds, told apart by their content. `kei simulate --transcript` writes portions of
 bytes with their line ends, `> SKVER\r\n`. A running kei (`[log] transcript`) writes one line for
-each command and reply, without line ends, the data of datagrams as hexadecimal digits, and `***`
-for secrets; what it has left out is filled in.
+each command and reply, without line ends, the data of datagrams and the frames of J11 as
+hexadecimal digits, and `***` for secrets; what it has left out is filled in.
 """
 
 import re
@@ -13,11 +13,16 @@ from datetime import datetime
 from pathlib import Path
 
 from kei.core.errors import ConfigError
-from kei.simulator.dongle.command_reader import Command, CommandReader, Datagram, Line
+from kei.simulator.dongle.command_reader import (
+    EMPTY_LINE,
+    Datagram,
+    Line,
+)
 from kei.simulator.dongle.wire import CRLF
+from kei.simulator.j11.frames import REQUEST, RESPONSE
 from kei.simulator.port.transcript import Direction
+from kei.simulator.replay.host_reader import MASK, HostCommand, HostReader
 
-MASK = b"***"
 _MAX_LINES = 1_000_000  # far more than kei keeps, and a day of most programs
 _LINE = re.compile(r"(\S+) ([<>]) (.*)")
 _ESCAPED = re.compile(r"(?:[ -\[\]-~]|\\(?:[\\rnt]|x[0-9a-fA-F]{2}))*")
@@ -31,6 +36,8 @@ _SENDTO = re.compile(rb"(SKSENDTO \S+ \S+ \S+ \S (?:[01] )?[0-9A-Fa-f]{4} )([0-9
 _LINK_LOCAL = rb"(FE80:(?:[0-9A-F]{4}:){6}[0-9A-F]{4})"
 _JOIN = re.compile(rb"SKJOIN " + _LINK_LOCAL)
 _RECEIVED = re.compile(rb"ERXUDP \S+ " + _LINK_LOCAL)
+_FRAME = re.compile(rb"((?:D0EA83FC|D0F9EE5D)(?:[0-9A-F]{2})*)(\*\*\*)?")
+_IN_PORTIONS = (b"\r", b"\n", REQUEST, RESPONSE)  # and not in lines of a running kei
 _ADDRESS_ROW = re.compile(rb"( *Addr:)(.*)")
 
 
@@ -49,7 +56,7 @@ class FromHost:
     """A command of the host, which may contain `MASK`; `line` is where it begins in the file."""
 
     line: int
-    command: Command
+    command: HostCommand
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +90,7 @@ def read_recording(path: Path) -> tuple[Step, ...]:
             entries = list(_entries(path, file))
     except OSError as error:
         raise ConfigError([f"replay {path}: {error.strerror}"]) from error
-    if not any(b"\r" in entry.data or b"\n" in entry.data for entry in entries):
+    if not any(mark in entry.data for entry in entries for mark in _IN_PORTIONS):
         addresses = _Addresses.of(entries)
         entries = [found for each in entries if (found := _with_line_end(path, each, addresses))]
     steps = tuple(_steps(entries))
@@ -176,6 +183,8 @@ def _mac(address: bytes) -> bytes:
 def _with_line_end(path: Path, entry: Entry, addresses: _Addresses) -> Entry | None:
     """Return the bytes of a line of a running kei's transcript; None for line ends."""
     data = entry.data
+    if frame := _FRAME.fullmatch(data):
+        return replace(entry, data=bytes.fromhex(frame[1].decode("ascii")) + (frame[2] or b""))
     if entry.direction is Direction.DONGLE:
         return replace(entry, data=addresses.filled_in(_dongle_line(data)) + CRLF)
     if _LINE_ENDS.fullmatch(data):
@@ -198,9 +207,9 @@ def _dongle_line(text: bytes) -> bytes:
 
 
 def _steps(entries: Iterable[Entry]) -> Iterator[Step]:
-    reader = CommandReader()
+    reader = HostReader()
     begun: int | None = None
-    latest: Command | None = None
+    latest: HostCommand | None = None
     before: float | None = None
     for entry in entries:
         pause = 0.0 if before is None else max(0.0, entry.at - before)
@@ -212,13 +221,15 @@ def _steps(entries: Iterable[Entry]) -> Iterator[Step]:
         begun = begun or entry.line
         reader.feed(entry.data)
         while (command := reader.next()) is not None:
+            if command == EMPTY_LINE:
+                continue
             yield FromHost(begun, command)
             latest, begun = command, entry.line
         if reader.is_empty:
             begun = None
 
 
-def _output(entry: Entry, pause_s: float, latest: Command | None) -> FromDongle:
+def _output(entry: Entry, pause_s: float, latest: HostCommand | None) -> FromDongle:
     """Return the step of a dongle's line, which may begin with the echo of the latest command."""
     match latest:
         case Line(text) | Datagram(header=text):

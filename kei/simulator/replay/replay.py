@@ -11,15 +11,16 @@ from dataclasses import dataclass
 
 from kei.echonet.frame import Esv
 from kei.simulator.dongle.command_reader import (
+    EMPTY_LINE,
     BadHeader,
-    Command,
-    CommandReader,
     Datagram,
     Line,
     Overrun,
 )
 from kei.simulator.port.transcript import escaped
-from kei.simulator.replay.recording import MASK, FromDongle, FromHost, Step, matches
+from kei.simulator.replay import frames
+from kei.simulator.replay.host_reader import MASK, Frame, HostCommand, HostReader
+from kei.simulator.replay.recording import FromDongle, FromHost, Step, matches
 
 _LINGER_S = 1.0  # for the client to read the last line before the port is closed
 _CREDENTIALS = (b"SKSETPWD", b"SKSETRBID", b"SKSETPSK")
@@ -77,7 +78,7 @@ class Replay:
         self._pace = pace
         self._on_over = on_over
         self._next = 0
-        self._reader = CommandReader()
+        self._reader = HostReader()
         self._out = bytearray()
         self._latest_at: float | None = None  # when the latest step was; None before the first
         self._over = False
@@ -103,7 +104,8 @@ class Replay:
         self._work(now)
         self._reader.feed(data)
         while not self._over and (command := self._reader.next()) is not None:
-            self._compare(command, now)
+            if command != EMPTY_LINE:
+                self._compare(command, now)
 
     def next_due(self) -> float | None:
         """Return when `poll` has something to do next, monotonic seconds."""
@@ -135,7 +137,7 @@ class Replay:
             else:
                 self._write_next(due)
 
-    def _compare(self, command: Command, now: float) -> None:
+    def _compare(self, command: HostCommand, now: float) -> None:
         expected = self.expected
         if self._latest_at is None:
             self._latest_at = now
@@ -154,17 +156,22 @@ class Replay:
         self._over = True
         self._on_over(difference)
 
-    def _note_replacements(self, recorded: Command, came: Command) -> None:
+    def _note_replacements(self, recorded: HostCommand, came: HostCommand) -> None:
         """Note the values of the client that replace recorded ones in the answers."""
         match recorded, came:
             case Datagram(payload=old), Datagram(header=header, payload=new):
                 self._echo = header
-                if old.startswith(_ECHONET) and len(new) > _ESV_AT:
-                    self._tids[old[2:4]] = new[2:4], new[_ESV_AT]
+                self._note_tid(old, new)
+            case Frame(), Frame():
+                self._note_tid(frames.payload_of(recorded), frames.payload_of(came))
             case Line(old), Line(new):
                 self._echo = new
                 if new.startswith(b"SKSETRBID"):
                     self._pairing_ids = (old[-_PAIRING_ID_CHARS:], new[-_PAIRING_ID_CHARS:])
+
+    def _note_tid(self, old: bytes, new: bytes) -> None:
+        if old.startswith(_ECHONET) and len(new) > _ESV_AT:
+            self._tids[old[2:4]] = new[2:4], new[_ESV_AT]
 
     def _write_next(self, at: float) -> None:
         step = self._steps[self._next]
@@ -173,6 +180,7 @@ class Replay:
         self._latest_at = at
         data = _ANSWER.sub(self._with_own_tid, step.data)
         data = _PAIRING_ID.sub(self._with_own_pairing_id, data)
+        data = frames.with_tids(data, self._client_tid)
         self._out += self._echo + data if step.echo else data
 
     def _with_own_tid(self, answer: re.Match[bytes]) -> bytes:
@@ -203,7 +211,7 @@ class Replay:
         return row[1] + own if row[2] in {recorded, MASK} else row.group()
 
 
-def shown(command: Command) -> str:
+def shown(command: HostCommand) -> str:
     """Return a command as a printable line, payloads as hexadecimal digits, without credentials."""
     match command:
         case Line(text):
@@ -215,9 +223,11 @@ def shown(command: Command) -> str:
             return escaped(header)
         case Overrun():
             return "(a line without end)"
+        case Frame():
+            return frames.shown(command)
 
 
-def _same(recorded: Command, came: Command) -> bool:
+def _same(recorded: HostCommand, came: HostCommand) -> bool:
     """Return whether a command is the recorded one; credentials and TIDs may differ."""
     match recorded, came:
         case Line(old), Line(new):
@@ -225,6 +235,8 @@ def _same(recorded: Command, came: Command) -> bool:
         case Datagram(payload=old), Datagram(payload=new) if old.startswith(_ECHONET):
             same_head = recorded.header == came.header
             return same_head and old[:2] == new[:2] and old[4:] == new[4:]
+        case Frame(), Frame():
+            return frames.is_same(recorded, came)
     return recorded == came
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 from fakes import FakeClock, FastClock
+from forked import unmeasured
 from hypothesis import given
 from hypothesis import strategies as st
 from jobs_file import BROUTE, JobsFile
-from programs import unmeasured
 
 from kei.commands.probe.questions import LOOK_AGAIN_S, Got, Missing, ask_everything
 from kei.commands.probe.result import Item, ProbeResult, scale_of
@@ -61,6 +61,8 @@ def text_of(epc: int, data: str, scale: Scale | None = TENTHS) -> str:
         (0xEC, "07E8010F0C1E020001AB250000A5440001AB1F0000A544", "10934.3 to 10934.9 kWh"),
         (0xEC, "07E8010F0C1E020001AB250000A5440001AB1F0000A544", "2 x 30 min back from 2024-01-15"),
         (0xED, "FFFFFFFFFFFF01", "no time is set"),
+        (0xEE, "07E8010F0C220200A6DAA700408E9C00A6DA9E00408E9C", "1093494.2 to 1093495.1 kWh"),
+        (0xEF, "07E8010F0C2202", "2 x 1 min back from 2024-01-15 12:34"),
         (0xD0, "0102", "0102"),
         (0xF5, "0102", "0102"),
     ],
@@ -70,7 +72,7 @@ def test_a_property_is_told_in_its_unit(epc: int, data: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("epc", "data"), [(0xE7, "0001"), (0xE2, "0001"), (0xEC, "07E8010F0C1E03"), (0xED, "00" * 7)]
+    ("epc", "data"), [(0xE7, "0001"), (0xE2, "0001"), (0xEC, "07E8010F0C1E03"), (0xEF, "00" * 7)]
 )
 def test_a_malformed_property_is_shown_with_its_digits(epc: int, data: str) -> None:
     assert text_of(epc, data).startswith(f"{data} (")
@@ -362,7 +364,7 @@ def test_on_a_silent_port_a_probe_says_each_half_minute_what_it_tries(
     lines, end = told(broute(silent_port), limit_s=100)
     assert len(lines) == 3
     assert [int(line.split()[0]) // 30 for line in lines] == [1, 2, 3]
-    tries = f"asking {silent_port} at 115200 baud for a Wi-SUN dongle (SKVER)"
+    tries = f"asking {silent_port} at 115200 baud for a Wi-SUN dongle;"
     assert [line for line in lines if tries in line] == lines
     assert f"no dongle answers on {silent_port}" in end
 
@@ -370,7 +372,14 @@ def test_on_a_silent_port_a_probe_says_each_half_minute_what_it_tries(
 def test_a_silent_port_that_another_program_reads_ends_a_probe(
     broute: Callable[[str], Broute], silent_port: str
 ) -> None:
-    hold = "import sys; f = open(sys.argv[1], 'rb+', 0); print('open', flush=True); f.read()"
+    hold = """
+import select, sys
+with open(sys.argv[1], "rb+", 0) as port:
+    print("open", flush=True)
+    while True:  # not by one read: whoever opens the port has reads end that have not begun
+        select.select([port], [], [])
+        port.read(1)
+"""
     with subprocess.Popen(
         [sys.executable, "-c", hold, silent_port], stdout=subprocess.PIPE, env=unmeasured()
     ) as other:

@@ -10,6 +10,7 @@ from status_facts import FACTS, LIVE, OUTLET, PORT, SESSION, SNAPSHOT, reading
 
 from kei.commands.status import StatusReport
 from kei.meter.meter_clock import MeterClockStatus
+from kei.meter.progress import HistoryStatus
 from kei.mqtt.status import MqttStatus
 from kei.status.facts import Facts, Upload
 from kei.status.rules import problems_of
@@ -201,11 +202,22 @@ def test_what_a_server_says_cannot_steer_the_terminal() -> None:
     assert all(line.isprintable() for line in text.splitlines())
 
 
+def test_a_person_sees_how_far_the_record_has_been_made_complete() -> None:
+    history = HistoryStatus(filled=150, missing=96, days_left=1, doing="reading 2026-11-20")
+    snapshot = replace(SNAPSHOT, history=history)
+    text = text_of(replace(FACTS, snapshot=snapshot))
+    assert "history    reading 2026-11-20\n" in text
+    assert "150 values filled" in text
+    assert "96 half-hour values of 1 day are missing still" in text
+    assert "history" not in text_of(replace(FACTS, snapshot=replace(snapshot, history=None)))
+
+
 def test_machines_see_one_object() -> None:
     found = json_of(FACTS)
     assert list(found) == [
         "time", "well", "problems", "running", "version", "pid", "up_s", "clock",
-        "meter_clock", "session", "sensors", "mqtt", "series", "recorder", "uploads", "errors",
+        "meter_clock", "history", "session", "sensors", "mqtt", "series", "recorder", "uploads",
+        "errors",
     ]  # fmt: skip
     assert found["time"] == "2026-11-23T10:00:00+09:00"
     assert (found["well"], found["problems"], found["running"]) == (True, [], True)

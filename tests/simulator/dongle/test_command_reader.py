@@ -2,6 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kei.simulator.dongle.command_reader import (
+    EMPTY_LINE,
     MAX_BUFFER_BYTES,
     MAX_LINE_BYTES,
     BadHeader,
@@ -36,8 +37,8 @@ def test_a_line_ends_with_cr_lf_or_with_cr_alone() -> None:
     assert heard(b"SKVER\r\nROPT\rSKINFO\r\n") == [Line(b"SKVER"), Line(b"ROPT"), Line(b"SKINFO")]
 
 
-def test_empty_lines_and_stray_line_feeds_mean_nothing() -> None:
-    assert heard(b"\r\n\n\r\r\nSKVER\r\n\n") == [Line(b"SKVER")]
+def test_lines_may_be_empty_and_stray_line_feeds_mean_nothing() -> None:
+    assert heard(b"\r\n\n\r\r\nSKVER\r\n\n") == [*[EMPTY_LINE] * 3, Line(b"SKVER")]
 
 
 def test_a_payload_may_hold_line_ends_and_anything_else() -> None:
@@ -48,7 +49,11 @@ def test_a_payload_may_hold_line_ends_and_anything_else() -> None:
 
 def test_a_line_end_behind_the_payload_is_an_empty_command() -> None:
     expected = datagram(b"\x10\x81")
-    assert heard(expected.header + b"\x10\x81\r\nSKVER\r\n") == [expected, Line(b"SKVER")]
+    assert heard(expected.header + b"\x10\x81\r\nSKVER\r\n") == [
+        expected,
+        EMPTY_LINE,
+        Line(b"SKVER"),
+    ]
 
 
 def test_a_missing_side_is_told_from_a_given_one() -> None:

@@ -1,9 +1,9 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from simulator_bench import BP35A1, BP35C2, DSS, IPS, METER, Bench
+from simulator_bench import BP35A1, BP35C2, BROUTE_PWD, DSS, GET_E7, IPS, METER, Bench
 
-from kei.simulator.dongle.timing import Timing
+from kei.simulator.air.timing import Timing
 
 REALISTIC = Timing.of(None, None, None)
 
@@ -43,7 +43,7 @@ def test_a_space_at_the_end_is_tolerated() -> None:
         ("SKSCAN 2 FFFFFFFF 6 0 0", "ER05"), ("SKSCAN 1 FFFFFFFF 6 0", "ER06"),
         ("SKSCAN 2 FFFFFFFFF 6 0", "ER06"), ("SKSCAN 2 FFFFFFFF B 0", "ER06"),
         ("SKSCAN 2 FFFFFFFF 6 2", "ER06"), ("SKSCAN 2 XYZ 6 0", "ER06"),
-        ("SKSETPWD 0 A", "ER06"), ("SKSETPWD 21 A", "ER06"), ("SKSETPWD C 0123456789ab", "ER06"),
+        ("SKSETPWD 0 A", "ER06"), ("SKSETPWD 21 A", "ER06"), ("SKSETPWD C 0123456789A-", "ER06"),
         ("SKSETPWD 4 ABCDE", "ER06"), ("SKSETPWD ABC", "ER05"),
         ("SKSETRBID 00112233445566778899AABBCCDDEEFF0", "ER06"),
         ("SKSETPSK F 00112233445566778899AABBCCDDEEFF", "ER06"),
@@ -135,11 +135,30 @@ def test_registers_have_their_defaults(model: str, register: str, value: str) ->
     assert f"\nESREG {value}\n" in Bench(model).type(f"SKSREG {register}")
 
 
-def test_a_single_stack_takes_sa2_and_ignores_it() -> None:
+def test_a_single_stack_has_no_sa2() -> None:
     bench = Bench(IPS)
     bench.join()
-    bench.type("SKSREG SA2 1")
+    assert bench.type("SKSREG SA2 1") == "SKSREG SA2 1\nFAIL ER06\n"
     assert " 001D129012345678 1 0012 " in bench.send()
+
+
+@pytest.mark.parametrize("model", [DSS, BP35A1])
+def test_an_empty_line_is_echoed_as_one(model: str) -> None:
+    bench = Bench(model)
+    bench.join()
+    side = "0 " if bench.dual else ""
+    header = f"SKSENDTO 1 {METER} 0E1A 0 {side}000E "  # unanswered
+    said = bench.raw(header.encode() + GET_E7 + b"\r\n")
+    assert b" 00\r\nOK\r\n\r\n" in said
+    assert bench.raw(b"\r\n\r\n") == b"\r\n\r\n"
+    bench.type("SKSREG SFE 0")
+    assert bench.raw(b"\r\n") == b""
+
+
+def test_a_lower_case_password_is_taken() -> None:
+    bench = Bench()
+    assert "\nOK\n" in bench.type(f"SKSETPWD c {BROUTE_PWD.lower()}")
+    assert "EVENT 25" in bench.join(password=BROUTE_PWD.lower())
 
 
 def test_saved_registers_come_back_with_skload() -> None:
@@ -163,10 +182,10 @@ def test_a_rohm_dongle_writes_raw_data_until_told_otherwise(model: str) -> None:
     bench = Bench(model)
     bench.join()
     bench.send()
-    assert bench.raw(b"ROPT\r") == b"ROPT\rOK 00\r"
+    assert bench.raw(b"ROPT\r") == b"ROPT\r\nOK 00\r"
     assert bench.send().endswith(" 0012 \x10\x81\0\1\2\x88\1\5\xff\1r\1\xe7\4\0\0\1\xf8\n")
-    assert bench.raw(b"WOPT 01\r") == b"WOPT 01\rOK\r"
-    assert bench.raw(b"\nROPT\r") == b"ROPT\rOK 01\r"
+    assert bench.raw(b"WOPT 01\r") == b"WOPT 01\r\nOK\r"
+    assert bench.raw(b"\nROPT\r\n") == b"ROPT\r\nOK 01\r"
     assert bench.send().endswith(" 0012 1081000102880105FF017201E704000001F8\n")
 
 
@@ -179,8 +198,8 @@ def test_the_data_format_survives_a_reset() -> None:
 
 def test_the_uart_setting_is_kept() -> None:
     bench = Bench(BP35A1)
-    assert bench.raw(b"WUART 83\r") == b"WUART 83\rOK\r"
-    assert bench.raw(b"RUART\r") == b"RUART\rOK 83\r"
+    assert bench.raw(b"WUART 83\r") == b"WUART 83\r\nOK\r"
+    assert bench.raw(b"RUART\r") == b"RUART\r\nOK 83\r"
 
 
 @pytest.mark.parametrize("command", ["WOPT 02", "WOPT X", "WUART 100"])

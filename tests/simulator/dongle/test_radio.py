@@ -16,16 +16,22 @@ from simulator_bench import (
     answers,
 )
 
-from kei.simulator.dongle.timing import Timing
+from kei.simulator.air.timing import Timing
 
 
-def test_the_first_datagram_is_preceded_by_a_solicitation() -> None:
+def test_after_a_join_the_meter_is_known_and_the_first_datagram_goes_out_at_once() -> None:
     bench = Bench()
     bench.type(f"SKSETPWD C {BROUTE_PWD}", f"SKSETRBID {BROUTE_ID}", "SKSREG S3 8888")
-    bench.type(f"SKJOIN {METER}")
-    expected = f"EVENT 21 {METER} 0 02\nEVENT 02 {METER} 0\nEVENT 21 {METER} 0 00\nOK\n"
-    assert expected in bench.send()
+    assert f"EVENT 21 {METER} 0 02\nEVENT 02 {METER} 0\n" in bench.type(f"SKJOIN {METER}")
     assert f" 000E \nEVENT 21 {METER} 0 00\nOK\n" in bench.send()
+
+
+def test_a_datagram_to_a_meter_that_is_not_known_is_preceded_by_a_solicitation() -> None:
+    bench = Bench()
+    bench.type("SKSREG S3 8888")
+    expected = f"EVENT 21 {METER} 0 02\nEVENT 02 {METER} 0\nEVENT 21 {METER} 0 00\nOK\n"
+    assert expected in bench.send(security=0)
+    assert f" 000E \nEVENT 21 {METER} 0 00\nOK\n" in bench.send(security=0)
 
 
 @pytest.mark.parametrize(

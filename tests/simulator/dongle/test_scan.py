@@ -3,7 +3,7 @@ import re
 import pytest
 from simulator_bench import BP35A1, BROUTE_ID, BROUTE_PWD, DONGLE, METER, Bench
 
-from kei.simulator.dongle.timing import Timing
+from kei.simulator.air.timing import Timing
 
 REALISTIC = Timing.of(None, None, None)
 

@@ -1,7 +1,7 @@
 import pytest
 from simulator_bench import BROUTE_ID, BROUTE_PWD, METER, Bench, answers
 
-from kei.simulator.dongle.timing import JOIN_S, Timing
+from kei.simulator.air.timing import JOIN_S, Timing
 
 JOINED = f"EVENT 25 {METER} 0"
 FAILED = f"EVENT 24 {METER} 0"

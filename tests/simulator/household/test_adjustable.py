@@ -2,12 +2,15 @@
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kei.simulator.household.adjustable import AdjustableLoad
 from kei.simulator.household.household import MAX_WATT, Household
 from kei.simulator.household.profile import Energy
+
+pytestmark = pytest.mark.usefixtures("unmeasured")  # properties
 
 NOON_S = 19_737 * 86_400 + 43_200  # 2024-01-15 12:00
 WATTS = st.none() | st.integers(-MAX_WATT, MAX_WATT)

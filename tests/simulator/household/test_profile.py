@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from kei.simulator.household import appliances
 from kei.simulator.household.profile import SECONDS_PER_DAY, DayProfile, Energy, Noise
 
+pytestmark = pytest.mark.usefixtures("unmeasured")  # properties
+
 NOISE = Noise.of(random.Random(0))
 IN_DAY = st.integers(0, SECONDS_PER_DAY - 1)
 

@@ -168,6 +168,40 @@ def test_what_the_meter_says_of_itself_keeps_its_transaction_number(tmp_path: Pa
     assert said == f"{ERXUDP}{notice}\r\n".encode()
 
 
+def j11(code: int, data: bytes, begin: str = "D0F9EE5D") -> bytes:
+    head = bytes.fromhex(begin) + code.to_bytes(2, "big") + (4 + len(data)).to_bytes(2, "big")
+    sums = (sum(head) & 0xFFFF, sum(data) & 0xFFFF)
+    return head + b"".join(each.to_bytes(2, "big") for each in sums) + data
+
+
+def test_frames_of_a_j11_carry_the_transaction_number_of_the_client(tmp_path: Path) -> None:
+    about = bytes.fromhex("FE80000000000000021D1290123456780E1A0E1A")
+    answer = bytes.fromhex(ANSWER)
+
+    def asked(tid: bytes) -> bytes:
+        payload = GET_E7[:2] + tid + GET_E7[4:]
+        return j11(0x0008, about + b"\0\x0e" + payload, "D0EA83FC")
+
+    def answered(tid: bytes) -> bytes:
+        received = about + bytes.fromhex("88880002CB0012") + answer[:2] + tid + answer[4:]
+        notice = about + bytes.fromhex("88880002CB0012") + answer[:2] + b"\0\1" + answer[4:10]
+        confirmed = j11(0x2008, b"\x01\0\x10\x81" + tid + b"\x05")
+        return confirmed + j11(0x6018, received) + j11(0x6018, notice + b"\x73" + answer[11:])
+
+    def line(second: int, direction: str, data: bytes) -> str:
+        return f"{second} {direction} " + "".join(f"\\x{byte:02x}" for byte in data)
+
+    player = Player(tmp_path, line(0, ">", asked(b"\0\1")), line(0, "<", answered(b"\0\1")))
+    said = player.say(asked(b"\xab\xcd"))
+    assert said == answered(b"\xab\xcd")
+    other = Player(tmp_path, line(0, ">", asked(b"\0\1")), line(0, "<", answered(b"\0\1")))
+    other.say(j11(0x0001, b"", "D0EA83FC"))
+    (difference,) = other.results
+    assert difference is not None
+    assert (difference.line, difference.got) == (1, "0001")
+    assert difference.expected.startswith("0008 FE80")
+
+
 def test_the_answer_to_a_request_for_a_notification_carries_the_number_of_the_client(
     tmp_path: Path,
 ) -> None:
@@ -185,6 +219,7 @@ COMMANDS = st.from_regex(r"SK[A-Z]{2,8}( [0-9A-F]{1,8}){0,3}", fullmatch=True)
 REPLIES = st.lists(st.from_regex(r"[A-Z][ -Z]{0,30}", fullmatch=True), max_size=3)
 
 
+@pytest.mark.usefixtures("unmeasured")  # a property
 @given(exchanges=st.lists(st.tuples(COMMANDS, REPLIES), min_size=1, max_size=6), echo=st.booleans())
 def test_whoever_says_what_was_recorded_hears_what_was_recorded(
     exchanges: list[tuple[str, list[str]]], *, echo: bool
@@ -215,23 +250,32 @@ REQUEST = '[[broute.requests]]\nepc = ["E7"]\ncycle = "1s"'
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
-    folder = tmp_path_factory.mktemp("recorded")
+    return record(tmp_path_factory.mktemp("recorded"), "RL7023-DSS")
+
+
+@pytest.fixture(scope="module")
+def recorded_j11(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+    return record(tmp_path_factory.mktemp("recorded"), "J11")
+
+
+def record(folder: Path, dongle: str) -> Recorded:
     found = Recorded(folder / "sim.txt", folder / "port.txt")
     link = folder / "dongle"
     jobs = write_jobs(folder, str(link), '[log]\ntranscript = "port.txt"', requests=REQUEST)
     with (
-        simulator(link, "--transcript", str(found.simulator)),
+        simulator(link, "--dongle", dongle, "--transcript", str(found.simulator)),
         running("--jobs", str(jobs), cwd=folder) as kei,
     ):
         kei.wait_for(lambda: readings(folder), DEADLINE_S, "a reading")
     return found
 
 
+@pytest.mark.parametrize("session", ["recorded", "recorded_j11"])
 @pytest.mark.parametrize("kind", ["simulator", "kei"])
 def test_kei_joins_and_reads_from_a_recording_with_other_credentials(
-    recorded: Recorded, tmp_path: Path, kind: str
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str, session: str
 ) -> None:
-    file: Path = getattr(recorded, kind)
+    file: Path = getattr(request.getfixturevalue(session), kind)
     link = tmp_path / "dongle"
     jobs = write_jobs(tmp_path, str(link), requests=REQUEST)
     text = jobs.read_text().replace("00112233445566778899AABBCCDDEEFF", OTHER_ID)

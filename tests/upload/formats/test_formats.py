@@ -7,9 +7,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from forked import unmeasured
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from programs import unmeasured
 from upload_support import ORIGIN, TARGET, many_rows, reading_row
 
 import kei
@@ -17,6 +17,8 @@ from kei.store.rows import Row
 from kei.upload import formats
 from kei.upload.batching import Format, fitting, idempotency_key
 from kei.upload.formats import FORMATS
+
+pytestmark = pytest.mark.usefixtures("unmeasured")  # properties
 
 every_format = pytest.mark.parametrize(
     "form", [pytest.param(spec.build(TARGET, ORIGIN), id=name) for name, spec in FORMATS.items()]

@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from upload_support import ORIGIN, TARGET, many_rows, reading_row
@@ -13,6 +14,8 @@ from kei.core.secret import Secret
 from kei.store.rows import Row
 from kei.upload.formats.influx import InfluxFormat, tag_text
 from kei.upload.health import Health
+
+pytestmark = pytest.mark.usefixtures("unmeasured")  # properties
 
 FORM = InfluxFormat(replace(TARGET, upload_key=None), replace(ORIGIN, source="raspi"))
 

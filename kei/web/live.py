@@ -1,0 +1,29 @@
+"""What the running kei tells the page."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from kei.core.clock import Clock
+from kei.core.reading import Reading
+from kei.settings.config import Config
+from kei.status.snapshot import Snapshot
+from kei.upload.health import Health
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What the running kei tells the page. Each may be called by any thread, and never blocks.
+
+    Attributes:
+        config: returns the present configuration, which a reload replaces.
+        newest: returns the last reading of each series since the start, by UnitID and SensorID.
+        snapshot: returns what everything is doing now.
+        health: returns numbers about kei and its machine.
+        clock: wall and monotonic time.
+    """
+
+    config: Callable[[], Config]
+    newest: Callable[[], Mapping[tuple[str, str], Reading]]
+    snapshot: Callable[[], Snapshot]
+    health: Callable[[], Health]
+    clock: Clock

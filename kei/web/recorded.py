@@ -1,0 +1,224 @@
+"""What has been recorded, as the page shows it: read from the disk, and kept for a moment.
+
+The recorder is never waited for, nor does it wait: databases are opened read-only here.
+"""
+
+import math
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import structlog
+
+from kei.core.clock import local
+from kei.core.errors import ConfigError, KeiError, RetryLater, StoreError
+from kei.core.incidents import Incidents
+from kei.core.reading import Reading
+from kei.energy.document import document
+from kei.energy.periods import By
+from kei.energy.registers import HALF_HOUR_MS
+from kei.meter.billing import Billing
+from kei.meter.expected import cycles_of
+from kei.meter.recorded import BOUGHT, LATE_MS, SOLD, UNIT_WHERE_ABSENT, RecordedMeter
+from kei.settings.config import Config
+from kei.settings.months import Month
+from kei.status.facts import Answer, Facts, facts_of, read_database
+from kei.status.rules import Problem, problems_of
+from kei.store.half_hour_cache import HalfHourCache
+from kei.store.read_only import read_overview
+from kei.store.text import DailyFile
+from kei.store.thinned import Point, Wanted, thinned
+from kei.tariff.document import document as bill_document
+from kei.tariff.periods import SEN
+from kei.web.figures import Figures, figures_of
+from kei.web.live import Live
+from kei.web.numbers import as_number
+
+log = structlog.stdlib.get_logger("kei.web")
+
+AT_ONCE = 2  # requests that read the disk; one more thread answers from memory
+WAIT_S = 2.0  # for a turn
+KEPT_S = 2.0  # how old what is shown of the state may be
+FIGURES_KEPT_S = 10.0
+ROWS_MAX = 10_000  # of an energy document, 2 MB: 200 days of half-hours, 13 months of hours
+UNKNOWN_CYCLE_S = 60.0  # of a sensor
+
+
+class Recorded:
+    """What has been recorded. Thread-safe.
+
+    Args:
+        live: the running kei.
+    """
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._clock = live.clock
+        self._incidents = Incidents(log, live.clock)
+        self._turn = threading.BoundedSemaphore(AT_ONCE)
+        self._half_hours = HalfHourCache(live.clock, (BOUGHT, SOLD))
+        self._facts: tuple[float, Facts] | None = None
+        self._facts_lock = threading.Lock()
+        # Of months, the last one: thirteen of them take a Pi Zero seconds.
+        self._documents: dict[tuple[int, int, By], tuple[object, bytes]] = {}
+        self._figures = Figures()
+        self._figures_of: object = None
+        self._figured = -math.inf
+        self._figuring = threading.Lock()
+        self._before: dict[tuple[str, str], Reading] | None = None
+
+    @property
+    def unit(self) -> str:
+        """UnitID of the meter."""
+        broute = self._live.config().broute
+        return UNIT_WHERE_ABSENT if broute is None else broute.unit
+
+    def cycle_s(self, unit: str, sensor: str) -> float:
+        """Return how often there should be a new reading of a series."""
+        cycles = cycles_of(self._live.config().broute)
+        return cycles.get((unit, sensor), UNKNOWN_CYCLE_S)
+
+    def newest(self) -> dict[tuple[str, str], Reading]:
+        """Return the newest reading of each series; from memory, but for the first call."""
+        if self._before is None:
+            found: dict[tuple[str, str], Reading] = {}
+            with suppress(RetryLater, StoreError), self._reading():  # then what comes from now on
+                config = self._live.config()
+                overview = read_overview(
+                    config.recorder.database, self._text(config), (), self._clock
+                )
+                found = {(each.unit, each.sensor): each for each in overview.last}
+                self._before = found
+        return {**(self._before or {}), **self._live.newest()}
+
+    def thinned(self, wanted: Wanted) -> list[Point]:
+        """Return the points of a chart; StoreError, RetryLater."""
+        config = self._live.config()
+        with self._reading():
+            return thinned(config.recorder.database, self._text(config), wanted, self._clock)
+
+    def meter(self) -> RecordedMeter:
+        """Return the meter's registers, which are read from memory; StoreError."""
+        return RecordedMeter(self._live.config(), self._clock.zone, self._half_hours.at_half_hours)
+
+    def energy(self, from_ms: int, to_ms: int, by: By) -> bytes:
+        """Return the document of `kei energy --format json`.
+
+        Raises:
+            ConfigError: the range is too long.
+            StoreError: nothing can be read.
+            RetryLater: too many others wait for the disk.
+        """
+        now_ms, asked = self._clock.now_ms(), (from_ms, to_ms, by)
+        with self._reading():
+            version = (self._version(), (now_ms - LATE_MS) // HALF_HOUR_MS)
+            known = self._documents.get(asked)
+            if known is not None and known[0] == version:
+                return known[1]
+            report, rows = self.meter().report(from_ms, to_ms, by, now_ms, ROWS_MAX)
+            made = "".join(document(by, rows, report, self._clock.zone)).encode()
+            if by is By.MONTH:
+                self._documents = {asked: (version, made)}
+            return made
+
+    def _version(self) -> object:
+        config = self._live.config()
+        return self._half_hours.version(config.recorder.database, self._text(config), self.unit)
+
+    def facts(self) -> Facts:
+        """Return how this kei is, of at most two seconds ago; StoreError, RetryLater."""
+        if not self._facts_lock.acquire(timeout=WAIT_S):
+            raise RetryLater("the disk does not answer; try again")
+        try:
+            now = self._clock.monotonic()
+            if self._facts is None or now - self._facts[0] > KEPT_S:
+                config = self._live.config()
+                with self._reading():
+                    stored = read_database(config, self._clock)
+                answer = Answer(self._live.snapshot())
+                self._facts = (now, facts_of(config, answer, stored, self._clock))
+            return self._facts[1]
+        finally:
+            self._facts_lock.release()
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Return what `kei status` would name; StoreError, RetryLater."""
+        return problems_of(self.facts())
+
+    def figures(self) -> Figures:
+        """Return the sums that people want to see; those of before while nothing can be read."""
+        now = self._clock.monotonic()
+        if now - self._figured >= FIGURES_KEPT_S and self._figuring.acquire(blocking=False):
+            try:
+                with self._reading():
+                    self._renew_figures()
+                self._incidents.ended("figures_not_read")
+            except KeiError as error:
+                self._incidents.raised("figures_not_read", reason=str(error))
+            finally:
+                self._figured = self._clock.monotonic()
+                self._figuring.release()
+        return self._figures
+
+    def _renew_figures(self) -> None:
+        tariff, now_ms = self._live.config().tariff, self._clock.now_ms()
+        version = (self._version(), (now_ms - LATE_MS) // HALF_HOUR_MS, now_ms // HALF_HOUR_MS)
+        if (version, tariff) != self._figures_of:
+            self._figures = figures_of(tariff, self.meter(), self._clock)
+            self._figures_of = version, tariff
+
+    def cost(self, from_ms: int, to_ms: int) -> dict[str, object]:
+        """Return what was bought and sold in a range, and what that costs without anything fixed.
+
+        Raises:
+            ConfigError: the range is too long, or a library is missing that the prices need.
+            StoreError: nothing can be read.
+            RetryLater: too many others wait for the disk.
+        """
+        tariff, zone = self._live.config().tariff, self._clock.zone
+        with self._reading():
+            meter = self.meter()
+            report, rows = meter.report(from_ms, to_ms, By.MONTH, self._clock.now_ms())
+            for _ in rows:
+                pass
+            known = None if tariff is None else Billing(tariff, meter, self._clock)
+            cost = None if known is None else known.cost(from_ms, to_ms).amount
+        total = report.total
+        assert total is not None, "all rows have been taken"
+        return {
+            "from": local(total.period.first_ms, zone).isoformat(),
+            "to": local(total.period.last_ms, zone).isoformat(),
+            "bought_kwh": as_number(total.bought),
+            "sold_kwh": as_number(total.sold),
+            "missing": total.missing,
+            "cost": as_number(cost and cost.quantize(SEN)),
+        }
+
+    def bill(self, month: Month | None) -> bytes:
+        """Return the document of `kei bill --format json`.
+
+        Raises:
+            ConfigError: there is no tariff, or a library is missing that it needs.
+            StoreError: nothing can be read.
+            RetryLater: too many others wait for the disk.
+        """
+        tariff = self._live.config().tariff
+        if tariff is None:
+            raise ConfigError(["there is no [tariff] in jobs.toml"])
+        with self._reading():
+            found = Billing(tariff, self.meter(), self._clock).billed(month)
+        return bill_document(found.bill, self._clock.zone, found.forecast, found.sold).encode()
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Have a turn at the disk; RetryLater if too many others have theirs."""
+        if not self._turn.acquire(timeout=WAIT_S):
+            raise RetryLater("too many wait for the disk; try again")
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    def _text(self, config: Config) -> DailyFile:
+        recorder = config.recorder
+        return DailyFile(recorder.directory, recorder.fname_base, "", self._clock.zone)
