@@ -5,8 +5,8 @@ import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from typing import TypeVar
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
@@ -52,6 +52,9 @@ from kei.timekeeping.monitor import ClockMonitor
 from kei.upload.health import Health
 from kei.web.live import Live
 from kei.wisun.interfaces import SessionStatus
+
+if TYPE_CHECKING:
+    from kei.meter.figures import PresentFigures
 
 log = structlog.stdlib.get_logger("kei.engine")
 
@@ -138,12 +141,20 @@ class Engine:
             meter=self._meter_now,
             health=self._health,
             problems=self.problems,
+            figures=lambda: self._figures.figures(),  # noqa: PLW0108 - made when it is asked
             may_tell_time=lambda: not self._monitor.status.likely_wrong,
             memory=self._database,
             clock=clock,
         )
         self._mqtt = MqttLine(told, self._workers, rng)
-        live = Live(lambda: self.config, self._intake.newest, self.snapshot, self._health, clock)
+        live = Live(
+            config=lambda: self.config,
+            newest=self._intake.newest,
+            snapshot=self.snapshot,
+            health=self._health,
+            figures=lambda: self._figures,
+            clock=clock,
+        )
         self._web = WebLine(live, self._workers)
 
     def start(self) -> None:
@@ -262,6 +273,13 @@ class Engine:
     def _recorded(self, recorder: RecorderSettings) -> Sequence[Reading]:
         text = DailyFile(recorder.directory, recorder.fname_base, "", self._clock.zone)
         return read_overview(recorder.database, text, (), self._clock).last
+
+    @cached_property
+    def _figures(self) -> "PresentFigures":
+        # Half a megabyte that most do not need: neither a page nor a broker that is told prices.
+        from kei.meter.figures import PresentFigures  # noqa: PLC0415
+
+        return PresentFigures(lambda: self.config, self._clock)
 
     def _health(self) -> Health:
         meter = self._meter.meter

@@ -7,7 +7,7 @@ import structlog
 
 from kei.core.clock import Clock
 from kei.core.incidents import Incidents
-from kei.mqtt.discovery import Device, board_component, meter_device, site_device
+from kei.mqtt.discovery import COSTS, Device, board_component, meter_device, site_device
 from kei.mqtt.messages import Message, Topics
 from kei.mqtt.newest import Series
 from kei.mqtt.told import Notebook
@@ -31,6 +31,8 @@ class Scene:
         silent: those that came once, and come no more.
         has_ports: whether there is a serial port.
         expire_s: when a value of theirs is over; None where that is not known.
+        costs: those of `COSTS` that have been known.
+        has_tariff: whether they may come.
     """
 
     meter: str
@@ -42,6 +44,8 @@ class Scene:
     silent: tuple[Series, ...]
     has_ports: bool
     expire_s: int | None
+    costs: frozenset[str]
+    has_tariff: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +113,10 @@ class Devices:
             self._incidents.raised("mqtt_too_many_series", count=len(scene.boards), hint=hint)
         silent = {board_component(*series) for series in scene.silent}
         yield _Wanted(
-            site_device(self._topics, scene.boards[:SENSORS_MAX], scene.expire_s),
-            lambda name: scene.has_ports and name not in silent,
+            site_device(self._topics, scene.boards[:SENSORS_MAX], scene.expire_s, scene.costs),
+            lambda name: (
+                scene.has_tariff if name in COSTS else scene.has_ports and name not in silent
+            ),
         )
         if scene.unit is not None and scene.meter:
             yield _Wanted(

@@ -7,7 +7,7 @@ automations and statistics go on when a meter is replaced.
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from kei import __version__
@@ -16,6 +16,7 @@ from kei.mqtt.messages import Message, Topics
 
 SENSOR, BINARY_SENSOR = "sensor", "binary_sensor"
 SIGNAL, PROBLEM = "signal", "problem"  # components that are no series
+COST, PRICE = "cost", "price"  # and these, whose topics have the same names
 EXPIRE_CYCLES, EXPIRE_MIN_S = 3, 60.0
 HEALTH_EVERY_S = 60.0
 
@@ -39,6 +40,18 @@ _VALUE = "{{ value_json.value }}"
 _PROBLEM = "{{ 'ON' if value_json.problems else 'OFF' }}"
 _PROBLEMS = "{{ {'problems': value_json.problems} | tojson }}"
 _SIGNAL = "{{ value_json.rssi_dbm }}"
+
+COSTS: Mapping[str, Mapping[str, str]] = {
+    COST: {
+        "name": "電気料金 (今回の請求)",
+        "dev_cla": "monetary",
+        "stat_cla": "total",
+        "unit_of_meas": "JPY",
+        "last_reset_value_template": "{{ value_json['from'] }}",
+    },
+    PRICE: {"name": "電力単価", "stat_cla": "measurement", "unit_of_meas": "JPY/kWh"},
+}
+"""What is told of the components that say what electricity costs."""
 
 REGISTERS = frozenset(
     sensor
@@ -163,14 +176,20 @@ def board_component(unit: str, sensor: str) -> str:
 
 
 def site_device(
-    topics: Topics, series: Iterable[tuple[str, str]], board_expire_s: int | None
+    topics: Topics,
+    series: Iterable[tuple[str, str]],
+    board_expire_s: int | None,
+    costs: Collection[str],
 ) -> Device:
-    """Return the device of this kei, with the series of its serial ports.
+    """Return the device of this kei, with the series of its serial ports, and what power costs.
+
+    That is computed of what was recorded, and true while the meter does not answer.
 
     Args:
         topics: of this kei.
         series: UnitID and SensorID of each.
         board_expire_s: after how long a value of these is over; None where nobody knows.
+        costs: those of `COSTS` that have been known.
     """
     own = _site_id(topics)
     components: dict[str, Mapping[str, object]] = {
@@ -188,6 +207,17 @@ def site_device(
             **_entity_ids(BINARY_SENSOR, topics.site, PROBLEM),
         }
     }
+    for name, about in COSTS.items():
+        if name in costs:
+            components[name] = {
+                "p": SENSOR,
+                "unique_id": f"{own}_{name}",
+                "stat_t": topics.of_costs(name),
+                "val_tpl": _VALUE,
+                "exp_aft": expire_s(HEALTH_EVERY_S),
+                **about,
+                **_entity_ids(SENSOR, topics.site, name),
+            }
     for unit, sensor in series:
         name = board_component(unit, sensor)
         components[name] = {

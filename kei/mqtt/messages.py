@@ -60,6 +60,10 @@ class Topics:
         """How it is."""
         return f"{self.base}/{self.site}/health"
 
+    def of_costs(self, name: str) -> str:
+        """What electricity costs: its cost so far, or its price."""
+        return f"{self.base}/{self.site}/{name}"
+
     def series(self, unit: str, sensor: str) -> str:
         """The readings of a series."""
         return f"{self.base}/{self.site}/{unit}/{sensor}"

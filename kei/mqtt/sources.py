@@ -2,12 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from kei.core.clock import Clock
 from kei.core.reading import Reading
 from kei.settings.config import Config
 from kei.upload.health import Health
 from kei.wisun.interfaces import Memory, SessionStatus
+
+if TYPE_CHECKING:
+    from kei.meter.figures import Figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,7 @@ class Sources:
         meter: returns the meter of now; None without a `[broute]` table.
         health: returns numbers about kei and its machine.
         problems: returns what `kei status` would name; reads the disk.
+        figures: returns what electricity costs; reads the disk, raises StoreError and ConfigError.
         may_tell_time: returns whether the clock may be right.
         memory: survives restarts.
         clock: wall and monotonic time.
@@ -49,6 +54,7 @@ class Sources:
     meter: Callable[[], MeterNow | None]
     health: Callable[[], Health]
     problems: Callable[[], Sequence[str]]
+    figures: Callable[[], "Figures"]
     may_tell_time: Callable[[], bool]
     memory: Memory
     clock: Clock

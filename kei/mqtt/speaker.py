@@ -13,6 +13,7 @@ import structlog
 from kei.core.reading import Reading
 from kei.echonet.meter_class import PROPERTIES
 from kei.meter.expected import cycles_of
+from kei.mqtt.costs import Costs
 from kei.mqtt.devices import Devices, Scene
 from kei.mqtt.discovery import (
     EXPIRE_MIN_S,
@@ -58,6 +59,7 @@ class Speaker:
         self._newest = Newest(sources)
         self._notebook = Notebook(sources.memory)
         self._devices = Devices(settings.discovery, self.topics, self._notebook, sources.clock)
+        self._costs = Costs(sources)
         self._presence = Presence(sources.clock)
         self._is_connected = False
         self._replaced_by = ""  # MAC address of a meter that is no device yet
@@ -109,6 +111,7 @@ class Speaker:
         self._forget_others(broute, asked)
         if broute is not None:
             self._tell_meter_status(ONLINE if is_there else OFFLINE)
+        self._costs.look()
         values = self._newest.of(None if broute is None else broute.unit)
         now = self._clock.monotonic()
         for message in self._devices.look(self._scene(broute, asked, values)):
@@ -208,6 +211,8 @@ class Speaker:
         document = {"version": health.version, **health.numbers, "problems": problems}
         payload = json.dumps(document, ensure_ascii=False).encode()
         self.outbox.put(Message(self.topics.health, payload))
+        for name, cost in self._costs.payloads.items():
+            self.outbox.put(Message(self.topics.of_costs(name), cost))
 
     def _scene(
         self, broute: Broute | None, asked: Mapping[str, float], values: Mapping[Series, Reading]
@@ -231,6 +236,8 @@ class Speaker:
             silent=tuple(series for series in of_boards if series not in come),
             has_ports=bool(ports),
             expire_s=round(max(EXPIRE_MIN_S, *stale_s)) if is_known else None,
+            costs=self._costs.seen,
+            has_tariff=self._sources.config().tariff is not None,
         )
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from fakes import TOKYO
 from mqtt_support import LONG, MOSQUITTO, WELCOME, Listener, OddBroker, listener, mosquitto
 from programs import (
     BROUTE_ID,
@@ -16,11 +17,16 @@ from programs import (
     SIMULATED,
     Program,
     command,
+    free_port,
     readings,
     running,
     write_jobs,
 )
+from recorded_home import record_home
 from upload_support import Server
+from web_support import TARIFF, Page, web_jobs
+
+from kei.core.clock import SystemClock
 
 needs_mosquitto = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed")
 SITE = '[site]\nname = "house-07"'
@@ -107,6 +113,35 @@ def test_a_broker_is_told_and_reloads_keep_its_connection(
     assert ear.of("home/power/house-07/meter/status")[-1] == "offline"
     everything = "".join(topic + payload for topic, payload, _ in ear.heard)
     assert BROUTE_ID not in everything.upper()
+
+
+@needs_mosquitto
+def test_costs_are_those_of_the_page_and_end_with_the_tariff(
+    tmp_path: Path, port: int, ear: Listener
+) -> None:
+    record_home(tmp_path / "kei.db", SystemClock(TOKYO), days=2)
+    mqtt = f'[mqtt]\nhost = "127.0.0.1"\nport = {port}\ntopic = "costs"\ndiscovery = "costs"'
+    at = free_port()
+    path = web_jobs(tmp_path, SITE, mqtt, TARIFF, port=at)
+    told, site = "costs/house-07", "costs/device/kei_site_house-07/config"
+
+    def values() -> list[float]:
+        return [json.loads(ear.of(f"{told}/{name}")[-1])["value"] for name in ("cost", "price")]
+
+    with running("--jobs", str(path), cwd=tmp_path, TZ="Asia/Tokyo") as kei:
+        home = Page(kei, path, f"http://127.0.0.1:{at}")
+        ear.wait_for(lambda: ear.of(f"{told}/cost") and ear.of(f"{told}/price"), "costs")
+        now = home.json("/api/now")
+        assert values() == [now["period"]["cost"], now["price"]]
+        cost = json.loads(ear.of(f"{told}/cost")[-1])
+        assert [cost["from"], cost["until"]] == [now["period"]["from"], now["period"]["until"]]
+        assert cost["value"] == json.loads(home.says("bill", "--format", "json"))["total"]
+        assert {"cost", "price"} <= json.loads(ear.of(site)[-1])["cmps"].keys()
+        web_jobs(tmp_path, SITE, mqtt, port=at)
+        kei.send(signal.SIGUSR2)
+        ear.wait_for(lambda: "cost" not in json.loads(ear.of(site)[-1])["cmps"], "cost deleted")
+        assert json.loads(ear.of(site)[-2])["cmps"]["price"] == {"p": "sensor"}
+        assert kei.stop() == 0
 
 
 @needs_mosquitto

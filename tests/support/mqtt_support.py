@@ -19,6 +19,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from programs import wait_until
 
 from kei.core.reading import Reading
+from kei.meter.figures import Figures
 from kei.mqtt.messages import Message
 from kei.mqtt.sources import MeterNow, Sources
 from kei.mqtt.speaker import Speaker
@@ -51,6 +52,7 @@ class Home:
     recorded: list[Reading] = field(default_factory=list)
     meter: MeterNow | None = field(default_factory=lambda: MeterNow(METER, 0.0, None, JOINED))
     problems: tuple[str, ...] = ()
+    figures: Figures | Exception = field(default_factory=Figures)
     is_time_trusted: bool = True
     memory: Memory = field(default_factory=Memory)
 
@@ -62,6 +64,7 @@ class Home:
             meter=lambda: self.meter,
             health=lambda: Health("1.2.3", {"rssi_dbm": -60.0, "cpu_celsius": None}, None),
             problems=lambda: self.problems,
+            figures=self._figures,
             may_tell_time=lambda: self.is_time_trusted,
             memory=self.memory,
             clock=self.clock,
@@ -69,6 +72,11 @@ class Home:
 
     def _newest(self) -> dict[tuple[str, str], Reading]:
         return self.newest.copy()
+
+    def _figures(self) -> Figures:
+        if isinstance(self.figures, Exception):
+            raise self.figures
+        return self.figures
 
     def reading(self, sensor: str, value: str, unit: str = "BR", age_s: float = 0) -> Reading:
         """A value of some seconds ago, which is not put anywhere."""
