@@ -23,6 +23,7 @@ class Costs:
         payloads: of the cost of the running period and of the price, as far as they are known, by
             the names of their components.
         seen: what has been known of this tariff.
+        may_come: whether there are prices, and a meter.
     """
 
     def __init__(self, sources: Sources) -> None:
@@ -33,15 +34,18 @@ class Costs:
         self._looked_at = -math.inf
         self.payloads: dict[str, bytes] = {}
         self.seen: frozenset[str] = frozenset()
+        self.may_come = False
 
     def look(self) -> None:
         """Look what has changed; reads the disk, each minute and after a reload of prices."""
-        tariff, now = self._sources.config().tariff, self._clock.monotonic()
+        config, now = self._sources.config(), self._clock.monotonic()
+        tariff = None if config.broute is None else config.tariff
         if tariff == self._tariff and now - self._looked_at < HEALTH_EVERY_S:
             return
         if tariff != self._tariff:
             self.seen = frozenset()
         self._tariff, self._looked_at, self.payloads = tariff, now, {}
+        self.may_come = tariff is not None
         # By a clock that is wrong it would be those of another month.
         if tariff is None or not self._sources.may_tell_time():
             return

@@ -32,7 +32,7 @@ class Scene:
         has_ports: whether there is a serial port.
         expire_s: when a value of theirs is over; None where that is not known.
         costs: those of `COSTS` that have been known.
-        has_tariff: whether they may come.
+        costs_may_come: whether they may come.
     """
 
     meter: str
@@ -45,7 +45,7 @@ class Scene:
     has_ports: bool
     expire_s: int | None
     costs: frozenset[str]
-    has_tariff: bool
+    costs_may_come: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class Devices:
         yield _Wanted(
             site_device(self._topics, scene.boards[:SENSORS_MAX], scene.expire_s, scene.costs),
             lambda name: (
-                scene.has_tariff if name in COSTS else scene.has_ports and name not in silent
+                scene.costs_may_come if name in COSTS else scene.has_ports and name not in silent
             ),
         )
         if scene.unit is not None and scene.meter:

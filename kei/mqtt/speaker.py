@@ -237,7 +237,7 @@ class Speaker:
             has_ports=bool(ports),
             expire_s=round(max(EXPIRE_MIN_S, *stale_s)) if is_known else None,
             costs=self._costs.seen,
-            has_tariff=self._sources.config().tariff is not None,
+            costs_may_come=self._costs.may_come,
         )
 
 

@@ -107,10 +107,13 @@ def test_a_clock_that_is_wrong_knows_no_bill(kei: Home) -> None:
     assert {"cost", "price"} <= components(a_minute_later(kei, speaker)).keys()
 
 
-def test_without_a_tariff_the_entities_are_deleted_at_once(kei: Home) -> None:
+@pytest.mark.parametrize("table", ["tariff", "broute"])
+def test_without_a_tariff_or_a_meter_the_entities_are_deleted_at_once(
+    kei: Home, table: str
+) -> None:
     speaker = kei.speaker()
     said(speaker)
-    kei.config = replace(kei.config, tariff=None)
+    kei.config = replace(kei.config, **{table: None})  # type: ignore[arg-type]
     messages = [each for each in said(speaker) if each.topic == SITE_CONFIG]
     deleting, after = (json.loads(each.payload)["cmps"] for each in messages)
     assert deleting["cost"] == deleting["price"] == {"p": "sensor"}
