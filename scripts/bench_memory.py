@@ -28,7 +28,7 @@ from _project import ROOT, use_project
 
 use_project("hypothesis")
 
-from programs import write_jobs
+from programs import free_port, write_jobs
 from upload_support import Server
 
 LIBRARIES = "import apscheduler.schedulers.background, requests, serial, sqlite3, structlog"
@@ -66,6 +66,8 @@ def cases(url: str) -> Iterator[Case]:
     yield Case("meter", METER, (days(0),), "session_joined")
     yield Case("meter, 99 days filled", METER, (days(99),), "history_filled")
     yield Case("the same, with an upload", METER, (days(99), upload), "history_filled")
+    page = f'[web]\nlisten = "127.0.0.1:{free_port()}"'
+    yield Case("and the page", METER, (days(99), upload, page), "history_filled")
 
 
 @contextlib.contextmanager

@@ -202,7 +202,7 @@ class Parser(Protocol):
 
     @property
     def is_waiting(self) -> bool:
-        """Whether a message has begun and is not complete."""
+        """Whether a message has begun and is not complete, so that others may be hidden in it."""
 
     def give_up(self) -> list[Message]:
         """Take an incomplete message as noise, and return the messages behind it."""
@@ -270,7 +270,7 @@ class Link:
         return str(error)
 
     def on_data(self, data: bytes) -> None:
-        """Take bytes from the port, or none if nothing more of a message will come (reader)."""
+        """Take bytes from the port, or none when it has been quiet for a while (reader thread)."""
         parser = self._parser  # another thread may replace it
         found = parser.feed(data)
         while not data and parser.is_waiting:

@@ -18,6 +18,7 @@ REST_AFTER_LEAVING_S = 10.0  # a join at once after SKTERM fails (field experien
 NETWORK_KEY = "broute.network"
 CREDENTIALS_KEY = "broute.credentials"  # fingerprint of those that a meter has taken
 SESSION_KEY = "broute.session"
+_ROUNDING_S = 0.001  # of what is kept
 _OPEN, _LEFT = "open", "left"  # of SESSION_KEY: joined; `left 123.4` until when to rest
 
 
@@ -161,7 +162,7 @@ class LastSession:
                 rest_s = float(until) - self._clock.monotonic()
             except ValueError:
                 return
-            if 0 < rest_s <= REST_AFTER_LEAVING_S:
+            if 0 < rest_s <= REST_AFTER_LEAVING_S + _ROUNDING_S:
                 self.rest_until = float(until)
 
     def opened(self) -> None:

@@ -89,8 +89,11 @@ class Parser:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether a message has begun and is not complete."""
-        return bool(self._buffer)
+        """Whether a message has begun, is not complete, and may have taken in others.
+
+        Without a line end it has not: its rest may still come, however slow the line is.
+        """
+        return _LINE_END.search(self._buffer) is not None
 
     def give_up(self) -> list[Message]:
         """Treat an incomplete message as a damaged line, and return the messages behind it.

@@ -194,6 +194,14 @@ def test_a_session_that_was_ended_is_not_open_and_leaves_the_rest_of_its_rest() 
     assert after.rest_until - clock.monotonic() == REST_AFTER_LEAVING_S - 4
 
 
+@pytest.mark.parametrize("ticks", [1000.0006, 1000.0004])
+def test_whoever_starts_at_once_rests_too(ticks: float) -> None:
+    memory, clock = Memory(), FakeClock()
+    clock.ticks = ticks
+    last_session(memory, clock).ended(rest=True)
+    assert last_session(memory, clock).rest_until > ticks + REST_AFTER_LEAVING_S - 1
+
+
 def test_a_session_that_was_lost_needs_no_rest() -> None:
     memory, clock = Memory(), FakeClock()
     last = last_session(memory, clock)

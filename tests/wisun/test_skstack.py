@@ -1,6 +1,7 @@
 """The parser of what the dongle says: any bytes, in any pieces."""
 
 import pytest
+from fakes import FastClock
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -18,6 +19,7 @@ from kei.wisun.interfaces import (
     Register,
     Version,
 )
+from kei.wisun.link import Link
 from kei.wisun.quality import rssi_dbm
 from kei.wisun.skstack import Parser, send_to
 
@@ -147,6 +149,17 @@ def test_a_binary_datagram_whose_length_is_damaged_can_be_given_up() -> None:
     assert isinstance(broken, Noise)
     assert after == [Ok()]
     assert parser.feed(b"EVER 1.5.2\r\n") == [Version("1.5.2", product=False)]
+
+
+@pytest.mark.parametrize(("line", "message"), LINES)
+def test_a_line_that_halts_for_a_while_is_understood(line: bytes, message: Message) -> None:
+    first_end = line.find(b"\r")  # from there on it may be a length that lies
+    for cut in range(1, first_end):
+        heard: list[Message] = []
+        link = Link(FastClock(1.0), heard.append)
+        for data in (line[:cut], b"", line[cut:]):
+            link.on_data(data)
+        assert heard == ([] if isinstance(message, Noise) else [message])
 
 
 def test_giving_up_half_a_line_skips_the_rest_of_it() -> None:
