@@ -3,10 +3,10 @@
 import os
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from typing import TypeVar
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
@@ -14,6 +14,7 @@ from kei import __version__
 from kei.app.health import health_of
 from kei.app.job_set import JobSet
 from kei.app.meter_line import SESSION_LIMIT_S, SESSION_THREAD, MeterLine
+from kei.app.mqtt_line import MqttLine
 from kei.app.sensor_lines import SensorLines
 from kei.app.status_server import StatusServer
 from kei.app.web_line import WebLine
@@ -29,9 +30,13 @@ from kei.echonet.meter_class import STAMPED_SENSORS
 from kei.jobs.advice import advice
 from kei.jobs.kinds import Event, JobContext
 from kei.jobs.scheduler import Scheduler
+from kei.mqtt.sources import MeterNow, Sources
+from kei.mqtt.status import MqttStatus
 from kei.sensors.counters import ReaderStatus
 from kei.settings.config import Config
 from kei.settings.recorder import RecorderSettings
+from kei.status.facts import Answer, facts_of, read_database
+from kei.status.rules import problems_of
 from kei.status.snapshot import Snapshot, clipped, doing, encode, status_summary
 from kei.store import milliseconds
 from kei.store.database import Database
@@ -47,6 +52,9 @@ from kei.timekeeping.monitor import ClockMonitor
 from kei.upload.health import Health
 from kei.web.live import Live
 from kei.wisun.interfaces import SessionStatus
+
+if TYPE_CHECKING:
+    from kei.meter.figures import PresentFigures
 
 log = structlog.stdlib.get_logger("kei.engine")
 
@@ -107,6 +115,7 @@ class Engine:
             rng=rng,
             run_after=lambda event: self._job_set.run_after(event),  # noqa: PLW0108 - made below
             health=self._health,
+            problems=self.problems,
             meter_incidents=Incidents(structlog.stdlib.get_logger("kei.request"), clock),
         )
         self._job_set = JobSet(self._scheduler, context)
@@ -125,7 +134,27 @@ class Engine:
             workers=self._workers,
             on_joined=partial(self._job_set.run_after, Event.JOINED),
         )
-        live = Live(lambda: self.config, self._intake.newest, self.snapshot, self._health, clock)
+        told = Sources(
+            config=lambda: self.config,
+            newest=self._intake.newest,
+            recorded=partial(self._recorded, recorder),
+            meter=self._meter_now,
+            health=self._health,
+            problems=self.problems,
+            figures=lambda: self._figures.figures(),  # noqa: PLW0108 - made when it is asked
+            may_tell_time=lambda: not self._monitor.status.likely_wrong,
+            memory=self._database,
+            clock=clock,
+        )
+        self._mqtt = MqttLine(told, self._workers, rng)
+        live = Live(
+            config=lambda: self.config,
+            newest=self._intake.newest,
+            snapshot=self.snapshot,
+            health=self._health,
+            figures=lambda: self._figures,
+            clock=clock,
+        )
         self._web = WebLine(live, self._workers)
 
     def start(self) -> None:
@@ -150,6 +179,7 @@ class Engine:
         self._workers.start(RECORDER, self._recorder, self._recorder.heartbeat)
         self._workers.start(CLOCK_MONITOR, self._monitor, self._monitor.heartbeat)
         self._meter.change_to(meter)
+        self._mqtt.change_to(self.config)
         self._web.change_to(self.config.web)
 
     def stop(self) -> bool:
@@ -202,6 +232,7 @@ class Engine:
         self._advise()
         self._job_set.change_to(wanted, meter)
         self._meter.change_to(meter)
+        self._mqtt.change_to(wanted)
         self._web.change_to(wanted.web)
 
     def _advise(self) -> None:
@@ -228,8 +259,27 @@ class Engine:
             ),
             lines=logs.recent_lines(),
             meter_clock=meter.decoder.meter_clock.status if meter else None,
+            mqtt=_public(mqtt) if (mqtt := self._mqtt.status()) else None,
             history=self._job_set.history(),
         )
+
+    def _meter_now(self) -> MeterNow | None:
+        meter = self._meter.meter
+        if meter is None:
+            return None
+        decoder = meter.decoder
+        return MeterNow(decoder.meter, decoder.met_at, decoder.readable, meter.session.status())
+
+    def _recorded(self, recorder: RecorderSettings) -> Sequence[Reading]:
+        text = DailyFile(recorder.directory, recorder.fname_base, "", self._clock.zone)
+        return read_overview(recorder.database, text, (), self._clock).last
+
+    @cached_property
+    def _figures(self) -> "PresentFigures":
+        # Half a megabyte that most do not need: neither a page nor a broker that is told prices.
+        from kei.meter.figures import PresentFigures  # noqa: PLC0415
+
+        return PresentFigures(lambda: self.config, self._clock)
 
     def _health(self) -> Health:
         meter = self._meter.meter
@@ -240,6 +290,14 @@ class Engine:
             self.config.recorder.database.parent,
             self._clock,
         )
+
+    def problems(self) -> tuple[str, ...]:
+        """Return what `kei status` would name, one line each; reads the disk. Any thread."""
+        config, answer = self.config, Answer(self.snapshot())
+        stored = read_database(config, self._clock)
+        broken = problems_of(facts_of(config, answer, stored, self._clock))
+        hanging = [f"hangs: {', '.join(names)}"] if (names := self.stuck()) else []
+        return *(f"{each.rule.value}: {each.detail}" for each in broken), *hanging
 
     def supervise(self) -> None:
         """Start dead threads again, and correct jobs whose times a step of the clock has spoiled.
@@ -321,7 +379,7 @@ def _public_session(status: SessionStatus) -> SessionStatus:
     return replace(status, firmware=clipped(status.firmware), fault=_public_text(status.fault))
 
 
-_Fallible = TypeVar("_Fallible", SinkStatus, ReaderStatus)
+_Fallible = TypeVar("_Fallible", SinkStatus, ReaderStatus, MqttStatus)
 
 
 def _public(status: _Fallible) -> _Fallible:

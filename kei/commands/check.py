@@ -16,6 +16,7 @@ from kei.serialport.discovery import holders
 from kei.serialport.port import SerialPort
 from kei.settings.broute import EXAMPLE_ID, EXAMPLE_PWD, SIMULATED_PORT, Broute
 from kei.settings.config import Config
+from kei.settings.mqtt import Mqtt
 from kei.settings.serial import SIMULATED_SENSORS, PortSettings, SensorSettings
 from kei.settings.tariff import Tariff
 
@@ -83,6 +84,8 @@ def _plan(wanted: Config, clock: Clock) -> Iterator[str]:
         yield f"{job.id:{width}}  {when}  {job.what}"
     for port in wanted.serial:
         yield f"sensors: {_described(port)}"
+    if wanted.mqtt:
+        yield f"mqtt: {_told(wanted.mqtt, wanted.site.name)}"
     if wanted.web:
         yield f"page: http://{wanted.web.listen}/"
     if wanted.broute:
@@ -127,6 +130,11 @@ def _described(port: SensorSettings) -> str:
     line = f"{framing.baudrate} {framing.bytesize}{framing.parity}{framing.stopbits}"
     checked = " ".join(f"{check.unit},{check.sensor}" for check in port.checks)
     return f"{port.port} at {line}" + (f", checks for {checked}" if checked else "")
+
+
+def _told(mqtt: Mqtt, site: str) -> str:
+    line = f"{mqtt.address}{' by TLS' if mqtt.tls else ''}, topics {mqtt.topic}/{site}/..."
+    return f"{line}, Home Assistant by {mqtt.discovery}/..." if mqtt.discovery else line
 
 
 def _of_example(broute: Broute | None) -> Iterator[str]:

@@ -12,6 +12,7 @@ from kei.core.errors import ConfigError
 from kei.echonet.meter_class import ENERGY_UNITS, PROPERTIES, UNRECORDED
 from kei.settings.broute import SIMULATED_PORT
 from kei.settings.keys import Choice, Conflict
+from kei.settings.mqtt import Mqtt
 from kei.settings.recorder import RecorderSettings
 from kei.settings.serial import SIMULATED_SENSORS
 from kei.settings.text_rules import Wrong, plain, shown
@@ -62,6 +63,8 @@ def conflicts(table: object, given: Collection[str]) -> Iterator[Conflict]:
             yield from places_to_write(table)
         case UploadTarget():
             yield from needs_of_format(table, given)
+        case Mqtt(tls=True, ca_file=Path() as path):
+            yield from _certificates(path)
 
 
 def places_to_write(recorder: RecorderSettings) -> Iterator[Conflict]:
@@ -99,6 +102,20 @@ def _contradictions(url: str, wanted: Mapping[str, str]) -> Iterator[Conflict]:
         if any(each == name and said != text for each, said in given):
             what = f"asks for another {name} than {text}"
             yield "target_url", Wrong(what, f"write {name}={text}, or leave it out: kei adds it")
+
+
+def _certificates(path: Path) -> Iterator[Conflict]:
+    """Yield why a file cannot be one of certificates; who may not read it does not need it."""
+    import ssl  # noqa: PLC0415 - 2 MB that a kei without such a file does not need
+
+    try:
+        ssl.create_default_context(cafile=str(path))
+    except PermissionError:
+        return
+    except ssl.SSLError:
+        yield "ca_file", Wrong(f"{path} has no certificate in it", "name a file in PEM format")
+    except OSError as error:
+        yield "ca_file", Wrong(f"{path}: {error.strerror}", "name a file with certificates")
 
 
 def port(text: str) -> str:

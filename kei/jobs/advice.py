@@ -57,6 +57,9 @@ def advice(config: Config) -> Iterator[Advice]:
             )
             yield Advice(text, is_urgent=False)
     yield from _same_names(config)
+    if config.mqtt is not None and find_spec("paho") is None:
+        text = "no broker will be told anything: paho-mqtt is missing; pip install 'kei[mqtt]'"
+        yield Advice(text, is_urgent=True)
     yield from _page(config)
 
 
@@ -82,8 +85,8 @@ def _same_names(config: Config) -> Iterator[Advice]:
     The files of the format keilog carry no name.
     """
     name = config.site.name
-    named = [target for target in config.upload if target.format != "keilog"]
-    if named and name == host_name():
+    is_told = config.mqtt or any(target.format != "keilog" for target in config.upload)
+    if is_told and name == host_name():
         text = (
             f'servers know this kei as "{name}", the host name: where other machines have the same '
             "one, their data become one series; give each kei a [site] name of its own"

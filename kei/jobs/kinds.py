@@ -99,6 +99,7 @@ class JobContext:
         rng: for jitter.
         run_after: runs the jobs that are to run after an event; any thread.
         health: says how this kei is, for servers; any thread.
+        problems: says what `kei status` would name, one line each; reads the disk; any thread.
         meter_incidents: shared by all jobs that ask the meter, so that what holds them all up is
             logged once.
         session: with the meter; None without a `[broute]` table.
@@ -116,6 +117,7 @@ class JobContext:
     rng: random.Random
     run_after: Callable[[Event], None]
     health: Callable[[], Health]
+    problems: Callable[[], Sequence[str]]
     meter_incidents: Incidents
     session: Session | None = None
     decoder: MeterDecoder | None = None

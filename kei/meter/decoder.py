@@ -67,6 +67,7 @@ class MeterDecoder:
         joins: how often a meter has been joined.
         met_ms: when the meter that is there was joined first since the start, milliseconds since
             1970; 0 before that.
+        met_at: the same by the monotonic clock.
         joined_ms: when it was joined last.
     """
 
@@ -92,6 +93,7 @@ class MeterDecoder:
         self._incidents = Incidents(log, clock)
         self._meter = ""  # that has been joined: its MAC address
         self.joins = self.met_ms = self.joined_ms = 0
+        self.met_at = 0.0
         self._learner = ScaleLearner(energy_unit)
         self._valueless: set[str] = set()  # SensorIDs that this meter has never had a value of
         self._valued: set[str] = set()  # those of which it has had one since the start
@@ -129,6 +131,7 @@ class MeterDecoder:
             self.joined_ms = self._clock.now_ms()
             if meter != self._meter:
                 self.met_ms = self.joined_ms
+                self.met_at = self._clock.monotonic()
                 self._meter = meter
                 self._held.clear()
                 self._learner.begin(self._remembered_scale())

@@ -33,6 +33,11 @@ AtHalfHours: TypeAlias = Callable[
 ]
 
 
+def unit_of(settings: Config) -> str:
+    """Return the UnitID of the meter, whether it is still in jobs.toml or not."""
+    return UNIT_WHERE_ABSENT if settings.broute is None else settings.broute.unit
+
+
 class RecordedMeter:
     """What kei has recorded of the meter, read by another process than the recorder.
 
@@ -54,7 +59,7 @@ class RecordedMeter:
         self._zone = zone
         self._at_half_hours = at_half_hours
         recorder, broute = settings.recorder, settings.broute
-        self.unit = UNIT_WHERE_ABSENT if broute is None else broute.unit
+        self.unit = unit_of(settings)
         self._database = recorder.database
         self._text = DailyFile(recorder.directory, recorder.fname_base, "", zone)
         self._last = half_hours.newest(self._database, self._text, self.unit)

@@ -5,8 +5,10 @@ from dataclasses import field
 from pathlib import Path
 
 from kei.settings.broute import Broute
+from kei.settings.heartbeat import Heartbeat
 from kei.settings.keys import Table, Tables, key, table
 from kei.settings.log import LogSettings
+from kei.settings.mqtt import Mqtt
 from kei.settings.recorder import RecorderSettings, SummarySettings
 from kei.settings.serial import SensorSettings
 from kei.settings.site import Site
@@ -23,6 +25,8 @@ class Config:
         path: of the file, as it was given.
         broute: None where kei only records sensors.
         web: None where nobody looks by a browser.
+        mqtt: None where no broker is told.
+        heartbeat: None where nobody gives the alarm when kei falls silent.
         job_tables: the tables that `kei.jobs.kinds` declares, by their names.
     """
 
@@ -42,5 +46,7 @@ class Config:
     )
     tariff: Tariff | None = key(Table(Tariff), default=None)
     web: Web | None = key(Table(Web), default=None)
+    mqtt: Mqtt | None = key(Table(Mqtt), default=None)
+    heartbeat: Heartbeat | None = key(Table(Heartbeat), default=None)
     log: LogSettings = key(Table(LogSettings))
     job_tables: Mapping[str, object] = field(default_factory=dict)

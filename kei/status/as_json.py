@@ -21,6 +21,7 @@ _LIVE = (
     "history",
     "session",
     "sensors",
+    "mqtt",
 )  # as the running kei says
 
 

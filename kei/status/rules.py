@@ -14,6 +14,7 @@ STALE_CYCLES, STALE_GRACE_S = 3, 60.0
 UPLOAD_LIMIT_S = 600.0
 LOOK_UP_S = 60.0  # a name look-up, which only the system ends, takes 30 s without any answer
 BEHIND_LIMIT_S = 3600.0  # what a month without network leaves is sent within minutes
+BROKER_LIMIT_S = 600.0
 SENSOR_PORT_LIMIT_S = 60.0  # a board is unplugged and back sooner
 NAMES_MAX = 10  # of series in one line
 
@@ -32,6 +33,7 @@ class Rule(StrEnum):
     UPLOAD_BEHIND = auto()
     UPLOAD_REFUSED = auto()
     UPLOAD_HANGING = auto()
+    BROKER_UNAVAILABLE = auto()
     DATABASE_UNREADABLE = auto()
 
 
@@ -205,6 +207,14 @@ def _upload_hanging(facts: Facts) -> str | None:
     return f"a POST does not end: {', '.join(hanging)}" if hanging else None
 
 
+def _broker_unavailable(facts: Facts) -> str | None:
+    mqtt = facts.snapshot.mqtt if facts.snapshot else None
+    if mqtt is None or mqtt.connected or mqtt.since_s <= BROKER_LIMIT_S:
+        return None
+    why = "" if mqtt.fault is None else f": {mqtt.fault}"
+    return f"no connection to {mqtt.broker} for {span(mqtt.since_s)}{why}"
+
+
 # Each returns a line for a person if its rule is broken.
 _CHECKS: tuple[tuple[Rule, Callable[[Facts], str | None]], ...] = (
     # No process has the socket of this database.
@@ -229,6 +239,8 @@ _CHECKS: tuple[tuple[Rule, Callable[[Facts], str | None]], ...] = (
     (Rule.UPLOAD_REFUSED, _upload_refused),
     # A POST goes on for longer than three times the target's `timeout` and a minute.
     (Rule.UPLOAD_HANGING, _upload_hanging),
+    # The MQTT broker has not been connected for more than 10 minutes.
+    (Rule.BROKER_UNAVAILABLE, _broker_unavailable),
     # The database is damaged, or may not be read by the user who asks.
     (Rule.DATABASE_UNREADABLE, lambda facts: facts.database_fault),
 )

@@ -11,6 +11,7 @@ from kei.core.errors import Malformed
 from kei.core.logs import LogLine
 from kei.meter.meter_clock import MeterClockStatus
 from kei.meter.progress import HistoryStatus
+from kei.mqtt.status import MqttStatus
 from kei.sensors.counters import ReaderStatus
 from kei.store.sinks import RecorderStatus
 from kei.timekeeping.monitor import ClockStatus
@@ -47,6 +48,7 @@ class Snapshot:
         lines: the last log lines of level WARNING and above, the newest last.
         meter_clock: the meter's time beside this machine's; None without a `[broute]` table.
         history: how far the record of half-hours has been made complete; None if nobody asked.
+        mqtt: the connection to the broker; None without a `[mqtt]` table.
     """
 
     version: str
@@ -60,6 +62,7 @@ class Snapshot:
     lines: tuple[LogLine, ...]
     meter_clock: MeterClockStatus | None = None
     history: HistoryStatus | None = None
+    mqtt: MqttStatus | None = None
 
 
 def clipped(text: str | None) -> str | None:

@@ -63,7 +63,8 @@ class IntakeQueue:
                 # Now, not when it is handed on: until then the clock may have been set.
                 reading = replace(each, monotonic_ms=each.time_ms - offset_ms(self._clock))
             brought.append((once, reading))
-            if not once:  # or else it may be of long ago
+            latest = self._latest.get((each.unit, each.sensor))
+            if not once or latest is None or each.time_ms > latest.time_ms:  # none of long ago
                 self._latest[each.unit, each.sensor] = reading
         with self._changed:
             while len(self._waiting) >= self._bound and not self._stopping:

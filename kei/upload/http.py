@@ -1,4 +1,4 @@
-"""HTTP: one POST, its answer, and texts about both that may stand in a log."""
+"""HTTP: one request, its answer, and texts about both that may stand in a log."""
 
 import contextlib
 import re
@@ -26,9 +26,9 @@ BODY_MAX_BYTES = 65_536  # an answer is a word or a short error text; more is no
 REDIRECTS_MAX = 3
 EXCERPT_MAX_CHARS = 120
 
-# These ask for the same POST at another address; 301 to 303 make a GET of it in most clients,
+# These ask for the same at another address; 301 to 303 make a GET of a POST in most clients,
 # and lead to log-in pages that answer 200 to anything.
-_SAME_POST_ELSEWHERE = frozenset({307, 308})
+_SAME_REQUEST_ELSEWHERE = frozenset({307, 308})
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -60,7 +60,7 @@ class _Session(requests.Session):
 
 
 class Http:
-    """Posts to one target, one request at a time, over a connection that is kept alive.
+    """Asks one server, one request at a time, over a connection that is kept alive.
 
     Certificates are verified; proxies and `REQUESTS_CA_BUNDLE` come from the environment.
 
@@ -100,10 +100,17 @@ class Http:
             PostFailed: no connection, no answer in time, or one that is not HTTP.
             Stopping: `stop` was called before there was an answer.
         """
+        return self._sent(requests.Request("POST", url, headers, data=body), timeout_s)
+
+    def get(self, url: str, timeout_s: float) -> Answer:
+        """Ask for an address; everything else as `post`."""
+        return self._sent(requests.Request("GET", url), timeout_s)
+
+    def _sent(self, request: requests.Request, timeout_s: float) -> Answer:
         self._begun = self._clock.monotonic()
         try:
             with bounded(Bounds(self._clock, POST_TIMEOUTS * timeout_s, timeout_s)):
-                return self._post_following(url, body, headers)
+                return self._follow(request)
         # ValueError: a URL or a header that cannot be sent.
         except (OSError, ValueError) as error:
             if self._stopping.is_set():
@@ -114,36 +121,40 @@ class Http:
 
     @property
     def posting_s(self) -> float | None:
-        """For how long the POST under way has been, seconds; None if there is none. Any thread."""
+        """Seconds since the request under way was begun; None if there is none. Any thread."""
         begun = self._begun
         return None if begun is None else self._clock.monotonic() - begun
 
     def stop(self) -> None:
-        """Let no other POST begin; does not wait for the one under way. Any thread."""
+        """Let no other request begin; does not wait for the one under way. Any thread."""
         self._stopping.set()
         self._session.close()
 
-    def _post_following(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+    def _follow(self, request: requests.Request) -> Answer:
         for _ in range(1 + REDIRECTS_MAX):
             if self._stopping.is_set():
                 raise Stopping("upload stopped")
-            answer, location = self._post_once(url, body, headers)
+            answer, location = self._send_once(request)
             if location is None:
                 return answer
-            address = urljoin(url, location)
-            if answer.status not in _SAME_POST_ELSEWHERE or _origin(address) != _origin(url):
+            address = urljoin(request.url, location)
+            is_near = _origin(address) == _origin(request.url)
+            if answer.status not in _SAME_REQUEST_ELSEWHERE or not is_near:
                 return replace(answer, elsewhere=_origin(address))
-            url = address
+            request.url = address
         raise PostFailed("redirected too often")
 
-    def _post_once(
-        self, url: str, body: bytes, headers: Mapping[str, str]
-    ) -> tuple[Answer, str | None]:
+    def _send_once(self, request: requests.Request) -> tuple[Answer, str | None]:
         """Return the answer, and where a redirect leads to; None if it is no redirect."""
-        with self._session.post(
-            url, data=body, headers=headers, stream=True, allow_redirects=False
+        with self._session.request(
+            request.method,
+            request.url,
+            data=request.data,
+            headers=request.headers,
+            stream=True,
+            allow_redirects=False,
         ) as response:
-            self.sent_bytes += _size(response.request) + len(body)
+            self.sent_bytes += _size(response.request) + len(request.data)
             answer = Answer(
                 status=response.status_code,
                 body=_read_body(response),

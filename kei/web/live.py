@@ -2,12 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from kei.core.clock import Clock
 from kei.core.reading import Reading
 from kei.settings.config import Config
 from kei.status.snapshot import Snapshot
 from kei.upload.health import Health
+
+if TYPE_CHECKING:
+    from kei.meter.figures import PresentFigures
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,7 @@ class Live:
         newest: returns the last reading of each series since the start, by UnitID and SensorID.
         snapshot: returns what everything is doing now.
         health: returns numbers about kei and its machine.
+        figures: returns what computes the sums.
         clock: wall and monotonic time.
     """
 
@@ -26,4 +31,5 @@ class Live:
     newest: Callable[[], Mapping[tuple[str, str], Reading]]
     snapshot: Callable[[], Snapshot]
     health: Callable[[], Health]
+    figures: Callable[[], "PresentFigures"]
     clock: Clock

@@ -5,8 +5,8 @@ from datetime import tzinfo
 
 from kei.core.clock import local
 from kei.core.reading import Reading
+from kei.meter.figures import Sum
 from kei.settings.tariff_texts import Rating
-from kei.web.figures import Sum
 from kei.web.live import Live
 from kei.web.numbers import as_number
 from kei.web.recorded import Recorded

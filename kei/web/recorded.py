@@ -16,21 +16,19 @@ from kei.core.incidents import Incidents
 from kei.core.reading import Reading
 from kei.energy.document import document
 from kei.energy.periods import By
-from kei.energy.registers import HALF_HOUR_MS
 from kei.meter.billing import Billing
 from kei.meter.expected import cycles_of
-from kei.meter.recorded import BOUGHT, LATE_MS, SOLD, UNIT_WHERE_ABSENT, RecordedMeter
+from kei.meter.figures import Figures
+from kei.meter.recorded import unit_of
 from kei.settings.config import Config
 from kei.settings.months import Month
 from kei.status.facts import Answer, Facts, facts_of, read_database
 from kei.status.rules import Problem, problems_of
-from kei.store.half_hour_cache import HalfHourCache
 from kei.store.read_only import read_overview
 from kei.store.text import DailyFile
 from kei.store.thinned import Point, Wanted, thinned
 from kei.tariff.document import document as bill_document
 from kei.tariff.periods import SEN
-from kei.web.figures import Figures, figures_of
 from kei.web.live import Live
 from kei.web.numbers import as_number
 
@@ -56,13 +54,12 @@ class Recorded:
         self._clock = live.clock
         self._incidents = Incidents(log, live.clock)
         self._turn = threading.BoundedSemaphore(AT_ONCE)
-        self._half_hours = HalfHourCache(live.clock, (BOUGHT, SOLD))
         self._facts: tuple[float, Facts] | None = None
         self._facts_lock = threading.Lock()
         # Of months, the last one: thirteen of them take a Pi Zero seconds.
         self._documents: dict[tuple[int, int, By], tuple[object, bytes]] = {}
+        self._present = live.figures()
         self._figures = Figures()
-        self._figures_of: object = None
         self._figured = -math.inf
         self._figuring = threading.Lock()
         self._before: dict[tuple[str, str], Reading] | None = None
@@ -70,8 +67,7 @@ class Recorded:
     @property
     def unit(self) -> str:
         """UnitID of the meter."""
-        broute = self._live.config().broute
-        return UNIT_WHERE_ABSENT if broute is None else broute.unit
+        return unit_of(self._live.config())
 
     def cycle_s(self, unit: str, sensor: str) -> float:
         """Return how often there should be a new reading of a series."""
@@ -97,10 +93,6 @@ class Recorded:
         with self._reading():
             return thinned(config.recorder.database, self._text(config), wanted, self._clock)
 
-    def meter(self) -> RecordedMeter:
-        """Return the meter's registers, which are read from memory; StoreError."""
-        return RecordedMeter(self._live.config(), self._clock.zone, self._half_hours.at_half_hours)
-
     def energy(self, from_ms: int, to_ms: int, by: By) -> bytes:
         """Return the document of `kei energy --format json`.
 
@@ -111,19 +103,15 @@ class Recorded:
         """
         now_ms, asked = self._clock.now_ms(), (from_ms, to_ms, by)
         with self._reading():
-            version = (self._version(), (now_ms - LATE_MS) // HALF_HOUR_MS)
+            version = self._present.version()
             known = self._documents.get(asked)
             if known is not None and known[0] == version:
                 return known[1]
-            report, rows = self.meter().report(from_ms, to_ms, by, now_ms, ROWS_MAX)
+            report, rows = self._present.meter().report(from_ms, to_ms, by, now_ms, ROWS_MAX)
             made = "".join(document(by, rows, report, self._clock.zone)).encode()
             if by is By.MONTH:
                 self._documents = {asked: (version, made)}
             return made
-
-    def _version(self) -> object:
-        config = self._live.config()
-        return self._half_hours.version(config.recorder.database, self._text(config), self.unit)
 
     def facts(self) -> Facts:
         """Return how this kei is, of at most two seconds ago; StoreError, RetryLater."""
@@ -151,7 +139,7 @@ class Recorded:
         if now - self._figured >= FIGURES_KEPT_S and self._figuring.acquire(blocking=False):
             try:
                 with self._reading():
-                    self._renew_figures()
+                    self._figures = self._present.figures()
                 self._incidents.ended("figures_not_read")
             except KeiError as error:
                 self._incidents.raised("figures_not_read", reason=str(error))
@@ -159,13 +147,6 @@ class Recorded:
                 self._figured = self._clock.monotonic()
                 self._figuring.release()
         return self._figures
-
-    def _renew_figures(self) -> None:
-        tariff, now_ms = self._live.config().tariff, self._clock.now_ms()
-        version = (self._version(), (now_ms - LATE_MS) // HALF_HOUR_MS, now_ms // HALF_HOUR_MS)
-        if (version, tariff) != self._figures_of:
-            self._figures = figures_of(tariff, self.meter(), self._clock)
-            self._figures_of = version, tariff
 
     def cost(self, from_ms: int, to_ms: int) -> dict[str, object]:
         """Return what was bought and sold in a range, and what that costs without anything fixed.
@@ -177,7 +158,7 @@ class Recorded:
         """
         tariff, zone = self._live.config().tariff, self._clock.zone
         with self._reading():
-            meter = self.meter()
+            meter = self._present.meter()
             report, rows = meter.report(from_ms, to_ms, By.MONTH, self._clock.now_ms())
             for _ in rows:
                 pass
@@ -206,7 +187,7 @@ class Recorded:
         if tariff is None:
             raise ConfigError(["there is no [tariff] in jobs.toml"])
         with self._reading():
-            found = Billing(tariff, self.meter(), self._clock).billed(month)
+            found = Billing(tariff, self._present.meter(), self._clock).billed(month)
         return bill_document(found.bill, self._clock.zone, found.forecast, found.sold).encode()
 
     @contextmanager

@@ -78,6 +78,7 @@ class Bench:
             rng=random.Random(1),
             run_after=lambda _: None,
             health=lambda: Health("1.2.3", {}, None),
+            problems=lambda: (),
             meter_incidents=Incidents(get_logger("kei.request"), clock),
         )
         self.jobs = JobSet(self.scheduler, context)

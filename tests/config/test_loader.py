@@ -116,6 +116,8 @@ cycle = 7
         "upload",
         "tariff",
         "web",
+        "mqtt",
+        "heartbeat",
         "log",
         *tables(),
     )

@@ -14,7 +14,11 @@ from programs import ROOT
 pytestmark = pytest.mark.usefixtures("unmeasured")  # a benchmark is not a test of kei
 
 SVG = "{http://www.w3.org/2000/svg}"
-SCRIPTS = ["plot_day", *sorted(path.name for path in (ROOT / "scripts").glob("[!_]*.py"))]
+SCRIPTS = [
+    "plot_day",
+    "try_homeassistant",
+    *sorted(path.name for path in (ROOT / "scripts").glob("[!_]*.py")),
+]
 # The interpreter behind this environment, without any package that somebody installed there.
 BARE_PYTHON = (Path(sys.base_prefix) / "bin" / "python3", "-S")
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from status_facts import FACTS, LIVE, NOW_MS, OUTLET, PORT, SESSION, SNAPSHOT, reading
 
+from kei.mqtt.status import MqttStatus
 from kei.status.facts import Facts, Upload
 from kei.status.rules import Rule, problems_of, span
 from kei.store.queue import Waiting
@@ -87,6 +88,19 @@ def test_a_server_may_not_refuse_everything() -> None:
 def test_a_post_may_not_go_on_for_ever(posting_s: float | None, *, wrong: bool) -> None:
     upload = replace(FACTS.uploads[0], live=replace(LIVE, posting_s=posting_s), post_limit_s=30.0)
     assert broken(replace(FACTS, uploads=(upload,))) == ({Rule.UPLOAD_HANGING} if wrong else set())
+
+
+@pytest.mark.parametrize(
+    ("connected", "since_s", "wrong"),
+    [(True, 6000.0, False), (False, 600.0, False), (False, 601.0, True)],
+)
+def test_a_broker_may_be_away_for_ten_minutes(
+    since_s: float, *, connected: bool, wrong: bool
+) -> None:
+    mqtt = MqttStatus("broker:1883", connected, since_s, 12, "timed out")
+    problems = problems_of(replace(FACTS, snapshot=replace(SNAPSHOT, mqtt=mqtt)))
+    details = [each.detail for each in problems if each.rule is Rule.BROKER_UNAVAILABLE]
+    assert details == (["no connection to broker:1883 for 10 min: timed out"] if wrong else [])
 
 
 @pytest.mark.parametrize(("since_s", "wrong"), [(60.0, False), (60.1, True)])

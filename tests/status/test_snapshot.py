@@ -9,6 +9,7 @@ from status_facts import SNAPSHOT
 
 from kei.core.errors import Malformed
 from kei.core.logs import LogLine
+from kei.mqtt.status import MqttStatus
 from kei.sensors.counters import ReaderStatus
 from kei.status.snapshot import Snapshot, decode, encode
 from kei.store.sinks import RecorderStatus, SinkStatus
@@ -27,6 +28,7 @@ snapshots = st.builds(
     sensors=st.lists(ports, max_size=3).map(tuple),
     uploads=st.lists(st.builds(UploadStatus), max_size=3).map(tuple),
     lines=st.lists(st.builds(LogLine), max_size=3).map(tuple),
+    mqtt=st.none() | st.builds(MqttStatus, since_s=finite),
 )
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -56,7 +58,10 @@ def test_a_field_with_anything_in_it_is_taken_or_malformed(name: str, value: obj
         return
 
 
-@pytest.mark.parametrize("name", sorted(set(PLAIN) - {"session", "meter_clock", "history"}))
+OPTIONAL = {"session", "meter_clock", "history", "mqtt"}
+
+
+@pytest.mark.parametrize("name", sorted(set(PLAIN) - OPTIONAL))
 def test_a_field_that_is_missing_is_malformed(name: str) -> None:
     document = json.dumps({k: v for k, v in PLAIN.items() if k != name}).encode()
     with pytest.raises(Malformed):

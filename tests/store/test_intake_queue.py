@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 from fakes import FakeClock
@@ -123,14 +124,16 @@ def test_an_error_of_ours_ends_neither_the_thread_nor_the_stop() -> None:
     assert recorder.taken == [("once", 2)]
 
 
-def test_readings_of_another_time_are_passed_on_but_not_the_latest() -> None:
+def test_readings_of_another_time_are_passed_on_and_the_latest_only_if_they_are() -> None:
     recorder = SlowRecorder()
     recorder.may.set()
     queue = IntakeQueue(recorder, FakeClock())
     power, energy = (Reading(0, "BR", sensor, Decimal(1), "x") for sensor in ("E7", "EA"))
     queue.record([power, reading(2)])
     queue.record_once([energy])
-    assert {name: each.value for name, each in queue.latest("BR").items()} == {"E7": 1}
+    queue.record_once([replace(energy, time_ms=-1, value=Decimal(0))])
+    assert {name: each.value for name, each in queue.latest("BR").items()} == {"E7": 1, "EA": 1}
+    assert set(queue.newest()) == {("BR", "E7"), ("BR", "EA"), ("A1", "T1")}
     queue.stop()
     queue.run()
-    assert recorder.taken == [("each", 1), ("each", 2), ("once", 1)]
+    assert recorder.taken == [("each", 1), ("each", 2), ("once", 1), ("once", 0)]

@@ -108,12 +108,13 @@ class FakeQueue:
 
 @dataclass(frozen=True)
 class Post:
-    """A POST as the server saw it."""
+    """A request as the server saw it."""
 
     path: str
     headers: dict[str, str]
     body: bytes
     port: int
+    method: str = "POST"
 
 
 Behaviour = Callable[["Handler", Post], None]
@@ -191,7 +192,7 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(size)
         if len(body) < size:  # whoever sent it was killed
             return
-        post = Post(self.path, dict(self.headers), body, self.client_address[1])
+        post = Post(self.path, dict(self.headers), body, self.client_address[1], self.command)
         try:
             behave = self.board.script.get_nowait()
         except queue.Empty:
@@ -201,6 +202,8 @@ class Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(OSError):
             behave(self, post)
             self.wfile.flush()
+
+    do_GET = do_POST  # noqa: N815 - the base class's name
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the base class's name
         pass

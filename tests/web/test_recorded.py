@@ -15,6 +15,7 @@ from status_facts import SNAPSHOT
 from kei.core.clock import Clock
 from kei.core.errors import RetryLater
 from kei.core.reading import Reading
+from kei.meter.figures import PresentFigures
 from kei.settings.config import Config
 from kei.status.facts import Stored
 from kei.upload.health import Health
@@ -57,6 +58,7 @@ def test_a_disk_that_stalls_holds_up_one_request_and_the_figure_now_not_at_all(
         lambda: {("BR", "E7"): reading},
         lambda: SNAPSHOT,
         lambda: Health("0", {}, None),
+        lambda: PresentFigures(lambda: settings, clock),
         clock,
     )
     shown = Recorded(live)

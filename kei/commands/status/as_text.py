@@ -8,6 +8,7 @@ from kei.core.printable import counted, printable
 from kei.core.reading import Reading, plain
 from kei.meter.meter_clock import METER_UTC_OFFSET, TOLERANCE_S
 from kei.meter.progress import HistoryStatus
+from kei.mqtt.status import MqttStatus
 from kei.sensors.counters import ReaderStatus
 from kei.status.facts import FUTURE_LIMIT_S, Facts, Upload
 from kei.status.rules import Problem, last_fault, some, span, what_is_done
@@ -51,6 +52,8 @@ def _blocks(facts: Facts, problems: Sequence[Problem]) -> Iterator[Block]:
         yield {"recorder": recorder}
     for upload in facts.uploads:
         yield {"upload": list(_upload(facts, upload))}
+    if snapshot and snapshot.mqtt:
+        yield {"mqtt": list(_mqtt(snapshot.mqtt))}
     if snapshot:
         lines = [
             f"{local(line.time_ms, facts.zone):%Y-%m-%d %H:%M:%S}  {line.level}  {line.text}"
@@ -198,6 +201,13 @@ def _outlet(outlet: SinkStatus) -> str:
     if outlet.dropped:
         counts += f", {outlet.dropped} dropped, as too many waited"
     return f"{counts}, FAULT {outlet.fault}" if outlet.fault else counts
+
+
+def _mqtt(mqtt: MqttStatus) -> Iterator[str]:
+    state = "connected" if mqtt.connected else "not connected"
+    yield f"{mqtt.broker}: {state} for {span(mqtt.since_s)}, {mqtt.published} messages sent"
+    if mqtt.fault is not None:
+        yield f"last error: {mqtt.fault}"
 
 
 def _upload(facts: Facts, upload: Upload) -> Iterator[str]:

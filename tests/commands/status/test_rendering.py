@@ -11,6 +11,7 @@ from status_facts import FACTS, LIVE, OUTLET, PORT, SESSION, SNAPSHOT, reading
 from kei.commands.status import StatusReport
 from kei.meter.meter_clock import MeterClockStatus
 from kei.meter.progress import HistoryStatus
+from kei.mqtt.status import MqttStatus
 from kei.status.facts import Facts, Upload
 from kei.status.rules import problems_of
 from kei.store.queue import Waiting
@@ -59,6 +60,16 @@ def test_people_see_columns_that_line_up() -> None:
         "\n"
         "warnings   2026-11-23 09:59:00  warning  port_lost reason=gone\n"
     )
+
+
+def test_people_see_whether_the_broker_is_connected() -> None:
+    there = MqttStatus("broker:1883", connected=True, since_s=7200.0, published=99, fault=None)
+    text = text_of(replace(FACTS, snapshot=replace(SNAPSHOT, mqtt=there)))
+    assert "\nmqtt       broker:1883: connected for 2 h, 99 messages sent\n\nwarnings" in text
+    gone = replace(there, connected=False, since_s=12.0, fault="Connection refused")
+    text = text_of(replace(FACTS, snapshot=replace(SNAPSHOT, mqtt=gone)))
+    assert "broker:1883: not connected for 12 s, 99 messages sent\n" in text
+    assert "           last error: Connection refused\n" in text
 
 
 def test_people_see_what_has_no_line_and_what_it_waits_for() -> None:
@@ -205,7 +216,8 @@ def test_machines_see_one_object() -> None:
     found = json_of(FACTS)
     assert list(found) == [
         "time", "well", "problems", "running", "version", "pid", "up_s", "clock",
-        "meter_clock", "history", "session", "sensors", "series", "recorder", "uploads", "errors",
+        "meter_clock", "history", "session", "sensors", "mqtt", "series", "recorder", "uploads",
+        "errors",
     ]  # fmt: skip
     assert found["time"] == "2026-11-23T10:00:00+09:00"
     assert (found["well"], found["problems"], found["running"]) == (True, [], True)

@@ -1,5 +1,6 @@
 """The sums that people want to see: today and the billing period, in kWh and yen."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -7,8 +8,11 @@ from decimal import Decimal
 from kei.core.clock import Clock, epoch_ms, local
 from kei.energy.registers import HALF_HOUR_MS
 from kei.meter.billing import Billing
-from kei.meter.recorded import RecordedMeter
+from kei.meter.recorded import BOUGHT, LATE_MS, SOLD, RecordedMeter, unit_of
+from kei.settings.config import Config
 from kei.settings.tariff import Tariff
+from kei.store.half_hour_cache import HalfHourCache
+from kei.store.text import DailyFile
 from kei.tariff.periods import period_at
 
 
@@ -49,18 +53,46 @@ class Figures:
     price: Decimal | None = None
 
 
-def figures_of(tariff: Tariff | None, meter: RecordedMeter, clock: Clock) -> Figures:
-    """Return the sums at present; without a tariff the period is the month.
+class PresentFigures:
+    """The sums at present, computed again only when they may have become others. Thread-safe.
 
     Args:
-        tariff: the prices, if they are known.
-        meter: what was recorded of it.
+        config: returns the present configuration, which a reload replaces.
         clock: for the present.
 
     Raises:
-        StoreError: the registers cannot be read.
-        ConfigError: a library is missing that the prices need.
+        StoreError: the registers cannot be read; so every method.
     """
+
+    def __init__(self, config: Callable[[], Config], clock: Clock) -> None:
+        self._config = config
+        self._clock = clock
+        self._half_hours = HalfHourCache(clock, (BOUGHT, SOLD))
+        self._known: tuple[object, Figures] | None = None
+
+    def meter(self) -> RecordedMeter:
+        """Return the meter's registers, which are read from memory."""
+        return RecordedMeter(self._config(), self._clock.zone, self._half_hours.at_half_hours)
+
+    def version(self) -> object:
+        """Return what is another one when sums may be: after a register, or a half-hour."""
+        config, zone = self._config(), self._clock.zone
+        text = DailyFile(config.recorder.directory, config.recorder.fname_base, "", zone)
+        recorded = self._half_hours.version(config.recorder.database, text, unit_of(config))
+        return recorded, (self._clock.now_ms() - LATE_MS) // HALF_HOUR_MS
+
+    def figures(self) -> Figures:
+        """Return the sums; ConfigError if a library is missing that the prices need."""
+        tariff = self._config().tariff
+        of = self.version(), self._clock.now_ms() // HALF_HOUR_MS, tariff
+        known = self._known
+        if known is None or known[0] != of:
+            self._known = known = of, _figures_of(tariff, self.meter(), self._clock)
+        return known[1]
+
+
+def _figures_of(tariff: Tariff | None, meter: RecordedMeter, clock: Clock) -> Figures:
+    """Return the sums at present; without a tariff the period is the month."""
     now_ms, zone = clock.now_ms(), clock.zone
     at = local(now_ms, zone)
     midnight = datetime(at.year, at.month, at.day, tzinfo=zone)

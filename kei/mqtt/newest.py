@@ -1,0 +1,89 @@
+"""The newest reading of each series: those since the start, and before that what was recorded."""
+
+import math
+from collections.abc import Mapping
+
+import structlog
+
+from kei.core.errors import StoreError
+from kei.core.incidents import Incidents
+from kei.core.reading import Reading
+from kei.echonet.meter_class import STAMPED_SENSORS, UNIT_OF_SENSOR
+from kei.meter.decoder import DATA_ID
+from kei.mqtt.sources import Sources
+
+log = structlog.stdlib.get_logger("kei.mqtt")
+
+Series = tuple[str, str]  # UnitID, SensorID
+
+
+class Newest:
+    """The newest readings, without those of a meter that has been replaced. Used by one thread."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._incidents = Incidents(log, sources.clock)
+        self._before: dict[Series, Reading] | None = None
+        self._replaced_at = -math.inf  # when another meter came, by the monotonic clock
+        self._foreign: frozenset[Reading] = frozenset()  # last stamped values of the one before
+
+    def of(self, unit: str | None) -> Mapping[Series, Reading]:
+        """Return them; for a first time, what was recorded is read from the disk.
+
+        A meter that jobs.toml does not name any more says nothing of now.
+
+        Args:
+            unit: UnitID of the meter; None without one.
+        """
+        if self._before is None:
+            self._before = self._recorded()
+        found = dict(self._before)
+        for series, reading in self._sources.newest().items():
+            if series[0] == unit and self._is_foreign(reading):
+                continue
+            earlier = found.get(series)
+            is_stamped = series[0] == unit and series[1] in STAMPED_SENSORS
+            if earlier is None or not is_stamped or reading.time_ms >= earlier.time_ms:
+                found[series] = reading
+        return {
+            series: each
+            for series, each in found.items()
+            if series[0] == unit or not _of_meter(each)
+        }
+
+    def meter_replaced(self, unit: str, met_at: float) -> None:
+        """Forget what the meter before has said.
+
+        Args:
+            unit: its UnitID.
+            met_at: when the new one was joined first, by the monotonic clock.
+        """
+        self._replaced_at = met_at
+        newest = self._sources.newest().values()
+        self._foreign = frozenset(each for each in newest if each.monotonic_ms is None)
+        before = self._before or {}
+        self._before = {series: each for series, each in before.items() if series[0] != unit}
+
+    def age_s(self, reading: Reading) -> float:
+        """Return how old a reading is; by the wall clock only where nothing else is known."""
+        clock = self._sources.clock
+        if reading.monotonic_ms is None:
+            return (clock.now_ms() - reading.time_ms) / 1000
+        return clock.monotonic() - reading.monotonic_ms / 1000
+
+    def _is_foreign(self, reading: Reading) -> bool:
+        if reading.monotonic_ms is None:
+            return reading in self._foreign
+        return reading.monotonic_ms < self._replaced_at * 1000
+
+    def _recorded(self) -> dict[Series, Reading]:
+        try:
+            found = self._sources.recorded()
+        except StoreError as error:
+            self._incidents.raised("mqtt_record_not_read", reason=str(error))
+            return {}
+        return {(each.unit, each.sensor): each for each in found}
+
+
+def _of_meter(reading: Reading) -> bool:
+    return reading.data_id == DATA_ID and reading.sensor in UNIT_OF_SENSOR

@@ -1,0 +1,97 @@
+"""The thread that keeps a broker told outlives what goes wrong in it, and says so once."""
+
+import random
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+
+import pytest
+from mqtt_support import WELCOME, Home, OddBroker
+from programs import PATIENCE_S, wait_until
+from structlog.testing import capture_logs
+
+from kei.core.clock import SystemClock
+from kei.core.reading import Reading
+from kei.mqtt import publisher as module
+from kei.mqtt.publisher import Publisher
+from kei.mqtt.sources import Sources
+
+Make = Callable[..., Home]
+
+
+@contextmanager
+def running(home: Home, port: int = 9, sources: Sources | None = None) -> Iterator[Publisher]:
+    assert home.config.mqtt is not None
+    settings = replace(home.config.mqtt, host="127.0.0.1", port=port)
+    sources = replace(sources or home.sources(), clock=SystemClock())
+    publisher = Publisher(settings, "house-07", sources, random.Random(1))
+    thread = threading.Thread(target=publisher.run)
+    thread.start()
+    try:
+        yield publisher
+    finally:
+        publisher.stop()
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+
+
+def test_without_paho_it_says_what_to_install(home: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "kei.mqtt.connection", raising=False)
+    monkeypatch.setitem(sys.modules, "paho", None)
+    with running(home()) as publisher:
+        wait_until(lambda: publisher.status().fault, 5, "the fault")
+        assert publisher.status().fault == "pip install 'kei[mqtt]'"
+        assert not publisher.status().connected
+
+
+def test_a_broker_that_is_not_there_is_tried_again_and_again(
+    home: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FIRST_WAIT_S", 0.01)
+    broker = OddBroker(hangs_up=True)
+    with running(home(), broker.port) as publisher:
+        wait_until(lambda: broker.connections >= 3, 5, "three tries")
+        assert not publisher.status().connected
+        assert publisher.status().fault
+        broker.greeting, broker.hangs_up = WELCOME, False
+        wait_until(lambda: publisher.status().connected, 10, "a connection")
+        assert publisher.status().fault is None
+        wait_until(lambda: publisher.status().published > 3, 5, "messages")
+    broker.close()
+
+
+def test_two_with_one_name_are_told_so_and_do_not_fill_the_log(
+    home: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FIRST_WAIT_S", 0.001)
+    broker = OddBroker(WELCOME)
+    with capture_logs() as lines, running(home(), broker.port) as publisher:
+        wait_until(lambda: publisher.status().connected, 10, "a connection")
+        for count in (2, 3):
+            broker.drop()
+            wait_until(partial(lambda count: broker.connections >= count, count), 10, "the next")
+            wait_until(lambda: publisher.status().connected, 10, "another connection")
+    broker.close()
+    assert [each["event"] for each in lines] == ["mqtt_connected", "mqtt_unavailable"]
+    assert "has another client the id kei-house-07?" in str(lines[1]["reason"])
+
+
+def test_a_mistake_of_ours_ends_no_thread(home: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FIRST_WAIT_S", 0.01)
+    kei = home()
+    calls = []
+
+    def newest() -> dict[tuple[str, str], Reading]:
+        calls.append(1)
+        if len(calls) == 1:
+            raise ZeroDivisionError
+        return {}
+
+    broker = OddBroker(WELCOME)
+    with running(kei, broker.port, replace(kei.sources(), newest=newest)) as publisher:
+        wait_until(lambda: len(calls) > 1 and publisher.status().connected, 10, "another try")
+        assert broker.connections == 2
+    broker.close()
