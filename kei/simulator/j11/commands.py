@@ -8,7 +8,9 @@ from kei.simulator.air.meter_radio import link_local
 from kei.simulator.air.timeline import Group
 from kei.simulator.j11.frames import Result
 from kei.simulator.j11.module import (
+    CLEAR,
     DUAL,
+    ENCRYPTED,
     HIGHEST,
     LOWEST,
     NO_MODE,
@@ -91,7 +93,6 @@ class CommandSet:
     def __init__(self, module: Module) -> None:
         self._module = module
         nothing, one, any_size = (0,), (1,), range(0xFFFF)
-        self._flags = {0x0102: False, 0x010B: False}  # neighbour discovery, flow control
         self.table = {
             0x0001: Command(ALWAYS, nothing, self._status),
             0x0005: Command(LINKED, (2,), self._open_port),
@@ -119,12 +120,13 @@ class CommandSet:
             0x00D1: Command(LINKED, any_size, self._ping),
             0x00D2: Command(frozenset({State.AUTHENTICATED}), nothing, self._authenticate_again),
             0x00DB: Command(STARTED, (4,), self._energy_scan),
+            0x00F0: Command(frozenset({State.BOOTED}), nothing, self._rewrite),
             0x0100: Command(ALWAYS, nothing, self._terminals),
-            0x0101: Command(UNLINKED, one, self._set_flag(0x0102)),
-            0x0102: Command(ALWAYS, nothing, self._get_flag(0x0102)),
+            0x0101: Command(UNLINKED, one, self._set_switch(0x0102)),
+            0x0102: Command(ALWAYS, nothing, self._show_switch(0x0102)),
             0x0107: Command(ALWAYS, nothing, self._show_settings),
-            0x010A: Command(UNLINKED, one, self._set_flag(0x010B)),
-            0x010B: Command(ALWAYS, nothing, self._get_flag(0x010B)),
+            0x010A: Command(UNLINKED, one, self._set_switch(0x010B)),
+            0x010B: Command(ALWAYS, nothing, self._show_switch(0x010B)),
         }
 
     def carry_out(self, code: int, data: bytes, now: float) -> Reply:
@@ -132,7 +134,6 @@ class CommandSet:
 
         Raises:
             Refused: not now, not so long, or not with these data.
-            KeyError: there is no such code.
         """
         command = self.table[code]
         check_state(self._module.state, command.states)
@@ -168,16 +169,21 @@ class CommandSet:
             return Reply(bytes((NO_MODE, 0, 0xFF, 0)))
         return Reply(bytes((DUAL, 0, module.channel, module.power)))
 
-    def _get_flag(self, code: int) -> Callable[[bytes, float], Reply]:
-        return lambda *_: Reply(bytes((self._flags[code],)))
+    def _show_switch(self, code: int) -> Callable[[bytes, float], Reply]:
+        return lambda *_: Reply(bytes((code in self._module.switched_on,)))
 
-    def _set_flag(self, code: int) -> Callable[[bytes, float], Reply]:
+    def _set_switch(self, code: int) -> Callable[[bytes, float], Reply]:
         def write(data: bytes, _now: float) -> Reply:
             _check(data[0] in (0, 1))
-            self._flags[code] = bool(data[0])
+            change = self._module.switched_on.add if data[0] else self._module.switched_on.discard
+            change(code)
             return Reply()
 
         return write
+
+    def _rewrite(self, _data: bytes, _now: float) -> Reply:
+        self._module.is_rewriting = True
+        return Reply()
 
     # ------------------------------------------------------------------ set-up and join
 
@@ -203,6 +209,8 @@ class CommandSet:
         module = self._module
         duration, mask, by_id = struct.unpack_from(">BIB", data)
         pairing_id = data[6:].decode("latin-1")
+        if by_id and not pairing_id:
+            raise Refused(Result.SIZE)
         _check(1 <= duration <= 14 and by_id in (0, 1) and not mask & ~0x3FFF0)
         channels = [channel for channel in range(LOWEST, HIGHEST + 1) if mask >> channel & 1]
         _check(bool(channels))
@@ -210,7 +218,8 @@ class CommandSet:
         each_s = SCAN_UNIT_S * (1 << duration) + SCAN_SWITCH_S
         total_s = each_s * len(channels) if given is None else given
         is_missed = module.faults.on_scan(now)
-        is_heard = duration >= module.radio.heard_from and not is_missed
+        can_ask = not (is_missed or module.air_time.used_up)
+        is_heard = can_ask and duration >= module.radio.heard_from
         is_ours = is_heard and by_id == 1 and pairing_id == module.radio.pairing_id
         for number, channel in enumerate(channels, 1):
             found = b""
@@ -240,7 +249,7 @@ class CommandSet:
         module = self._module
         if not all(module.credentials):
             raise Refused(Result.NO_CREDENTIALS)
-        if not module.is_in_range():
+        if not module.reaches_meter():
             raise Refused(Result.NO_BEACON, NO_BEACON_S * self._hurry)
 
         def linked(_now: float) -> None:
@@ -296,16 +305,17 @@ class CommandSet:
             raise Refused(Result.SIZE)
         size, form = struct.unpack_from(">HB", data, 16)
         _check(1 <= size <= 1232 and form in range(3))
-        own = data[19:]
-        if (form == _OWN_DATA) != (len(own) == size):
+        content = data[19:]
+        if len(content) != (size if form == _OWN_DATA else 0):
             raise Refused(Result.SIZE)
-        content = own
         if form == _LETTERS:
             content = bytes(0x61 + at % 26 for at in range(size))
         elif form == _NUMBERS:
             content = b"".join(b"%04d" % number for number in range(1, size // 4 + 2))[:size]
-        if data[:16] == module.address:
-            about = b"\1" + module.address + bytes((2,)) + module.rssi
+        if data[:16] == module.address and not module.air_time.used_up:
+            is_joined = module.state is State.AUTHENTICATED
+            about = b"\1" + module.address
+            about += bytes((ENCRYPTED if is_joined else CLEAR,)) + module.rssi
             reply = about + size.to_bytes(2, "big") + content
             after_s = PING_S
         else:

@@ -3,14 +3,13 @@
 import random
 from collections.abc import Iterable
 
-from kei.simulator.air.air_time import AirTime
 from kei.simulator.air.dongle import SimulatedDongle
 from kei.simulator.air.meter_link import MeterLink
 from kei.simulator.air.meter_radio import MeterRadio
 from kei.simulator.air.timeline import Group
 from kei.simulator.air.timing import Timing
 from kei.simulator.faults import OF_ITSELF, FaultKind, FaultPlan, FaultSpec
-from kei.simulator.j11.commands import CommandSet, Refused, Reply, check_state
+from kei.simulator.j11.commands import CommandSet, Refused, Reply
 from kei.simulator.j11.frames import (
     CODE_ERROR,
     HEADER_ERROR,
@@ -20,12 +19,12 @@ from kei.simulator.j11.frames import (
     Result,
     Unreadable,
 )
-from kei.simulator.j11.module import Module, State
+from kei.simulator.j11.module import Module
 from kei.simulator.j11.radio import Radio
 from kei.simulator.meter.meter import Meter
 
 COMMAND_S = 0.005
-_SEND, _PANA, _RESET, _REWRITE = 0x0008, 0x0056, 0x00D9, 0x00F0
+_SEND, _PANA, _RESET = 0x0008, 0x0056, 0x00D9
 
 
 class J11Dongle(SimulatedDongle):
@@ -45,23 +44,22 @@ class J11Dongle(SimulatedDongle):
         plan = FaultPlan(random.Random(rng.random()))
         self._module = module = Module(radio, meter, timing=timing, faults=plan, rng=rng)
         super().__init__(meter, module.timeline, module.out, plan)
-        self._air_time = AirTime(module.timeline, lambda: None)  # nobody is told
         self._link = MeterLink(
             meter, module, module.deliver, timeline=module.timeline, timing=timing, rng=rng
         )
-        self._radio = Radio(module, self._air_time, self._link)
+        self._radio = Radio(module, self._link)
         self._commands = CommandSet(module)
+        self._known = self._commands.table.keys() | {_SEND}
         self._reader = FrameReader(zero_sums=zero_sums)
         self._outstanding = False
-        self._is_rewriting = False  # by request 00F0, for ever
         self._link.schedule_notification(now)
         for spec in faults:
             self.add_fault(spec, now)
 
     def receive(self, data: bytes, now: float) -> None:
-        """See `SimulatedDongle.receive`; while it boots it hears nothing."""
+        """See `SimulatedDongle.receive`; it hears nothing while it boots, or in rewrite mode."""
         self._work(now)
-        if self._module.is_booting or self._is_rewriting:
+        if self._module.is_booting or self._module.is_rewriting:
             return
         self._reader.feed(data, now)
         self._work(now)
@@ -70,15 +68,13 @@ class J11Dongle(SimulatedDongle):
 
     def power_on(self) -> None:
         """Restart after a power cut: nothing is kept."""
-        self.unplugged = self._outstanding = self._is_rewriting = False
+        self.unplugged = self._outstanding = False
         self._reader.clear()
-        self._air_time.reset()
         self._module.power_on()
 
     def _restart(self, now: float) -> None:
         self._outstanding = False
         self._reader.clear()
-        self._air_time.reset()
         self._module.restart(now)
 
     def _work(self, now: float) -> None:
@@ -97,6 +93,8 @@ class J11Dongle(SimulatedDongle):
                 self._answer_at(now, code + RESPONSE_OFFSET, bytes((Result.PANA_GOES_ON,)))
             case Request(code) if self._outstanding or self._module.is_working:
                 self._answer_at(now, code + RESPONSE_OFFSET, bytes((Result.BUSY,)))
+            case Request(code) if code not in self._known:
+                self._answer_at(now, CODE_ERROR, bytes((Result.BAD_CODE,)))
             case Request(code, data):
                 self._carry_out(code, data, now)
 
@@ -115,9 +113,6 @@ class J11Dongle(SimulatedDongle):
         except Refused as refusal:
             answer = bytes((refusal.result,))
             after_s = refusal.after_s
-        except KeyError:
-            self._answer_at(now, CODE_ERROR, bytes((Result.BAD_CODE,)))
-            return
         else:
             if reply is None:
                 return
@@ -136,10 +131,6 @@ class J11Dongle(SimulatedDongle):
         """Return what is answered; None if that is nothing, or something else."""
         if code == _SEND:
             return self._send(data, now)
-        if code == _REWRITE:
-            check_state(self._module.state, frozenset({State.BOOTED}))
-            self._is_rewriting = True
-            return Reply()
         return self._commands.carry_out(code, data, now)
 
     def _send(self, data: bytes, now: float) -> Reply | None:
@@ -161,7 +152,7 @@ class J11Dongle(SimulatedDongle):
         module = self._module
         match kind:
             case FaultKind.LIMIT:
-                self._air_time.forbid(now + module.timing.limit_s)
+                module.air_time.forbid(now + module.timing.limit_s)
             case FaultKind.INF | FaultKind.INFC:
                 self._link.notify(now, confirmed=kind is FaultKind.INFC)
             case FaultKind.REBOOT:

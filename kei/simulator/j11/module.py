@@ -4,6 +4,7 @@ import random
 from enum import IntEnum
 
 from kei.echonet.frame import UDP_PORT
+from kei.simulator.air.air_time import AirTime
 from kei.simulator.air.meter_link import Damage
 from kei.simulator.air.meter_radio import MeterRadio
 from kei.simulator.air.timeline import Group, Timeline
@@ -24,6 +25,7 @@ NO_RSSI = 0
 LOWEST, HIGHEST = 4, 17
 _LOWEST_OF_SKSTACK = 33  # 922.5 MHz, as channel 4 here; it counts steps of half the size
 DUAL, NO_MODE = 0x05, 0xFF
+CLEAR, ENCRYPTED = 0x01, 0x02  # what is received
 
 
 class State(IntEnum):
@@ -78,15 +80,18 @@ class Module:
     Attributes:
         state: how far it has come.
         is_booting: it hears nothing.
+        is_rewriting: its firmware is to be written, and it hears nothing until it is without power.
         is_working: an authentication goes on: every request is refused, but for a reset.
         is_pinging: a ping has not been answered, and no other is taken.
         channel: of the settings; 0 before them.
         power: of the settings.
         ports: UDP ports that are open.
         credentials: ID and password; empty until given.
+        switched_on: requests that read a switch which is on; none does anything here.
         known_to_meter: whether the meter knows of the session, too.
         keys_differ: what the meter sends cannot be deciphered.
         timeline: what is to happen.
+        air_time: what has been sent in the last hour; nobody is told when that is all it may.
         out: what was written to the host.
     """
 
@@ -105,20 +110,21 @@ class Module:
         self.faults = faults
         self.rng = rng
         self.timeline = Timeline()
+        self.air_time = AirTime(self.timeline, lambda: None)
         self.out = bytearray()
         self.is_booting = False
         self._forget()
 
     def _forget(self) -> None:
         self.state = State.BOOTED
-        self.is_working = False
-        self.is_renewing = False
-        self.is_pinging = False
+        self.is_working = self.is_renewing = self.is_pinging = self.is_rewriting = False
         self.known_to_meter = self.keys_differ = False
         self.channel = 0
         self.power = 0
         self.ports: set[int] = set()
         self.credentials = ("", "")
+        self.switched_on: set[int] = set()
+        self.air_time.reset()
         self.timeline.cancel(*(set(Group) - {Group.METER, Group.FAULT}))
 
     @property
@@ -172,29 +178,47 @@ class Module:
         self._forget()
         self.is_booting = False
 
-    def is_in_range(self) -> bool:
-        """Return whether it is tuned to the meter's channel, and asks for the meter's ID."""
-        return self.channel == self.meter_channel and self.credentials[0] == self.radio.broute_id
+    def reaches_meter(self) -> bool:
+        """Return whether the meter answers it: it may send, on its channel, and asks for its ID."""
+        is_tuned = self.channel == self.meter_channel and not self.air_time.used_up
+        return is_tuned and self.credentials[0] == self.radio.broute_id
 
     # ------------------------------------------------------------------ the PANA session
 
     def authenticate(self, now: float, *, again: bool = False) -> None:
         """Start PANA, or repeat it; `Notice.PANA` follows."""
         self.is_working = True
+        if not self.is_renewing:
+            self._begin(now, again=again)
+
+    def renew(self, now: float) -> None:
+        """Authenticate again by itself: nobody is told, unless that fails."""
+        if self.is_open and not self.is_working:
+            self.is_renewing = True
+            self._begin(now, again=True)
+
+    def _begin(self, now: float, *, again: bool) -> None:
         after_s, result = self._authentication(now, again=again)
 
         def over(due: float) -> None:
-            self.is_working = False
+            is_asked_for = self.is_working
+            self.is_working = self.is_renewing = False
             if result is Pana.DONE:
                 self._authenticated(due)
-            self.emit(Notice.PANA, bytes((result,)) + self.mac)
+            if is_asked_for:
+                self._tell_result(result)
+            elif result is not Pana.DONE:
+                self.fail_renewal(due, result)
 
         self.timeline.at(now + after_s, over, Group.SESSION)
+
+    def _tell_result(self, result: Pana) -> None:
+        self.emit(Notice.PANA, bytes((result,)) + self.mac)
 
     def _authentication(self, now: float, *, again: bool) -> tuple[float, Pana]:
         timing, rng = self.timing, self.rng
         hurry = min(1.0, timing.join)
-        if self.faults.on_join(now) or not self.is_in_range():
+        if self.faults.on_join(now) or not self.reaches_meter():
             return rng.uniform(*(RENEWAL_SILENT_S if again else SILENT_S)) * hurry, Pana.SILENT
         if self.credentials[1] != self.radio.broute_pwd:
             return REFUSED_S * hurry, Pana.REFUSED
@@ -213,29 +237,13 @@ class Module:
     def _announce(self) -> None:
         self.deliver(self.meter.instance_list(), multicast=True)
 
-    def renew(self, now: float) -> None:
-        """Authenticate again by itself: nobody is told, unless that fails."""
-        if not self.is_open:
-            return
-        self.is_renewing = True
-        after_s, result = self._authentication(now, again=True)
-
-        def over(due: float) -> None:
-            self.is_renewing = False
-            if result is Pana.DONE:
-                self._authenticated(due)
-            else:
-                self.fail_renewal(due, result)
-
-        self.timeline.at(now + after_s, over, Group.SESSION)
-
     def fail_renewal(self, now: float, result: Pana = Pana.SILENT) -> None:
         """Tell that the renewal has failed; the meter's side ends with the lifetime."""
         if self.state is not State.AUTHENTICATED:
             return
         self.timeline.cancel(Group.SESSION)
         self.is_renewing = self.known_to_meter = False
-        self.emit(Notice.PANA, bytes((result,)) + self.mac)
+        self._tell_result(result)
         ended = now + LIFETIME_S * (1 - RENEW_SHARE)
         self.timeline.at(ended, lambda _now: self.end_by_meter(), Group.SESSION)
 
@@ -296,5 +304,5 @@ class Module:
             about = bytes((reason,)) + self.address + bytes(4)
             self.emit(Notice.NOT_RECEIVED, about + payload[:5])
             return
-        about = self.address + 2 * port + self.pan_id + bytes((multicast, 2)) + self.rssi
+        about = self.address + 2 * port + self.pan_id + bytes((multicast, ENCRYPTED)) + self.rssi
         self.emit(Notice.RECEIVED, about + len(payload).to_bytes(2, "big") + payload, damage)

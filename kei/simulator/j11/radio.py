@@ -4,7 +4,6 @@ import struct
 from enum import IntEnum
 
 from kei.echonet.frame import UDP_PORT
-from kei.simulator.air.air_time import AirTime
 from kei.simulator.air.meter_link import MeterLink
 from kei.simulator.air.meter_radio import MULTICAST
 from kei.simulator.air.timing import TRANSMIT_S
@@ -33,13 +32,11 @@ class Radio:
 
     Args:
         module: whose.
-        air_time: what has been sent in the last hour; the module tells nobody when it is over.
         link: the meter at the other end.
     """
 
-    def __init__(self, module: Module, air_time: AirTime, link: MeterLink) -> None:
+    def __init__(self, module: Module, link: MeterLink) -> None:
         self._module = module
-        self._air_time = air_time
         self._link = link
 
     def send(self, data: bytes, kinds: frozenset[FaultKind], now: float) -> Reply:
@@ -79,10 +76,11 @@ class Radio:
         return port, payload
 
     def _transmit(self, payload: bytes, kinds: frozenset[FaultKind], now: float) -> Transmission:
-        if self._air_time.used_up:
+        air_time = self._module.air_time
+        if air_time.used_up:
             return Transmission.LIMITED
         if FaultKind.CCA in kinds:
             return Transmission.CHANNEL_BUSY
-        self._air_time.spend(now, len(payload))
+        air_time.spend(now, len(payload))
         is_lost = FaultKind.TXFAIL in kinds
         return Transmission.NO_ACKNOWLEDGEMENT if is_lost else Transmission.SENT

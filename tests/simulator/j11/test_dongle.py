@@ -1,128 +1,29 @@
 """The simulated J11 module against the examples, tables and times of its manual."""
 
-import random
 import struct
-from collections.abc import Iterator
 
 import pytest
-from fakes import TOKYO, FakeClock
-from simulator_bench import BROUTE_ID, BROUTE_PWD, GET_E7, NOON_MS, SteadyHousehold
+from j11_bench import (
+    ADDRESS,
+    DONE,
+    ECHONET,
+    MAC,
+    PANA_DONE,
+    SETTINGS,
+    Bench,
+    Frame,
+    answer_of,
+    frames,
+    reach,
+    request,
+)
+from simulator_bench import BROUTE_ID, BROUTE_PWD, GET_E7
 
 from kei.core.errors import ConfigError
-from kei.simulator.air.meter_radio import MeterRadio
 from kei.simulator.air.timing import LIFETIME_S, RENEW_SHARE, Timing
 from kei.simulator.control import carry_out
-from kei.simulator.faults import parse_fault
-from kei.simulator.j11.dongle import J11Dongle
 from kei.simulator.j11.frames import from_module
-from kei.simulator.meter.meter import Meter
 from kei.simulator.options import parse_sim_port
-
-AT_ONCE = Timing.of(0.0, 0.0, 0.0)
-MAC = bytes.fromhex("001D129012345678")
-ADDRESS = bytes.fromhex("FE80000000000000021D129012345678")
-ECHONET = bytes.fromhex("0E1A")
-SETTINGS = bytes.fromhex("05000400")  # Dual, channel 4, 20 mW
-RESPONSE = 0x2000
-DONE = b"\x01"
-PANA_DONE = (0x6028, b"\x01" + MAC)
-
-Frame = tuple[int, bytes]
-
-
-def request(code: int, data: bytes = b"") -> bytes:
-    head = bytes.fromhex("D0EA83FC") + struct.pack(">HH", code, 4 + len(data))
-    return head + struct.pack(">HH", sum(head) & 0xFFFF, sum(data) & 0xFFFF) + data
-
-
-def frames(said: bytes) -> Iterator[Frame]:
-    """Take what was said to pieces; every byte of it belongs to a whole frame with right sums."""
-    while said:
-        assert said.startswith(bytes.fromhex("D0F9EE5D"))
-        code, length, header_sum, data_sum = struct.unpack_from(">HHHH", said, 4)
-        data, rest = said[12 : 8 + length], said[8 + length :]
-        assert (header_sum, data_sum) == (sum(said[:8]) & 0xFFFF, sum(data) & 0xFFFF)
-        yield code, data
-        said = rest
-
-
-class Bench:
-    """A module, its clock, and a hand that writes frames."""
-
-    def __init__(
-        self,
-        *faults: str,
-        timing: Timing = AT_ONCE,
-        zero_sums: bool = True,
-        heard_from: int = 0,
-        broute_id: str = BROUTE_ID,
-    ) -> None:
-        self.clock = FakeClock(NOON_MS, TOKYO)
-        self.dongle = J11Dongle(
-            MeterRadio(broute_id, BROUTE_PWD, heard_from=heard_from),
-            Meter(SteadyHousehold(0), lambda: self.clock.now_ms() / 1000 + 9 * 3600),
-            timing=timing,
-            faults=[parse_fault(text) for text in faults],
-            rng=random.Random(0),
-            now=self.clock.monotonic(),
-            zero_sums=zero_sums,
-        )
-
-    def raw(self, data: bytes) -> list[Frame]:
-        """Give it bytes; return what it says at this very instant."""
-        self.dongle.receive(data, self.clock.monotonic())
-        return list(frames(self.dongle.poll(self.clock.monotonic())))
-
-    def ask(self, code: int, data: bytes = b"") -> list[Frame]:
-        return self.raw(request(code, data))
-
-    def result(self, code: int, data: bytes = b"") -> int:
-        """Return the result of a request that is answered at once."""
-        answer = self.ask(code, data)[0]
-        assert answer[0] == code + RESPONSE
-        return answer[1][0]
-
-    def wait(self, seconds: float) -> list[tuple[float, Frame]]:
-        """Let time pass; return what was said, and after how long."""
-        begun = self.clock.monotonic()
-        said: list[tuple[float, Frame]] = []
-        while (due := self.dongle.next_due()) is not None and due <= begun + seconds:
-            self.clock.advance(max(0.0, due - self.clock.monotonic()))
-            now = self.clock.monotonic()
-            said += [(round(now - begun, 3), frame) for frame in frames(self.dongle.poll(now))]
-        self.clock.advance(max(0.0, begun + seconds - self.clock.monotonic()))
-        return said
-
-    def start(self) -> None:
-        assert self.result(0x005F, SETTINGS) == 1
-        assert self.result(0x0054, (BROUTE_ID + BROUTE_PWD).encode()) == 1
-
-    def run(self) -> None:
-        self.start()
-        assert self.result(0x0053) == 1
-        assert self.result(0x0005, ECHONET) == 1
-
-    def join(self) -> None:
-        self.run()
-        assert PANA_DONE in self.ask(0x0056)
-
-    def send(self, payload: bytes = GET_E7, address: bytes = ADDRESS) -> list[Frame]:
-        return self.ask(0x0008, address + 2 * ECHONET + struct.pack(">H", len(payload)) + payload)
-
-    def state(self) -> tuple[int, int]:
-        """The whole and the B route, as the module tells."""
-        ((_, data),) = self.ask(0x0001)
-        return data[1], data[2]
-
-
-def reach(bench: Bench, state: int) -> None:
-    [lambda: None, bench.start, bench.run, bench.join][state]()
-
-
-def answer_of(said: list[Frame]) -> bytes:
-    """The payload of the one datagram that was received."""
-    (data,) = (data for code, data in said if code == 0x6018)
-    return data[27:]
 
 
 def test_the_way_to_the_first_reading_is_that_of_the_manual() -> None:
@@ -145,30 +46,6 @@ def test_the_way_to_the_first_reading_is_that_of_the_manual() -> None:
     assert received[0] == 0x6018
     head = ADDRESS + 2 * ECHONET + bytes.fromhex("88880002D60012")
     assert received[1] == head + bytes.fromhex("1081000102880105FF017201E704000001F8")
-
-
-STATES = {
-    "0001 0009 000E 0011 0100 0102 0107 010B 006B": "yyyy",
-    "005F 0101 010A": "yynn",
-    "0051 00DB": "nyyy",
-    "0054": "nyyn",
-    "0053": "nynn",
-    "0005 0006 0007 005E 00D1 0008": "nnyy",
-    "0056 0058": "nnyn",
-    "0057 00D2 0059": "nnny",
-}
-NOT_NOW = {0x37, 0x10, 0x34, 0x35}
-
-
-@pytest.mark.parametrize("state", range(4))
-def test_each_request_is_taken_in_the_states_of_the_manual(state: int) -> None:
-    for codes, taken in STATES.items():
-        for code in codes.split():
-            bench = Bench()
-            reach(bench, state)
-            answer = bench.ask(int(code, 16))[0]
-            assert answer[0] == int(code, 16) + RESPONSE
-            assert (answer[1][0] not in NOT_NOW) == (taken[state] == "y"), (code, state)
 
 
 @pytest.mark.parametrize(("state", "whole"), [(0, (2, 1)), (1, (3, 1)), (2, (3, 2)), (3, (3, 3))])
