@@ -5,6 +5,7 @@ A new option is a row of `OPTIONS` and the field of `SimulatorOptions` that hold
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +15,13 @@ from kei.echonet.superclass import EPC_ANNOUNCED, EPC_READABLE, EPC_SETTABLE
 from kei.settings.broute import EXAMPLE_ID, EXAMPLE_PWD, SIMULATED_PORT
 from kei.simulator.air.timing import Timing
 from kei.simulator.dongle.models import DEFAULT_MODEL, LONGEST_SCAN, MODELS
-from kei.simulator.faults import FaultKind, FaultSpec, check_happens_to_skstack, parse_fault
+from kei.simulator.faults import (
+    J11_ONLY,
+    FaultKind,
+    FaultSpec,
+    check_happens_to_skstack,
+    parse_fault,
+)
 from kei.simulator.household.profile import SECONDS_PER_DAY
 from kei.simulator.meter.meter_type import MeterType
 from kei.simulator.meter.registers import DAYS_KEPT
@@ -35,6 +42,13 @@ PAYLOADS = (BINARY, "ascii")  # of ERXUDP; WOPT 00 and 01
 _ID_CHARS, _PWD_CHARS = 32, 12
 _HEX_DIGITS = frozenset("0123456789ABCDEF")
 _MAX_SKEW_S = 366 * SECONDS_PER_DAY
+ONLY_WITH = {
+    "longest_scan": tuple(MODELS),
+    "payload": tuple(name for name, model in MODELS.items() if model.product_commands),
+    "takes_sa2": tuple(name for name, model in MODELS.items() if not model.dual),
+    "strict_sums": (J11,),
+}
+"""The dongles with which an option means anything, by its field; one that is missing: with all."""
 _PROPERTY_MAPS = frozenset({EPC_ANNOUNCED, EPC_SETTABLE, EPC_READABLE})  # of every device
 
 
@@ -81,17 +95,23 @@ class SimulatorOptions:
         if EPC_COEFFICIENT in self.lacks and self.coefficient not in {None, 1}:
             hint = "leave out one of the two"
             raise ConfigError([f"lacks: D3 does not go with a coefficient other than 1; {hint}"])
-        model = None if self.dongle == J11 else MODELS[self.dongle]
-        means_nothing = {
-            "payload": self.payload is not None and not (model and model.product_commands),
-            "takes-sa2": self.takes_sa2 and model is None,
-            "strict-sums": self.strict_sums and model is not None,
-        }
-        for name in [name for name, is_so in means_nothing.items() if is_so]:
-            raise ConfigError([f"{name}: means nothing with {self.dongle}; leave it out"])
+        if wrong := list(self._meaningless()):
+            raise ConfigError(wrong)
+
+    def _meaningless(self) -> Iterator[str]:
+        """Yield a line for each option that means nothing with this dongle."""
+        for name, dongles in ONLY_WITH.items():
+            is_given = getattr(self, name) not in {None, False}
+            if is_given and self.dongle not in dongles:
+                only = f"only with {', '.join(dongles)}"
+                option = name.replace("_", "-")
+                yield f"{option}: means nothing with {self.dongle}, {only}; leave it out"
         if self.dongle != J11:
-            for spec in self.faults:
-                check_happens_to_skstack(spec.kind)
+            for kind in sorted({spec.kind for spec in self.faults}):
+                try:
+                    check_happens_to_skstack(kind)
+                except ConfigError as error:
+                    yield from error.faults
 
     def meter_type(self, start_s: float) -> MeterType:
         """Return the type of the meter for a start at this local second."""
@@ -163,9 +183,11 @@ def _lacks(text: str) -> frozenset[int]:
 
 
 _FAULTS = (
-    "make something go wrong, any number of times: KIND@N or KIND@N-M (the Nth SKSENDTO; scan or "
+    "make something go wrong, any number of times: KIND@N or KIND@N-M (the Nth datagram; scan or "
     "join for the kinds named so), KIND@tSECONDS, KIND:COUNT, KIND%%PERCENT; kinds: "
-) + " ".join(FaultKind)
+    f"{' '.join(kind for kind in FaultKind if kind not in J11_ONLY)}; of a J11 only: "
+    f"{' '.join(kind for kind in FaultKind if kind in J11_ONLY)}"
+)
 _SKEW = number(-_MAX_SKEW_S, _MAX_SKEW_S)
 _SECONDS = number(0, 3600, "number of seconds")
 _FACTOR = number(0.001, 100_000, "factor")
@@ -186,13 +208,14 @@ OPTIONS = (
     Option("--join-time", "of a join that succeeds (default: realistic)", "SECONDS", _SECONDS),
     Option(
         "--longest-scan",
-        "that the dongle takes, a longer one is ER06 (default: by its kind)",
+        "that an SKSTACK-IP dongle takes, a longer one is ER06 (default: by its kind)",
         "DURATION",
         whole(1, LONGEST_SCAN),
     ),
     Option(
         "--payload",
-        "in which it begins to write received data: binary or ascii (default: binary)",
+        "in which BP35A1 and BP35C2 begin to write received data: binary or ascii (default: "
+        "binary)",
         "MODE",
         _payload,
     ),

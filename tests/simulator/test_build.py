@@ -7,7 +7,6 @@ import pytest
 from fakes import TOKYO, FakeClock
 from simulator_bench import BROUTE_ID, BROUTE_PWD, GET_E7, METER, NOON_MS, answers, shown
 
-from kei.core.errors import ConfigError
 from kei.echonet.frame import decode
 from kei.simulator.air.dongle import SimulatedDongle
 from kei.simulator.build import build
@@ -158,18 +157,3 @@ def test_a_single_stack_may_take_register_sa2(options: str, answer: str) -> None
     clock = FakeClock(NOON_MS, TOKYO)
     dongle = build(parse_sim_port(f"sim:{FAST},dongle=RL7023-IPS{options}"), clock)
     assert say(dongle, clock, b"SKSREG SA2 1\r\n").endswith(f"\n{answer}\n")
-
-
-@pytest.mark.parametrize(
-    ("dongle", "option"),
-    [
-        ("RL7023-DSS", "payload=ascii"),
-        ("J11", "payload=ascii"),
-        ("J11", "takes-sa2"),
-        ("RL7023-IPS", "strict-sums"),
-    ],
-)
-def test_an_option_that_a_dongle_cannot_have_is_refused(dongle: str, option: str) -> None:
-    name = option.partition("=")[0]
-    with pytest.raises(ConfigError, match=f"{name}: means nothing with {dongle}"):
-        parse_sim_port(f"sim:dongle={dongle},{option}")

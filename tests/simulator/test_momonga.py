@@ -49,8 +49,9 @@ def local_second(clock: Clock) -> int:
 
 def visit(model: str) -> Visit:
     instant = "latency=0,scan-time=0,join-time=0"
+    takes_sa2 = ",takes-sa2" if model in {IPS, BP35A1} else ""
     options = parse_sim_port(
-        f"sim:dongle={model},seed={SEED},next-gen,takes-sa2,fault=infc@5,{instant}"
+        f"sim:dongle={model},seed={SEED},next-gen,fault=infc@5,{instant}{takes_sa2}"
     )
     clock = FastClock(1, TOKYO)  # which does not repeat a notice while the client is held up
     simulator = Simulator(options, clock=clock)

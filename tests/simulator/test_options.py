@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from kei.core.errors import ConfigError
 from kei.simulator.faults import parse_fault
-from kei.simulator.options import SimulatorOptions, parse_sim_port
+from kei.simulator.options import DONGLES, SimulatorOptions, parse_sim_port
 
 
 def test_a_bare_port_is_all_defaults() -> None:
@@ -77,10 +77,33 @@ def test_a_mistake_is_told_clearly(item: str, complaint: str) -> None:
     assert len(caught.value.faults) == 1
 
 
-def test_all_mistakes_are_told_at_once() -> None:
+ONLY_WITH = {
+    "longest-scan=8": {"RL7023-DSS", "RL7023-IPS", "BP35A1", "BP35C2"},
+    "payload=binary": {"BP35A1", "BP35C2"},
+    "takes-sa2": {"RL7023-IPS", "BP35A1"},
+    "strict-sums": {"J11"},
+}
+
+
+@pytest.mark.parametrize("option", ONLY_WITH)
+@pytest.mark.parametrize("dongle", DONGLES)
+def test_an_option_that_means_nothing_with_a_dongle_is_refused(dongle: str, option: str) -> None:
+    name, port = option.partition("=")[0], f"sim:dongle={dongle},{option}"
+    if dongle in ONLY_WITH[option]:
+        assert parse_sim_port(port).dongle == dongle
+        return
     with pytest.raises(ConfigError) as caught:
-        parse_sim_port("sim:sed=7,latency=x,dongle=y")
-    assert len(caught.value.faults) == 3
+        parse_sim_port(port)
+    (told,) = caught.value.faults
+    assert f"{name}: means nothing with {dongle}, only with " in told
+    assert all(each in told for each in ONLY_WITH[option])
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    for options in ("sed=7,latency=x,dongle=y", "strict-sums,payload=ascii,fault=cca@1"):
+        with pytest.raises(ConfigError) as caught:
+            parse_sim_port(f"sim:{options}")
+        assert len(caught.value.faults) == 3
 
 
 def test_a_device_is_no_simulated_port() -> None:
