@@ -133,7 +133,7 @@ class PropertySpec:
 class Kind(StrEnum):
     """What a property is that kei does not record, in words for people."""
 
-    SECRET = "the identification number of the B route"  # noqa: S105 - says that there is one
+    IDENTIFICATION = "the identification number of the B route"
     HISTORY = "a history"  # takes more than one frame on the air
     SETTING = "a setting of the meter for its histories"
 
@@ -278,7 +278,7 @@ PROPERTIES = {
 UNRECORDED = {
     row.epc: row
     for row in (
-        UnrecordedSpec(0xC0, "Route-B identification number", Kind.SECRET, _hex),
+        UnrecordedSpec(0xC0, "Route-B identification number", Kind.IDENTIFICATION, _hex),
         UnrecordedSpec(
             0xE2, "history of a day, normal direction", Kind.HISTORY, _day_history, (0xEA,)
         ),

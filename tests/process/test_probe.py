@@ -94,6 +94,26 @@ def test_debug_lines_go_to_stderr_and_hold_no_secret(tmp_path: Path) -> None:
     assert [line for line in kei.errors if "scan_started" in line]
 
 
+NUMBER = "000000164B4549303030303030303031"  # property C0 of the simulated meter
+
+
+@pytest.mark.parametrize("broute_id", [BROUTE_ID, NUMBER], ids=["another", "the Route-B ID"])
+def test_the_identification_number_of_a_newer_meter_is_shown_if_it_is_no_secret(
+    tmp_path: Path, broute_id: str
+) -> None:
+    jobs = write_jobs(tmp_path, f"{SIMULATED},dongle=J11,next-gen")
+    jobs.write_text(jobs.read_text().replace(BROUTE_ID, broute_id))
+    with running("probe", "--json", "--jobs", str(jobs), DEBUG="1") as kei:
+        assert kei.wait(DEADLINE_S) == 0
+    found = json.loads(kei.lines[0])["properties"]["C0"]
+    said = "\n".join([*kei.lines, *kei.errors]).upper()
+    if broute_id == NUMBER:
+        assert (found["raw"], "BROUTE_ID" in found["missing"].upper()) == (None, True)
+        assert NUMBER not in said
+    else:
+        assert found["raw"] == NUMBER
+
+
 def test_a_port_that_is_missing_is_told_at_once(tmp_path: Path) -> None:
     jobs = write_jobs(tmp_path, "/dev/there-is-no-such-dongle")
     with running("probe", "--jobs", str(jobs)) as kei:

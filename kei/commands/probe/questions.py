@@ -1,7 +1,7 @@
 """Asks the meter for its property map, then for everything that can be read, one by one."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from enum import StrEnum
 from typing import TypeAlias
@@ -25,7 +25,7 @@ class Missing(StrEnum):
 
     REFUSED = "refused"
     NO_ANSWER = "no answer"
-    SECRET = "not asked, it is secret"  # noqa: S105 - says that there is one
+    SECRET = "not shown, it is broute_id of jobs.toml"  # noqa: S105 - says that there is one
 
 
 Got: TypeAlias = bytes | Missing
@@ -57,15 +57,24 @@ def ask_everything(
     deadline = clock.monotonic() + limit_s
     got: dict[int, Got] = {EPC_READABLE: _ask(ask, EPC_READABLE, clock, stop, deadline)}
     for epc in sorted(_readable(got[EPC_READABLE])):
-        if epc in UNRECORDED and UNRECORDED[epc].kind is Kind.SECRET:
-            got[epc] = Missing.SECRET
-        elif epc not in got:
+        if epc not in got:
             got[epc] = _ask(ask, epc, clock, stop, deadline)
     if not isinstance(got[EPC_READABLE], Missing):
         # What it says it has, and refuses all the same, it may have been too busy for.
         for epc in [epc for epc, each in got.items() if each is Missing.REFUSED]:
             got[epc] = _ask(ask, epc, clock, stop, deadline)
     return got
+
+
+def withhold(got: Mapping[int, Got], broute_id: str) -> dict[int, Got]:
+    """Return what became of each property without the Route-B ID, which C0 may be.
+
+    Args:
+        got: by EPC.
+        broute_id: 32 hexadecimal digits.
+    """
+    secret = bytes.fromhex(broute_id)
+    return {epc: Missing.SECRET if edt == secret else edt for epc, edt in got.items()}
 
 
 def _readable(edt: Got) -> frozenset[int]:

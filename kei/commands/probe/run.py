@@ -17,7 +17,7 @@ from kei.app.meter_line import (
     build_session,
 )
 from kei.app.workers import Workers, WorkerTarget
-from kei.commands.probe.questions import ask_everything
+from kei.commands.probe.questions import ask_everything, withhold
 from kei.commands.probe.result import ProbeResult
 from kei.config.errors import fault_line
 from kei.core import logs
@@ -48,7 +48,8 @@ def probe(
     """Find out what dongle and meter are; faults on the way are logged to stderr at once.
 
     Nothing is stored and nothing that was stored is used: the meter is found by a real scan.
-    Until it is joined, `tell` is given a line each half minute.
+    Until it is joined, `tell` is given a line each half minute. It gives up before its
+    time when the next attempt to join would come too late.
 
     Returns:
         the result; None when HUP, INT or TERM ended the probe.
@@ -86,8 +87,9 @@ def join_and_ask(
             begun, told = clock.monotonic(), 0
             while not listener.ready_once.is_set():
                 tried_s = clock.monotonic() - begun
-                if tried_s >= limit_s:
-                    raise NotReady(_how_far(session, broute.port, limit_s))
+                next_try_s = session.status().next_try_s or 0.0
+                if tried_s + next_try_s >= limit_s:
+                    raise NotReady(f"gave up after {tried_s:.0f} s: {_stuck(session, broute.port)}")
                 if tried_s >= (told + 1) * TELL_EVERY_S:
                     told += 1
                     _check_not_shared(session, broute.port)
@@ -99,7 +101,8 @@ def join_and_ask(
             dongle, network, lqi = session.dongle, session.network, session.lqi
             assert dongle is not None, "it was identified before the join"
             assert network is not None, "it was found before the join"
-            return ProbeResult.of(dongle, network, lqi, asking.result(), broute.energy_unit)
+            got = withhold(asking.result(), broute.broute_id.reveal())
+            return ProbeResult.of(dongle, network, lqi, got, broute.energy_unit)
     except Stopping:
         return None
 
@@ -193,7 +196,7 @@ def _doing(session: Session, broute: Broute) -> str:
             return "scanning for the meter; each scan takes longer, up to 72 s"
         case State.JOIN if network is not None:
             signal = f"LQI {network.lqi:.0f}, {rssi_dbm(network.lqi)} dBm"
-            return f"joining the meter on channel {network.channel} ({signal})"
+            return f"joining the meter on channel {network.channel} ({signal}), a minute at most"
         case _ if session.dongle is None:
             port = f"{broute.port} at {broute.baudrate} baud"
             return f"asking {port} for a Wi-SUN dongle; nothing has answered so far"
@@ -201,23 +204,21 @@ def _doing(session: Session, broute: Broute) -> str:
             return doing(state)
 
 
-def _how_far(session: Session, port: str, limit_s: float) -> str:
+def _stuck(session: Session, port: str) -> str:
     """Return in one line what a probe that gives up could not get past."""
     if session.dongle is None:
-        stuck = (
+        return (
             f"no dongle answers on {port}; is it plugged in, is it the right port, "
             "and does no other program use it?"
         )
-    elif session.network is None:
-        stuck = "the meter was not found; check the B-route ID, and move the dongle closer to it"
-    elif session.are_credentials_proven:
-        stuck = (
+    if session.network is None:
+        return "the meter was not found; check the B-route ID, and move the dongle closer to it"
+    if session.are_credentials_proven:
+        return (
             "the meter has taken ID and password, but does not answer; is the signal good "
             f"({session.status().rssi_dbm} dBm, -88 or better is)?"
         )
-    else:
-        stuck = (
-            "the meter was found but not joined; check the B-route password, "
-            "and that no other device holds the meter's only session"
-        )
-    return f"gave up after {limit_s:g} s: {stuck}"
+    why = "check the B-route password; another device may hold the meter's only session"
+    if (fault := session.fault) is not None:
+        why = logs.masker.mask(fault.why)
+    return f"the meter was found but not joined; {why}"

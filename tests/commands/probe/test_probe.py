@@ -16,15 +16,14 @@ from fakes import FakeClock, FastClock
 from forked import unmeasured
 from hypothesis import given
 from hypothesis import strategies as st
-from jobs_file import BROUTE, JobsFile
+from jobs_file import BROUTE, BROUTE_ID, JobsFile
 
-from kei.commands.probe.questions import LOOK_AGAIN_S, Got, Missing, ask_everything
+from kei.commands.probe.questions import LOOK_AGAIN_S, Got, Missing, ask_everything, withhold
 from kei.commands.probe.result import Item, ProbeResult, scale_of
 from kei.commands.probe.run import join_and_ask
 from kei.core.clock import Instant, SystemClock
 from kei.core.errors import KeiError, NotReady, RetryLater, Stopping
 from kei.core.signals import SignalQueue
-from kei.echonet.frame import encode_property_map
 from kei.echonet.meter_class import PROPERTIES, Scale
 from kei.echonet.superclass import SUPER_PROPERTIES
 from kei.settings.broute import Broute
@@ -236,11 +235,11 @@ def test_a_meter_without_a_map_is_asked_for_all_that_is_known(
     assert set(got) == set(PROPERTIES) | set(SUPER_PROPERTIES)
 
 
-def test_the_route_b_id_is_never_asked_for(meter: FakeMeter, clock: FakeClock) -> None:
-    meter.has |= {0x9F: encode_property_map(frozenset({0x80, 0xC0})), 0xC0: b"secret"}
-    got = ask_everything(meter.get, clock, threading.Event())
-    assert 0xC0 not in meter.asked
-    assert got[0xC0] is Missing.SECRET
+def test_an_identification_number_is_shown_unless_it_is_the_route_b_id() -> None:
+    got: dict[int, Got] = {0x80: b"\x30", 0xC0: bytes.fromhex(BROUTE_ID), 0xE3: Missing.REFUSED}
+    assert withhold(got, BROUTE_ID) == got | {0xC0: Missing.SECRET}
+    assert withhold(got, BROUTE_ID.lower()) == got | {0xC0: Missing.SECRET}
+    assert withhold(got, "F" * 32) == got
 
 
 def test_a_property_that_is_not_answered_is_asked_once_more(
@@ -320,7 +319,7 @@ FAST = "sim:latency=0,scan-time=0,join-time=0"
     [
         ("/dev/there-is-no-such-dongle", 0.3, "no dongle answers on /dev/there-is-no-such-dongle"),
         (f"{FAST},broute-id=FFEEDDCCBBAA99887766554433221100", 1.5, "B-route ID"),
-        (f"{FAST},broute-pwd=BA9876543210", 2.5, "B-route password"),
+        (f"{FAST},broute-pwd=BA9876543210", 2.5, "B-route ID and password"),
     ],
     ids=["no port", "wrong ID", "wrong password"],
 )
@@ -407,7 +406,14 @@ def test_a_probe_that_waits_says_so_and_why(broute: Callable[[str], Broute]) -> 
     waits = [line for line in lines if re.search(r"\d+ s: next attempt in \d+ s; ", line)]
     assert waits
     assert all("join_failed: check B-route ID and password" in line for line in waits)
-    assert "check the B-route password" in end
+    assert "check B-route ID and password" in end
+
+
+def test_a_password_that_is_refused_is_told_at_once(broute: Callable[[str], Broute]) -> None:
+    lines, end = told(broute(f"{FAST},dongle=J11,broute-pwd=BA9876543210"), limit_s=300)
+    assert lines == []
+    assert int(end.split()[3]) < 30
+    assert "not joined; the meter refuses: check B-route ID and password" in end
 
 
 def test_a_meter_that_takes_the_password_and_says_nothing_is_called_so(
