@@ -41,6 +41,7 @@ BINARY = "binary"
 PAYLOADS = (BINARY, "ascii")  # of ERXUDP; WOPT 00 and 01
 _ID_CHARS, _PWD_CHARS = 32, 12
 _HEX_DIGITS = frozenset("0123456789ABCDEF")
+_SERIAL_NUMBERS = 10**9  # that differ
 _MAX_SKEW_S = 366 * SECONDS_PER_DAY
 ONLY_WITH = {
     "longest_scan": tuple(MODELS),
@@ -117,6 +118,7 @@ class SimulatorOptions:
         """Return the type of the meter for a start at this local second."""
         days = self.installed_days
         return MeterType(
+            serial_number=f"KEI{(self.seed + 1) % _SERIAL_NUMBERS:09}",
             next_gen=self.next_gen,
             two_wire=self.two_wire,
             confirmed=self.confirmed,

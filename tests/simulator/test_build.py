@@ -74,6 +74,16 @@ def test_the_meter_goes_on_evenly_when_the_clock_of_the_machine_is_set(hours: in
     assert before[1] <= after[1]
 
 
+@pytest.mark.parametrize(
+    ("seed", "number"),
+    [(0, b"KEI000000001"), (7, b"KEI000000008"), (-2, b"KEI999999999")],
+)
+def test_the_meter_of_another_seed_has_another_serial_number(seed: int, number: bytes) -> None:
+    dongle = joined(f"seed={seed},next-gen", FakeClock(NOON_MS, TOKYO))
+    assert ask(dongle, FakeClock(NOON_MS, TOKYO), 0x8D) == number
+    assert ask(dongle, FakeClock(NOON_MS, TOKYO), 0xC0) == b"\0\0\0\x16" + number
+
+
 class CountingClock(FakeClock):
     """A clock that knows how often it was looked at."""
 

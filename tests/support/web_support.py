@@ -79,6 +79,7 @@ def page(
     folder: Path,
     *,
     solar: bool = False,
+    dongle: str = "RL7023-DSS",
     days: int = 40,
     forgets: tuple[timedelta, timedelta] | None = None,
 ) -> Iterator[Page]:
@@ -87,6 +88,7 @@ def page(
     Args:
         folder: for its files.
         solar: whether the home sells.
+        dongle: that the meter is reached by.
         days: that were recorded.
         forgets: the registers between these times, counted from today's midnight, are missing.
     """
@@ -102,7 +104,8 @@ def page(
                 span,
             )
     port = free_port()
-    jobs = web_jobs(folder, TARIFF, port=port, simulator=",solar" if solar else "")
+    simulator = f",dongle={dongle}{',solar' if solar else ''}"
+    jobs = web_jobs(folder, TARIFF, port=port, simulator=simulator)
     with running("--jobs", str(jobs), cwd=folder, TZ="Asia/Tokyo") as kei:
         kei.wait_for_event("web_listening")
         found = Page(kei, jobs, f"http://127.0.0.1:{port}")

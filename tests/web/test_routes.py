@@ -17,7 +17,7 @@ from kei.web.guard import HEADERS
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with page(tmp_path_factory.mktemp("home")) as found:
+    with page(tmp_path_factory.mktemp("home"), dongle="J11") as found:
         yield found
 
 
@@ -107,7 +107,11 @@ def test_the_status_is_that_of_the_command(home: Page) -> None:
     found = home.json("/api/status")
     of_command = json.loads(home.says("status", "--json"))
     assert found.keys() == of_command.keys() | {"disk_free_bytes"}
-    assert found["session"]["joined"]
+    session = found["session"]
+    assert session["joined"]
+    assert (session["dongle"], session["firmware"]) == ("J11", "1.3 revision 158A")
+    assert (session["channel"], session["pan_id"]) == (33, "8888")
+    assert (session["lqi"], session["rssi_dbm"]) == (226, -42.0)
     assert found["problems"] == of_command["problems"] == []
     assert found["disk_free_bytes"] > 0
     health = home.get("/healthz")

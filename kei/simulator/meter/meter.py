@@ -171,14 +171,14 @@ class Meter:
 
     def _meter_object(self) -> _Object:
         home, counter, history = self._household, self._counter, self._history
-        setup = counter.setup
+        setup, serial_number = counter.setup, self.kind.serial_number.encode()
         get: dict[int, Getter] = {
             0x80: lambda _: b"\x30",
             0x81: lambda _: self._location,
             0x82: lambda _: b"\0\0R\0" if self.kind.next_gen else b"\0\0F\0",
             0x88: lambda _: b"\x42",
             0x8A: lambda _: _MAKER,
-            0x8D: lambda _: b"KEI000000001",
+            0x8D: lambda _: serial_number,
             0x97: time_bytes,
             0x98: date_bytes,
             0xD3: lambda _: setup.coefficient.to_bytes(4, "big"),
@@ -203,7 +203,7 @@ class Meter:
         }
         if self.kind.next_gen:
             get |= {
-                0xC0: lambda _: b"\0" + _MAKER + b"KEI000000001",
+                0xC0: lambda _: b"\0" + _MAKER + serial_number,
                 0xD0: self._last_minute,
                 0xEE: self._minutes.values,
                 0xEF: self._minutes.selected,

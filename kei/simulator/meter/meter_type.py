@@ -12,6 +12,7 @@ class MeterType:
     """One type of meter.
 
     Attributes:
+        serial_number: EPC 8D, 12 characters.
         next_gen: Release R, with one-minute values (C0, D0, EE, EF).
         two_wire: one phase of two wires: E8 has no current of the T phase.
         confirmed: it wants its half-hour values confirmed (INFC).
@@ -23,6 +24,7 @@ class MeterType:
             day and time; 0 for never.
     """
 
+    serial_number: str = "KEI000000001"
     next_gen: bool = False
     two_wire: bool = False
     confirmed: bool = False
