@@ -1,8 +1,8 @@
 """Faults on demand: `drop@3`, `garble@2-5`, `unplug@t30`, `scan-miss:2`, `late%5`.
 
 What a trigger counts is what the kind can hit: scans for `scan-miss`, joins (renewals included)
-for `join-fail`, and SKSENDTO commands for all others, from 1 since the start, or since the fault
-was added to a dongle that runs.
+for `join-fail`, and datagrams (SKSENDTO, request 0x0008) for all others, from 1 since the start, or
+since the fault was added to a dongle that runs.
 """
 
 import random
@@ -23,18 +23,18 @@ class FaultKind(StrEnum):
     GARBLE = "garble"  # characters of its line are damaged
     WRONG_TID = "wrong-tid"  # it carries another transaction number
     SNA = "sna"  # the meter refuses every property
-    TXFAIL = "txfail"  # EVENT 21 01: nobody acknowledged the datagram
-    FAIL = "fail"  # SKSENDTO is answered by FAIL ER10
-    EXPIRE = "expire"  # EVENT 29; the dongle renews the session by itself if S17 says so
+    TXFAIL = "txfail"  # nobody acknowledged it: EVENT 21 01, or result 5 of the radio
+    FAIL = "fail"  # the datagram is refused: FAIL ER10, or busy
+    EXPIRE = "expire"  # EVENT 29, and a renewal if S17 says so; silent with a J11
     LOST = "lost"  # the meter forgets the session: it acknowledges, but answers nothing
-    LIMIT = "limit"  # EVENT 32, nothing is sent until EVENT 33
+    LIMIT = "limit"  # nothing is sent for a while, from EVENT 32 to 33; silent with a J11
     UNPLUG = "unplug"  # the port goes away and comes back with a dongle at its defaults
     SCAN_MISS = "scan-miss"  # the scan does not hear the meter
-    JOIN_FAIL = "join-fail"  # nobody answers the join: EVENT 24
+    JOIN_FAIL = "join-fail"  # nobody answers the join: EVENT 24, or 0x6028
     INF = "inf"  # the half-hour values come, unasked, in the middle of the command
     INFC = "infc"  # the same, and the meter wants them confirmed
     REBOOT = "reboot"  # the dongle restarts at its defaults, silently but for a J11
-    CLOSED = "closed"  # the meter ends the session: EVENT 26
+    CLOSED = "closed"  # the meter ends the session: EVENT 26, or 0x601A
     # Of a J11 only:
     CCA = "cca"  # the channel is never free
     REAUTH_FAIL = "reauth-fail"  # the renewal that nobody sees has failed
@@ -192,7 +192,7 @@ class FaultPlan:
         self._armed.clear()
 
     def on_send(self, now: float) -> frozenset[FaultKind]:
-        """Count a SKSENDTO and return the faults that hit it."""
+        """Count a datagram and return the faults that hit it."""
         return self._count(_ON_SEND, now)
 
     def on_scan(self, now: float) -> bool:

@@ -7,6 +7,9 @@ from kei.simulator.air.timeline import Group, Timeline
 from kei.simulator.faults import FaultKind, FaultPlan, FaultSpec
 from kei.simulator.meter.meter import Meter
 
+DONGLE_MAC = 0x001D12900003C890
+NOISE_LEVELS = (2, 8)  # of a channel in an energy scan, as captured
+
 
 class SimulatedDongle(ABC):
     """A dongle with a smart meter in range: bytes in, bytes out, the time passed in. No I/O.

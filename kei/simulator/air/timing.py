@@ -73,6 +73,11 @@ class Timing:
             timing = replace(timing, join=join_s / JOIN_S, join_s=join_s)
         return timing
 
+    @property
+    def hurry(self) -> float:
+        """The factor on what a join that is slower does not make longer, such as its failing."""
+        return min(1.0, self.join)
+
     def scan(self, duration: int, channels: int) -> float:
         """Return how long a scan of so many channels takes, to its EVENT 22."""
         if self.scan_s is not None:
@@ -81,7 +86,7 @@ class Timing:
 
     def join_failure(self, rng: random.Random) -> float:
         """Return when a join that nobody answers is given up."""
-        return max(JOIN_S * self.join, rng.uniform(*JOIN_FAILURE_S) * min(1.0, self.join))
+        return max(JOIN_S * self.join, rng.uniform(*JOIN_FAILURE_S) * self.hurry)
 
     def answer(self, rng: random.Random, *, history: bool) -> float:
         """Return how long after the request the meter's answer comes.

@@ -4,6 +4,7 @@ import random
 from dataclasses import dataclass, field
 
 from kei.echonet.frame import UDP_PORT
+from kei.simulator.air.dongle import DONGLE_MAC
 from kei.simulator.air.meter_link import Damage
 from kei.simulator.air.meter_radio import MeterRadio, link_local
 from kei.simulator.air.timeline import Action, Group, Timeline
@@ -12,7 +13,6 @@ from kei.simulator.dongle.registers import Reg, Registers
 from kei.simulator.dongle.wire import Received, Wire
 from kei.simulator.faults import FaultPlan
 
-DONGLE_MAC = 0x001D12900003C890
 PANA_PORT = 716  # RFC 5191
 
 

@@ -2,12 +2,12 @@
 
 from enum import IntEnum
 
+from kei.simulator.air.dongle import NOISE_LEVELS
 from kei.simulator.air.timeline import Group
 from kei.simulator.dongle.core import Core
 from kei.simulator.dongle.wire import CHANNELS, Event
 
 _HIT_SHARE = (0.1, 0.95)  # of the scan's time
-_NOISE_LEVELS = (2, 8)  # of an energy scan, as captured
 
 
 class ScanMode(IntEnum):
@@ -51,7 +51,7 @@ class Scanner:
         total = core.timing.scan(duration, len(channels))
         missed = core.faults.on_scan(now)
         if mode is ScanMode.ENERGY:
-            levels = {channel: core.rng.randint(*_NOISE_LEVELS) for channel in channels}
+            levels = {channel: core.rng.randint(*NOISE_LEVELS) for channel in channels}
             self._finish(now + total, core.wire.energy(core.address, levels))
             return
         hit_at = now + total * core.rng.uniform(*_HIT_SHARE)

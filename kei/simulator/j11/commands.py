@@ -4,8 +4,9 @@ import struct
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 
+from kei.simulator.air.dongle import DONGLE_MAC, NOISE_LEVELS
 from kei.simulator.air.meter_radio import link_local
-from kei.simulator.air.timeline import Group
+from kei.simulator.air.timeline import Action, Group
 from kei.simulator.j11.frames import Result
 from kei.simulator.j11.module import (
     CLEAR,
@@ -20,12 +21,10 @@ from kei.simulator.j11.module import (
 )
 
 FIRMWARE = bytes.fromhex("040001030000158A")  # ID 0400, version 1.3, revision 158A
-MAC = 0x001D12900003C890
 LINK_UP_S, NO_BEACON_S = 0.3, 2.6
 PING_S, PING_UNANSWERED_S = 0.3, 10.4
 SCAN_UNIT_S, SCAN_SWITCH_S = 0.00964, 0.09  # of a channel: the unit times 2^n, and this
 ENERGY_S = 0.32
-_NOISE_LEVELS = (2, 8)
 _MAX_PORTS = 10
 RESERVED_PORTS = frozenset({716, 19788})  # PANA, MLE
 _ID_CHARS, _PWD_CHARS = 32, 12
@@ -46,8 +45,6 @@ _NOT_IN = {
     State.AUTHENTICATED: Result.AUTHENTICATED,
 }
 """What is answered to a request that this state does not allow; the choice is not documented."""
-
-Then = Callable[[float], None]
 
 
 class Refused(Exception):
@@ -71,7 +68,7 @@ class Reply:
 
     data: bytes = b""
     after_s: float | None = None
-    then: Then | None = None
+    then: Action | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +95,8 @@ class CommandSet:
             0x0005: Command(LINKED, (2,), self._open_port),
             0x0006: Command(LINKED, (2,), self._close_port),
             0x0007: Command(LINKED, nothing, self._show_ports),
-            0x0009: Command(ALWAYS, nothing, lambda *_: Reply(_ipv6(link_local(MAC)))),
-            0x000E: Command(ALWAYS, nothing, lambda *_: Reply(MAC.to_bytes(8, "big"))),
+            0x0009: Command(ALWAYS, nothing, lambda *_: Reply(_ipv6(link_local(DONGLE_MAC)))),
+            0x000E: Command(ALWAYS, nothing, lambda *_: Reply(DONGLE_MAC.to_bytes(8, "big"))),
             0x0011: Command(ALWAYS, nothing, self._connections),
             0x0051: Command(STARTED, (6, 14), self._scan),
             0x0053: Command(frozenset({State.STARTED}), nothing, self._link_up),
@@ -230,33 +227,31 @@ class CommandSet:
             module.timeline.at(due, self._tell(Notice.SCANNED, about), Group.COMMAND)
         return Reply(after_s=total_s)
 
-    def _tell(self, code: int, data: bytes) -> Then:
+    def _tell(self, code: int, data: bytes) -> Action:
         return lambda _now: self._module.emit(code, data)
 
     def _energy_scan(self, data: bytes, _now: float) -> Reply:
         module, mask = self._module, int.from_bytes(data, "big")
         _check(bool(mask) and not mask & ~0x3FFF0)
         channels = [channel for channel in range(LOWEST, HIGHEST + 1) if mask >> channel & 1]
-        levels = [(channel, module.rng.randint(*_NOISE_LEVELS)) for channel in channels]
+        levels = [(channel, module.rng.randint(*NOISE_LEVELS)) for channel in channels]
         found = b"".join(bytes(pair) for pair in levels)
-        return Reply(bytes((len(channels),)) + found, ENERGY_S * len(channels) * self._hurry)
-
-    @property
-    def _hurry(self) -> float:
-        return min(1.0, self._module.timing.join)
+        return Reply(
+            bytes((len(channels),)) + found, ENERGY_S * len(channels) * self._module.timing.hurry
+        )
 
     def _link_up(self, _data: bytes, _now: float) -> Reply:
         module = self._module
         if not all(module.credentials):
             raise Refused(Result.NO_CREDENTIALS)
         if not module.reaches_meter():
-            raise Refused(Result.NO_BEACON, NO_BEACON_S * self._hurry)
+            raise Refused(Result.NO_BEACON, NO_BEACON_S * self._module.timing.hurry)
 
         def linked(_now: float) -> None:
             module.state = State.RUNNING
 
         found = bytes((module.channel,)) + module.pan_id + module.mac + module.rssi
-        return Reply(found, LINK_UP_S * self._hurry, linked)
+        return Reply(found, LINK_UP_S * self._module.timing.hurry, linked)
 
     def _authenticate(self, _data: bytes, _now: float) -> Reply:
         if not all(self._module.credentials):

@@ -12,7 +12,7 @@ RESPONSE_OFFSET = 0x2000  # from the code of a request to that of its response
 HEADER_ERROR, CODE_ERROR = 0x2FFF, 0xFFFF  # responses to requests whose code is not known
 _HEADER = struct.Struct(">HHHH")  # code, length, sum of the header, sum of the data
 _SUMS = 4  # bytes of the sums, which the length counts
-_HEADER_BYTES = len(REQUEST) + _HEADER.size
+HEADER_BYTES = len(REQUEST) + _HEADER.size
 MAX_LENGTH = 1353
 UNFINISHED_S = 1.0  # after each byte; then the module does not wait for more
 
@@ -96,16 +96,16 @@ class FrameReader:
         """Return the next request, or None until more bytes have come."""
         buffer = self._buffer
         self._skip_junk()
-        if len(buffer) >= _HEADER_BYTES:
+        if len(buffer) >= HEADER_BYTES:
             code, length, header_sum, data_sum = _HEADER.unpack_from(buffer, len(REQUEST))
             if not self._is_sum(header_sum, bytes(buffer[: len(REQUEST) + 4])):
                 return self._unreadable(HEADER_ERROR, Result.HEADER_SUM)
             if not _SUMS <= length <= MAX_LENGTH:
                 result = Result.TOO_SHORT if length < _SUMS else Result.TOO_LONG
                 return self._unreadable(code + RESPONSE_OFFSET, result)
-            size = _HEADER_BYTES + length - _SUMS
+            size = HEADER_BYTES + length - _SUMS
             if len(buffer) >= size:
-                data = bytes(buffer[_HEADER_BYTES:size])
+                data = bytes(buffer[HEADER_BYTES:size])
                 del buffer[:size]
                 if not self._is_sum(data_sum, data):
                     return Unreadable(code + RESPONSE_OFFSET & 0xFFFF, Result.DATA_SUM)
@@ -128,7 +128,7 @@ class FrameReader:
         return given == sum(data) & 0xFFFF or (self._zero_sums and given == 0)
 
     def _give_up(self) -> Unreadable | None:
-        has_header = len(self._buffer) >= _HEADER_BYTES
+        has_header = len(self._buffer) >= HEADER_BYTES
         code = int.from_bytes(self._buffer[4:6], "big")
         found = self._unreadable(code + RESPONSE_OFFSET, Result.UNFINISHED)
         return found if has_header else None

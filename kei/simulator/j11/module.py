@@ -217,11 +217,12 @@ class Module:
 
     def _authentication(self, now: float, *, again: bool) -> tuple[float, Pana]:
         timing, rng = self.timing, self.rng
-        hurry = min(1.0, timing.join)
         if self.faults.on_join(now) or not self.reaches_meter():
-            return rng.uniform(*(RENEWAL_SILENT_S if again else SILENT_S)) * hurry, Pana.SILENT
+            return rng.uniform(
+                *(RENEWAL_SILENT_S if again else SILENT_S)
+            ) * timing.hurry, Pana.SILENT
         if self.credentials[1] != self.radio.broute_pwd:
-            return REFUSED_S * hurry, Pana.REFUSED
+            return REFUSED_S * timing.hurry, Pana.REFUSED
         given = timing.join_s
         return (rng.uniform(*PANA_S) if given is None else given), Pana.DONE
 
@@ -230,7 +231,7 @@ class Module:
         self.known_to_meter = True
         self.keys_differ = False
         self.timeline.cancel(Group.SESSION)
-        announced_s = self.rng.uniform(*ANNOUNCED_S) * min(1.0, self.timing.join)
+        announced_s = self.rng.uniform(*ANNOUNCED_S) * self.timing.hurry
         self.timeline.at(now + announced_s, lambda _now: self._announce(), Group.AIR)
         self.timeline.at(now + LIFETIME_S * RENEW_SHARE, self.renew, Group.SESSION)
 

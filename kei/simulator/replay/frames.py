@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 from enum import IntEnum
 
 from kei.echonet.frame import Esv
-from kei.simulator.j11.frames import RESPONSE, RESPONSE_OFFSET, from_module
+from kei.simulator.j11.frames import HEADER_BYTES, RESPONSE, RESPONSE_OFFSET, from_module
 from kei.simulator.replay.host_reader import MASK, Frame
 
-_ECHONET = b"\x10\x81"
-_ESV_AT = 10  # in an ECHONET Lite frame
-_HEADER_BYTES, _LENGTH_COUNTS_FROM = 12, 8
+ECHONET = b"\x10\x81"
+ESV_AT = 10  # in an ECHONET Lite frame
+_LENGTH_COUNTS_FROM = 8
 _PAYLOAD_SENT, _PAIRING_ID_AT = 22, 6  # in the data
 
 
@@ -45,7 +45,7 @@ def is_same(recorded: Frame, came: Frame) -> bool:
     old, new = recorded.data, came.data
     if recorded.code == _Code.SCAN:
         return old[:_PAIRING_ID_AT] == new[:_PAIRING_ID_AT]
-    if payload_of(recorded).startswith(_ECHONET):
+    if payload_of(recorded).startswith(ECHONET):
         tid = slice(_PAYLOAD_SENT + 2, _PAYLOAD_SENT + 4)
         return old[: tid.start] == new[: tid.start] and old[tid.stop :] == new[tid.stop :]
     return old == new
@@ -64,15 +64,15 @@ def with_tids(said: bytes, client_tid: Callable[[bytes, int], bytes | None]) -> 
 
 
 def _with_tid(piece: bytes, client_tid: Callable[[bytes, int], bytes | None]) -> bytes:
-    code, data = int.from_bytes(piece[4:6], "big"), piece[_HEADER_BYTES:]
+    code, data = int.from_bytes(piece[4:6], "big"), piece[HEADER_BYTES:]
     at = _PAYLOAD_AT.get(code, len(data))
     payload = data[at:]
-    if not (piece.startswith(RESPONSE) and payload.startswith(_ECHONET)):
+    if not (piece.startswith(RESPONSE) and payload.startswith(ECHONET)):
         return piece
     # The response to a request to send has the beginning of that: it is no notification.
-    service = Esv.GET if code == _CONFIRMED else int.from_bytes(payload[_ESV_AT:][:1], "big")
+    service = Esv.GET if code == _CONFIRMED else int.from_bytes(payload[ESV_AT:][:1], "big")
     own = client_tid(payload[2:4], service)
-    return piece if own is None else from_module(code, data[:at] + _ECHONET + own + payload[4:])
+    return piece if own is None else from_module(code, data[:at] + ECHONET + own + payload[4:])
 
 
 def _pieces(said: bytes) -> Iterator[bytes]:

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 from kei.simulator.dongle.command_reader import Command, CommandReader
-from kei.simulator.j11.frames import REQUEST
+from kei.simulator.j11.frames import HEADER_BYTES, REQUEST
 
 MASK = b"***"
-_HEADER_BYTES = 12
 _MASKED_AT = 10  # the sum of the data, and they themselves
 _SUMS = 4  # bytes, which the length counts
 
@@ -55,15 +54,15 @@ class HostReader:
 
     def _take_frame(self) -> Frame | None:
         buffer = self._frame
-        if len(buffer) < _HEADER_BYTES:
+        if len(buffer) < HEADER_BYTES:
             return None
         code, length = int.from_bytes(buffer[4:6], "big"), int.from_bytes(buffer[6:8], "big")
         if buffer.startswith(MASK, _MASKED_AT):
             del buffer[: _MASKED_AT + len(MASK)]
             return Frame(code, None)
-        end = _HEADER_BYTES + max(0, length - _SUMS)
+        end = HEADER_BYTES + max(0, length - _SUMS)
         if len(buffer) < end:
             return None
-        data = bytes(buffer[_HEADER_BYTES:end])
+        data = bytes(buffer[HEADER_BYTES:end])
         del buffer[:end]
         return Frame(code, data)

@@ -24,7 +24,6 @@ from kei.simulator.replay.recording import FromDongle, FromHost, Step, matches
 
 _LINGER_S = 1.0  # for the client to read the last line before the port is closed
 _CREDENTIALS = (b"SKSETPWD", b"SKSETRBID", b"SKSETPSK")
-_ECHONET = b"\x10\x81"
 _PAIRING_ID_CHARS = 8
 _PAIRING_ID = re.compile(rb"(PairID:)([0-9A-Za-z*]+)")
 _ANSWER = re.compile(
@@ -32,7 +31,6 @@ _ANSWER = re.compile(
     rb"(?:1081([0-9A-F]{4})[0-9A-F]{12}([0-9A-F]{2})|\x10\x81(..).{6}(.))",
     re.DOTALL,
 )
-_ESV_AT = 10  # in an ECHONET Lite frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +168,8 @@ class Replay:
                     self._pairing_ids = (old[-_PAIRING_ID_CHARS:], new[-_PAIRING_ID_CHARS:])
 
     def _note_tid(self, old: bytes, new: bytes) -> None:
-        if old.startswith(_ECHONET) and len(new) > _ESV_AT:
-            self._tids[old[2:4]] = new[2:4], new[_ESV_AT]
+        if old.startswith(frames.ECHONET) and len(new) > frames.ESV_AT:
+            self._tids[old[2:4]] = new[2:4], new[frames.ESV_AT]
 
     def _write_next(self, at: float) -> None:
         step = self._steps[self._next]
@@ -232,7 +230,7 @@ def _same(recorded: HostCommand, came: HostCommand) -> bool:
     match recorded, came:
         case Line(old), Line(new):
             return matches(old, new) or _verb(old) == _verb(new) in _CREDENTIALS
-        case Datagram(payload=old), Datagram(payload=new) if old.startswith(_ECHONET):
+        case Datagram(payload=old), Datagram(payload=new) if old.startswith(frames.ECHONET):
             same_head = recorded.header == came.header
             return same_head and old[:2] == new[:2] and old[4:] == new[4:]
         case Frame(), Frame():
