@@ -237,7 +237,7 @@ class CommandSet:
         levels = [(channel, module.rng.randint(*NOISE_LEVELS)) for channel in channels]
         found = b"".join(bytes(pair) for pair in levels)
         return Reply(
-            bytes((len(channels),)) + found, ENERGY_S * len(channels) * self._module.timing.hurry
+            bytes((len(channels),)) + found, ENERGY_S * len(channels) * module.timing.hurry
         )
 
     def _link_up(self, _data: bytes, _now: float) -> Reply:
@@ -245,13 +245,10 @@ class CommandSet:
         if not all(module.credentials):
             raise Refused(Result.NO_CREDENTIALS)
         if not module.reaches_meter():
-            raise Refused(Result.NO_BEACON, NO_BEACON_S * self._module.timing.hurry)
-
-        def linked(_now: float) -> None:
-            module.state = State.RUNNING
+            raise Refused(Result.NO_BEACON, NO_BEACON_S * module.timing.hurry)
 
         found = bytes((module.channel,)) + module.pan_id + module.mac + module.rssi
-        return Reply(found, LINK_UP_S * self._module.timing.hurry, linked)
+        return Reply(found, LINK_UP_S * module.timing.hurry, lambda _now: module.link_up())
 
     def _authenticate(self, _data: bytes, _now: float) -> Reply:
         if not all(self._module.credentials):

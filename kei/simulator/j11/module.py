@@ -18,6 +18,7 @@ PANA_S = (4.0, 8.0)  # as with SKSTACK
 REFUSED_S = 5.0  # of a wrong password; not known
 SILENT_S = (491.9, 706.0)  # nobody answers (5.21, table 35)
 RENEWAL_SILENT_S = (180.1, 236.7)
+UNJOINED_MAX_S = 80 * 60  # then the network drops it (J11 stack description, 3.1.1)
 ANNOUNCED_S = (0.3, 5.0)  # the instance list after authentication
 RSSI_AT_ZERO, RSSI_PER_LQI = -104.27, 0.275
 NO_RSSI = 0
@@ -287,11 +288,19 @@ class Module:
         """Leave the meter's network for the host."""
         self._fall_back(State.STARTED)
 
+    def link_up(self) -> None:
+        """Be in the meter's network, which drops what does not join it."""
+        self.state = State.RUNNING
+        due = self.timeline.now + UNJOINED_MAX_S
+        self.timeline.at(due, lambda _now: self.lose_mac(), Group.SESSION)
+
     def _fall_back(self, state: State) -> None:
         self.timeline.cancel(Group.SESSION, Group.AIR)
         self.is_working = self.is_renewing = self.is_pinging = self.known_to_meter = False
-        self.state = state
-        if state is State.STARTED:
+        if state is State.RUNNING:
+            self.link_up()
+        else:
+            self.state = state
             self.ports.clear()
 
     def _tell_change(self, change: Connection, rssi: bytes) -> None:

@@ -269,6 +269,17 @@ def test_what_happens_of_itself_is_told_and_changes_the_state(
     assert bench.state() == state
 
 
+def test_a_module_that_does_not_join_is_dropped_after_80_minutes() -> None:
+    bench = Bench()
+    bench.join()
+    assert bench.result(0x0057) == 1
+    assert bench.wait(80 * 60 - 1) == []
+    assert bench.wait(1) == [(1.0, (0x601A, b"\x03" + MAC + b"\x00"))]
+    assert bench.state() == (3, 1)
+    bench.join()
+    assert [frame for _, frame in bench.wait(81 * 60) if frame[0] == 0x601A] == []
+
+
 def test_the_limit_is_lifted_without_a_word() -> None:
     bench = Bench("limit@1")
     bench.join()
