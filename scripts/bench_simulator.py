@@ -21,7 +21,7 @@ from _project import ROOT, use_project
 
 use_project()
 
-from kei.simulator.dongle.models import DEFAULT_MODEL, MODELS, DongleModel
+from kei.simulator.skstack.models import DEFAULT_MODEL, MODELS, DongleModel
 
 BROUTE_ID, BROUTE_PWD = "00112233445566778899AABBCCDDEEFF", "0123456789AB"
 METER = "FE80:0000:0000:0000:021D:1290:1234:5678"

@@ -7,13 +7,13 @@ from kei.core.clock import Clock
 from kei.echonet.meter_class import METER_ZONE
 from kei.simulator.air.dongle import SimulatedDongle
 from kei.simulator.air.meter_radio import MeterRadio
-from kei.simulator.dongle.dongle import VirtualDongle
-from kei.simulator.dongle.models import MODELS
 from kei.simulator.household.household import Household, Load
 from kei.simulator.household.recorded import RecordedHousehold
 from kei.simulator.j11.dongle import J11Dongle
 from kei.simulator.meter.meter import Meter
 from kei.simulator.options import BINARY, J11, SimulatorOptions
+from kei.simulator.skstack.dongle import SkstackDongle
+from kei.simulator.skstack.models import MODELS
 
 
 def build(options: SimulatorOptions, clock: Clock) -> SimulatedDongle:
@@ -57,7 +57,7 @@ def build(options: SimulatorOptions, clock: Clock) -> SimulatedDongle:
         model = replace(model, binary=options.payload == BINARY)
     if options.takes_sa2:
         model = replace(model, takes_sa2=True)
-    return VirtualDongle(
+    return SkstackDongle(
         model,
         radio,
         meter,

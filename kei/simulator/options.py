@@ -14,7 +14,6 @@ from kei.echonet.meter_class import COEFFICIENT_MAX, ENERGY_UNITS, EPC_COEFFICIE
 from kei.echonet.superclass import EPC_ANNOUNCED, EPC_READABLE, EPC_SETTABLE
 from kei.settings.broute import EXAMPLE_ID, EXAMPLE_PWD, SIMULATED_PORT
 from kei.simulator.air.timing import Timing
-from kei.simulator.dongle.models import DEFAULT_MODEL, LONGEST_SCAN, MODELS
 from kei.simulator.faults import (
     J11_ONLY,
     FaultKind,
@@ -33,6 +32,7 @@ from kei.simulator.option_parser import (
     parse_port,
     whole,
 )
+from kei.simulator.skstack.models import DEFAULT_MODEL, LONGEST_SCAN, MODELS
 
 DEFAULT_BROUTE_ID, DEFAULT_BROUTE_PWD = EXAMPLE_ID, EXAMPLE_PWD
 J11 = "J11"  # the one that does not speak SKSTACK-IP

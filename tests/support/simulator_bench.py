@@ -6,11 +6,11 @@ from fakes import TOKYO, FakeClock
 
 from kei.simulator.air.meter_radio import MeterRadio
 from kei.simulator.air.timing import Timing
-from kei.simulator.dongle.dongle import VirtualDongle
-from kei.simulator.dongle.models import MODELS
 from kei.simulator.faults import parse_fault
 from kei.simulator.household.household import Household
 from kei.simulator.meter.meter import Meter
+from kei.simulator.skstack.dongle import SkstackDongle
+from kei.simulator.skstack.models import MODELS
 
 DSS, IPS, BP35A1, BP35C2 = "RL7023-DSS", "RL7023-IPS", "BP35A1", "BP35C2"
 BROUTE_ID = "00112233445566778899AABBCCDDEEFF"
@@ -51,7 +51,7 @@ class Bench:
         self.clock = FakeClock(NOON_MS, TOKYO)
         self.dual = MODELS[model].dual
         self.household = SteadyHousehold(seed)
-        self.dongle = VirtualDongle(
+        self.dongle = SkstackDongle(
             MODELS[model],
             MeterRadio(broute_id, BROUTE_PWD),
             Meter(self.household, self.local_seconds),

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from kei.simulator.dongle.command_reader import Command, CommandReader
 from kei.simulator.j11.frames import HEADER_BYTES, REQUEST
+from kei.simulator.skstack.command_reader import Command, CommandReader
 
 MASK = b"***"
 _MASKED_AT = 10  # the sum of the data, and they themselves

@@ -13,15 +13,15 @@ from datetime import datetime
 from pathlib import Path
 
 from kei.core.errors import ConfigError
-from kei.simulator.dongle.command_reader import (
+from kei.simulator.j11.frames import REQUEST, RESPONSE
+from kei.simulator.port.transcript import Direction
+from kei.simulator.replay.host_reader import MASK, HostCommand, HostReader
+from kei.simulator.skstack.command_reader import (
     EMPTY_LINE,
     Datagram,
     Line,
 )
-from kei.simulator.dongle.wire import CRLF
-from kei.simulator.j11.frames import REQUEST, RESPONSE
-from kei.simulator.port.transcript import Direction
-from kei.simulator.replay.host_reader import MASK, HostCommand, HostReader
+from kei.simulator.skstack.wire import CRLF
 
 _MAX_LINES = 1_000_000  # far more than kei keeps, and a day of most programs
 _LINE = re.compile(r"(\S+) ([<>]) (.*)")

@@ -10,17 +10,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kei.echonet.frame import Esv
-from kei.simulator.dongle.command_reader import (
+from kei.simulator.port.transcript import escaped
+from kei.simulator.replay import frames
+from kei.simulator.replay.host_reader import MASK, Frame, HostCommand, HostReader
+from kei.simulator.replay.recording import FromDongle, FromHost, Step, matches
+from kei.simulator.skstack.command_reader import (
     EMPTY_LINE,
     BadHeader,
     Datagram,
     Line,
     Overrun,
 )
-from kei.simulator.port.transcript import escaped
-from kei.simulator.replay import frames
-from kei.simulator.replay.host_reader import MASK, Frame, HostCommand, HostReader
-from kei.simulator.replay.recording import FromDongle, FromHost, Step, matches
 
 _LINGER_S = 1.0  # for the client to read the last line before the port is closed
 _CREDENTIALS = (b"SKSETPWD", b"SKSETRBID", b"SKSETPSK")

@@ -12,9 +12,9 @@ from simulator_bench import BROUTE_ID, BROUTE_PWD, DONGLE, METER
 
 from kei.core.errors import ConfigError
 from kei.core.secret import Secret
-from kei.simulator.dongle.command_reader import Datagram, Line
 from kei.simulator.port.transcript import Direction, Transcript
 from kei.simulator.replay.recording import FromDongle, FromHost, Step, read_recording, unescaped
+from kei.simulator.skstack.command_reader import Datagram, Line
 from kei.wisun.skstack import Parser, send_to
 from kei.wisun.transcript import Transcript as KeiTranscript
 

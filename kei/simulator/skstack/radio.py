@@ -6,11 +6,11 @@ from kei.simulator.air.meter_link import MeterLink
 from kei.simulator.air.meter_radio import MULTICAST
 from kei.simulator.air.timeline import Group
 from kei.simulator.air.timing import COMMAND_S, RESOLVE_S, TRANSMIT_S
-from kei.simulator.dongle.core import Core, Neighbour, Reply
-from kei.simulator.dongle.registers import Reg
-from kei.simulator.dongle.session import Session
-from kei.simulator.dongle.wire import Event, Sent, ok
 from kei.simulator.faults import FaultKind
+from kei.simulator.skstack.core import Core, Neighbour, Reply
+from kei.simulator.skstack.registers import Reg
+from kei.simulator.skstack.session import Session
+from kei.simulator.skstack.wire import Event, Sent, ok
 
 _ENCRYPT, _ENCRYPT_IF_POSSIBLE = 1, 2  # security argument of SKSENDTO
 

@@ -4,8 +4,8 @@ from enum import IntEnum
 
 from kei.simulator.air.dongle import NOISE_LEVELS
 from kei.simulator.air.timeline import Group
-from kei.simulator.dongle.core import Core
-from kei.simulator.dongle.wire import CHANNELS, Event
+from kei.simulator.skstack.core import Core
+from kei.simulator.skstack.wire import CHANNELS, Event
 
 _HIT_SHARE = (0.1, 0.95)  # of the scan's time
 

@@ -13,23 +13,6 @@ from kei.simulator.air.meter_link import MeterLink
 from kei.simulator.air.meter_radio import MeterRadio
 from kei.simulator.air.timeline import Group
 from kei.simulator.air.timing import COMMAND_S, Timing
-from kei.simulator.dongle.command_reader import (
-    EMPTY_LINE,
-    BadHeader,
-    CommandReader,
-    Datagram,
-    Line,
-    Overrun,
-)
-from kei.simulator.dongle.command_reader import Command as HostCommand
-from kei.simulator.dongle.commands import CommandSet, address, hex_number, split
-from kei.simulator.dongle.core import Core, Reply
-from kei.simulator.dongle.models import DongleModel
-from kei.simulator.dongle.radio import Radio
-from kei.simulator.dongle.registers import SAVED, Reg
-from kei.simulator.dongle.scan import Scanner
-from kei.simulator.dongle.session import Session
-from kei.simulator.dongle.wire import CRLF, Event, Fail, Refused, Wire, fail
 from kei.simulator.faults import (
     OF_ITSELF,
     FaultKind,
@@ -38,9 +21,26 @@ from kei.simulator.faults import (
     check_happens_to_skstack,
 )
 from kei.simulator.meter.meter import Meter
+from kei.simulator.skstack.command_reader import (
+    EMPTY_LINE,
+    BadHeader,
+    CommandReader,
+    Datagram,
+    Line,
+    Overrun,
+)
+from kei.simulator.skstack.command_reader import Command as HostCommand
+from kei.simulator.skstack.commands import CommandSet, address, hex_number, split
+from kei.simulator.skstack.core import Core, Reply
+from kei.simulator.skstack.models import DongleModel
+from kei.simulator.skstack.radio import Radio
+from kei.simulator.skstack.registers import SAVED, Reg
+from kei.simulator.skstack.scan import Scanner
+from kei.simulator.skstack.session import Session
+from kei.simulator.skstack.wire import CRLF, Event, Fail, Refused, Wire, fail
 
 
-class VirtualDongle(SimulatedDongle):
+class SkstackDongle(SimulatedDongle):
     """A dongle with a smart meter in range, switched on at `now` (monotonic seconds)."""
 
     def __init__(

@@ -15,11 +15,11 @@ from kei.simulator.air.timing import (
     RENEW_SHARE,
     SOLICITATION_S,
 )
-from kei.simulator.dongle import pana
-from kei.simulator.dongle.core import PANA_PORT, Core, Neighbour
-from kei.simulator.dongle.registers import Reg
-from kei.simulator.dongle.wire import Event, Fail, Received, Refused, Sent
 from kei.simulator.meter.meter import Meter
+from kei.simulator.skstack import pana
+from kei.simulator.skstack.core import PANA_PORT, Core, Neighbour
+from kei.simulator.skstack.registers import Reg
+from kei.simulator.skstack.wire import Event, Fail, Received, Refused, Sent
 
 _SOLICITED_S = 0.05  # until the solicitation is sent
 _STEPS_OF_WRONG_PASSWORD = 2  # the meter then goes silent

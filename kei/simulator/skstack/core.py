@@ -9,9 +9,9 @@ from kei.simulator.air.meter_link import Damage
 from kei.simulator.air.meter_radio import MeterRadio, link_local
 from kei.simulator.air.timeline import Action, Group, Timeline
 from kei.simulator.air.timing import Timing
-from kei.simulator.dongle.registers import Reg, Registers
-from kei.simulator.dongle.wire import Received, Wire
 from kei.simulator.faults import FaultPlan
+from kei.simulator.skstack.registers import Reg, Registers
+from kei.simulator.skstack.wire import Received, Wire
 
 PANA_PORT = 716  # RFC 5191
 

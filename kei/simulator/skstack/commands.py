@@ -8,11 +8,11 @@ from kei.simulator.air.air_time import AirTime
 from kei.simulator.air.meter_radio import link_local
 from kei.simulator.air.timeline import Group
 from kei.simulator.air.timing import RESET_S
-from kei.simulator.dongle.core import Core, Neighbour, Reply
-from kei.simulator.dongle.registers import SAVED, Reg
-from kei.simulator.dongle.scan import ScanMode, Scanner
-from kei.simulator.dongle.session import Session
-from kei.simulator.dongle.wire import Fail, Refused, ok
+from kei.simulator.skstack.core import Core, Neighbour, Reply
+from kei.simulator.skstack.registers import SAVED, Reg
+from kei.simulator.skstack.scan import ScanMode, Scanner
+from kei.simulator.skstack.session import Session
+from kei.simulator.skstack.wire import Fail, Refused, ok
 
 _ANY_U32 = range(1 << 32)
 _ID_CHARS = 32

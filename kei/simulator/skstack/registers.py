@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from enum import IntEnum
 
-from kei.simulator.dongle.wire import Fail, Refused
+from kei.simulator.skstack.wire import Fail, Refused
 
 _NAME = re.compile(r"S([0-9A-F]{1,2})")
 _HEX = re.compile(r"[0-9A-Fa-f]+")

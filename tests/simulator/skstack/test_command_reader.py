@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kei.simulator.dongle.command_reader import (
+from kei.simulator.skstack.command_reader import (
     EMPTY_LINE,
     MAX_BUFFER_BYTES,
     MAX_LINE_BYTES,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
 from kei.simulator.air.meter_radio import MeterRadio
-from kei.simulator.dongle.models import DongleModel
+from kei.simulator.skstack.models import DongleModel
 
 CRLF = b"\r\n"
 CHANNELS = range(33, 61)  # S02 = 0x21..0x3C; bit 0 of a scan mask is channel 33

@@ -1,0 +1,1 @@
+"""The simulated dongles that speak SKSTACK-IP: lines of text."""
