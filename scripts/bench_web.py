@@ -45,8 +45,9 @@ ANSWERS = (
     "/api/energy?from=-6d&to=today&by=half-hour",
     "/api/energy?from=-365d&to=today&by=month",
     "/api/status",
+    "/metrics",
 )
-PAGE = ("/", "/kei.css", "/kei.js", "/charts.js", "/text.js", "/words.js", *ANSWERS)
+PAGE = ("/", "/kei.css", "/kei.js", "/charts.js", "/text.js", "/words.js", *ANSWERS[:-1])
 NOW_EVERY_S, STATE_EVERY, CHARTS_EVERY = 2.0, 5, 30  # as kei.js has it
 RUNS = 15
 
@@ -85,9 +86,12 @@ def measure(kei: Program, port: int, browsers: int, seconds: float) -> list[Part
     alone_kb = memory_kb(kei)
     with part(parts, "nobody looks"):
         pause(seconds)
+    medians: dict[str, float] = {}
     for path in (YEAR_OF_POWER, *ANSWERS):
         took = [ask(port, path)[1] for _ in range(RUNS)]
-        print(f"{path}: median {statistics.median(took):.1f} ms, first {took[0]:.1f} ms")
+        medians[path] = statistics.median(took)
+        print(f"{path}: median {medians[path]:.1f} ms, first {took[0]:.1f} ms")
+    print(f"/metrics takes {medians['/metrics'] / medians['/api/status']:.2f} of /api/status")
     stop = multiprocessing.Event()
     crowd = [
         multiprocessing.Process(target=browser, args=(port, stop), daemon=True)

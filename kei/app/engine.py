@@ -150,6 +150,7 @@ class Engine:
         live = Live(
             config=lambda: self.config,
             newest=self._intake.newest,
+            pauses_s=self._intake.pauses_s,
             snapshot=self.snapshot,
             health=self._health,
             figures=lambda: self._figures,

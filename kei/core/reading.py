@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
 
+from kei.core.clock import Clock
+
 MAX_PLACES = 4  # decimals of any number in a file or an upload
 _SMALLEST = Decimal(1).scaleb(-MAX_PLACES)
 
@@ -31,6 +33,12 @@ class Reading:
     data_id: str
     monotonic_ms: int | None = field(default=None, compare=False)
     recovered: bool = field(default=False, compare=False)
+
+    def age_s(self, clock: Clock) -> float:
+        """Return how old it is; by the wall clock only where nothing else is known."""
+        if self.monotonic_ms is None:
+            return (clock.now_ms() - self.time_ms) / 1000
+        return clock.monotonic() - self.monotonic_ms / 1000
 
 
 class Completeness(StrEnum):

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from kei.jobs.kinds import duration
 from kei.settings.config import Config
 from kei.settings.site import host_name
+from kei.settings.web import INSTALL
 
 ANSWER_S = 2.0  # what a meter takes on a good link, at most
 AIR_TIME_A_FRAME_S = 0.01  # 100 bytes at 100 kbit/s and the pause after them (ARIB STD-T108)
@@ -75,7 +76,7 @@ def _page(config: Config) -> Iterator[Advice]:
         yield Advice(text, is_urgent=True)
     lacking = [name for name in ("bottle", "waitress") if find_spec(name) is None]
     if lacking:
-        text = f"there will be no page: {' and '.join(lacking)} missing; pip install 'kei[web]'"
+        text = f"there will be no page: {' and '.join(lacking)} missing; {INSTALL}"
         yield Advice(text, is_urgent=True)
 
 

@@ -64,13 +64,6 @@ class Newest:
         before = self._before or {}
         self._before = {series: each for series, each in before.items() if series[0] != unit}
 
-    def age_s(self, reading: Reading) -> float:
-        """Return how old a reading is; by the wall clock only where nothing else is known."""
-        clock = self._sources.clock
-        if reading.monotonic_ms is None:
-            return (clock.now_ms() - reading.time_ms) / 1000
-        return clock.monotonic() - reading.monotonic_ms / 1000
-
     def _is_foreign(self, reading: Reading) -> bool:
         if reading.monotonic_ms is None:
             return reading in self._foreign

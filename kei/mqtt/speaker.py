@@ -196,9 +196,7 @@ class Speaker:
             if is_register:
                 if series[1] in asked:
                     self._retain(topic, payload)
-            elif self._newest.age_s(reading) <= FRESH_CYCLES * cycles_s.get(
-                series, UNKNOWN_CYCLE_S
-            ):
+            elif reading.age_s(self._clock) <= FRESH_CYCLES * cycles_s.get(series, UNKNOWN_CYCLE_S):
                 self.outbox.put(Message(topic, payload))
 
     def _tell_health(self, *, is_joined: bool) -> None:
@@ -222,7 +220,7 @@ class Speaker:
         come = tuple(
             series
             for series in of_boards
-            if ports and self._newest.age_s(values[series]) < SENSOR_GONE_S
+            if ports and values[series].age_s(self._clock) < SENSOR_GONE_S
         )
         stale_s = [port.stale_after_s for port in ports if port.stale_after_s is not None]
         is_known = bool(ports) and len(stale_s) == len(ports)

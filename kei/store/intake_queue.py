@@ -19,6 +19,7 @@ from kei.core.reading import Reading
 log = structlog.stdlib.get_logger("kei.store")
 
 BOUND = 10_000  # readings; some 50 s of four ports with 50 lines a second each
+FORGETS = 0.9  # a long pause between two readings is the usual one for some twenty more
 
 
 class Record(Protocol):
@@ -46,6 +47,7 @@ class IntakeQueue:
         self._bound = bound
         self._waiting: list[tuple[bool, Reading]] = []  # whether only once; the reading
         self._latest: dict[tuple[str, str], Reading] = {}  # by UnitID and SensorID
+        self._pauses_ms: dict[tuple[str, str], float] = {}
         self._changed = threading.Condition()
         self._stopping = False
 
@@ -66,6 +68,8 @@ class IntakeQueue:
             latest = self._latest.get((each.unit, each.sensor))
             if not once or latest is None or each.time_ms > latest.time_ms:  # none of long ago
                 self._latest[each.unit, each.sensor] = reading
+                if latest is not None:
+                    self._note_pause(latest, reading)
         with self._changed:
             while len(self._waiting) >= self._bound and not self._stopping:
                 self._changed.wait()
@@ -80,6 +84,21 @@ class IntakeQueue:
     def newest(self) -> Mapping[tuple[str, str], Reading]:
         """Return the same of every unit, by UnitID and SensorID."""
         return self._latest.copy()
+
+    def pauses_s(self) -> Mapping[tuple[str, str], float]:
+        """Return how long it usually is from one reading to the next, of each series with two.
+
+        The longest of the last pauses: boards send several lines at once, or only what has changed.
+        """
+        return {series: pause_ms / 1000 for series, pause_ms in self._pauses_ms.copy().items()}
+
+    def _note_pause(self, earlier: Reading, reading: Reading) -> None:
+        if earlier.monotonic_ms is not None and reading.monotonic_ms is not None:
+            series, pause_ms = (
+                (reading.unit, reading.sensor),
+                reading.monotonic_ms - earlier.monotonic_ms,
+            )
+            self._pauses_ms[series] = max(pause_ms, FORGETS * self._pauses_ms.get(series, 0.0))
 
     def record_once(self, readings: Sequence[Reading]) -> None:
         """Queue readings for `record_once` of the recorder; as `record`."""

@@ -15,12 +15,12 @@ from http import HTTPStatus
 from http.client import HTTPResponse
 from typing import TYPE_CHECKING, Any
 
-from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util.connection import allowed_gai_family
 
 from kei.core.clock import Clock
+from kei.upload.lean_requests import requests
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -68,7 +68,7 @@ def bounded(bounds: Bounds) -> Iterator[None]:
         _present.reset(token)
 
 
-class BoundedAdapter(HTTPAdapter):
+class BoundedAdapter(requests.adapters.HTTPAdapter):
     """Sends by connections that keep to the bounds, to a server or a proxy."""
 
     def init_poolmanager(self, *args: Any, **settings: Any) -> None:

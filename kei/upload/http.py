@@ -9,8 +9,6 @@ from http.cookiejar import DefaultCookiePolicy
 from ssl import SSLCertVerificationError
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
-import requests
-from requests.structures import CaseInsensitiveDict
 from urllib3.util import parse_url
 
 from kei import __version__
@@ -20,6 +18,7 @@ from kei.core.masking import Masker
 from kei.core.secret import Secret, holds_secret
 from kei.settings.upload import POST_TIMEOUTS, UploadTarget
 from kei.upload.bounds import BoundedAdapter, Bounds, bounded
+from kei.upload.lean_requests import requests
 from kei.upload.retry import retry_after_s
 
 BODY_MAX_BYTES = 65_536  # an answer is a word or a short error text; more is not worth its traffic
@@ -81,7 +80,7 @@ class Http:
         # Or else a .netrc would replace the target's own authorization.
         self._session.auth = lambda request: request
         # Nothing of an answer is worth unpacking.
-        self._session.headers = CaseInsensitiveDict(
+        self._session.headers = requests.structures.CaseInsensitiveDict(
             {"User-Agent": f"kei/{__version__}", "Accept-Encoding": "identity"}
         )
 

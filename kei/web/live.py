@@ -21,6 +21,7 @@ class Live:
     Attributes:
         config: returns the present configuration, which a reload replaces.
         newest: returns the last reading of each series since the start, by UnitID and SensorID.
+        pauses_s: returns how long it usually is from one reading to the next, of each series.
         snapshot: returns what everything is doing now.
         health: returns numbers about kei and its machine.
         figures: returns what computes the sums.
@@ -29,6 +30,7 @@ class Live:
 
     config: Callable[[], Config]
     newest: Callable[[], Mapping[tuple[str, str], Reading]]
+    pauses_s: Callable[[], Mapping[tuple[str, str], float]]
     snapshot: Callable[[], Snapshot]
     health: Callable[[], Health]
     figures: Callable[[], "PresentFigures"]

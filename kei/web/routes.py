@@ -2,10 +2,11 @@
 
 import json
 import re
+import threading
 import zlib
 from collections.abc import Callable
 from importlib import resources
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import bottle
 import structlog
@@ -16,13 +17,16 @@ from kei.core.printable import printable, printable_json
 from kei.energy.periods import By
 from kei.settings.months import month
 from kei.settings.text_rules import Wrong
-from kei.settings.web import Web
+from kei.settings.web import INSTALL, Web
 from kei.status.as_json import to_document
 from kei.store.thinned import Wanted
 from kei.web.guard import OPEN, SIGNED_IN, Application, Guard
 from kei.web.live import Live
 from kei.web.now import now_document
 from kei.web.recorded import Recorded
+
+if TYPE_CHECKING:
+    from kei.web.metrics import Metrics
 
 log = structlog.stdlib.get_logger("kei.web")
 
@@ -38,7 +42,10 @@ FILES = {  # of the page
     "/words.js": ("words.js", "text/javascript; charset=utf-8"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
-QUICK = frozenset({*FILES, "/api/now", OPEN})  # are answered before all others: from memory
+METRICS = "/metrics"
+QUICK = frozenset(
+    {*FILES, "/api/now", METRICS, OPEN}
+)  # are answered before all others: from memory
 _NOTHING = (None, None, None)
 _SERIES = re.compile(r"([A-Za-z0-9_-]+)/([A-Za-z0-9_-]+)")
 _LOST_PLUS = re.compile(r"(T[0-9:.]+) (?=[0-9]{2}:?[0-9]{2}$)")  # of +09:00 in an address
@@ -78,6 +85,9 @@ class _Routes:
             ("status", self._status),
         ):
             self._route(f"/api/{name}", _json(answer))
+        self._metrics: Metrics | None = None
+        self._importing = threading.Lock()
+        self._route(METRICS, _json(self._scraped))
 
     def _route(self, path: str, answer: Callable[[], object]) -> None:
         self.app.route(path, "GET", answer)
@@ -95,6 +105,19 @@ class _Routes:
         headers = {"Content-Type": "text/plain; charset=utf-8"}
         text = "\n".join(map(printable, lines)) + "\n"
         return bottle.HTTPResponse(text, 503 if problems else 200, headers)
+
+    def _scraped(self) -> object:
+        """Answer Prometheus, whose library is loaded when it asks for the first time."""
+        try:
+            with self._importing:
+                if self._metrics is None:
+                    from kei.web.metrics import Metrics  # noqa: PLC0415
+
+                    self._metrics = Metrics(self._live, self._recorded)
+        except ModuleNotFoundError as error:
+            raise KeiError(f"no metrics: {error.name} is missing; {INSTALL}") from None
+        body, kind = self._metrics.answer(bottle.request.get_header("Accept", ""))
+        return bottle.HTTPResponse(body, 200, {"Content-Type": kind})
 
     def _now(self) -> object:
         return now_document(self._live, self._recorded)
@@ -189,12 +212,17 @@ def _epoch_s(time_ms: int) -> int | float:
 
 
 def _json(answer: Callable[[], object]) -> Callable[[], object]:
-    """Return a route that answers with JSON; errors, too, say in a sentence what is wrong."""
+    """Return a route that answers with JSON, if not with something else that is ready to be sent.
+
+    Errors, too, say in a sentence what is wrong.
+    """
 
     def route() -> object:
         status, body = 200, b""
         try:
             found = answer()
+            if isinstance(found, bottle.HTTPResponse):
+                return found
             body = found if isinstance(found, bytes) else _encoded(found)
         except (_Mistake, ConfigError) as error:
             status, body = 400, _sentence(str(error))

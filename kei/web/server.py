@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from kei.core.incidents import Incidents
-from kei.settings.web import Web
+from kei.settings.web import INSTALL, Web
 from kei.web.live import Live
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 log = structlog.stdlib.get_logger("kei.web")
 
 RETRY_S = 5.0
-NEEDS = "pip install 'kei[web]'"
 
 
 class WebServer:
@@ -47,7 +46,7 @@ class WebServer:
             from kei.web.connections import serve  # noqa: PLC0415
             from kei.web.routes import QUICK, application  # noqa: PLC0415
         except ModuleNotFoundError as error:
-            log.error("web_unavailable", reason=f"{error.name} is missing", hint=NEEDS)  # noqa: TRY400
+            log.error("web_unavailable", reason=f"{error.name} is missing", hint=INSTALL)  # noqa: TRY400
             self._stopping.wait()
             return
         answering = application(self._settings, self._live)

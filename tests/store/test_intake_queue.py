@@ -137,3 +137,20 @@ def test_readings_of_another_time_are_passed_on_and_the_latest_only_if_they_are(
     queue.stop()
     queue.run()
     assert recorder.taken == [("each", 1), ("each", 2), ("once", 1), ("once", 0)]
+
+
+def test_the_longest_of_the_last_pauses_is_that_of_a_series() -> None:
+    clock = FakeClock()
+    queue = IntakeQueue(SlowRecorder(), clock)
+    assert queue.pauses_s() == {}
+    for pause_s in (0, 0.5, 60, 0.5, 0.5):  # a board that sends three lines each minute
+        clock.advance(pause_s)
+        queue.record([replace(reading(1), time_ms=clock.now_ms())])
+    assert 40 < queue.pauses_s()["A1", "T1"] <= 60
+    clock.wall_ms += 86_400_000  # set: nothing has been silent for a day
+    queue.record([replace(reading(1), time_ms=clock.now_ms())])
+    assert queue.pauses_s()["A1", "T1"] <= 60
+    for _ in range(60):
+        clock.advance(1)
+        queue.record([replace(reading(1), time_ms=clock.now_ms())])
+    assert queue.pauses_s() == {("A1", "T1"): 1.0}

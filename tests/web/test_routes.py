@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 from programs import PATIENCE_S, readings, wait_until
+from scrapes import PROMTOOL, complaints, scraped
 from web_support import Page, page
 
 from kei.web.guard import HEADERS
@@ -43,6 +44,17 @@ def test_now_is_what_the_meter_has_just_said(home: Page) -> None:
         return bool(later["time"] != before[0] and later["power_w"] != before[1])
 
     wait_until(has_changed, 20, "another power")
+
+
+def test_prometheus_gets_the_same_costs_as_the_page(home: Page) -> None:
+    text = home.get("/metrics").text
+    found, now = scraped(text), home.json("/api/now")
+    assert found['kei_cost_yen{range="today"}'] == now["today"]["cost"]
+    assert found['kei_cost_yen{range="bill"}'] == now["period"]["cost"]
+    assert found["kei_cost_forecast_yen"] == now["period"]["forecast"]
+    assert found["kei_price_yen_per_kwh"] == now["price"]
+    if PROMTOOL is not None:
+        assert complaints(text) == ""
 
 
 def test_power_of_a_day_has_few_points_and_every_extreme(home: Page) -> None:
