@@ -19,7 +19,7 @@ def _plan(config: Config) -> Iterator[Planned]:
         yield Planned(
             id=f"upload-{target.name}",
             what=_what(target),
-            schedule=Every(target.run_cycle_s),
+            schedule=Every(target.run_cycle_s, asks_server=True),
             executor=Executor.UPLOAD,
             origin=(target, config.site),
             build=partial(_build, target, config.site.name, config.recorder.fname_base),
