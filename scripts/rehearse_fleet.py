@@ -17,13 +17,11 @@ import json
 import multiprocessing
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, median
 from threading import Event
@@ -33,24 +31,23 @@ from _project import use_project
 
 use_project()
 
-import requests
 from _fleet_link import HOST, Link, Post, Weather
+from _fleet_server import PROGRAM, Samples, Server, running_server
 from _fleet_sites import Backlog, Plan, run_sites
 from fakes import TOKYO
-from programs import free_port, wait_until
+from programs import wait_until
 from stored import readings_in
 
 from kei.core.clock import SystemClock
 from kei.store.database import Database
 
-PROGRAM = "victoria-metrics"
 PROCESSES = 2  # that the sites are spread over
 PATIENCE_S = 240.0  # for the last rows; a back-off grows with the outage
 LOOK_EVERY_S = 1.0
 SILENT = 3  # sites that are stopped
 SILENT_CYCLES = 3  # without a word of a site until it counts as silent
 AT_ONCE_MAX = 1 / 3  # POSTs in one second after the server is back, a site: more is a storm
-FEW = 30  # sites of whom nothing can be said about storms
+FEW = 30  # sites: nothing can be said about storms, and one process does
 STEP_MS = 333  # from one reading of power to the next
 SCENES = (
     ("steady", Weather.CLEAR, 0.20),
@@ -63,77 +60,6 @@ SCENES = (
     ("steady again", Weather.CLEAR, 0.10),
 )
 Arrivals = Sequence[tuple[float, str]]  # monotonic seconds, site
-Samples = Counter[tuple[str, int, float]]  # of one site: name, ms since 1970, value
-
-
-class Server:
-    """A VictoriaMetrics that keeps its data in a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self._url = f"http://{HOST}:{self.port}"
-        self._folder = folder
-        self._process = subprocess.Popen(
-            [
-                PROGRAM,
-                f"-storageDataPath={folder}",
-                f"-httpListenAddr={HOST}:{self.port}",
-                "-retentionPeriod=10y",
-                "-dedup.minScrapeInterval=1ms",  # what is sent twice counts once
-                "-search.latencyOffset=0s",  # or else it answers for half a minute ago
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        wait_until(self._is_ready, 60, f"{PROGRAM} ready")
-
-    def samples(self, metrics: str, site: str) -> Samples:
-        """Return everything of the metrics of one site; names are those of metric and sensor."""
-        match = f'{{__name__=~"{metrics}",source="{site}"}}'
-        # Without an end it is the present second, which the last health is in.
-        query = {"match[]": match, "start": "2000-01-01T00:00:00Z", "end": "2100-01-01T00:00:00Z"}
-        found: Samples = Counter()
-        for line in self._get("api/v1/export", query).text.splitlines():
-            series = json.loads(line)
-            labels = series["metric"]
-            name = labels["__name__"].removeprefix("kei_") + labels.get("sensor", "")
-            found.update(
-                (name, *s) for s in zip(series["timestamps"], series["values"], strict=True)
-            )
-        return found
-
-    def query(self, text: str) -> list[dict[str, Any]]:
-        """Return what a query answers for now."""
-        found: list[dict[str, Any]] = self._get("api/v1/query", {"query": text}).json()["data"][
-            "result"
-        ]
-        return found
-
-    def bytes_on_disk(self) -> int:
-        """Return how much it has written so far, after all has been merged."""
-        self._get("internal/force_merge", {})
-        return sum(path.stat().st_size for path in self._folder.rglob("*") if path.is_file())
-
-    def flush(self) -> None:
-        """Let everything that was taken be found."""
-        self._get("internal/force_flush", {})
-
-    def close(self) -> None:
-        """End it."""
-        self._process.terminate()
-        self._process.wait()
-
-    def _get(self, path: str, parameters: dict[str, str]) -> requests.Response:
-        answer = requests.get(f"{self._url}/{path}", parameters, timeout=60)
-        answer.raise_for_status()
-        return answer
-
-    def _is_ready(self) -> bool:
-        assert self._process.poll() is None, f"{PROGRAM} has ended"
-        try:
-            return self._get("health", {}).ok
-        except requests.ConnectionError:
-            return False
 
 
 class Fleet:
@@ -142,10 +68,11 @@ class Fleet:
     def __init__(self, plan: Plan) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipes, self._processes = [], []
-        for number in range(PROCESSES):
+        processes = PROCESSES if len(plan.sites) >= FEW else 1
+        for number in range(processes):
             pipe, theirs = context.Pipe()
             mine = Plan(
-                plan.sites[number::PROCESSES],
+                plan.sites[number::processes],
                 plan.folder,
                 plan.url,
                 plan.cycle_s,
@@ -373,16 +300,6 @@ def per_second(arrivals: Arrivals, begin: float, end: float) -> list[int]:
 def say(text: str) -> None:
     """Tell a person."""
     print(text, flush=True)
-
-
-@contextmanager
-def running_server(folder: Path) -> Iterator[Server]:
-    """Have a server that ends with the block."""
-    server = Server(folder)
-    try:
-        yield server
-    finally:
-        server.close()
 
 
 def main() -> int:
