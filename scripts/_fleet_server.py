@@ -25,6 +25,7 @@ class Server:
         self._folder = folder
         self._process = subprocess.Popen(
             [
+                *("setpriv", "--pdeathsig", "TERM"),  # however this script ends, it does, too
                 PROGRAM,
                 f"-storageDataPath={folder}",
                 f"-httpListenAddr={HOST}:{self.port}",
