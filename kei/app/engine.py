@@ -99,7 +99,7 @@ class Engine:
             sync_s=recorder.sync_s,
         )
         self._intake = IntakeQueue(self._recorder, clock)
-        self._scheduler = Scheduler(clock, len(config.upload))
+        self._scheduler = Scheduler(clock, len(config.upload), rng)
         self._monitor.add_listener(self._gate)
         self._monitor.add_listener(self._recorder)
         self._monitor.add_listener(self._scheduler)

@@ -27,7 +27,7 @@ log = structlog.stdlib.get_logger("kei.heartbeat")
 TIMEOUT_S = 5.0  # for a sign of life; a request as a whole gets three times as long
 TRIES = 3  # as healthchecks.io recommends: one lost packet must not give an alarm
 PAUSE_S = 2.0  # before the second try; the third waits for twice as long
-SPREAD = 0.1  # of the cycle: forty kei must not knock in the same second
+PAUSE_MAX = 0.1  # of the cycle
 BODY_MAX_CHARS = 10_000  # what healthchecks.io keeps of a body is ten times that
 SUCCESS = range(200, 300)
 # healthchecks.io answers 200 to an address that it does not know, and says so in the body.
@@ -77,7 +77,7 @@ class HeartbeatSender:
     def run(self) -> None:
         """Say once how kei is; a server that cannot be told is a fault in the log."""
         fault: str | None = None
-        pause_s = self._rng.uniform(0, SPREAD * self._settings.every_s)
+        pause_s = 0.0
         for _ in range(TRIES):
             if self._stopping.wait(self._clock.wait_s(pause_s)):
                 return
@@ -91,7 +91,7 @@ class HeartbeatSender:
                 self._incidents.ended("heartbeat_failing")
                 return
             pause_s = max(PAUSE_S, 2 * pause_s) * self._rng.uniform(0.5, 1.5)
-            pause_s = min(pause_s, SPREAD * self._settings.every_s)
+            pause_s = min(pause_s, PAUSE_MAX * self._settings.every_s)
         host = text_rules.host(self._settings.url)
         self._incidents.raised("heartbeat_failing", server=host, reason=fault)
 
@@ -131,7 +131,7 @@ def _plan(config: Config) -> Iterator[Planned]:
     yield Planned(
         id=f"heartbeat-{host}",
         what=f"tell {host} that all is well, or what is not",
-        schedule=Every(settings.every_s),
+        schedule=Every(settings.every_s, asks_server=True),
         executor=Executor.UPLOAD,
         origin=settings,
         build=partial(_build, settings),

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from kei.upload.sender import Sender
     from kei.wisun.session import Session
 
+# 300 kei are 10 a second. What a new summary has changed is not on the card by then, as Linux waits
+# for 30 s (vm.dirty_expire_centisecs): what an upload changes is written together with it.
+SPREAD_MAX_S = 30.0
 _MACHINERY = frozenset({"advice", "kinds", "scheduler", "triggers"})
 
 
@@ -60,9 +63,21 @@ class Event(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """Runs whenever the time since 1970 is a multiple of the cycle: 10 s at :00, :10, :20."""
+    """Runs whenever the time since 1970 is a multiple of the cycle: 10 s at :00, :10, :20.
+
+    Attributes:
+        cycle_s: from one run to the next, seconds.
+        asks_server: whether runs are later than that, each by the same part of `spread_s`, which
+            chance decides: the clocks of a fleet agree, and must not send it all at once.
+    """
 
     cycle_s: float
+    asks_server: bool = False
+
+    @property
+    def spread_s(self) -> float:
+        """How much later runs can be, seconds."""
+        return min(SPREAD_MAX_S, self.cycle_s / 2) if self.asks_server else 0.0
 
 
 @dataclass(frozen=True, slots=True)

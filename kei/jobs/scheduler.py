@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from random import Random
 from traceback import format_tb
 
 import apscheduler.job
@@ -58,13 +59,15 @@ class Scheduler:
     Args:
         clock: what jobs are planned by.
         uploads: how many upload targets there are.
+        rng: for how much later than a cycle says a server is asked.
 
     Attributes:
         heartbeat: of the scheduler, by a job that does nothing else.
     """
 
-    def __init__(self, clock: Clock, uploads: int) -> None:
+    def __init__(self, clock: Clock, uploads: int, rng: Random) -> None:
         self._clock = clock
+        self._rng = rng
         self._incidents = Incidents(log, clock)
         threads = {
             Executor.REQUESTS: REQUESTS_AT_ONCE,
@@ -112,10 +115,14 @@ class Scheduler:
             log.debug("job_gone", job=name)
 
     def run_now(self, names: Iterable[str]) -> None:
-        """Run these jobs once, immediately; their schedules go on as they are."""
+        """Run these jobs once, immediately; their schedules go on as they are.
+
+        Those that ask a server are as late as ever.
+        """
         now = self._now()
         for name in names:
-            self._plan(name, now)
+            if job := self._inner.get_job(name):  # or a reload has removed it
+                self._plan(name, now + job.trigger.late)
 
     def stepped(self, by_ms: int) -> None:  # noqa: ARG002 - a protocol
         """Plan every job anew, as the clock has been set.
@@ -153,7 +160,8 @@ class Scheduler:
     def _add(
         self, name: str, schedule: Schedule, executor: Executor, run: Callable[[], None]
     ) -> None:
-        trigger = ScheduleTrigger(schedule, self._clock.zone)
+        spread_s = schedule.spread_s if isinstance(schedule, Every) else 0.0
+        trigger = ScheduleTrigger(schedule, self._clock.zone, self._rng.uniform(0.0, spread_s))
         # APScheduler's own log lines have the name, which by default is that of the function.
         self._inner.add_job(
             self._run, trigger, args=(name, run), id=name, name=name, executor=executor.value

@@ -21,21 +21,29 @@ class ScheduleTrigger(BaseTrigger):  # type: ignore[misc]  # APScheduler 3 has n
     Args:
         schedule: when.
         zone: local time, to whose midnight windows are aligned.
+        late_s: how much later than the schedule says, less than its cycle.
+
+    Attributes:
+        late: the same.
     """
 
-    def __init__(self, schedule: Schedule, zone: tzinfo) -> None:
+    def __init__(self, schedule: Schedule, zone: tzinfo, late_s: float = 0.0) -> None:
         self._schedule = schedule
         self._zone = zone
+        self.late = timedelta(seconds=late_s)
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
         """Return the first instant not before `now` and after the previous run, in UTC."""
         now = now.astimezone(UTC)
-        fire = self._at_or_after(now)
+        fire = self._next(now)
         if previous_fire_time is not None:
             previous = previous_fire_time.astimezone(UTC)
             if fire <= previous <= now:
-                fire = self._at_or_after(previous + timedelta.resolution)
+                fire = self._next(previous + timedelta.resolution)
         return fire
+
+    def _next(self, moment: datetime) -> datetime:
+        return self._at_or_after(moment - self.late) + self.late
 
     def _at_or_after(self, moment: datetime) -> datetime:
         match self._schedule:

@@ -12,14 +12,14 @@ from kei.settings.upload import UploadTarget, What
 
 def _plan(config: Config) -> Iterator[Planned]:
     for target in config.upload:
-        # As soon as a window has been summed up its server is to have it. And what is remembered
+        # Soon after a window has been summed up its server is to have it. And what is remembered
         # of the upload goes onto the pages of the database that have just changed, before Linux
         # writes them: the card wears less. Who wants fewer posts than windows gets fewer.
         is_often = target.cycle_s <= config.summary.cycle_s
         yield Planned(
             id=f"upload-{target.name}",
             what=_what(target),
-            schedule=Every(target.run_cycle_s),
+            schedule=Every(target.run_cycle_s, asks_server=True),
             executor=Executor.UPLOAD,
             origin=(target, config.site),
             build=partial(_build, target, config.site.name, config.recorder.fname_base),

@@ -69,6 +69,8 @@ class _QueueState:
     is_retry: bool  # its rows have been refused once already
     is_resumed: bool = False  # what the database has as in flight is known
     in_flight: int | None = None  # the last row of the batch that the database has as sent
+    is_last: bool = False  # nothing waits behind the batch under way
+    is_done: bool = False  # for this flush
 
 
 class Sender:
@@ -124,7 +126,10 @@ class Sender:
         self._last_error: str | None = None
 
     def flush(self) -> None:
-        """Send what waits, until nothing does, something fails or the cycle is nearly over.
+        """Send what waits, until that is done, something fails or the cycle is nearly over.
+
+        What is recorded meanwhile is for the next flush: or else, on a slow line, each row of a
+        busy sensor would have a POST and a commit of its own.
 
         Returns at once while the server is to be left alone. Never raises: whatever goes wrong,
         the server's fault or kei's own, is a failed attempt.
@@ -204,6 +209,7 @@ class Sender:
         return not self._stopping.wait(begin - now)
 
     def _prepare(self, state: _QueueState) -> None:
+        state.is_done = False
         if not state.is_resumed:
             state.in_flight = state.queue.in_flight(*self._part)
             if state.in_flight is not None:
@@ -216,11 +222,13 @@ class Sender:
 
     def _send_next(self) -> bool:
         """Send one batch; return whether to go on."""
-        for state in self._queues:
+        for state in [state for state in self._queues if not state.is_done]:
             self._current, selector = state, state.selector
             rows = state.queue.pending(*self._part, self._fetch_rows)
             batch = self._format.batch(selector.select(rows), selector.max_bytes)
             if batch is not None:
+                is_rest = len(rows) < self._fetch_rows
+                state.is_last = is_rest and batch.rows[-1].id == rows[-1].id
                 return self._send(batch)
             if selector.suspect is not None:  # its probe row has yet to be recorded
                 selector.cancel_probe()
@@ -309,6 +317,7 @@ class Sender:
             current.queue.advance(*self._part, batch.rows[-1].id)
         # Or else rows between the two have yet to be sent: the probe row goes once more.
         current.in_flight = None
+        current.is_done = current.is_last and suspect is None
         current.selector.accepted(batch.rows)
         self._succeeded()
 

@@ -74,14 +74,14 @@ def test_nothing_is_stuck_while_there_is_nothing_to_do(engine: Engine) -> None:
 
 def test_a_scheduler_that_runs_no_job_is_found_out() -> None:
     clock = FakeClock()
-    scheduler = Scheduler(clock, 0)
+    scheduler = Scheduler(clock, 0, random.Random(1))
     assert not scheduler.heartbeat.has_stopped
     clock.advance(SILENCE_LIMIT_S + 1)
     assert scheduler.heartbeat.has_stopped
 
 
 def test_the_scheduler_has_its_pulse_from_a_job() -> None:
-    scheduler = Scheduler(SystemClock(TOKYO), 0)
+    scheduler = Scheduler(SystemClock(TOKYO), 0, random.Random(1))
     scheduler.start()
     before = scheduler.heartbeat._last
     scheduler.run_now(["heartbeat"])

@@ -47,7 +47,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> LogCapture:
         structlog.PrintLogger(), processors=[capture], wrapper_class=structlog.stdlib.BoundLogger
     )
     monkeypatch.setattr(heartbeat, "log", logger)
-    monkeypatch.setattr(heartbeat, "SPREAD", 0.0)  # no pauses
+    monkeypatch.setattr(heartbeat, "PAUSE_MAX", 0.0)  # no pauses
     return capture
 
 

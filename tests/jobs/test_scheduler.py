@@ -2,9 +2,11 @@
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
+from random import Random
 from typing import Self
 
 import apscheduler.schedulers.base
@@ -64,7 +66,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
             return cls.fromtimestamp(clock.now_ms() / 1000, tz)
 
     monkeypatch.setattr(apscheduler.schedulers.base, "datetime", Shown)
-    bench = Bench(clock, Scheduler(clock, uploads=0))
+    bench = Bench(clock, Scheduler(clock, uploads=0, rng=Random(1)))
     bench.add("often", Every(0.2))
     bench.add("every-day", Every(86_400))
     bench.scheduler.start()
@@ -123,6 +125,28 @@ def test_jobs_of_all_kinds_can_be_run_at_once_and_then_keep_their_cycles(bench: 
     wait_until(lambda: bench.runs["every-day"] and bench.runs["windows"], 3, "runs")
     bench.wait_for_another_run("often")
     assert (bench.runs["every-day"], bench.runs["windows"]) == (1, 1)
+
+
+def test_many_kei_do_not_ask_a_server_at_the_same_moment() -> None:
+    clock = SetClock()
+    seconds = []
+    for seed in range(60):
+        scheduler = Scheduler(clock, uploads=1, rng=Random(seed))
+        scheduler._inner.start(paused=True)
+        scheduler.add(planned("upload", Every(60, asks_server=True)), lambda: None)
+        scheduler.add(planned("request", Every(60)), lambda: None)
+        next_at = {job.id: job.next_run_time.timestamp() for job in scheduler._inner.get_jobs()}
+        late_s = next_at["upload"] % 60
+        assert next_at["request"] % 60 == 0
+        before = clock.now_ms() / 1000
+        scheduler.run_now(["upload"])  # there are new averages, at all kei
+        again = scheduler._inner.get_job("upload").next_run_time.timestamp()
+        assert before + late_s - 0.01 <= again <= clock.now_ms() / 1000 + late_s + 0.01
+        scheduler.end()
+        seconds.append(int(late_s))
+    assert max(seconds) < 30
+    assert max(Counter(seconds).values()) <= 8, "of 60 in one second"
+    assert len(set(seconds)) >= 20
 
 
 def test_a_job_that_fails_is_logged_with_its_traceback_and_runs_again(

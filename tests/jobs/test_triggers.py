@@ -29,6 +29,15 @@ def test_the_first_run_is_aligned_to_the_cycle_in_epoch_time(now: datetime, cycl
     assert (fire - EPOCH) % timedelta(seconds=cycle_s) == timedelta(0)
 
 
+@given(_moments, st.floats(0, 30))
+def test_a_late_run_keeps_its_distance_from_the_cycle(now: datetime, late_s: float) -> None:
+    trigger = ScheduleTrigger(Every(60), UTC, late_s)
+    first = trigger.get_next_fire_time(None, now)
+    assert now <= first < now + timedelta(seconds=60)
+    assert (first - EPOCH) % timedelta(seconds=60) == timedelta(seconds=late_s)
+    assert trigger.get_next_fire_time(first, first) == first + timedelta(seconds=60)
+
+
 def test_a_run_is_followed_by_the_next_of_the_cycle() -> None:
     trigger = ScheduleTrigger(Every(10), UTC)
     assert trigger.get_next_fire_time(NOON, NOON) == NOON + timedelta(seconds=10)

@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -106,6 +107,19 @@ def test_without_any_notice_each_half_hour_is_asked_for_soon_after_it_has_ended(
     done = run_script("soak_history.py", "no-notices")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "differences none" in done.stdout
+
+
+def test_a_rehearsed_fleet_loses_nothing_and_its_silent_sites_are_known() -> None:
+    if shutil.which("victoria-metrics") is None:
+        pytest.skip("victoria-metrics is not installed; Debian has it")
+    options = ("--sites", "4", "--seconds", "3", "--cycle", "1", "--hours", "0.1")
+    done = run_script("rehearse_fleet.py", *options)
+    assert done.returncode == 0, done.stderr + done.stdout
+    recorded = re.search(r"(\d+) readings recorded, all given back exactly once", done.stdout)
+    assert recorded is not None
+    assert int(recorded[1]) >= 4 * 36, "what piled up, at least"
+    assert re.search(r"[1-9]\d* values of health taken and given back", done.stdout)
+    assert "house-1, house-2, house-3 are stopped" in done.stdout
 
 
 def test_the_way_of_a_reading_is_counted() -> None:

@@ -49,6 +49,27 @@ def test_new_rows_go_with_the_next_flush(server: Server, make: Make) -> None:
     assert sent(server) == [[1, 2], [3]]
 
 
+def test_what_is_recorded_during_a_post_does_not_have_one_of_its_own(
+    server: Server, make: Make
+) -> None:
+    queue = rows(20)
+
+    def record(handler: Handler, post: Post) -> None:
+        if len(queue.rows) < 40:
+            queue.rows.append(reading_row(len(queue.rows) + 1))
+        answer(204)(handler, post)
+
+    server.always(record)
+    sender = make(queue, max_bytes=600)
+    sender.flush()
+    before = len(server.posts)
+    assert queue.cursor >= 20
+    assert before == len(sent(server)) < 5, "all that waited, in batches"
+    sender.flush()
+    assert len(server.posts) == before + 1
+    assert sent(server)[-1][0] <= queue.cursor == sent(server)[-1][-1]
+
+
 def test_a_keilog_server_gets_its_form(server: Server, make: Make) -> None:
     server.always(answer(200, b"OK."))
     queue = rows(2)
