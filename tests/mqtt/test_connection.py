@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from fakes import FakeClock
@@ -10,7 +11,8 @@ from mqtt_support import LONG, REFUSED, WELCOME, OddBroker
 
 from kei.core.clock import SystemClock
 from kei.mqtt import connection as module
-from kei.mqtt.connection import Broken, Connection
+from kei.mqtt.broken import Broken
+from kei.mqtt.connection import Connection
 from kei.mqtt.messages import Message
 from kei.settings.mqtt import Mqtt
 
@@ -24,7 +26,7 @@ def wake() -> Iterator[socket.socket]:
 
 def reason_of(broker: OddBroker, wake: socket.socket, *publishes: Message) -> str:
     """Why a connection has ended."""
-    connection = Connection(settings(broker.port), "me", "me/status", "ha/status", SystemClock())
+    connection = Connection(settings(broker.port), "me", "me/status", ["ha/status"], SystemClock())
     left = list(publishes)
     try:
         connection.open()
@@ -100,7 +102,7 @@ def test_a_broker_that_hangs_is_left_after_a_limit(
 
 def test_nothing_is_taken_for_a_broker_that_does_not_read(wake: socket.socket) -> None:
     broker = OddBroker(WELCOME, reads=False)
-    connection = Connection(settings(broker.port), "me", "me/status", "", FakeClock())
+    connection = Connection(settings(broker.port), "me", "me/status", (), FakeClock())
     try:
         connection.open()
         while not connection.is_up:
@@ -122,10 +124,25 @@ def test_nothing_is_taken_for_a_broker_that_does_not_read(wake: socket.socket) -
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_tls_to_a_server_without_it_says_so(wake: socket.socket) -> None:
     broker = OddBroker(WELCOME * 10)
-    connection = Connection(settings(broker.port, tls=True), "me", "me/status", "", SystemClock())
+    connection = Connection(settings(broker.port, tls=True), "me", "me/status", (), SystemClock())
     try:
         with pytest.raises(Broken, match="no TLS"):
             connection.open()
     finally:
         connection.close()
         broker.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"), [(None, "No such file or directory"), ("x", "no certificate in it")]
+)
+def test_a_ca_file_that_has_gone_or_is_broken_is_named(
+    tmp_path: Path, text: str | None, why: str
+) -> None:
+    ca_file = tmp_path / "ca.pem"
+    if text is not None:
+        ca_file.write_text(text)
+    chosen = settings(1, tls=True, ca_file=ca_file)
+    connection = Connection(chosen, "me", "me/status", (), SystemClock())
+    with pytest.raises(Broken, match=f"^ca_file {ca_file}: {why}$"):
+        connection.open()

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
-from mqtt_support import WELCOME, Home, OddBroker
+from mqtt_support import LONG, WELCOME, Home, OddBroker
 from programs import PATIENCE_S, wait_until
 from structlog.testing import capture_logs
 
@@ -20,6 +20,11 @@ from kei.mqtt.publisher import Publisher
 from kei.mqtt.sources import Sources
 
 Make = Callable[..., Home]
+
+
+@pytest.fixture(autouse=True)
+def _no_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LEAVE_LIMIT_S", 0.0)  # an `OddBroker` acknowledges nothing
 
 
 @contextmanager
@@ -58,9 +63,52 @@ def test_a_broker_that_is_not_there_is_tried_again_and_again(
         assert publisher.status().fault
         broker.greeting, broker.hangs_up = WELCOME, False
         wait_until(lambda: publisher.status().connected, 10, "a connection")
-        assert publisher.status().fault is None
         wait_until(lambda: publisher.status().published > 3, 5, "messages")
+        failing_s = publisher.status().failing_s
+        assert failing_s is not None, "the connection has to last"
+        monkeypatch.setattr(module, "STEADY_S", 0.0)
+        wait_until(lambda: publisher.status().fault is None, 5, "the end of the fault")
+        assert publisher.status().failing_s is None
     broker.close()
+
+
+@pytest.mark.parametrize(
+    ("discovery", "topics"),
+    [
+        ("homeassistant", {"homeassistant/status"}),
+        ("ha", {"homeassistant/status", "ha/status"}),
+        ("", set()),
+    ],
+)
+def test_it_listens_where_home_assistant_says_that_it_has_started(
+    home: Make, discovery: str, topics: set[str]
+) -> None:
+    kei = home()
+    assert kei.config.mqtt is not None
+    kei.config = replace(kei.config, mqtt=replace(kei.config.mqtt, discovery=discovery))
+    broker = OddBroker(WELCOME)
+    with running(kei, broker.port):
+        wait_until(lambda: broker.connections, 10, "a connection")
+        asked = {
+            each for each in ("homeassistant/status", "ha/status") if broker.is_asked_for(each)
+        }
+        assert asked == topics
+    broker.close()
+
+
+def test_after_a_message_that_is_too_long_it_does_not_listen_any_more(
+    home: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FIRST_WAIT_S", 0.01)
+    broker = OddBroker(WELCOME + LONG)
+    with capture_logs() as lines, running(home(), broker.port):
+        wait_until(lambda: lines, 10, "the reason")
+        broker.greeting = WELCOME
+        assert not broker.is_asked_for("homeassistant/status")
+    broker.close()
+    (reason,) = (each["reason"] for each in lines if each["event"] == "mqtt_unavailable")
+    assert "does not hear Home Assistant start" in reason
+    assert "another client" not in reason
 
 
 def test_two_with_one_name_are_told_so_and_do_not_fill_the_log(
