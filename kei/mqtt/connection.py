@@ -31,6 +31,7 @@ UNACKNOWLEDGED_MAX = 20  # messages; a broker must take as many (paho's own limi
 # What a broker has to say is short; the rest of its packets is not worth a small machine's memory.
 PACKET_MAX_BYTES, RECEIVE_BUFFER_BYTES = 65_536, 16_384
 CLOSED = "the broker has closed the connection"
+CLOSED_AT_ONCE = f"{CLOSED} at once: see port and tls of [mqtt]"  # as a port for TLS does
 HINTS = {
     "Bad user name or password": "see user and password of [mqtt]",
     "Not authorized": "see user and password of [mqtt], and what the broker lets this user do",
@@ -164,7 +165,9 @@ class Connection:
         raise Broken(self._refused or told.get(code, mqtt.error_string(code).rstrip(".")))
 
     def _closed(self) -> Broken:
-        return Broken(self._refused) if self._refused else Closed(CLOSED)
+        if self._refused:
+            return Broken(self._refused)
+        return Closed(CLOSED) if self.is_up else Broken(CLOSED_AT_ONCE)
 
     def _check_packet(self) -> None:
         length = self._client._in_packet["remaining_length"]  # which paho does not bound

@@ -173,7 +173,7 @@ class Publisher:
     def _suspicion(self) -> str:
         """Return what to look for after a connection that the broker has closed."""
         lasted_s = self._clock.monotonic() - self._since
-        if not self._is_connected or lasted_s > STEADY_S:
+        if lasted_s > STEADY_S:
             return ""
         return f" after {lasted_s:.0f} s; has another client the id {self._client_id}?"
 

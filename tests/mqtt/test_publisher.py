@@ -7,15 +7,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
-from mqtt_support import LONG, WELCOME, Home, OddBroker
+from mqtt_support import LONG, WELCOME, Home, OddBroker, listener, mosquitto, needs_mosquitto
 from programs import PATIENCE_S, wait_until
 from structlog.testing import capture_logs
 
 from kei.core.clock import SystemClock
 from kei.core.reading import Reading
 from kei.mqtt import publisher as module
+from kei.mqtt import speaker
 from kei.mqtt.publisher import Publisher
 from kei.mqtt.sources import Sources
 
@@ -28,11 +30,13 @@ def _no_leave(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def running(home: Home, port: int = 9, sources: Sources | None = None) -> Iterator[Publisher]:
+def running(
+    home: Home, port: int = 9, sources: Sources | None = None, site: str = "house-07"
+) -> Iterator[Publisher]:
     assert home.config.mqtt is not None
     settings = replace(home.config.mqtt, host="127.0.0.1", port=port)
     sources = replace(sources or home.sources(), clock=SystemClock())
-    publisher = Publisher(settings, "house-07", sources, random.Random(1))
+    publisher = Publisher(settings, site, sources, random.Random(1))
     thread = threading.Thread(target=publisher.run)
     thread.start()
     try:
@@ -94,6 +98,32 @@ def test_it_listens_where_home_assistant_says_that_it_has_started(
         }
         assert asked == topics
     broker.close()
+
+
+@needs_mosquitto
+def test_a_real_broker_is_told_again_for_home_assistant_and_keeps_nothing_of_an_old_name(
+    home: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BIRTH_SPREAD_S", 0.1)
+    monkeypatch.setattr(speaker, "SUBSCRIBE_S", 0.2)
+    kei = home()
+    kei.clock = SystemClock()  # type: ignore[assignment]  # of the values' ages
+    kei.comes("E0", "1.5")
+    site = "homeassistant/device/kei_site_house-07/config"
+    with mosquitto(tmp_path) as port, listener(port) as ear:
+        with running(kei, port):
+            ear.wait_for(lambda: len(ear.of("kei/house-07/BR/E0")) > 1, "the value, told twice")
+            so_far = len(ear.of(site))
+            ear.publish("homeassistant/status", "offline")
+            ear.publish("homeassistant/status", "online")
+            ear.wait_for(lambda: len(ear.of(site)) > so_far, "the device again")
+        ear.wait_for(lambda: ear.of("kei/house-07/status")[-1] == "offline", "the leave")
+        with running(kei, port, site="house-08"):
+            ear.wait_for(lambda: ear.of("kei/house-07/BR/E0")[-1] == "", "the old topics forgotten")
+            ear.wait_for(lambda: ear.of("kei/house-08/BR/E0"), "a value")
+        with listener(port) as late:
+            late.wait_for(lambda: late.of("kei/house-08/status"), "what is retained")
+            assert not [topic for topic, _, _ in late.heard if "house-07" in topic]
 
 
 def test_after_a_message_that_is_too_long_it_does_not_listen_any_more(

@@ -14,6 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
+import pytest
 from fakes import FakeClock
 from paho.mqtt.enums import CallbackAPIVersion
 from programs import wait_until
@@ -28,6 +29,7 @@ from kei.upload.health import Health
 from kei.wisun.interfaces import SessionStatus
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
+needs_mosquitto = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed")
 METER, OTHER_METER = "001D129012345678", "001D129087654321"
 JOINED = SessionStatus("JOINED", True, 1.0, None, None, None, None, 200, -60.0, 1, 0, 0, 0)
 
