@@ -64,17 +64,19 @@ class Publisher:
 
     def run(self) -> None:
         """Keep the broker told until `stop`; never raises, whatever the broker does."""
-        with self._wake, self._waking:
+        try:
             self._run()
+        finally:
+            if self._stopping.is_set():  # or else it died by a mistake of ours, and is run again
+                self._wake.close()
+                self._waking.close()
 
     def _run(self) -> None:
         try:
             # No part of a kei that tells no broker: paho-mqtt is an extra.
             from kei.mqtt.connection import Connection  # noqa: PLC0415
         except ModuleNotFoundError as error:
-            self._incidents.raised(
-                "mqtt_unavailable", reason=f"{error.name} is missing", hint=NEEDS
-            )
+            self._incidents.raised("mqtt_unavailable", reason=f"{error.name} is missing; {NEEDS}")
             self._stopping.wait()
             return
         self._keep_told(Connection)

@@ -18,6 +18,7 @@ from kei.core.clock import SystemClock
 from kei.core.reading import Reading
 from kei.mqtt import publisher as module
 from kei.mqtt import speaker
+from kei.mqtt.connection import Connection
 from kei.mqtt.publisher import Publisher
 from kei.mqtt.sources import Sources
 
@@ -52,7 +53,7 @@ def test_without_paho_it_says_what_to_install(home: Make, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "paho", None)
     with running(home()) as publisher:
         wait_until(lambda: publisher.status().fault, 5, "the fault")
-        assert publisher.status().fault == "pip install 'kei[mqtt]'"
+        assert publisher.status().fault == "paho is missing; pip install 'kei[mqtt]'"
         assert not publisher.status().connected
 
 
@@ -172,4 +173,24 @@ def test_a_mistake_of_ours_ends_no_thread(home: Make, monkeypatch: pytest.Monkey
     with running(kei, broker.port, replace(kei.sources(), newest=newest)) as publisher:
         wait_until(lambda: len(calls) > 1 and publisher.status().connected, 10, "another try")
         assert broker.connections == 2
+    broker.close()
+
+
+def test_a_thread_that_died_can_be_started_again(home: Make) -> None:
+    kei = home()
+    sources = replace(kei.sources(), clock=SystemClock())
+    assert kei.config.mqtt is not None
+    broker = OddBroker(WELCOME)
+    settings = replace(kei.config.mqtt, host="127.0.0.1", port=broker.port)
+    publisher = Publisher(settings, "house-07", sources, random.Random(1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Connection, "__init__", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            publisher.run()
+    thread = threading.Thread(target=publisher.run)
+    thread.start()
+    wait_until(lambda: publisher.status().connected, 10, "a connection")
+    publisher.stop()
+    thread.join(PATIENCE_S)
+    assert not thread.is_alive()
     broker.close()

@@ -94,7 +94,7 @@ def test_the_device_of_a_site_has_what_its_boards_send_and_problems(home: Make) 
     kei.comes("1_T", "20.5", unit="A")
     kei.comes("T", "21", unit="A_1")
     told = by_topic(said(kei.speaker()))
-    device = document(told["homeassistant/device/kei_site_a_b/config"])
+    device = document(told["homeassistant/device/kei_site-a-_b/config"])
     assert [each["t"] for each in device["avty"]] == ["kei/a.b/status"]
     assert list(device["cmps"]) == ["problem", "A_1_T", "A-u1_T"]
     assert device["cmps"]["problem"]["p"] == "binary_sensor"
