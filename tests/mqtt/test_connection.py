@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from fakes import FakeClock
 from mqtt_support import LONG, REFUSED, WELCOME, OddBroker
+from programs import wait_until
 
 from kei.core.clock import SystemClock
 from kei.mqtt import connection as module
@@ -38,6 +39,11 @@ def reason_of(broker: OddBroker, wake: socket.socket, *publishes: Message) -> st
         return str(error)
     finally:
         connection.close()
+
+
+def pump_for_ever(connection: Connection, wake: socket.socket) -> None:
+    while True:
+        connection.pump(wake, 1)
 
 
 def settings(port: int, **changes: object) -> Mqtt:
@@ -74,6 +80,20 @@ def test_a_server_that_hangs_up_or_is_not_there_is_told_so(wake: socket.socket) 
     assert "closed" in told or "reset" in told.lower() or "lost" in told.lower()
     broker.close()
     assert reason_of(broker, wake) == "Connection refused"
+
+
+def test_a_port_that_closes_at_once_may_be_one_for_tls(wake: socket.socket) -> None:
+    broker = OddBroker(reads=False)
+    connection = Connection(settings(broker.port), "me", "me/status", (), SystemClock())
+    try:
+        connection.open()
+        wait_until(lambda: broker.connections, 10, "the connection")
+        broker.drop()
+        with pytest.raises(Broken, match="at once: see port and tls"):
+            pump_for_ever(connection, wake)
+    finally:
+        connection.close()
+        broker.close()
 
 
 @pytest.mark.parametrize(
