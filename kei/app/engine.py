@@ -134,10 +134,11 @@ class Engine:
             workers=self._workers,
             on_joined=partial(self._job_set.run_after, Event.JOINED),
         )
+        recorded = partial(_newest_recorded, recorder, clock)
         told = Sources(
             config=lambda: self.config,
             newest=self._intake.newest,
-            recorded=partial(self._recorded, recorder),
+            recorded=recorded,
             meter=self._meter_now,
             health=self._health,
             problems=self.problems,
@@ -151,6 +152,7 @@ class Engine:
             config=lambda: self.config,
             newest=self._intake.newest,
             pauses_s=self._intake.pauses_s,
+            recorded=recorded,
             snapshot=self.snapshot,
             health=self._health,
             figures=lambda: self._figures,
@@ -271,10 +273,6 @@ class Engine:
         decoder = meter.decoder
         return MeterNow(decoder.meter, decoder.met_at, decoder.readable, meter.session.status())
 
-    def _recorded(self, recorder: RecorderSettings) -> Sequence[Reading]:
-        text = DailyFile(recorder.directory, recorder.fname_base, "", self._clock.zone)
-        return read_overview(recorder.database, text, (), self._clock).last
-
     @cached_property
     def _figures(self) -> "PresentFigures":
         # Half a megabyte that most do not need: neither a page nor a broker that is told prices.
@@ -366,14 +364,19 @@ def newest_reading_ms(recorder: RecorderSettings, clock: Clock) -> int | None:
     Returns:
         milliseconds since 1970; None if there is none, or it cannot be read.
     """
-    text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
     try:
-        last = read_overview(recorder.database, text, (), clock).last
+        last = _newest_recorded(recorder, clock)
     except StoreError as error:
         log.warning("newest_reading_unknown", reason=str(error))
         return None
     own = (reading.time_ms for reading in last if reading.sensor not in STAMPED_SENSORS)
     return max(own, default=None)
+
+
+def _newest_recorded(recorder: RecorderSettings, clock: Clock) -> Sequence[Reading]:
+    """Return the newest reading of each series; reads the disk, raises StoreError."""
+    text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
+    return read_overview(recorder.database, text, (), clock).last
 
 
 def _public_session(status: SessionStatus) -> SessionStatus:

@@ -71,7 +71,7 @@ class Scheduler:
         self._incidents = Incidents(log, clock)
         threads = {
             Executor.REQUESTS: REQUESTS_AT_ONCE,
-            Executor.UPLOAD: max(UPLOADS_AT_ONCE, uploads),
+            Executor.UPLOAD: max(UPLOADS_AT_ONCE, uploads + 1),  # and a heartbeat
         }
         self._inner = BackgroundScheduler(
             timezone=clock.zone,

@@ -9,6 +9,8 @@ import contextlib
 import select
 import socket
 import ssl
+from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as mqtt
@@ -17,7 +19,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from kei.core.clock import Clock
-from kei.core.errors import RetryLater
+from kei.mqtt.broken import Broken, Closed, TooLong
 from kei.mqtt.messages import OFFLINE, Message
 from kei.settings.mqtt import Mqtt
 
@@ -28,15 +30,13 @@ ACK_LIMIT_S = 30.0  # as long a broker may take to acknowledge a message
 UNACKNOWLEDGED_MAX = 20  # messages; a broker must take as many (paho's own limit)
 # What a broker has to say is short; the rest of its packets is not worth a small machine's memory.
 PACKET_MAX_BYTES, RECEIVE_BUFFER_BYTES = 65_536, 16_384
+CLOSED = "the broker has closed the connection"
+CLOSED_AT_ONCE = f"{CLOSED} at once: see port and tls of [mqtt]"  # as a port for TLS does
 HINTS = {
     "Bad user name or password": "see user and password of [mqtt]",
     "Not authorized": "see user and password of [mqtt], and what the broker lets this user do",
     "Server unavailable": "the broker is starting, or has too many clients",
 }
-
-
-class Broken(RetryLater):
-    """The connection has ended, or did not come about; the text says why, without secrets."""
 
 
 class Connection:
@@ -46,16 +46,16 @@ class Connection:
         settings: `[mqtt]` of jobs.toml.
         client_id: by which the broker tells clients apart; never of the B route.
         will: topic that the broker says `offline` on when the connection is lost.
-        listen: topic to subscribe to; empty for none.
+        listen: topics to subscribe to.
         clock: monotonic time.
 
     Attributes:
         is_up: whether the broker has taken us.
-        heard: what came last on the topic that is listened to; the reader sets it to None.
+        heard: what came last on a topic that is listened to; the reader sets it to None.
     """
 
     def __init__(
-        self, settings: Mqtt, client_id: str, will: str, listen: str, clock: Clock
+        self, settings: Mqtt, client_id: str, will: str, listen: Collection[str], clock: Clock
     ) -> None:
         self._settings = settings
         self._listen = listen
@@ -88,8 +88,7 @@ class Connection:
         settings = self._settings
         try:
             if settings.tls:
-                ca_file = settings.ca_file and str(settings.ca_file)
-                self._client.tls_set_context(ssl.create_default_context(cafile=ca_file))
+                self._client.tls_set_context(_trusting(settings.ca_file))
             code = self._client.connect(settings.host, settings.port, KEEPALIVE_S)
         except (OSError, ValueError) as error:  # the latter: a host that cannot be looked up
             raise Broken(_reason(error)) from None
@@ -108,7 +107,7 @@ class Connection:
         """
         client, sock = self._client, self._client.socket()
         if sock is None:
-            raise Broken(self._refused or "the broker has closed the connection")
+            raise self._closed()
         poll = select.poll()
         writing = select.POLLOUT if client.want_write() else 0
         poll.register(sock, select.POLLIN | writing)
@@ -160,14 +159,20 @@ class Connection:
         told = {
             MQTTErrorCode.MQTT_ERR_KEEPALIVE: "the broker has fallen silent",
             MQTTErrorCode.MQTT_ERR_PROTOCOL: "the broker does not speak MQTT",
-            MQTTErrorCode.MQTT_ERR_CONN_LOST: "the broker has closed the connection",
         }
+        if code is MQTTErrorCode.MQTT_ERR_CONN_LOST:
+            raise self._closed()
         raise Broken(self._refused or told.get(code, mqtt.error_string(code).rstrip(".")))
+
+    def _closed(self) -> Broken:
+        if self._refused:
+            return Broken(self._refused)
+        return Closed(CLOSED) if self.is_up else Broken(CLOSED_AT_ONCE)
 
     def _check_packet(self) -> None:
         length = self._client._in_packet["remaining_length"]  # which paho does not bound
         if length > PACKET_MAX_BYTES:
-            raise Broken(f"the broker sends a packet of {length} bytes")
+            raise TooLong(f"the broker sends a packet of {length} bytes")
 
     def _check_patience(self) -> None:
         now = self._clock.monotonic()
@@ -191,11 +196,11 @@ class Connection:
             self._refused = f"{reason}: {hint}" if hint else str(reason)
             return
         self.is_up = True
-        if self._listen:
-            client.subscribe(self._listen, qos=0)
+        for topic in self._listen:
+            client.subscribe(topic, qos=0)
 
     def _on_message(self, _client: mqtt.Client, _userdata: Any, message: mqtt.MQTTMessage) -> None:
-        if message.topic == self._listen and not message.retain:
+        if message.topic in self._listen and not message.retain:
             self.heard = bytes(message.payload)
 
     def _on_publish(
@@ -211,6 +216,15 @@ class Connection:
 
 def _bound_buffer(_client: mqtt.Client, _userdata: Any, sock: Any) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+
+
+def _trusting(ca_file: Path | None) -> ssl.SSLContext:
+    """Return what checks the broker's certificate, by those of a file, or of this machine."""
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:  # as SSLError is
+        text = "no certificate in it" if isinstance(error, ssl.SSLError) else error.strerror
+        raise Broken(f"ca_file {ca_file}: {text}") from None
 
 
 def _reason(error: Exception) -> str:

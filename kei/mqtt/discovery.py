@@ -131,7 +131,7 @@ def meter_device(topics: Topics, address: str, unit: str, cycles_s: Mapping[str,
         unit: its UnitID.
         cycles_s: how often there is a new value, of each series that is an entity.
     """
-    own = f"kei_{_id(address.lower())}"
+    own = f"kei_{re.sub(r'[^a-z0-9]', '_', address.lower())}"
     components: dict[str, Mapping[str, object]] = {}
     for sensor, cycle_s in cycles_s.items():
         of = UNIT_OF_SENSOR[sensor] or ""
@@ -236,11 +236,11 @@ def site_device(
 
 
 def _site_id(topics: Topics) -> str:
-    return f"kei_site_{_id(topics.site)}"
-
-
-def _id(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_-]", "_", text)
+    """Return an id that no other name of a site has: names may have dots, ids may not."""
+    site = topics.site
+    if "." not in site:
+        return f"kei_site_{site}"
+    return f"kei_site-{site.replace('-', '--').replace('.', '-_')}"
 
 
 def _entity_ids(platform: str, site: str, name: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ from kei.core.clock import local
 from kei.core.reading import Reading, plain
 
 ONLINE, OFFLINE = b"online", b"offline"
+METER_STATUS = ("meter", "status")  # the levels of a topic, where series have unit and sensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Topics:
     @property
     def meter_status(self) -> str:
         """Whether its meter answers."""
-        return f"{self.base}/{self.site}/meter/status"
+        return self.series(*METER_STATUS)
 
     @property
     def health(self) -> str:

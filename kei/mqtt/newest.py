@@ -10,6 +10,7 @@ from kei.core.incidents import Incidents
 from kei.core.reading import Reading
 from kei.echonet.meter_class import STAMPED_SENSORS, UNIT_OF_SENSOR
 from kei.meter.decoder import DATA_ID
+from kei.mqtt.messages import METER_STATUS
 from kei.mqtt.sources import Sources
 
 log = structlog.stdlib.get_logger("kei.mqtt")
@@ -30,7 +31,8 @@ class Newest:
     def of(self, unit: str | None) -> Mapping[Series, Reading]:
         """Return them; for a first time, what was recorded is read from the disk.
 
-        A meter that jobs.toml does not name any more says nothing of now.
+        A meter that jobs.toml does not name any more says nothing of now, and a board whose topic
+        would be that of the meter's status is not told.
 
         Args:
             unit: UnitID of the meter; None without one.
@@ -48,7 +50,7 @@ class Newest:
         return {
             series: each
             for series, each in found.items()
-            if series[0] == unit or not _of_meter(each)
+            if (series[0] == unit or not _of_meter(each)) and series != METER_STATUS
         }
 
     def meter_replaced(self, unit: str, met_at: float) -> None:
@@ -59,10 +61,26 @@ class Newest:
             met_at: when the new one was joined first, by the monotonic clock.
         """
         self._replaced_at = met_at
-        newest = self._sources.newest().values()
-        self._foreign = frozenset(each for each in newest if each.monotonic_ms is None)
+        clock, newest = self._sources.clock, self._sources.newest().values()
+        met_ms = clock.now_ms() - round((clock.monotonic() - met_at) * 1000)
+        self._foreign = frozenset(
+            each for each in newest if each.monotonic_ms is None and each.time_ms <= met_ms
+        )
         before = self._before or {}
         self._before = {series: each for series, each in before.items() if series[0] != unit}
+
+    def is_young(self, reading: Reading, limit_s: float, *, if_unknown: bool) -> bool:
+        """Tell whether a reading is at most so old.
+
+        Args:
+            reading: of now, or recorded by an earlier kei, whose age only the wall clock tells.
+            limit_s: seconds.
+            if_unknown: what is returned while that clock is likely to be wrong.
+        """
+        if reading.monotonic_ms is None and not self._sources.may_tell_time():
+            return if_unknown
+        # One of the future was recorded by a clock that was wrong.
+        return abs(reading.age_s(self._sources.clock)) <= limit_s
 
     def _is_foreign(self, reading: Reading) -> bool:
         if reading.monotonic_ms is None:

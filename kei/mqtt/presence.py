@@ -9,8 +9,9 @@ SILENT_CYCLES, SILENT_MIN_S, SILENT_MAX_S = 3, 15.0, 45.0  # contract
 class Presence:
     """Whether the meter answers: for so many cycles of the fastest request it may be silent.
 
-    Silence counts only when the meter was asked, or there is no session: who asks every five
-    minutes must not find it gone in between. Used by one thread, which looks every few seconds.
+    The upper limit holds only when a request was not answered, or there is no session: who asks
+    every five minutes must not find it gone in between. Used by one thread, which looks every few
+    seconds.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -23,7 +24,7 @@ class Presence:
 
         Args:
             session: as it is now.
-            cycle_s: of the fastest request.
+            cycle_s: of the fastest request that this meter can answer.
         """
         now, failed = self._clock.monotonic(), session.missed + session.held_back
         if session.answered > self._answered:
@@ -33,7 +34,7 @@ class Presence:
         self._answered = session.answered
         if self._heard_at is None:
             return False
-        if session.joined and failed <= self._failed:
-            return True
-        limit_s = min(SILENT_MAX_S, max(SILENT_MIN_S, SILENT_CYCLES * cycle_s))
+        limit_s = max(SILENT_MIN_S, SILENT_CYCLES * cycle_s)
+        if failed > self._failed or not session.joined:
+            limit_s = min(SILENT_MAX_S, limit_s)
         return now - self._heard_at < limit_s

@@ -12,6 +12,7 @@ import structlog
 from kei.core.backoff import Backoff
 from kei.core.errors import RetryLater
 from kei.core.incidents import Incidents
+from kei.mqtt.broken import Closed, TooLong
 from kei.mqtt.sources import Sources
 from kei.mqtt.speaker import Speaker
 from kei.mqtt.status import MqttStatus
@@ -25,9 +26,11 @@ log = structlog.stdlib.get_logger("kei.mqtt")
 LOOK_EVERY_S = 0.5  # how late a value may be told
 AWAY_LOOK_EVERY_S = 5.0  # without a connection: only whether the meter answers
 FIRST_WAIT_S, LONGEST_WAIT_S, JITTER = 1.0, 120.0, (0.5, 1.0)
-STEADY_S = 60.0  # a connection that has lasted so long is a good one, and ends a fault
+# A connection that has lasted so long is a good one, and ends a fault. It is longer than any wait:
+# or else, of two kei with one name, the one would end its fault while the other waits.
+STEADY_S = 150.0
 BIRTH_SPREAD_S = 5.0  # Home Assistant has just started, and many want to tell it something
-BIRTH = b"online"
+BIRTH_TOPIC, BIRTH = "homeassistant/status", b"online"  # by default
 LEAVE_LIMIT_S = 0.5
 NEEDS = "pip install 'kei[mqtt]'"
 
@@ -49,7 +52,7 @@ class Publisher:
         self._rng = rng
         self._client_id = f"{settings.topic.replace('/', '-')}-{site}"
         self._speaker = Speaker(settings, site, sources)
-        self._birth_topic = f"{settings.discovery}/status" if settings.discovery else ""
+        self._birth_topics = _birth_topics(settings.discovery)
         self._backoff = Backoff(rng, first_s=FIRST_WAIT_S, max_s=LONGEST_WAIT_S, jitter=JITTER)
         self._incidents = Incidents(log, sources.clock)
         self._stopping = threading.Event()
@@ -61,17 +64,19 @@ class Publisher:
 
     def run(self) -> None:
         """Keep the broker told until `stop`; never raises, whatever the broker does."""
-        with self._wake, self._waking:
+        try:
             self._run()
+        finally:
+            if self._stopping.is_set():  # or else it died by a mistake of ours, and is run again
+                self._wake.close()
+                self._waking.close()
 
     def _run(self) -> None:
         try:
             # No part of a kei that tells no broker: paho-mqtt is an extra.
             from kei.mqtt.connection import Connection  # noqa: PLC0415
         except ModuleNotFoundError as error:
-            self._incidents.raised(
-                "mqtt_unavailable", reason=f"{error.name} is missing", hint=NEEDS
-            )
+            self._incidents.raised("mqtt_unavailable", reason=f"{error.name} is missing; {NEEDS}")
             self._stopping.wait()
             return
         self._keep_told(Connection)
@@ -86,11 +91,16 @@ class Publisher:
         topics = self._speaker.topics
         while not self._stopping.is_set():
             connection = connect(
-                self._settings, self._client_id, topics.status, self._birth_topic, self._clock
+                self._settings, self._client_id, topics.status, self._birth_topics, self._clock
             )
             try:
                 connection.open()
                 self._converse(connection)
+            except TooLong as error:
+                self._birth_topics = ()
+                self._note_end(f"{error}; from now on kei does not hear Home Assistant start")
+            except Closed as error:
+                self._note_end(f"{error}{self._suspicion()}")
             except RetryLater as error:
                 self._note_end(str(error))
             except Exception as error:  # noqa: BLE001 - a mistake of ours; the next try goes on
@@ -106,13 +116,14 @@ class Publisher:
 
     def status(self) -> MqttStatus:
         """Return how the connection is; any thread."""
-        fault = None if self._is_connected else self._incidents.latest()
+        fault = self._incidents.latest()
         return MqttStatus(
             broker=self._settings.address,
             connected=self._is_connected,
             since_s=round(self._clock.monotonic() - self._since, 1),
             published=self._published,
             fault=None if fault is None else fault.why,
+            failing_s=None if fault is None else round(fault.since_s, 1),
         )
 
     def _converse(self, connection: "Connection") -> None:
@@ -161,14 +172,17 @@ class Publisher:
         if self._incidents.latest() is None:  # or else its end is told when the connection lasts
             log.info("mqtt_connected", broker=self._settings.address)
 
+    def _suspicion(self) -> str:
+        """Return what to look for after a connection that the broker has closed."""
+        lasted_s = self._clock.monotonic() - self._since
+        if lasted_s > STEADY_S:
+            return ""
+        return f" after {lasted_s:.0f} s; has another client the id {self._client_id}?"
+
     def _note_end(self, reason: str) -> None:
         self._speaker.end()
         if self._is_connected:
-            now = self._clock.monotonic()
-            lasted_s = now - self._since
-            if lasted_s < STEADY_S:
-                reason += f" after {lasted_s:.0f} s; has another client the id {self._client_id}?"
-            self._is_connected, self._since = False, now
+            self._is_connected, self._since = False, self._clock.monotonic()
         self._incidents.raised(
             "mqtt_unavailable",
             broker=self._settings.address,
@@ -182,3 +196,11 @@ class Publisher:
             if self._stopping.wait(self._clock.wait_s(min(left_s, AWAY_LOOK_EVERY_S))):
                 return
             self._speaker.look()
+
+
+def _birth_topics(prefix: str) -> tuple[str, ...]:
+    """Return where Home Assistant says that it has started; not every one says it below `prefix`.
+
+    Its default is the same for all, another one has to be set there, besides its prefix.
+    """
+    return (BIRTH_TOPIC, *{f"{prefix}/status"} - {BIRTH_TOPIC}) if prefix else ()

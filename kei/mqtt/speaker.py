@@ -125,7 +125,12 @@ class Speaker:
         self._tell_health(is_joined=meter is not None and meter.session.joined)
 
     def _is_there(self, meter: MeterNow, broute: Broute) -> bool:
-        fastest_s = min((group.cycle_s for group in broute.requests), default=UNKNOWN_CYCLE_S)
+        cycles_s = (
+            group.cycle_s
+            for group in broute.requests
+            if meter.readable is None or not meter.readable.isdisjoint(group.epcs)
+        )
+        fastest_s = min(cycles_s, default=UNKNOWN_CYCLE_S)
         return self._presence.look(meter.session, fastest_s)
 
     def _notice_another(self, meter: MeterNow | None, broute: Broute | None) -> None:
@@ -196,7 +201,9 @@ class Speaker:
             if is_register:
                 if series[1] in asked:
                     self._retain(topic, payload)
-            elif reading.age_s(self._clock) <= FRESH_CYCLES * cycles_s.get(series, UNKNOWN_CYCLE_S):
+            elif self._newest.is_young(
+                reading, FRESH_CYCLES * cycles_s.get(series, UNKNOWN_CYCLE_S), if_unknown=False
+            ):
                 self.outbox.put(Message(topic, payload))
 
     def _tell_health(self, *, is_joined: bool) -> None:
@@ -220,7 +227,7 @@ class Speaker:
         come = tuple(
             series
             for series in of_boards
-            if ports and values[series].age_s(self._clock) < SENSOR_GONE_S
+            if ports and self._newest.is_young(values[series], SENSOR_GONE_S, if_unknown=True)
         )
         stale_s = [port.stale_after_s for port in ports if port.stale_after_s is not None]
         is_known = bool(ports) and len(stale_s) == len(ports)

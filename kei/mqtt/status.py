@@ -12,7 +12,8 @@ class MqttStatus:
         connected: whether the broker has taken kei, and answers.
         since_s: seconds since it was connected, or since it is not (or the start).
         published: messages since the start that were handed to a connection.
-        fault: why it is not connected; None if it is, or nothing has failed yet.
+        fault: what has failed last; None if nothing has, or a connection has lasted since.
+        failing_s: seconds since the first such failure.
     """
 
     broker: str
@@ -20,3 +21,4 @@ class MqttStatus:
     since_s: float
     published: int
     fault: str | None
+    failing_s: float | None

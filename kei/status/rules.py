@@ -209,10 +209,14 @@ def _upload_hanging(facts: Facts) -> str | None:
 
 def _broker_unavailable(facts: Facts) -> str | None:
     mqtt = facts.snapshot.mqtt if facts.snapshot else None
-    if mqtt is None or mqtt.connected or mqtt.since_s <= BROKER_LIMIT_S:
+    if mqtt is None:
+        return None
+    # One that throws kei out again and again is no better than one that is away.
+    away_s = max(0.0 if mqtt.connected else mqtt.since_s, mqtt.failing_s or 0.0)
+    if away_s <= BROKER_LIMIT_S:
         return None
     why = "" if mqtt.fault is None else f": {mqtt.fault}"
-    return f"no connection to {mqtt.broker} for {span(mqtt.since_s)}{why}"
+    return f"no lasting connection to {mqtt.broker} for {span(away_s)}{why}"
 
 
 # Each returns a line for a person if its rule is broken.

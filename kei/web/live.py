@@ -1,6 +1,6 @@
 """What the running kei tells the page."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ class Live:
         config: returns the present configuration, which a reload replaces.
         newest: returns the last reading of each series since the start, by UnitID and SensorID.
         pauses_s: returns how long it usually is from one reading to the next, of each series.
+        recorded: returns the last readings before the start; reads the disk, raises StoreError.
         snapshot: returns what everything is doing now.
         health: returns numbers about kei and its machine.
         figures: returns what computes the sums.
@@ -31,6 +32,7 @@ class Live:
     config: Callable[[], Config]
     newest: Callable[[], Mapping[tuple[str, str], Reading]]
     pauses_s: Callable[[], Mapping[tuple[str, str], float]]
+    recorded: Callable[[], Sequence[Reading]]
     snapshot: Callable[[], Snapshot]
     health: Callable[[], Health]
     figures: Callable[[], "PresentFigures"]

@@ -20,11 +20,9 @@ from kei.meter.billing import Billing
 from kei.meter.expected import cycles_of
 from kei.meter.figures import Figures
 from kei.meter.recorded import unit_of
-from kei.settings.config import Config
 from kei.settings.months import Month
 from kei.status.facts import Answer, Facts, facts_of, read_database
 from kei.status.rules import Problem, problems_of
-from kei.store.read_only import read_overview
 from kei.store.text import DailyFile
 from kei.store.thinned import Point, Wanted, thinned
 from kei.tariff.document import document as bill_document
@@ -77,21 +75,16 @@ class Recorded:
     def newest(self) -> dict[tuple[str, str], Reading]:
         """Return the newest reading of each series; from memory, but for the first call."""
         if self._before is None:
-            found: dict[tuple[str, str], Reading] = {}
             with suppress(RetryLater, StoreError), self._reading():  # then what comes from now on
-                config = self._live.config()
-                overview = read_overview(
-                    config.recorder.database, self._text(config), (), self._clock
-                )
-                found = {(each.unit, each.sensor): each for each in overview.last}
-                self._before = found
+                self._before = {(each.unit, each.sensor): each for each in self._live.recorded()}
         return {**(self._before or {}), **self._live.newest()}
 
     def thinned(self, wanted: Wanted) -> list[Point]:
         """Return the points of a chart; StoreError, RetryLater."""
-        config = self._live.config()
+        recorder = self._live.config().recorder
+        text = DailyFile(recorder.directory, recorder.fname_base, "", self._clock.zone)
         with self._reading():
-            return thinned(config.recorder.database, self._text(config), wanted, self._clock)
+            return thinned(recorder.database, text, wanted, self._clock)
 
     def energy(self, from_ms: int, to_ms: int, by: By) -> bytes:
         """Return the document of `kei energy --format json`.
@@ -199,7 +192,3 @@ class Recorded:
             yield
         finally:
             self._turn.release()
-
-    def _text(self, config: Config) -> DailyFile:
-        recorder = config.recorder
-        return DailyFile(recorder.directory, recorder.fname_base, "", self._clock.zone)

@@ -219,3 +219,27 @@ def warnings_of_apscheduler(caplog: pytest.LogCaptureFixture) -> list[str]:
         for record in caplog.records
         if record.name.startswith("apscheduler") and record.levelno >= logging.WARNING
     ]
+
+
+def test_uploads_that_all_hang_leave_a_thread_for_a_heartbeat() -> None:
+    scheduler = Scheduler(SystemClock(TOKYO), 20, Random(1))
+    release, told = threading.Event(), []
+    hanging = threading.Barrier(21)
+
+    def hang() -> None:
+        hanging.wait(PATIENCE_S)
+        release.wait(2 * PATIENCE_S)
+
+    names = [f"upload-{number}" for number in range(20)]
+    for name in names:
+        scheduler.add(planned(name, Every(YEAR_S), Executor.UPLOAD), hang)
+    scheduler.add(planned("heartbeat-x", Every(YEAR_S), Executor.UPLOAD), lambda: told.append(1))
+    scheduler.start()
+    try:
+        scheduler.run_now(names)
+        hanging.wait(PATIENCE_S)
+        scheduler.run_now(["heartbeat-x"])
+        wait_until(lambda: told, PATIENCE_S, "the heartbeat")
+    finally:
+        release.set()
+        scheduler.end()

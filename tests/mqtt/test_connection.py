@@ -3,14 +3,17 @@
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from fakes import FakeClock
 from mqtt_support import LONG, REFUSED, WELCOME, OddBroker
+from programs import wait_until
 
 from kei.core.clock import SystemClock
 from kei.mqtt import connection as module
-from kei.mqtt.connection import Broken, Connection
+from kei.mqtt.broken import Broken
+from kei.mqtt.connection import Connection
 from kei.mqtt.messages import Message
 from kei.settings.mqtt import Mqtt
 
@@ -24,7 +27,7 @@ def wake() -> Iterator[socket.socket]:
 
 def reason_of(broker: OddBroker, wake: socket.socket, *publishes: Message) -> str:
     """Why a connection has ended."""
-    connection = Connection(settings(broker.port), "me", "me/status", "ha/status", SystemClock())
+    connection = Connection(settings(broker.port), "me", "me/status", ["ha/status"], SystemClock())
     left = list(publishes)
     try:
         connection.open()
@@ -36,6 +39,11 @@ def reason_of(broker: OddBroker, wake: socket.socket, *publishes: Message) -> st
         return str(error)
     finally:
         connection.close()
+
+
+def pump_for_ever(connection: Connection, wake: socket.socket) -> None:
+    while True:
+        connection.pump(wake, 1)
 
 
 def settings(port: int, **changes: object) -> Mqtt:
@@ -74,6 +82,20 @@ def test_a_server_that_hangs_up_or_is_not_there_is_told_so(wake: socket.socket) 
     assert reason_of(broker, wake) == "Connection refused"
 
 
+def test_a_port_that_closes_at_once_may_be_one_for_tls(wake: socket.socket) -> None:
+    broker = OddBroker(reads=False)
+    connection = Connection(settings(broker.port), "me", "me/status", (), SystemClock())
+    try:
+        connection.open()
+        wait_until(lambda: broker.connections, 10, "the connection")
+        broker.drop()
+        with pytest.raises(Broken, match="at once: see port and tls"):
+            pump_for_ever(connection, wake)
+    finally:
+        connection.close()
+        broker.close()
+
+
 @pytest.mark.parametrize(
     ("limit", "greeting", "message", "why"),
     [
@@ -100,7 +122,7 @@ def test_a_broker_that_hangs_is_left_after_a_limit(
 
 def test_nothing_is_taken_for_a_broker_that_does_not_read(wake: socket.socket) -> None:
     broker = OddBroker(WELCOME, reads=False)
-    connection = Connection(settings(broker.port), "me", "me/status", "", FakeClock())
+    connection = Connection(settings(broker.port), "me", "me/status", (), FakeClock())
     try:
         connection.open()
         while not connection.is_up:
@@ -122,10 +144,25 @@ def test_nothing_is_taken_for_a_broker_that_does_not_read(wake: socket.socket) -
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_tls_to_a_server_without_it_says_so(wake: socket.socket) -> None:
     broker = OddBroker(WELCOME * 10)
-    connection = Connection(settings(broker.port, tls=True), "me", "me/status", "", SystemClock())
+    connection = Connection(settings(broker.port, tls=True), "me", "me/status", (), SystemClock())
     try:
         with pytest.raises(Broken, match="no TLS"):
             connection.open()
     finally:
         connection.close()
         broker.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"), [(None, "No such file or directory"), ("x", "no certificate in it")]
+)
+def test_a_ca_file_that_has_gone_or_is_broken_is_named(
+    tmp_path: Path, text: str | None, why: str
+) -> None:
+    ca_file = tmp_path / "ca.pem"
+    if text is not None:
+        ca_file.write_text(text)
+    chosen = settings(1, tls=True, ca_file=ca_file)
+    connection = Connection(chosen, "me", "me/status", (), SystemClock())
+    with pytest.raises(Broken, match=f"^ca_file {ca_file}: {why}$"):
+        connection.open()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from fakes import TOKYO
-from mqtt_support import LONG, MOSQUITTO, WELCOME, Listener, OddBroker, listener, mosquitto
+from mqtt_support import LONG, WELCOME, Listener, OddBroker, listener, mosquitto, needs_mosquitto
 from programs import (
     BROUTE_ID,
     PATIENCE_S,
@@ -28,7 +28,6 @@ from web_support import TARIFF, Page, web_jobs
 
 from kei.core.clock import SystemClock
 
-needs_mosquitto = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed")
 SITE = '[site]\nname = "house-07"'
 BASE = "kei/house-07"
 CONFIG = "homeassistant/device/kei_001d129012345678/config"
@@ -78,7 +77,7 @@ def test_a_broker_is_told_and_reloads_keep_its_connection(
 ) -> None:
     path = jobs(tmp_path, port)
     with running("--jobs", str(path)) as kei:
-        ear.wait_for(lambda: len(ear.of(f"{BASE}/BR/E7")) > 2, "values")
+        ear.wait_for(lambda: len(ear.of(f"{BASE}/BR/E7")) > 1, "values")
         ear.wait_for(lambda: ear.of(f"{BASE}/BR/E0"), "a register")
         ear.wait_for(lambda: ear.of(f"{BASE}/meter/status")[-1:] == ["online"], "the meter")
         ear.wait_for(lambda: "E3" in ear.of(CONFIG)[-1], "all of the device")
@@ -97,16 +96,12 @@ def test_a_broker_is_told_and_reloads_keep_its_connection(
         kei.send(signal.SIGUSR2)
         ear.wait_for(lambda: "E3" not in json.loads(ear.of(CONFIG)[-1])["cmps"], "E3 deleted")
         assert json.loads(ear.of(CONFIG)[-2])["cmps"]["E3"] == {"p": "sensor"}
-        so_far = len(ear.of(CONFIG))
-        ear.publish("homeassistant/status", "online")
-        ear.wait_for(lambda: len(ear.of(CONFIG)) > so_far, "the device again")
         assert connections(kei) == 1
 
         jobs(tmp_path, port, 'topic = "home/power"', groups=requests(("E7", 0.5), ("E0", 1)))
         kei.send(signal.SIGUSR2)
         ear.wait_for(lambda: ear.of("home/power/house-07/BR/E7"), "values at another topic")
-        assert ear.of(f"{BASE}/status")[-2:] in (["online", "offline"], ["offline", ""])
-        ear.wait_for(lambda: ear.of(f"{BASE}/BR/E0")[-1] == "", "the old topics forgotten")
+        assert "offline" in ear.of(f"{BASE}/status")
         assert connections(kei) == 2
         assert kei.stop() == 0
     assert ear.of("home/power/house-07/status")[-1] == "offline"
@@ -206,33 +201,37 @@ def test_a_broker_with_tls_and_a_password_in_a_file(tmp_path: Path) -> None:
             assert kei.stop() == 0
 
 
-def test_a_broker_that_hangs_or_lies_delays_no_reading_and_no_stop(tmp_path: Path) -> None:
-    broker = OddBroker(WELCOME[:2])
-    path = jobs(tmp_path, broker.port, groups=requests(("E7", 0.2)))
+def test_a_broker_that_hangs_or_lies_delays_no_reading_no_reload_and_no_stop(
+    tmp_path: Path,
+) -> None:
+    in_a_packet, lying = OddBroker(WELCOME[:2]), OddBroker(WELCOME + LONG)
+    hanging = OddBroker(WELCOME, reads=False)
+    brokers = (in_a_packet, lying, hanging)
+    path = jobs(tmp_path, lying.port, groups=requests(("E7", 0.2)))
 
     def count() -> int:
         return sum(fields[2] == "E7" for fields in readings(tmp_path))
 
-    def goes_on(kei: Program, connections: int) -> None:
-        """Another connection has come, and readings go on."""
-        kei.wait_for(lambda: broker.connections >= connections, PATIENCE_S, "the next attempt")
-        wanted = count() + 5
+    def goes_on(kei: Program, broker: OddBroker) -> None:
+        """Kei comes to this broker, and its readings go on."""
+        kei.wait_for(lambda: broker.connections, PATIENCE_S, "the connection")
+        wanted = count() + 3
         kei.wait_for(lambda: count() >= wanted, PATIENCE_S, "readings")
 
     try:
         with running("--jobs", str(path)) as kei:
-            goes_on(kei, 1)  # it hangs in the middle of a packet
-            broker.greeting, broker.reads = WELCOME, False
-            broker.drop()
-            goes_on(kei, 2)  # it hangs for good
-            broker.greeting, broker.reads = WELCOME + LONG, True
-            broker.drop()
-            goes_on(kei, 3)  # it talks nonsense
+            kei.wait_for_event("session_joined")
+            for broker in brokers:
+                jobs(tmp_path, broker.port, groups=requests(("E7", 0.2)))
+                kei.send(signal.SIGUSR2)
+                goes_on(kei, broker)
             status = json.loads("\n".join(command("status", "--jobs", path, "--json")[1]))
             assert status["session"]["missed"] == 0
+            assert status["mqtt"]["connected"]
             assert kei.stop(limit_s=5) == 0
     finally:
-        broker.close()
+        for broker in brokers:
+            broker.close()
     assert not kei.events("thread_died")
     assert not kei.events("mqtt_failed")
 

@@ -91,16 +91,22 @@ def test_a_post_may_not_go_on_for_ever(posting_s: float | None, *, wrong: bool) 
 
 
 @pytest.mark.parametrize(
-    ("connected", "since_s", "wrong"),
-    [(True, 6000.0, False), (False, 600.0, False), (False, 601.0, True)],
+    ("connected", "since_s", "failing_s", "wrong"),
+    [
+        (True, 6000.0, None, False),
+        (False, 600.0, 600.0, False),
+        (False, 601.0, 590.0, True),
+        (True, 20.0, 601.0, True),  # and gone again and again
+    ],
 )
 def test_a_broker_may_be_away_for_ten_minutes(
-    since_s: float, *, connected: bool, wrong: bool
+    since_s: float, failing_s: float | None, *, connected: bool, wrong: bool
 ) -> None:
-    mqtt = MqttStatus("broker:1883", connected, since_s, 12, "timed out")
+    mqtt = MqttStatus("broker:1883", connected, since_s, 12, "timed out", failing_s)
     problems = problems_of(replace(FACTS, snapshot=replace(SNAPSHOT, mqtt=mqtt)))
     details = [each.detail for each in problems if each.rule is Rule.BROKER_UNAVAILABLE]
-    assert details == (["no connection to broker:1883 for 10 min: timed out"] if wrong else [])
+    told = "no lasting connection to broker:1883 for 10 min: timed out"
+    assert details == ([told] if wrong else [])
 
 
 @pytest.mark.parametrize(("since_s", "wrong"), [(60.0, False), (60.1, True)])

@@ -28,7 +28,7 @@ snapshots = st.builds(
     sensors=st.lists(ports, max_size=3).map(tuple),
     uploads=st.lists(st.builds(UploadStatus), max_size=3).map(tuple),
     lines=st.lists(st.builds(LogLine), max_size=3).map(tuple),
-    mqtt=st.none() | st.builds(MqttStatus, since_s=finite),
+    mqtt=st.none() | st.builds(MqttStatus, since_s=finite, failing_s=st.none() | finite),
 )
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

@@ -14,6 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
+import pytest
 from fakes import FakeClock
 from paho.mqtt.enums import CallbackAPIVersion
 from programs import wait_until
@@ -28,6 +29,7 @@ from kei.upload.health import Health
 from kei.wisun.interfaces import SessionStatus
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
+needs_mosquitto = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed")
 METER, OTHER_METER = "001D129012345678", "001D129087654321"
 JOINED = SessionStatus("JOINED", True, 1.0, None, None, None, None, 200, -60.0, 1, 0, 0, 0)
 
@@ -212,6 +214,7 @@ class OddBroker:
         greeting: is sent to each connection at once.
         reads: whether what comes is read.
         connections: how many have come.
+        heard: what was read from each.
     """
 
     def __init__(
@@ -221,7 +224,7 @@ class OddBroker:
         self.reads = reads
         self.hangs_up = hangs_up
         self.connections = 0
-        self._closing = threading.Event()
+        self.heard: list[bytes] = []
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._server.getsockname()[1])
         self._open: list[socket.socket] = []
@@ -232,11 +235,14 @@ class OddBroker:
         with suppress(OSError):
             while True:
                 connection, _ = self._server.accept()
-                self.connections += 1
+                self.heard.append(b"")
                 self._open.append(connection)
-                threading.Thread(target=self._behave, args=(connection,), daemon=True).start()
+                threading.Thread(
+                    target=self._behave, args=(connection, self.connections), daemon=True
+                ).start()
+                self.connections += 1
 
-    def _behave(self, connection: socket.socket) -> None:
+    def _behave(self, connection: socket.socket, number: int) -> None:
         with suppress(OSError):
             if not self.reads:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
@@ -245,8 +251,14 @@ class OddBroker:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 connection.close()
                 return
-            while self.reads and connection.recv(4096):
-                pass
+            while self.reads and (data := connection.recv(4096)):
+                self.heard[number] += data
+
+    def is_asked_for(self, topic: str) -> bool:
+        """Whether the last connection has subscribed to a topic; to be asked when values come."""
+        wait_until(lambda: b"/health{" in self.heard[-1], 10, "values")
+        text = topic.encode()
+        return len(text).to_bytes(2) + text + b"\x00" in self.heard[-1]
 
     def drop(self) -> None:
         """End every connection."""

@@ -90,6 +90,7 @@ class Kei:
             lambda: self.config,
             lambda: self.newest,
             lambda: self.pauses_s,
+            list,
             lambda: self.snapshot,
             lambda: Health("1", {"disk_free_bytes": 4096, "cpu_celsius": None}, None),
             lambda: PresentFigures(lambda: self.config, self.clock),

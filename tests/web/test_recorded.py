@@ -57,6 +57,7 @@ def test_a_disk_that_stalls_holds_up_one_request_and_the_figure_now_not_at_all(
         lambda: settings,
         lambda: {("BR", "E7"): reading},
         dict,
+        list,
         lambda: SNAPSHOT,
         lambda: Health("0", {}, None),
         lambda: PresentFigures(lambda: settings, clock),

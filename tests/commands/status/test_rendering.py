@@ -63,7 +63,7 @@ def test_people_see_columns_that_line_up() -> None:
 
 
 def test_people_see_whether_the_broker_is_connected() -> None:
-    there = MqttStatus("broker:1883", connected=True, since_s=7200.0, published=99, fault=None)
+    there = MqttStatus("broker:1883", True, 7200.0, published=99, fault=None, failing_s=None)
     text = text_of(replace(FACTS, snapshot=replace(SNAPSHOT, mqtt=there)))
     assert "\nmqtt       broker:1883: connected for 2 h, 99 messages sent\n\nwarnings" in text
     gone = replace(there, connected=False, since_s=12.0, fault="Connection refused")
