@@ -722,12 +722,19 @@ def test_a_file_that_was_put_away_gets_no_line_and_that_is_told(
 ) -> None:
     path = text.path(text.day_of(recovered(1)[0].time_ms))
     path.with_name(path.name + suffix).write_bytes(b"packed")
+    older = text.path(date(2026, 11, 1))
+    older.with_name(older.name + suffix).write_bytes(b"packed")
+    of_older = recovered(4, at=epoch_ms(datetime(2026, 11, 1, tzinfo=TOKYO)))
     with capture_logs() as logs:
         assert recorder.recover(recovered(1, 2)) == 2
         assert recorder.recover(recovered(1, 3)) == 1
-    assert [each["event"] for each in logs] == ["text_file_put_away"]
+        assert recorder.recover(of_older) == 1
+    (told,) = logs
+    assert told["event"] == "text_file_put_away"
+    newest = text.day_of(recovered(1)[0].time_ms)
+    assert (told["days"], told["oldest"], told["newest"]) == (2, "2026-11-01", newest.isoformat())
     assert in_text(tmp_path) == []
-    assert marks(database) == [(1, True), (2, True), (3, True)]
+    assert sorted(marks(database)) == [(1, True), (2, True), (3, True), (4, True)]
 
 
 def test_what_a_lost_database_had_gets_a_row_and_no_second_line(
