@@ -1,6 +1,7 @@
 """The page in a real Chromium, of a real kei."""
 
 import json
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,11 +13,15 @@ import pytest
 from browser import HAS_BROWSER, MISSING, Browser, driver
 from fakes import TOKYO
 from programs import PATIENCE_S, free_port, running, wait_until
+from status_facts import FACTS
 from stored import add_readings
 from web_support import TARIFF, Page, page
 
 from kei.core.clock import SystemClock
 from kei.core.reading import Reading
+from kei.status.as_json import to_document
+from kei.status.rules import Problem, Rule
+from kei.status.sentences import ENGLISH, Part, Value
 from kei.store.database import Database
 
 pytestmark = pytest.mark.skipif(not HAS_BROWSER, reason=MISSING)
@@ -186,6 +191,45 @@ def test_it_speaks_the_language_that_one_reads_and_keeps_a_choice(
     assert "円" in window.text("#period-cost")
     window.run("document.querySelector('#language').click()")
     assert window.text("#today-title") == "Today"
+
+
+def test_the_details_of_problems_are_in_the_language_of_the_page(home: Page, chrome: str) -> None:
+    values: dict[str, Value] = {
+        "fault": "join_failed: check B-route ID and password",
+        "state": "scan",
+        "names": [("E7", 120.0), *((f"T{number}", None) for number in range(11))],
+        "port": "/dev/1",
+        "broker": "192.0.2.1:1883",
+    }
+    parts = tuple(
+        Part(what, **{name: values.get(name, 7500.0) for name in re.findall(r"\{(\w+)", text)})
+        for what, text in ENGLISH.items()
+    )
+    problems = [Problem(rule, parts) for rule in Rule]
+    told = home.json("/api/status") | {"problems": to_document(FACTS, problems)["problems"]}
+    with Browser(chrome, "ja-JP,en") as other:
+        show(other, home)
+        other.run(
+            "const [ask, answer] = [window.fetch, JSON.stringify(arguments[0])];"
+            "window.fetch = (path, ...more) => path === '/api/status'"
+            " ? Promise.resolve(new Response(answer)) : ask(path, ...more);"
+            "document.dispatchEvent(new Event('visibilitychange'));",
+            told,
+        )
+        shown = "[...document.querySelectorAll('#problems li')].map((each) => each.innerText)"
+        texts = other.wait_for(f"const all = {shown}; return all.length && all", "the problems")
+        assert len(texts) == len(Rule)
+        for text in texts:
+            foreign = re.sub("kei|MQTT|E7|T[0-9]+|/dev/1", "", text)
+            assert re.findall(r"[A-Za-z]{3,}|[{}]|undefined", foreign) == []
+            assert text.count("。") > len(parts)
+        assert "メーターに 2 時間 5 分間接続できていません。" in texts[0]
+        assert "メーターを探しています。" in texts[0]
+        assert "E7（2 分）、T0、T1" in texts[0]
+        assert "ほか 2 件" in texts[0]
+        other.run("document.querySelector('#language').click()")
+        (first, *_) = other.run(f"return {shown}")
+        assert "not joined with the meter for 2 h 5 min; not joined; next attempt in 2 h" in first
 
 
 def test_it_fits_a_phone_and_a_dark_room(home: Page, window: Browser) -> None:

@@ -2,7 +2,7 @@
 
 import { HALF_HOUR, powerChart, sparkline, weekChart, yearChart } from "./charts.js";
 import {
-  clock, date, element, epoch, goBy, kept, kwh, kwh3, language, number, percent, say, size, span, speak, table, there, watts, words, yen,
+  clock, date, element, epoch, goBy, kept, kwh, kwh3, language, number, percent, say, sentence, size, span, speak, table, there, watts, words, yen,
 } from "./text.js";
 import { LANGUAGES } from "./words.js";
 
@@ -355,7 +355,7 @@ function showState() {
   $("state").classList.toggle("bad", count > 0);
   const text = count ? say(words.problems[count === 1 ? "one" : "other"], { count }) : words.allWell;
   if ($("state").textContent !== text) $("state").textContent = text;
-  $("problems").replaceChildren(...status.problems.map((each) => element("li", {}, words.rules[each.rule] || each.rule, element("small", { lang: "en" }, each.detail))));
+  $("problems").replaceChildren(...status.problems.map((each) => element("li", {}, words.rules[each.rule] || each.rule, element("small", {}, words.parts ? each.parts.map(sentence).join("") : each.detail))));
   const rows = [];
   const { session } = status;
   if (session) {
