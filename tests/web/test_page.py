@@ -5,9 +5,11 @@ import re
 import signal
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from browser import HAS_BROWSER, MISSING, Browser, driver
@@ -193,6 +195,40 @@ def test_it_speaks_the_language_that_one_reads_and_keeps_a_choice(
     assert window.text("#today-title") == "Today"
 
 
+def answer_with(window: Browser, path: str, document: object) -> None:
+    """Have the page get a document from addresses that begin so, and ask for it at once."""
+    window.run(
+        "const [ask, path, answer] = [window.fetch, arguments[0], JSON.stringify(arguments[1])];"
+        "window.fetch = (asked, ...more) => asked.startsWith(path)"
+        " ? Promise.resolve(new Response(answer)) : ask(asked, ...more);"
+        "document.dispatchEvent(new Event('visibilitychange'));",
+        path,
+        document,
+    )
+
+
+def test_a_half_hour_that_comes_twice_has_its_offset(home: Page, chrome: str) -> None:
+    london = ZoneInfo("Europe/London")
+    first = datetime(2026, 10, 25, tzinfo=UTC)
+    times = [(first + number * timedelta(minutes=30)).astimezone(london) for number in range(6)]
+    rows = [
+        {"start": start.isoformat(), "end": end.isoformat(), "bought_kwh": 1, "sold_kwh": None}
+        for start, end in pairwise(times)
+    ]
+    with Browser(chrome, "en-GB") as other:
+        show(other, home)
+        answer_with(other, "/api/energy", {"rows": rows})
+        heads = "[...document.querySelectorAll('#week-table tbody th')].map((e) => e.textContent)"
+        named = other.wait_for(f"const all = {heads}; return all.length === 5 && all", "the rows")
+    assert [each.split(" ")[-1] for each in named] == [
+        "01:00+01:00",
+        "01:30+01:00",
+        "01:00+00:00",
+        "01:30+00:00",
+        "02:00",
+    ]
+
+
 def test_the_details_of_problems_are_in_the_language_of_the_page(home: Page, chrome: str) -> None:
     values: dict[str, Value] = {
         "fault": "join_failed: check B-route ID and password",
@@ -209,13 +245,7 @@ def test_the_details_of_problems_are_in_the_language_of_the_page(home: Page, chr
     told = home.json("/api/status") | {"problems": to_document(FACTS, problems)["problems"]}
     with Browser(chrome, "ja-JP,en") as other:
         show(other, home)
-        other.run(
-            "const [ask, answer] = [window.fetch, JSON.stringify(arguments[0])];"
-            "window.fetch = (path, ...more) => path === '/api/status'"
-            " ? Promise.resolve(new Response(answer)) : ask(path, ...more);"
-            "document.dispatchEvent(new Event('visibilitychange'));",
-            told,
-        )
+        answer_with(other, "/api/status", told)
         shown = "[...document.querySelectorAll('#problems li')].map((each) => each.innerText)"
         texts = other.wait_for(f"const all = {shown}; return all.length && all", "the problems")
         assert len(texts) == len(Rule)
