@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -85,12 +85,10 @@ class Home:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[Home]:
+def home(tmp_path: Path, database: Database) -> Home:
     jobs = JobsFile(tmp_path / "jobs.toml")
     jobs.path.write_text(BROUTE)
-    database = Database.open(tmp_path / "kei.db", FakeClock(zone=TOKYO))
-    yield Home(jobs, database)
-    database.close()
+    return Home(jobs, database)
 
 
 def test_a_day_as_json(home: Home) -> None:
