@@ -130,6 +130,7 @@ def _add_energy(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Computes energy from the registers that the meter stamps at :00 and :30. Half-hours"
         " without one are counted and named, never guessed. kei may run meanwhile, or be stopped."
+        " The last week, for example: kei energy --from -6d --to today"
     )
     _add_jobs(parser, default=argparse.SUPPRESS)
     _add_range(parser, is_required=True)
@@ -239,6 +240,8 @@ def _parsed(words: Sequence[str]) -> argparse.Namespace:
     parser = build_parser(simulate="simulate" in words)
     args, unknown = parser.parse_known_args(joined(words))
     if unknown:
+        if args.command is not None:
+            parser.prog += f" {args.command}"
         parser.error(f"unrecognized arguments{_option_names(unknown)}")
     return args
 

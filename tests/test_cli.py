@@ -33,7 +33,7 @@ def test_a_secret_behind_a_mistyped_option_is_not_repeated(
 def test_every_unknown_option_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["status", "--jason", "--verbose=3"])
-    said = "kei: unrecognized arguments: --jason --verbose; try kei --help\n"
+    said = "kei status: unrecognized arguments: --jason --verbose; try kei status --help\n"
     assert capsys.readouterr().err == said
 
 

@@ -73,11 +73,12 @@ class Runner:
             raise KeiError(
                 f"{self._path}: log.file: {current.log.file}: {error.strerror}; {hint}"
             ) from error
+        engine = self._engine(current)
         log.info("kei_started", version=__version__, pid=os.getpid(), jobs=str(self._path))
         sink = logs.terminal()
         terminal = None if sink is None else Terminal(sink, self._clock)
         try:
-            self._run(current, terminal)
+            self._run(self._start(engine), terminal)
         finally:
             if terminal is not None:
                 terminal.close()
@@ -85,8 +86,7 @@ class Runner:
             logs.flush(LAST_LINES_S)
             os._exit(0)  # all files are closed, and the interpreter would wait for that upload
 
-    def _run(self, current: Config, terminal: Terminal | None) -> None:
-        engine = self._start(current)
+    def _run(self, engine: Engine, terminal: Terminal | None) -> None:
         self._service_manager.ready()
         pace_s = CHECK_S if terminal is None else min(CHECK_S, REFRESH_S)
         while True:
@@ -113,8 +113,10 @@ class Runner:
         self._signals.ignore()
         log.info("kei_stopped")
 
-    def _start(self, wanted: Config) -> Engine:
-        engine = Engine(wanted, clock=self._clock, rng=random.Random())  # noqa: S311 - jitter
+    def _engine(self, wanted: Config) -> Engine:
+        return Engine(wanted, clock=self._clock, rng=random.Random())  # noqa: S311 - jitter
+
+    def _start(self, engine: Engine) -> Engine:
         try:
             engine.start()
         except BaseException:
@@ -157,11 +159,11 @@ class Runner:
         """Start over with another configuration; if that fails, with the one before."""
         self._all_ended &= engine.stop()
         try:
-            return self._start(wanted)
+            return self._start(self._engine(wanted))
         except (KeiError, OSError) as error:
             log.error("config_refused", faults=_faults(error))  # noqa: TRY400 - no traceback to see
             self._set_up_logs(engine.config)
-            return self._start(engine.config)
+            return self._start(self._engine(engine.config))
 
     def _file_changed(self) -> bool:
         now = self._signature()

@@ -85,5 +85,5 @@ def _tell_of(whole: Period, zone: tzinfo, tell: Callable[[str], None]) -> None:
     """Tell where half-hours reach over the range, and in a zone such as +05:45 over every row."""
     if (whole.first_ms, whole.last_ms) == (whole.start_ms, whole.end_ms):
         return
-    start, end = (f"{local(ms, zone):%Y-%m-%d %H:%M}" for ms in (whole.first_ms, whole.last_ms))
+    start, end = (times.written(local(ms, zone)) for ms in (whole.first_ms, whole.last_ms))
     tell(f"note: half-hours of the meter count where they begin: this is from {start} to {end}")

@@ -10,6 +10,7 @@ from typing import TextIO
 from kei.core.clock import local
 from kei.core.printable import counted
 from kei.core.reading import plain
+from kei.core.times import written
 from kei.energy.periods import By
 from kei.energy.report import Gap, Report, Row, State
 
@@ -18,7 +19,8 @@ GAPS_SHOWN = 10
 BAR_MIN, BAR_MAX = 8, 40  # columns
 _BLOCKS = " ▏▎▍▌▋▊▉█"  # by eighths
 _SHORT = (By.HALF_HOUR, By.HOUR)  # some of them have the same label in a night of the year
-_LABELS = {**dict.fromkeys(_SHORT, "%Y-%m-%d %H:%M"), By.DAY: "%Y-%m-%d", By.MONTH: "%Y-%m"}
+_LABELS = {By.DAY: "%Y-%m-%d", By.MONTH: "%Y-%m"}
+_MINUTE, _NO_YEAR = "%Y-%m-%d %H:%M", "%m-%d %H:%M"
 _BETWEEN = "  "
 
 
@@ -111,17 +113,18 @@ class _Form:
 
     def _label(self, row: Row) -> str:
         start = local(row.period.start_ms, self._zone)
-        offset = f"{start:%z}" if self._has_offset else ""
-        return start.strftime(_LABELS[self._by]) + offset
+        if self._by not in _SHORT:
+            return start.strftime(_LABELS[self._by])
+        return f"{start:{_MINUTE}%z}" if self._has_offset else written(start)
 
     def _peak(self, row: Row, *, has_date: bool) -> str:
         if row.peak is None:
             return ""
         at = local(row.peak.start_ms, self._zone)
-        return f"{plain(row.peak.kwh)} at {f'{at:%m-%d %H:%M}' if has_date else self._short(at)}"
+        return f"{plain(row.peak.kwh)} at {written(at, _NO_YEAR) if has_date else self._short(at)}"
 
     def _short(self, at: datetime) -> str:
-        return f"{at:%m-%d %H:%M}" if self._by is By.MONTH else f"{at:%H:%M}"
+        return written(at, _NO_YEAR if self._by is By.MONTH else "%H:%M")
 
     def _notes(self, row: Row) -> str:
         words = {State.PARTIAL: "partial", State.GAP: "gap", State.RUNNING: "so far"}
@@ -169,7 +172,7 @@ def gap_lines(gaps: Sequence[Gap], zone: tzinfo) -> Iterator[str]:
         yield "\n"
     for gap in gaps[:GAPS_SHOWN]:
         start, end = (local(ms, zone) for ms in (gap.start_ms, gap.end_ms))
-        shown_end = f"{end:%H:%M}" if end.date() == start.date() else f"{end:%Y-%m-%d %H:%M}"
+        shown_end = written(end, "%H:%M" if end.date() == start.date() else _MINUTE)
         count = counted(gap.half_hours, "half-hour")
         if gap.is_other_meter:
             what = "the register is another one since then: a new meter?"
@@ -177,6 +180,6 @@ def gap_lines(gaps: Sequence[Gap], zone: tzinfo) -> Iterator[str]:
             what = f"{plain(gap.kwh)} kWh in all"
         else:
             what = "nothing known"
-        yield f"missing: {start:%Y-%m-%d %H:%M} to {shown_end}, {count}, {what}\n"
+        yield f"missing: {written(start)} to {shown_end}, {count}, {what}\n"
     if len(gaps) > GAPS_SHOWN:
         yield f"missing: {len(gaps) - GAPS_SHOWN} more times; --by hour shows where\n"

@@ -117,16 +117,18 @@ def _import(
 
 
 def _summary(file: Path, found: Imported) -> Said:
+    if not found.lines:
+        return Said(f"{file}: is empty\n")
+    lines = counted(found.lines, "line")
     rejected = ""
     if found.first_rejected is not None:
         number, reason = found.first_rejected
+        if found.rejected == found.lines:
+            remedy = "import daily text files of kei or keilog"
+            text = f"kei: {file}: {lines}, none understood: {reason}; {remedy}\n"
+            return Said(text, is_good=False)
         rejected = f", {found.rejected} not understood, the first is line {number}: {reason}"
-    line = (
-        f"{file}: {counted(found.lines, 'line')}, {found.added} added, {found.known} already there"
-    )
-    if found.lines and found.rejected == found.lines:
-        return Said(f"kei: {line}{rejected}\n", is_good=False)
-    return Said(f"{line}{rejected}\n")
+    return Said(f"{file}: {lines}, {found.added} added, {found.known} already there{rejected}\n")
 
 
 def _make_for_owner(database: Path) -> None:

@@ -60,6 +60,12 @@ def span(
     return from_ms, to_ms
 
 
+def written(at: datetime, form: str = "%Y-%m-%d %H:%M") -> str:
+    """Return a local time for a person, with its offset in an hour that comes twice."""
+    is_twice = at.replace(fold=0).utcoffset() != at.replace(fold=1).utcoffset()
+    return at.strftime(f"{form}%z" if is_twice else form)
+
+
 def _day(text: str, clock: Clock) -> date | None:
     """Return the day that a text names; None if it may be a time. ValueError, OverflowError."""
     ago = DAYS_AGO.fullmatch(text)

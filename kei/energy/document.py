@@ -1,13 +1,12 @@
 """The energy of a range as JSON, the document of `kei energy --format json`, and its fields."""
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import tzinfo
 from decimal import Decimal
 from typing import TypeAlias
 
 from kei.core.clock import local
-from kei.core.reading import plain
+from kei.core.exact_json import encoded
 from kei.energy.periods import By
 from kei.energy.report import Gap, Report, Row
 
@@ -21,23 +20,21 @@ COLUMNS = (
 def document(by: By, rows: Iterator[Row], report: Report, zone: tzinfo) -> Iterator[str]:
     """Yield one object in pieces, a row each, with exact numbers.
 
-    It is put together by hand, as json.dumps would convert a Decimal to a float.
-
     Args:
         by: what a row covers.
         rows: of the report, which are taken here.
         report: has the gaps when they have been taken.
         zone: the local time zone.
     """
-    yield f'{{"by": {json.dumps(by.value)}, "rows": ['
+    yield f'{{"by": {encoded(by.value)}, "rows": ['
     between = "\n"
     for row in rows:
-        yield between + _object(fields(row, zone))
+        yield between + encoded(fields(row, zone))
         between = ",\n"
     yield '\n], "gaps": ['
-    yield ",".join(f"\n{_object(_of_gap(gap, zone))}" for gap in report.gaps)
+    yield ",".join(f"\n{encoded(_of_gap(gap, zone))}" for gap in report.gaps)
     assert report.total is not None, "all rows have been taken"
-    yield f'\n], "total": {_object(fields(report.total, zone))}}}\n'
+    yield f'\n], "total": {encoded(fields(report.total, zone))}}}\n'
 
 
 def fields(row: Row, zone: tzinfo) -> dict[str, Value]:
@@ -64,14 +61,6 @@ def _of_gap(gap: Gap, zone: tzinfo) -> dict[str, Value]:
         "bought_kwh": gap.kwh,
         "other_meter": gap.is_other_meter,
     }
-
-
-def _object(values: Mapping[str, Value]) -> str:
-    texts = (
-        f"{json.dumps(name)}: {plain(value) if isinstance(value, Decimal) else json.dumps(value)}"
-        for name, value in values.items()
-    )
-    return "{" + ", ".join(texts) + "}"
 
 
 def _time(time_ms: int, zone: tzinfo) -> str:

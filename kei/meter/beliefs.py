@@ -5,6 +5,7 @@ from datetime import date, timedelta
 from math import inf
 
 from kei.core.clock import Clock
+from kei.core.printable import counted
 from kei.meter.history import Way
 
 REFUSALS_MAX = 3  # until one is believed
@@ -17,10 +18,15 @@ class Beliefs:
 
     Args:
         clock: monotonic time.
+
+    Attributes:
+        differing: the days of which the meter tells others than are recorded, and by how many hours
+            the times of these are too late; None if it is not that.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self.differing: dict[date, int | None] = {}
         self._refusals = Counter[date]()
         self._without_reverse: list[date] = []  # in a row
         # Since when each is believed, monotonic.
@@ -59,8 +65,17 @@ class Beliefs:
         self._refusals.pop(day, None)
 
     def is_left_alone(self, day: date) -> bool:
-        """Return whether a day has been refused again and again."""
-        return self._is_believed(self._days.get(day, -inf))
+        """Return whether a day differs, or has been refused again and again."""
+        return day in self.differing or self._is_believed(self._days.get(day, -inf))
+
+    def how_they_differ(self) -> str:
+        """Return what is wrong with the days that differ, for a person."""
+        days = counted(len(self.differing), "day")
+        hours_off, *others = set(self.differing.values())
+        if others or hours_off is None:
+            return f"the meter tells other values of {days} than are recorded, which are not filled"
+        how = f"{abs(hours_off)} h too {'late' if hours_off > 0 else 'early'}"
+        return f"the times of {days} were recorded {how}, which are not filled"
 
     def reverse_told(self, day: date, *, has_values: bool) -> None:
         """Note whether a day has any sold energy; after some without, older ones have none."""

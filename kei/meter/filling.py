@@ -1,6 +1,6 @@
 """Fills the gaps of a meter's record from its memory, for as long as it stays joined."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
@@ -16,7 +16,7 @@ from kei.echonet.superclass import EPC_DATE, EPC_READABLE, EPC_TIME
 from kei.energy.registers import HALF_HOUR_MS
 from kei.meter.beliefs import REFUSALS_MAX, Beliefs
 from kei.meter.decoder import MeterDecoder
-from kei.meter.gaps import DAY_MS, AnotherMeter, Gap, Gaps, days_before, start_ms
+from kei.meter.gaps import DAY_MS, AnotherMeter, Gap, Gaps, OtherValues, days_before, start_ms
 from kei.meter.history import (
     NORMAL,
     REVERSE,
@@ -110,7 +110,6 @@ class Filling:
         self._has_minutes = True
         self._identity: Identity | None = None
         self._beliefs = Beliefs(reader.clock)
-        self._differing: set[date] = set()  # the meter tells others than are recorded
         self._misses = 0  # days in a row without an answer
 
     @property
@@ -196,8 +195,12 @@ class Filling:
         before, self._misses = self._progress.status.filled, 0
         if len(gaps) > TELL_EVERY_DAYS:
             log.info("history_begins", days=len(gaps), hint="about five days a minute")
-        if not self._fill_days(gaps, way, scale):
-            return False
+        known = frozenset(self._beliefs.differing)
+        try:
+            if not self._fill_days(gaps, way, scale):
+                return False
+        finally:
+            self._tell_differing(self._beliefs.differing.keys() - known)
         if self.is_over:
             return True
         self._gaps.save(self._reader.now().date() - timedelta(days=DAYS_MAX + 1))
@@ -255,14 +258,23 @@ class Filling:
             text = f"the meter's clock is {days} behind, and so are its values"
         elif left:
             text = f"the meter has not told of {counted(left, 'day')}, it is asked again later"
-        elif self._differing:
-            days = counted(len(self._differing), "day")
-            text = f"up to date, but the meter tells other values of {days} than are recorded"
+        elif self._beliefs.differing:
+            text = f"up to date, but {self._beliefs.how_they_differ()}"
         elif oldest is not None:
             text = f"up to date, the meter tells of no day before {oldest}"
         else:
             text = "up to date"
         self._progress.tell(text)
+
+    def _tell_differing(self, days: Collection[date]) -> None:
+        if days:
+            log.warning(
+                "history_differs",
+                days=len(days),
+                oldest=min(days).isoformat(),
+                newest=max(days).isoformat(),
+                hint=self._beliefs.how_they_differ(),
+            )
 
     def _read(self, gap: Gap, way: Way) -> Mapping[str, Counts] | None:
         """Return what the meter tells of a day; None if it does not answer this time.
@@ -321,8 +333,7 @@ class Filling:
             has_reverse = way.has_reverse and self._beliefs.may_have_reverse(day)
             sensors = (NORMAL, REVERSE) if has_reverse else (NORMAL,)
             gap = self._gaps.of(day, sensors, from_ms, until_ms)
-            is_left = day in self._differing or self._beliefs.is_left_alone(day)
-            if gap is not None and not is_left:
+            if gap is not None and not self._beliefs.is_left_alone(day):
                 yield gap
 
     def _span(self, since_ms: int) -> tuple[int, int]:
@@ -339,15 +350,10 @@ class Filling:
         if REVERSE in gap.missing and REVERSE in found and _has_values(found[NORMAL]):
             self._beliefs.reverse_told(gap.day, has_values=_has_values(found[REVERSE]))
         now_ms = epoch_ms(self._reader.now())
-        readings = self._gaps.readings(gap, found, scale, now_ms)
-        if readings is None:
-            self._differing.add(gap.day)
-            self._incidents.raised(
-                "history_differs",
-                key=gap.day,
-                day=gap.day.isoformat(),
-                hint="the meter tells other values than are recorded; this day is not filled",
-            )
+        try:
+            readings = self._gaps.readings(gap, found, scale, now_ms)
+        except OtherValues as error:
+            self._beliefs.differing[gap.day] = error.hours_off
             return
         if not readings:
             return

@@ -30,6 +30,19 @@ class AnotherMeter(KeiError):
     """What the meter says of a day is not about the meter that was there then."""
 
 
+class OtherValues(KeiError):
+    """The meter tells others than most that are recorded of a day.
+
+    Attributes:
+        hours_off: by how many hours their times are too late, if it is that, as of a kei that took
+            the meter's stamps for those of another zone; None if it is not.
+    """
+
+    def __init__(self, hours_off: int | None) -> None:
+        super().__init__("the meter tells other values than are recorded")
+        self.hours_off = hours_off
+
+
 @dataclass(frozen=True, slots=True)
 class Gap:
     """The half-hours of a day that are missing.
@@ -120,7 +133,7 @@ class Gaps:
 
     def readings(
         self, gap: Gap, found: Mapping[str, Counts], scale: Scale, now_ms: int
-    ) -> list[Reading] | None:
+    ) -> list[Reading]:
         """Return the readings of what was missing, and remember what the meter does not have.
 
         Args:
@@ -129,14 +142,11 @@ class Gaps:
             scale: of its counts.
             now_ms: its time.
 
-        Returns:
-            None if most values that are known of that day are others.
-
         Raises:
+            OtherValues: most values that are known of that day are others.
             AnotherMeter: all of them are, also as stamps of another zone.
         """
-        if self._differs(gap, found, scale):
-            return None
+        self._compare(gap, found, scale)
         made: list[Reading] = []
         for sensor, counts in found.items():
             wanted = gap.missing.get(sensor, 0)
@@ -154,8 +164,8 @@ class Gaps:
                 self._have_none(gap.day, sensor, none)
         return sorted(made, key=lambda each: each.time_ms)
 
-    def _differs(self, gap: Gap, found: Mapping[str, Counts], scale: Scale) -> bool:
-        """Return whether most values that are known of a day are others; errors as `readings`."""
+    def _compare(self, gap: Gap, found: Mapping[str, Counts], scale: Scale) -> None:
+        """Compare what is known of a day with what the meter tells; errors as of `readings`."""
         begin_ms = max(start_ms(gap.day), gap.from_ms)
         known: dict[tuple[str, int], set[Decimal]] = {}
         for each in self._half_hours.between(
@@ -168,9 +178,12 @@ class Gaps:
             if (count := found[sensor].get(time_ms)) is not None
         ]
         others = are_same.count(False)
-        if others >= SURE_OTHERS and not any(are_same) and not _is_shifted(known, found, scale):
+        if 2 * others <= len(are_same):
+            return
+        hours_off = _hours_off(known, found, scale)
+        if others >= SURE_OTHERS and not any(are_same) and hours_off is None:
             raise AnotherMeter(f"none of {others} values of {gap.day} is the one recorded")
-        return 2 * others > len(are_same)
+        raise OtherValues(hours_off)
 
     def save(self, oldest: date) -> None:
         """Save what the meter does not have; forget days before `oldest`.
@@ -203,10 +216,10 @@ class Gaps:
         of_day[sensor] = of_day.get(sensor, 0) | _bits(numbers)
 
 
-def _is_shifted(
+def _hours_off(
     known: Mapping[tuple[str, int], set[Decimal]], found: Mapping[str, Counts], scale: Scale
-) -> bool:
-    """Return whether values have stamps that are whole hours off, as of a kei in another zone."""
+) -> int | None:
+    """Return by how many hours known values have too late stamps; None if it is not that."""
 
     def fitting(hours: int) -> int:
         then = (
@@ -215,8 +228,9 @@ def _is_shifted(
         )
         return sum(count is not None and scale.kwh(count) in values for count, values in then)
 
+    best = max((*range(-14, 0), *range(1, 15)), key=fitting)
     # Most of them may be of the day before or behind.
-    return 4 * max(map(fitting, (*range(-14, 0), *range(1, 15)))) >= len(known)
+    return best if 4 * fitting(best) >= len(known) else None
 
 
 def days_before(today: date, count: int) -> list[date]:

@@ -39,7 +39,7 @@ def to_document(facts: Facts, problems: Sequence[Problem]) -> dict[str, object]:
     return {
         "time": _time(facts, facts.now_ms),
         "well": not problems,
-        "problems": [{"rule": each.rule.value, "detail": each.detail} for each in problems],
+        "problems": [_problem(each) for each in problems],
         "running": facts.runs,
         **{name: snapshot.get(name) for name in _LIVE},
         "series": [_series(facts, reading) for reading in facts.series],
@@ -49,6 +49,11 @@ def to_document(facts: Facts, problems: Sequence[Problem]) -> dict[str, object]:
         if facts.snapshot
         else None,
     }
+
+
+def _problem(problem: Problem) -> dict[str, object]:
+    parts = [{"what": each.what, **each.values} for each in problem.parts]
+    return {"rule": problem.rule.value, "detail": problem.detail, "parts": parts}
 
 
 def _error(facts: Facts, line: LogLine) -> dict[str, str | None]:

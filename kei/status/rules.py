@@ -1,12 +1,12 @@
 """The rules by which all is well, as one table; `kei status` exits with 1 if one is broken."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum, auto
 
 from kei.meter.expected import Expected
 from kei.status.facts import FUTURE_LIMIT_S, Facts, Upload
-from kei.status.snapshot import doing
+from kei.status.sentences import Named, Part
 from kei.wisun.interfaces import SessionStatus
 
 NOT_JOINED_LIMIT_S = 600.0
@@ -16,7 +16,6 @@ LOOK_UP_S = 60.0  # a name look-up, which only the system ends, takes 30 s witho
 BEHIND_LIMIT_S = 3600.0  # what a month without network leaves is sent within minutes
 BROKER_LIMIT_S = 600.0
 SENSOR_PORT_LIMIT_S = 60.0  # a board is unplugged and back sooner
-NAMES_MAX = 10  # of series in one line
 
 
 class Rule(StrEnum):
@@ -43,124 +42,126 @@ class Problem:
 
     Attributes:
         rule: which.
-        detail: one line for a person.
+        parts: what is wrong in detail.
     """
 
     rule: Rule
-    detail: str
+    parts: tuple[Part, ...]
+
+    @property
+    def detail(self) -> str:
+        """One line for a person, in English."""
+        return "; ".join(map(str, self.parts))
 
 
 def problems_of(facts: Facts) -> tuple[Problem, ...]:
     """Return the rules that are broken, in the order of the table."""
-    details = ((rule, check(facts)) for rule, check in _CHECKS)
-    return tuple(Problem(rule, detail) for rule, detail in details if detail is not None)
+    found = ((rule, tuple(check(facts))) for rule, check in _CHECKS)
+    return tuple(Problem(rule, parts) for rule, parts in found if parts)
 
 
-def span(seconds: float) -> str:
-    """Return a duration for people, its two largest parts: `12 s`, `3 min`, `2 h 5 min`."""
-    whole = max(0, round(seconds))
-    for size, name, below, below_name in (
-        (86_400, "d", 3600, "h"),
-        (3600, "h", 60, "min"),
-        (60, "min", 0, ""),
-    ):
-        if whole >= size:
-            rest = whole % size // below if below else 0
-            return f"{whole // size} {name}" + (f" {rest} {below_name}" if rest else "")
-    return f"{whole} s"
-
-
-def some(names: Sequence[str]) -> str:
-    """Return names in a line for people, of many the first only."""
-    more = len(names) - NAMES_MAX
-    return " ".join(names[:NAMES_MAX]) + (f" and {more} more" if more > 0 else "")
-
-
-def _not_joined(facts: Facts) -> str | None:
+def _not_joined(facts: Facts) -> Iterator[Part]:
     session = facts.snapshot.session if facts.snapshot else None
     if session is None or session.joined or session.since_s <= NOT_JOINED_LIMIT_S:
-        return None
-    return f"not joined with the meter for {span(session.since_s)}{_in_the_way(session)}"
+        return
+    yield Part("not_joined_for", for_s=session.since_s)
+    yield from _in_the_way(session)
 
 
-def _in_the_way(session: SessionStatus) -> str:
-    """Return what keeps the meter from being asked, to be put behind a problem."""
-    doing_now = [] if session.joined else [what_is_done(session)]
-    faults = [] if session.fault is None else [last_fault(session)]
-    return "".join(f"; {each}" for each in (*doing_now, *faults))
+def _in_the_way(session: SessionStatus) -> Iterator[Part]:
+    """Yield what keeps the meter from being asked, to be put behind a problem."""
+    if not session.joined:
+        yield what_is_done(session)
+    if session.fault is not None:
+        yield last_fault(session, session.fault)
 
 
-def what_is_done(session: SessionStatus) -> str:
-    """Return what a session that is not joined does, in words."""
+def what_is_done(session: SessionStatus) -> Part:
+    """Return what a session that is not joined does."""
     if session.next_try_s is not None:
-        return f"next attempt in {span(session.next_try_s)}"
-    return doing(session.state)
+        return Part("next_try", in_s=session.next_try_s)
+    return Part("doing", state=session.state)
 
 
-def last_fault(session: SessionStatus) -> str:
-    """Return the fault of a session that has one, in words."""
-    ago = "" if session.fault_s is None else f" {span(session.fault_s)} ago"
-    return f"last fault{ago}: {session.fault}"
+def last_fault(session: SessionStatus, fault: str) -> Part:
+    """Return the fault of a session that has one."""
+    if session.fault_s is None:
+        return Part("last_fault", fault=fault)
+    return Part("last_fault_ago", fault=fault, ago_s=session.fault_s)
 
 
-def _stale(facts: Facts) -> str | None:
+def _stale(facts: Facts) -> Iterator[Part]:
     """A series without any reading is no problem, as the meter may lack it, unless all are."""
     if not facts.expected or facts.database_fault is not None:
-        return None
-    session = facts.snapshot.session if facts.snapshot else None
-    why = ""
-    if session is not None and _not_joined(facts) is None:  # which has it already
-        why = f"{'' if session.joined else '; not joined'}{_in_the_way(session)}"
+        return
     if not any(reading.unit == facts.unit for reading in facts.series):
         shortest_s = min(map(_patience_s, facts.expected))
         waited_s = facts.snapshot.up_s if facts.snapshot else 0.0
-        return f"no reading of the meter yet{why}" if waited_s > shortest_s else None
-    stale = [text for each in facts.expected if (text := _stale_series(facts, each))]
-    return f"too old: {', '.join(stale)}{why}" if stale else None
+        if waited_s <= shortest_s:
+            return
+        yield Part("no_reading")
+    else:
+        ages = [found for each in facts.expected if (found := _stale_series(facts, each))]
+        old = [(name, age_s) for name, age_s in ages if age_s >= 0]
+        future = [(name, -age_s) for name, age_s in ages if age_s < 0]
+        if old:
+            yield Part("too_old", names=old)
+        if future:
+            yield Part("from_future", names=future)
+        if not ages:
+            return
+    session = facts.snapshot.session if facts.snapshot else None
+    if session is not None and not any(_not_joined(facts)):  # which has it already
+        if not session.joined:
+            yield Part("not_joined")
+        yield from _in_the_way(session)
 
 
 def _patience_s(expected: Expected) -> float:
     return STALE_CYCLES * expected.cycle_s + STALE_GRACE_S
 
 
-def _stale_series(facts: Facts, expected: Expected) -> str | None:
+def _stale_series(facts: Facts, expected: Expected) -> tuple[str, float] | None:
+    """Return the newest of the series of a property and its age if that is wrong."""
     own = [r for r in facts.series if r.unit == facts.unit and r.sensor in expected.sensors]
     present = [reading for reading in own if facts.age_s(reading.time_ms) >= -FUTURE_LIMIT_S]
     newest = max(present or own, key=lambda reading: reading.time_ms, default=None)
     if newest is None:
         return None
     age_s = facts.age_s(newest.time_ms)
-    if age_s < -FUTURE_LIMIT_S:
-        return f"{newest.sensor} (from the future by {span(-age_s)}: a clock was wrong)"
-    return f"{newest.sensor} ({span(age_s)})" if age_s > _patience_s(expected) else None
+    is_right = -FUTURE_LIMIT_S <= age_s <= _patience_s(expected)
+    return None if is_right else (newest.sensor, age_s)
 
 
-def _sensor_port_lost(facts: Facts) -> str | None:
-    lost = [
-        f"{port.fault} (for {span(port.since_s)})"
-        for port in (facts.snapshot.sensors if facts.snapshot else ())
-        if port.fault is not None and port.since_s > SENSOR_PORT_LIMIT_S
-    ]
-    return "; ".join(lost) or None
+def _sensor_port_lost(facts: Facts) -> Iterator[Part]:
+    for port in facts.snapshot.sensors if facts.snapshot else ():
+        if port.fault is not None and port.since_s > SENSOR_PORT_LIMIT_S:
+            yield Part("sensor_port", port=port.port, fault=port.fault, for_s=port.since_s)
 
 
-def _sensor_silent(facts: Facts) -> str | None:
+def _sensor_silent(facts: Facts) -> Iterator[Part]:
     ports = facts.snapshot.sensors if facts.snapshot else ()
-    silent = [series for port in ports for series in port.silent]
-    return f"silent for too long: {some(silent)}" if silent else None
+    yield from _named("silent", [(series, None) for port in ports for series in port.silent])
 
 
-def _recorder_fault(facts: Facts) -> str | None:
+def _recorder_fault(facts: Facts) -> Iterator[Part]:
     if facts.snapshot is None:
-        return None
+        return
     recorder = facts.snapshot.recorder
-    faults = [outlet.fault for outlet in (recorder.text, recorder.database) if outlet.fault]
-    return "; ".join(faults) or None
+    for outlet in (recorder.text, recorder.database):
+        if outlet.fault:
+            yield Part("not_written", fault=outlet.fault)
 
 
-def _upload_failing(facts: Facts) -> str | None:
-    failing = [upload.name for upload in facts.uploads if _has_failed_long(facts, upload)]
-    return f"upload fails: {', '.join(failing)}" if failing else None
+def _named(what: str, names: Named) -> Iterator[Part]:
+    """Yield a part about names, if there are any."""
+    if names:
+        yield Part(what, names=names)
+
+
+def _upload_failing(facts: Facts) -> Iterator[Part]:
+    failing = [(upload.name, None) for upload in facts.uploads if _has_failed_long(facts, upload)]
+    yield from _named("upload_failing", failing)
 
 
 def _has_failed_long(facts: Facts, upload: Upload) -> bool:
@@ -178,7 +179,7 @@ def _has_failed_long(facts: Facts, upload: Upload) -> bool:
     return min(waits_s) > UPLOAD_LIMIT_S
 
 
-def _upload_behind(facts: Facts) -> str | None:
+def _upload_behind(facts: Facts) -> Iterator[Part]:
     """Rows wait for long although the server takes what it is sent."""
     behind = []
     for upload in facts.uploads:
@@ -187,44 +188,51 @@ def _upload_behind(facts: Facts) -> str | None:
             continue
         age_s = facts.age_s(oldest_ms)
         if min(age_s, facts.snapshot.up_s) - upload.late_s > BEHIND_LIMIT_S:
-            behind.append(f"{upload.name} ({span(age_s)})")
-    return f"upload does not keep up: {', '.join(behind)}" if behind else None
+            behind.append((upload.name, age_s))
+    yield from _named("upload_behind", behind)
 
 
-def _upload_refused(facts: Facts) -> str | None:
-    refused = [upload.name for upload in facts.uploads if upload.live and upload.live.refused]
-    return f"server refuses everything: {', '.join(refused)}" if refused else None
+def _upload_refused(facts: Facts) -> Iterator[Part]:
+    lives = [(upload.name, upload.live) for upload in facts.uploads]
+    refused = [(name, None) for name, live in lives if live and live.refused]
+    yield from _named("upload_refused", refused)
 
 
-def _upload_hanging(facts: Facts) -> str | None:
+def _upload_hanging(facts: Facts) -> Iterator[Part]:
     hanging = [
-        f"{upload.name} ({span(posting_s)})"
+        (upload.name, posting_s)
         for upload in facts.uploads
         if upload.live
         and (posting_s := upload.live.posting_s) is not None
         and posting_s > upload.post_limit_s + LOOK_UP_S
     ]
-    return f"a POST does not end: {', '.join(hanging)}" if hanging else None
+    yield from _named("upload_hanging", hanging)
 
 
-def _broker_unavailable(facts: Facts) -> str | None:
+def _broker_unavailable(facts: Facts) -> Iterator[Part]:
     mqtt = facts.snapshot.mqtt if facts.snapshot else None
     if mqtt is None:
-        return None
+        return
     # One that throws kei out again and again is no better than one that is away.
     away_s = max(0.0 if mqtt.connected else mqtt.since_s, mqtt.failing_s or 0.0)
     if away_s <= BROKER_LIMIT_S:
-        return None
-    why = "" if mqtt.fault is None else f": {mqtt.fault}"
-    return f"no lasting connection to {mqtt.broker} for {span(away_s)}{why}"
+        return
+    yield Part("no_broker", broker=mqtt.broker, for_s=away_s)
+    if mqtt.fault is not None:
+        yield Part("because", fault=mqtt.fault)
 
 
-# Each returns a line for a person if its rule is broken.
-_CHECKS: tuple[tuple[Rule, Callable[[Facts], str | None]], ...] = (
+def _fault(what: str, fault: str | None) -> Iterator[Part]:
+    if fault is not None:
+        yield Part(what, fault=fault)
+
+
+# Each yields what is wrong if its rule is broken.
+_CHECKS: tuple[tuple[Rule, Callable[[Facts], Iterable[Part]]], ...] = (
     # No process has the socket of this database.
-    (Rule.NOT_RUNNING, lambda facts: None if facts.runs else "kei does not run"),
+    (Rule.NOT_RUNNING, lambda facts: [] if facts.runs else [Part("not_running")]),
     # A process has it, but gives no status within 10 s, or none that can be decoded.
-    (Rule.NOT_ANSWERING, lambda facts: facts.silence),
+    (Rule.NOT_ANSWERING, lambda facts: _fault("not_answering", facts.silence)),
     # The meter has not been joined for more than 10 minutes.
     (Rule.NOT_JOINED, _not_joined),
     # The newest reading of a requested series is older than 3 cycles and a minute.
@@ -246,5 +254,5 @@ _CHECKS: tuple[tuple[Rule, Callable[[Facts], str | None]], ...] = (
     # The MQTT broker has not been connected for more than 10 minutes.
     (Rule.BROKER_UNAVAILABLE, _broker_unavailable),
     # The database is damaged, or may not be read by the user who asks.
-    (Rule.DATABASE_UNREADABLE, lambda facts: facts.database_fault),
+    (Rule.DATABASE_UNREADABLE, lambda facts: _fault("database", facts.database_fault)),
 )

@@ -142,7 +142,8 @@ def _check_source(source: Path, database: Path) -> None:
     with source.open("rb") as file:
         header = file.read(len(_HEADER))
     if header != _HEADER:
-        raise StoreError(f"{source}: is no database")
+        remedy = "a compressed one has to be unpacked first, and text files are for `kei import`"
+        raise StoreError(f"{source}: is no database; {remedy}")
     log = Path(f"{source}-wal")
     if log.exists() and log.stat().st_size and not os.access(source.parent, os.W_OK):
         remedy = "copy both into a folder that may be written"

@@ -72,6 +72,7 @@ class Committer:
         self._progress = Progress(text)
         self.prepared: Sequence[Line] = ()
         self.unsaved: list[Line] = []
+        self._told_put_away: set[date] = set()
         self._forgotten = 0  # lines behind the checkpoint that only the text has
         self._unsynced_days = set[date]()  # files that a power cut may take from the checkpoint
         self._generation = database.generation
@@ -138,18 +139,34 @@ class Committer:
         of the hour that a zone with daylight saving time has twice.
 
         Returns:
-            the lines; None if the file takes no more, as it has been compressed.
+            the lines; None if the file takes no more, as it was put away, which is told.
 
         Raises:
             StoreError: the file or the database cannot be read.
         """
-        if self._file.is_put_away(day):
+        put_away = self._file.put_away()
+        if day in put_away:
+            self._tell_put_away(put_away)
             return None
         found = self._file.found(day, lines)
         if found:
             found -= lines_of_rows(self._store, self._file, day)
             found -= Counter(line.text for line in self.unsaved)
         return found
+
+    def _tell_put_away(self, days: set[date]) -> None:
+        """Tell of all days that get no line, when the first of them would get one."""
+        new = days - self._told_put_away
+        if not new:
+            return
+        self._told_put_away |= new
+        log.warning(
+            "text_file_put_away",
+            days=len(new),
+            oldest=min(new).isoformat(),
+            newest=max(new).isoformat(),
+            hint="what is made good of these days is recorded in the database only",
+        )
 
     def add_rows(self, readings: Sequence[Reading]) -> None:
         """Add rows that get no line; `StoreError` if the database does not take them."""

@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from kei.core.clock import Clock, epoch_ms
 from kei.core.errors import Malformed, StoreError
@@ -28,6 +28,16 @@ from kei.store.text import DailyFile
 
 _SUMMARY_FILE = re.compile(rf"{SUMMARY_PREFIX}\d{{8}}-", re.ASCII)
 _GZIP = b"\x1f\x8b"
+_DATABASE = "is a database: `kei restore` puts one that `kei backup` has written back in its place"
+_PACKED = "is compressed in a way that kei does not read: unpack it first"
+_WRONG_KINDS = {  # by what they begin with
+    b"SQLite format 3\0": _DATABASE,
+    b"PK\x03\x04": _PACKED,  # zip
+    b"BZh": _PACKED,  # bzip2
+    b"\xfd7zXZ\0": _PACKED,  # xz
+    b"\x28\xb5\x2f\xfd": _PACKED,  # zstd
+}
+_KIND_BYTES = max(map(len, _WRONG_KINDS))
 _LINE_MAX_BYTES = 4096  # a line of a sensor has up to 1 kB
 _ROWS_AT_ONCE = 5000  # in one transaction; what a kill -9 leaves is recognised by the next import
 # Earlier ones are of a clock that nobody had set: there were no smart meters then.
@@ -104,6 +114,8 @@ class Importer:
                 f"{file}: has averages, which kei computes from readings: import the file of the"
                 f" same name without '{SUMMARY_PREFIX}'"
             )
+        if file.is_dir():
+            raise StoreError(f"{file}: is a folder; name the files in it: {file / '2*.txt*'}")
         if not file.is_file():
             what = "is no file" if file.exists() else "there is no such file"
             raise StoreError(f"{file}: {what}")
@@ -174,14 +186,25 @@ def _lines(file: Path, progress: Callable[[float], None]) -> Iterator[str | None
             size = max(1, file.stat().st_size)
             is_compressed = raw.read(len(_GZIP)) == _GZIP
             raw.seek(0)
-            data: BinaryIO | gzip.GzipFile = gzip.GzipFile(fileobj=raw) if is_compressed else raw
+            data: BufferedReader | gzip.GzipFile
+            data = gzip.GzipFile(fileobj=raw) if is_compressed else raw
+            _check_kind(file, data.peek(_KIND_BYTES))
             while line := data.readline(_LINE_MAX_BYTES):
                 count += 1
                 progress(min(1.0, raw.tell() / size))
                 text = line.decode("utf-8-sig" if count == 1 else "utf-8", errors="replace")
                 yield text.rstrip("\r\n") if line.endswith(b"\n") else None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        rest = f"damaged behind line {count} ({error}); what comes before that was imported"
-        raise StoreError(f"{file}: is {rest}") from error
+        where = "from its first line on, nothing of it was imported"
+        if count:
+            where = f"behind line {count}, what comes before that was imported"
+        raise StoreError(f"{file}: is damaged {where} ({error})") from error
     except OSError as error:
         raise StoreError(f"{file}: {error.strerror or error}") from error
+
+
+def _check_kind(file: Path, beginning: bytes) -> None:
+    """Raise StoreError if a file is one of another kind, by its first bytes."""
+    for kind, what in _WRONG_KINDS.items():
+        if beginning.startswith(kind):
+            raise StoreError(f"{file}: {what}")

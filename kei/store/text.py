@@ -1,7 +1,6 @@
 """Daily text files: lines are appended to the file of their own date, complete or not at all."""
 
 import contextlib
-import glob
 import os
 import threading
 from collections import Counter, OrderedDict
@@ -86,13 +85,14 @@ class DailyFile:
         """Return the path of the file of a date."""
         return self._directory / (self._prefix + reading_file_name(self._fname_base, day))
 
-    def is_put_away(self, day: date) -> bool:
-        """Return whether the file of a date has been put away, and there is none that grows.
+    def put_away(self) -> set[date]:
+        """Return the dates whose file has been put away, and that have none that grows.
 
         Programs that do that add to its name: `.gz`, `.1`, `.1.gz`, `-20260214.xz`.
         """
-        path = self.path(day)
-        return not path.exists() and any(path.parent.glob(f"{glob.escape(path.name)}[.-]*"))
+        named = list(self._named())
+        away = {day for day, more in named if more.startswith((".", "-"))}
+        return away.difference(day for day, more in named if not more)
 
     def append(self, day: date, lines: Sequence[str]) -> tuple[int, int]:
         """Append lines to the file of a date in one write: all of them, or none.
@@ -133,12 +133,7 @@ class DailyFile:
 
     def days(self) -> list[date]:
         """Return the dates of the files, in order."""
-        with self._errors(None):
-            try:
-                names = [path.name for path in self._directory.iterdir()]
-            except FileNotFoundError:  # made when the first line is written
-                return []
-        return sorted(day for name in names if (day := self._day_in(name)) is not None)
+        return sorted(day for day, more in self._named() if not more)
 
     def size(self, day: date) -> int:
         """Return how many bytes of complete lines the file of a date has, 0 if there is none."""
@@ -268,12 +263,19 @@ class DailyFile:
         if fd is not None:
             os.close(fd)
 
-    def _day_in(self, name: str) -> date | None:
-        try:
-            day = date.fromisoformat(name.removeprefix(self._prefix)[:_DATE_DIGITS])
-        except ValueError:
-            return None
-        return day if self.path(day).name == name else None
+    def _named(self) -> Iterator[tuple[date, str]]:
+        """Yield the date of each file in the folder, and what stands behind its name."""
+        with self._errors(None):
+            try:
+                names = [path.name for path in self._directory.iterdir()]
+            except FileNotFoundError:  # made when the first line is written
+                return
+        for name in names:
+            with contextlib.suppress(ValueError):
+                day = date.fromisoformat(name.removeprefix(self._prefix)[:_DATE_DIGITS])
+                own = self.path(day).name
+                if name.startswith(own):
+                    yield day, name.removeprefix(own)
 
     @contextlib.contextmanager
     def _errors(self, day: date | None) -> Iterator[None]:

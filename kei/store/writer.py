@@ -23,7 +23,6 @@ What holds at every instant, whatever fails and whenever the process or the powe
 import logging
 from collections import deque
 from collections.abc import Sequence
-from datetime import date
 from decimal import Decimal
 from itertools import groupby, islice
 
@@ -67,7 +66,6 @@ class Writer:
         self._incidents = Incidents(log, clock)
         self._fresh: deque[Item] = deque()  # neither a line nor in `pending`
         self._limit = _LINES_AT_ONCE
-        self._told_put_away: set[date] = set()
 
     def fresh_of(self, readings: Sequence[Reading]) -> list[Item]:
         """Return those readings, with times of their own, that their series does not have yet.
@@ -107,7 +105,6 @@ class Writer:
             due = list(of_day)
             there = self._committer.lines_without_row(day, {line.text for line in due})
             if there is None:
-                self._tell_put_away(day)
                 without += [line.item.reading for line in due]
                 continue
             for line in due:
@@ -122,15 +119,6 @@ class Writer:
             self._pending.add(with_line)
             self._committer.touched()
         return len(with_line) + len(without)
-
-    def _tell_put_away(self, day: date) -> None:
-        if day not in self._told_put_away:
-            self._told_put_away.add(day)
-            log.warning(
-                "text_file_put_away",
-                day=day.isoformat(),
-                hint="values of this day are recorded in the database only",
-            )
 
     @property
     def commit_within_s(self) -> float | None:

@@ -1,15 +1,10 @@
 """A bill as JSON: the document of `kei bill --format json` and of `/api/bill`."""
 
-import json
-from collections.abc import Mapping, Sequence
 from datetime import tzinfo
-from decimal import Decimal
-from typing import TypeAlias
 
 from kei.core.clock import local
+from kei.core.exact_json import Value, encoded
 from kei.tariff.bill import Bill, Forecast, Line, Sold
-
-Value: TypeAlias = "str | int | Decimal | Mapping[str, Value] | Sequence[Value] | None"
 
 
 def document(
@@ -42,20 +37,6 @@ def document(
             "sold": None if sold is None else _of_sold(sold),
         }
     )
-
-
-def encoded(value: Value) -> str:
-    """Return a value as JSON; json.dumps would make a float of a Decimal."""
-    match value:
-        case Decimal():
-            return format(value, "f")
-        case str() | int() | None:
-            return json.dumps(value, ensure_ascii=False)
-        case Mapping():
-            pairs = (f"{json.dumps(name)}: {encoded(each)}" for name, each in value.items())
-            return f"{{{', '.join(pairs)}}}"
-        case _:
-            return f"[{', '.join(map(encoded, value))}]"
 
 
 def _of_line(line: Line) -> Value:

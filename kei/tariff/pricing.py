@@ -7,6 +7,7 @@ from decimal import ROUND_DOWN, Decimal
 
 from kei.core.clock import local
 from kei.core.printable import counted
+from kei.core.times import written
 from kei.energy.periods import half_hour_from
 from kei.energy.registers import HALF_HOUR_MS
 from kei.settings.months import Month
@@ -253,6 +254,6 @@ class Pricing:
             )
         if quantities.unpriced:
             first, last = min(quantities.unpriced), max(quantities.unpriced) + HALF_HOUR_MS
-            start, end = (f"{local(ms, self._zone):%Y-%m-%d %H:%M}" for ms in (first, last))
+            start, end = (written(local(ms, self._zone)) for ms in (first, last))
             half_hours = counted(len(quantities.unpriced), "half-hour")
             yield f"no market price for {half_hours} between {start} and {end}"

@@ -16,16 +16,19 @@ from kei.core.incidents import Incidents
 from kei.core.reading import Reading
 from kei.energy.document import document
 from kei.energy.periods import By
+from kei.energy.report import Report, Row
 from kei.meter.billing import Billing
 from kei.meter.expected import cycles_of
 from kei.meter.figures import Figures
-from kei.meter.recorded import unit_of
+from kei.meter.recorded import RecordedMeter, unit_of
 from kei.settings.months import Month
 from kei.status.facts import Answer, Facts, facts_of, read_database
 from kei.status.rules import Problem, problems_of
+from kei.store.half_hour_cache import KEPT
 from kei.store.text import DailyFile
 from kei.store.thinned import Point, Wanted, thinned
 from kei.tariff.document import document as bill_document
+from kei.tariff.forecast import DAY_MS
 from kei.tariff.periods import SEN
 from kei.web.live import Live
 from kei.web.numbers import as_number
@@ -37,6 +40,7 @@ WAIT_S = 2.0  # for a turn
 KEPT_S = 2.0  # how old what is shown of the state may be
 FIGURES_KEPT_S = 10.0
 ROWS_MAX = 10_000  # of an energy document, 2 MB: 200 days of half-hours, 13 months of hours
+DAYS_MAX = KEPT // 48  # of one answer; a Pi Zero takes half a minute for all years of a meter
 UNKNOWN_CYCLE_S = 60.0  # of a sensor
 
 
@@ -94,13 +98,13 @@ class Recorded:
             StoreError: nothing can be read.
             RetryLater: too many others wait for the disk.
         """
-        now_ms, asked = self._clock.now_ms(), (from_ms, to_ms, by)
+        asked = (from_ms, to_ms, by)
         with self._reading():
             version = self._present.version()
             known = self._documents.get(asked)
             if known is not None and known[0] == version:
                 return known[1]
-            report, rows = self._present.meter().report(from_ms, to_ms, by, now_ms, ROWS_MAX)
+            report, rows = self._report(self._present.meter(), from_ms, to_ms, by)
             made = "".join(document(by, rows, report, self._clock.zone)).encode()
             if by is By.MONTH:
                 self._documents = {asked: (version, made)}
@@ -152,7 +156,7 @@ class Recorded:
         tariff, zone = self._live.config().tariff, self._clock.zone
         with self._reading():
             meter = self._present.meter()
-            report, rows = meter.report(from_ms, to_ms, By.MONTH, self._clock.now_ms())
+            report, rows = self._report(meter, from_ms, to_ms, By.MONTH)
             for _ in rows:
                 pass
             known = None if tariff is None else Billing(tariff, meter, self._clock)
@@ -182,6 +186,17 @@ class Recorded:
         with self._reading():
             found = Billing(tariff, self._present.meter(), self._clock).billed(month)
         return bill_document(found.bill, self._clock.zone, found.forecast, found.sold).encode()
+
+    def _report(
+        self, meter: RecordedMeter, from_ms: int, to_ms: int, by: By
+    ) -> tuple[Report, Iterator[Row]]:
+        """Return the energy of a range that is answered at once; ConfigError if it is longer."""
+        now_ms = self._clock.now_ms()
+        found = meter.report(from_ms, to_ms, by, now_ms, ROWS_MAX)
+        days = (min(to_ms, now_ms) - from_ms) // DAY_MS
+        if days > DAYS_MAX:
+            raise ConfigError([f"that is {days} days; choose a range of at most {DAYS_MAX} days"])
+        return found
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

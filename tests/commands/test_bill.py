@@ -3,7 +3,6 @@
 import io
 import json
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -90,12 +89,10 @@ class Home:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[Home]:
+def home(tmp_path: Path, database: Database) -> Home:
     jobs = JobsFile(tmp_path / "jobs.toml")
     jobs.path.write_text(JOBS)
-    database = Database.open(tmp_path / "kei.db", FakeClock(zone=TOKYO))
-    yield Home(jobs, database)
-    database.close()
+    return Home(jobs, database)
 
 
 def test_a_bill_as_json(home: Home) -> None:

@@ -2,8 +2,9 @@
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -16,6 +17,7 @@ from stored import add_readings, recorder_of
 
 from kei.commands.energy import Form, Selection, energy
 from kei.commands.energy_table import Screen, screen_of
+from kei.core.clock import epoch_ms
 from kei.core.errors import ConfigError, StoreError
 from kei.core.reading import Reading
 from kei.energy.document import COLUMNS
@@ -83,12 +85,10 @@ class Home:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[Home]:
+def home(tmp_path: Path, database: Database) -> Home:
     jobs = JobsFile(tmp_path / "jobs.toml")
     jobs.path.write_text(BROUTE)
-    database = Database.open(tmp_path / "kei.db", FakeClock(zone=TOKYO))
-    yield Home(jobs, database)
-    database.close()
+    return Home(jobs, database)
 
 
 def test_a_day_as_json(home: Home) -> None:
@@ -189,6 +189,22 @@ def test_an_hour_that_comes_twice_has_its_offset(home: Home) -> None:
     labels = [line.split("  ")[0] for line in lines[1:26]]
     assert labels[2:4] == ["2026-10-25 02:00+0200", "2026-10-25 02:00+0100"]
     assert len({*labels}) == 25
+
+
+def test_a_gap_in_an_hour_that_comes_twice_has_the_offsets_of_its_ends(home: Home) -> None:
+    first_ms = epoch_ms(datetime(2026, 10, 25, tzinfo=UTC))  # in London 01:00, an hour before 01:00
+    first = (first_ms - MIDNIGHT) // HALF_HOUR
+    values = {-2: "5.0", -1: "5.0", 0: "5.0", 1: "5.0", 3: "5.7", 4: "5.7"}
+    add_readings(home.database, [register(first + each, kwh) for each, kwh in values.items()])
+
+    def told(by: By) -> str:
+        return home.says("2026-10-25", "2026-10-25", by, zone=ZoneInfo("Europe/London"))
+
+    gap = "missing: 2026-10-25 01:30+0100 to 01:30+0000, 2 half-hours, 0.7 kWh in all\n"
+    assert gap in told(By.DAY)
+    add_readings(home.database, [register(first + 2, "5.7")])
+    assert "0.7 at 01:30+0100" in told(By.DAY)
+    assert "0.7 at 10-25 01:30+0100" in told(By.MONTH)
 
 
 def test_of_today_only_what_has_passed_can_be_missing(home: Home) -> None:

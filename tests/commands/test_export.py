@@ -3,7 +3,7 @@
 import csv
 import json
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
@@ -35,13 +35,6 @@ def jobs(tmp_path: Path) -> JobsFile:
     found = JobsFile(tmp_path / "jobs.toml")
     found.load("[summary]\ncycle = 600\n")
     return found
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    found = Database.open(tmp_path / "kei.db", FakeClock(zone=TOKYO))
-    yield found
-    found.close()
 
 
 def lines(

@@ -1,7 +1,7 @@
 """Filling gaps with a simulated meter that is busy, lacks things, or has its clock doubted."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -10,6 +10,7 @@ import pytest
 from fakes import TOKYO, FakeClock
 from session_bench import Memory
 from stored import RIGHT, daily, recorder_of
+from structlog.testing import capture_logs
 
 from kei.core.clock import epoch_ms, instant
 from kei.core.errors import RetryLater
@@ -222,6 +223,30 @@ def test_nothing_older_is_filled_than_a_day_that_another_meter_was_there(build: 
     found = bench.recorded("EA")
     assert len(found) == 2 * 48 + 25 + 6
     assert "no day before 2026-11-22" in bench.progress.status.doing
+
+
+def test_days_that_were_recorded_hours_off_are_told_of_once_and_why(build: Build) -> None:
+    """As by a kei that took the meter's stamps for those of another zone."""
+    bench = build()
+    begin_ms = epoch_ms(datetime(2026, 11, 21, tzinfo=TOKYO))
+    right = [
+        Reading(begin_ms + number * HALF_HOUR_MS, "BR", "EA", Decimal(0), "x")
+        for number in range(72)
+    ]
+    hours_off = 9 * 3_600_000
+    bench.recorder.record_once(
+        [replace(each, time_ms=each.time_ms + hours_off, value=bench.truth(each)) for each in right]
+    )
+    with capture_logs() as logs:
+        bench.filling.run()
+        bench.filling.run()
+    (told,) = (each for each in logs if each["event"] == "history_differs")
+    assert (told["days"], told["oldest"], told["newest"]) == (2, "2026-11-21", "2026-11-22")
+    assert "9 h" in told["hint"]
+    assert bench.progress.status.doing == (
+        "up to date, but the times of 2 days were recorded 9 h too late, which are not filled"
+    )
+    assert len(bench.recorded("EA")) == 72 + 48 + 25
 
 
 def test_one_day_that_is_always_refused_is_left_alone_after_three_runs(build: Build) -> None:

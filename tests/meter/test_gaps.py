@@ -10,7 +10,7 @@ from stored import add_readings
 from kei.core.reading import Reading
 from kei.echonet.meter_class import Scale
 from kei.energy.registers import HALF_HOUR_MS
-from kei.meter.gaps import DAY_MS, AnotherMeter, Gaps, start_ms
+from kei.meter.gaps import DAY_MS, AnotherMeter, Gaps, OtherValues, start_ms
 from kei.store.database import Database
 from kei.store.half_hours import HalfHours
 
@@ -66,7 +66,9 @@ def test_a_day_of_other_values_than_those_recorded_is_refused(database: Database
     gaps = gaps_of(database)
     gap = gaps.of(DAY, ("EA",), 0, TIMES[2])
     assert gap is not None
-    assert gaps.readings(gap, {"EA": {TIMES[0]: 12, TIMES[1]: 13}}, TENTH, TIMES[2]) is None
+    with pytest.raises(OtherValues) as raised:
+        gaps.readings(gap, {"EA": {TIMES[0]: 12, TIMES[1]: 13}}, TENTH, TIMES[2])
+    assert raised.value.hours_off is None
 
 
 def test_what_the_meter_has_not_is_remembered_but_not_what_it_may_yet_have(
@@ -115,7 +117,9 @@ def test_a_day_whose_stamps_are_hours_off_is_not_filled_but_it_is_the_same_meter
     add_readings(database, late)
     gap = gaps_of(database).of(DAY, ("EA",), 0, TIMES[47])
     assert gap is not None
-    assert gaps_of(database).readings(gap, told, TENTH, NEXT_DAY_MS) is None
+    with pytest.raises(OtherValues) as raised:
+        gaps_of(database).readings(gap, told, TENTH, NEXT_DAY_MS)
+    assert raised.value.hours_off == hours_off
 
 
 def test_a_day_of_which_all_values_are_others_is_that_of_another_meter(database: Database) -> None:

@@ -286,7 +286,7 @@ def test_the_file_of_a_day_that_is_put_away_gets_no_line_and_that_is_told(tmp_pa
     away.write_bytes(b"as logrotate leaves it")
     told = fill(NOON, jobs, "Asia/Tokyo")
     (event,) = [event for event in told if event["event"] == "text_file_put_away"]
-    assert event["day"] == "2026-11-30"
+    assert (event["days"], event["oldest"], event["newest"]) == (1, "2026-11-30", "2026-11-30")
     assert not away.with_suffix("").exists()
     first_s, last_s = day_start_s(1, at(NOON)), at(NOON) - 360
     wanted = truth(first_s, last_s, "EA EB")

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import lzma
 import os
 import pty
 import signal
@@ -210,23 +211,55 @@ def test_averages_and_what_cannot_be_read_are_errors_and_the_rest_is_imported(
 ) -> None:
     good = write(tmp_path / "20240301-old.txt", LINES)
     sums = write(tmp_path / "sum20240301-old.txt", ["2024/03/01 00:00,BR,E7,512"])
-    other = write(tmp_path / "notes.txt", ["hello"])
     packed = gzip.compress("".join(f"{line}\n" for line in LINES * 500).encode())
     (tmp_path / "20240302-old.txt.gz").write_bytes(packed[:-20])
     missing, cut = tmp_path / "20240303-old.txt", tmp_path / "20240302-old.txt.gz"
     os.mkfifo(tmp_path / "pipe")
     code, said, errors = in_tokyo(
-        "import", "--jobs", jobs, sums, missing, tmp_path, cut, other, tmp_path / "pipe", good
+        "import", "--jobs", jobs, sums, missing, tmp_path, cut, tmp_path / "pipe", good
     )
     assert code == 1
     assert said == [f"{good}: 5 lines, 0 added, 5 already there"]  # they were in the one cut off
     beginnings = [error.partition(f"{tmp_path}")[2].partition(": ")[2] for error in errors]
     assert beginnings[0].startswith("has averages, which kei computes from readings: import")
-    assert beginnings[1:3] == ["there is no such file", "is no file"]
+    assert beginnings[1:3] == [
+        "there is no such file",
+        f"is a folder; name the files in it: {tmp_path}/2*.txt*",
+    ]
     assert "is damaged behind line" in errors[3]
-    assert "1 not understood" in errors[4]
-    assert errors[5].endswith("pipe: is no file")
-    assert len(errors) == 6
+    assert errors[4].endswith("pipe: is no file")
+    assert len(errors) == 5
+
+
+def test_a_file_of_another_kind_is_told_of_in_one_sentence(jobs: Path, tmp_path: Path) -> None:
+    imported(jobs, write(tmp_path / "20240301-old.txt", LINES))  # so that there is a kei.db
+    database = (tmp_path / "kei.db").read_bytes()
+    text = "".join(f"{line}\n" for line in LINES).encode()
+    others = {
+        "kei.db": database,
+        "kei.db.gz": gzip.compress(database),
+        "old.txt.xz": lzma.compress(text),
+        "bad.txt.gz": gzip.compress(text)[:12] + b"!" * 20,
+        "notes.txt": b"hello\n",
+        "empty.txt": b"",
+    }
+    for name, content in others.items():
+        (tmp_path / name).write_bytes(content)
+    code, said, errors = in_tokyo("import", "--jobs", jobs, *(tmp_path / name for name in others))
+    told = [each.removeprefix(f"kei: {tmp_path}/") for each in errors]
+    restoring = (
+        "is a database: `kei restore` puts one that `kei backup` has written back in its place"
+    )
+    assert told[:3] == [
+        f"kei.db: {restoring}",
+        f"kei.db.gz: {restoring}",
+        "old.txt.xz: is compressed in a way that kei does not read: unpack it first",
+    ]
+    assert told[3].startswith("bad.txt.gz: is damaged from its first line on, nothing of it was")
+    (rest,) = told[4:]
+    assert rest.startswith("notes.txt: 1 line, none understood: not a line of readings: 'hello'; ")
+    assert said == [f"{tmp_path / 'empty.txt'}: is empty"]
+    assert code == 1
 
 
 def test_nothing_is_imported_while_kei_runs(jobs: Path, tmp_path: Path) -> None:

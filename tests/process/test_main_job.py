@@ -173,6 +173,7 @@ def test_a_second_kei_with_the_same_database_exits_1_and_names_the_first(tmp_pat
         with running("--jobs", str(jobs)) as second:
             assert second.wait() == 1
             (line,) = second.errors
+            assert second.lines == []  # it has not started
         assert f"in use by another kei (pid {first.process.pid})" in line
         assert first.stop() == 0
 
@@ -189,6 +190,7 @@ def test_a_second_kei_with_the_same_daily_files_exits_1_whatever_its_database_is
         with running("--jobs", str(others)) as second:
             assert second.wait() == 1
             (line,) = second.errors
+            assert second.lines == []
         said = f"daily files written by another kei (pid {first.process.pid}); give this one"
         assert said in line
         with running("check", "--jobs", str(others)) as check:

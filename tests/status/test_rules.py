@@ -7,7 +7,8 @@ from status_facts import FACTS, LIVE, NOW_MS, OUTLET, PORT, SESSION, SNAPSHOT, r
 
 from kei.mqtt.status import MqttStatus
 from kei.status.facts import Facts, Upload
-from kei.status.rules import Rule, problems_of, span
+from kei.status.rules import Rule, problems_of
+from kei.status.sentences import span
 from kei.store.queue import Waiting
 from kei.store.sinks import RecorderStatus
 from kei.upload.traffic import UploadStatus
@@ -105,7 +106,7 @@ def test_a_broker_may_be_away_for_ten_minutes(
     mqtt = MqttStatus("broker:1883", connected, since_s, 12, "timed out", failing_s)
     problems = problems_of(replace(FACTS, snapshot=replace(SNAPSHOT, mqtt=mqtt)))
     details = [each.detail for each in problems if each.rule is Rule.BROKER_UNAVAILABLE]
-    told = "no lasting connection to broker:1883 for 10 min: timed out"
+    told = "no lasting connection to broker:1883 for 10 min; timed out"
     assert details == ([told] if wrong else [])
 
 

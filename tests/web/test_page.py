@@ -1,22 +1,29 @@
 """The page in a real Chromium, of a real kei."""
 
 import json
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from browser import HAS_BROWSER, MISSING, Browser, driver
 from fakes import TOKYO
 from programs import PATIENCE_S, free_port, running, wait_until
+from status_facts import FACTS
 from stored import add_readings
 from web_support import TARIFF, Page, page
 
 from kei.core.clock import SystemClock
 from kei.core.reading import Reading
+from kei.status.as_json import to_document
+from kei.status.rules import Problem, Rule
+from kei.status.sentences import ENGLISH, Part, Value
 from kei.store.database import Database
 
 pytestmark = pytest.mark.skipif(not HAS_BROWSER, reason=MISSING)
@@ -186,6 +193,73 @@ def test_it_speaks_the_language_that_one_reads_and_keeps_a_choice(
     assert "円" in window.text("#period-cost")
     window.run("document.querySelector('#language').click()")
     assert window.text("#today-title") == "Today"
+
+
+def answer_with(window: Browser, path: str, document: object) -> None:
+    """Have the page get a document from addresses that begin so, and ask for it at once."""
+    window.run(
+        "const [ask, path, answer] = [window.fetch, arguments[0], JSON.stringify(arguments[1])];"
+        "window.fetch = (asked, ...more) => asked.startsWith(path)"
+        " ? Promise.resolve(new Response(answer)) : ask(asked, ...more);"
+        "document.dispatchEvent(new Event('visibilitychange'));",
+        path,
+        document,
+    )
+
+
+def test_a_half_hour_that_comes_twice_has_its_offset(home: Page, chrome: str) -> None:
+    london = ZoneInfo("Europe/London")
+    first = datetime(2026, 10, 25, tzinfo=UTC)
+    times = [(first + number * timedelta(minutes=30)).astimezone(london) for number in range(6)]
+    rows = [
+        {"start": start.isoformat(), "end": end.isoformat(), "bought_kwh": 1, "sold_kwh": None}
+        for start, end in pairwise(times)
+    ]
+    with Browser(chrome, "en-GB") as other:
+        show(other, home)
+        answer_with(other, "/api/energy", {"rows": rows})
+        heads = "[...document.querySelectorAll('#week-table tbody th')].map((e) => e.textContent)"
+        named = other.wait_for(f"const all = {heads}; return all.length === 5 && all", "the rows")
+    assert [each.split(" ")[-1] for each in named] == [
+        "01:00+01:00",
+        "01:30+01:00",
+        "01:00+00:00",
+        "01:30+00:00",
+        "02:00",
+    ]
+
+
+def test_the_details_of_problems_are_in_the_language_of_the_page(home: Page, chrome: str) -> None:
+    values: dict[str, Value] = {
+        "fault": "join_failed: check B-route ID and password",
+        "state": "scan",
+        "names": [("E7", 120.0), *((f"T{number}", None) for number in range(11))],
+        "port": "/dev/1",
+        "broker": "192.0.2.1:1883",
+    }
+    parts = tuple(
+        Part(what, **{name: values.get(name, 7500.0) for name in re.findall(r"\{(\w+)", text)})
+        for what, text in ENGLISH.items()
+    )
+    problems = [Problem(rule, parts) for rule in Rule]
+    told = home.json("/api/status") | {"problems": to_document(FACTS, problems)["problems"]}
+    with Browser(chrome, "ja-JP,en") as other:
+        show(other, home)
+        answer_with(other, "/api/status", told)
+        shown = "[...document.querySelectorAll('#problems li')].map((each) => each.innerText)"
+        texts = other.wait_for(f"const all = {shown}; return all.length && all", "the problems")
+        assert len(texts) == len(Rule)
+        for text in texts:
+            foreign = re.sub("kei|MQTT|E7|T[0-9]+|/dev/1", "", text)
+            assert re.findall(r"[A-Za-z]{3,}|[{}]|undefined", foreign) == []
+            assert text.count("。") > len(parts)
+        assert "メーターに 2 時間 5 分間接続できていません。" in texts[0]
+        assert "メーターを探しています。" in texts[0]
+        assert "E7（2 分）、T0、T1" in texts[0]
+        assert "ほか 2 件" in texts[0]
+        other.run("document.querySelector('#language').click()")
+        (first, *_) = other.run(f"return {shown}")
+        assert "not joined with the meter for 2 h 5 min; not joined; next attempt in 2 h" in first
 
 
 def test_it_fits_a_phone_and_a_dark_room(home: Page, window: Browser) -> None:

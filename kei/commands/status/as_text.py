@@ -11,7 +11,8 @@ from kei.meter.progress import HistoryStatus
 from kei.mqtt.status import MqttStatus
 from kei.sensors.counters import ReaderStatus
 from kei.status.facts import FUTURE_LIMIT_S, Facts, Upload
-from kei.status.rules import Problem, last_fault, some, span, what_is_done
+from kei.status.rules import Problem, last_fault, what_is_done
+from kei.status.sentences import some, span
 from kei.status.snapshot import Snapshot
 from kei.store.sinks import RecorderStatus, SinkStatus
 from kei.wisun.interfaces import SessionStatus
@@ -104,7 +105,7 @@ def _session(session: SessionStatus) -> Block:
         requests += f", {session.held_back} not sent (no session, or no air time left)"
     if session.ignored_frames:
         requests += f"; {session.ignored_frames} frames ignored (late, double or foreign)"
-    fault = [] if session.fault is None else [last_fault(session)]
+    fault = [] if session.fault is None else [str(last_fault(session, session.fault))]
     return {
         "session": [f"{state} for {span(session.since_s)}", *fault],
         "dongle": [dongle],

@@ -2,7 +2,7 @@
 
 import { HALF_HOUR, powerChart, sparkline, weekChart, yearChart } from "./charts.js";
 import {
-  clock, date, element, epoch, goBy, kept, kwh, kwh3, language, number, percent, say, size, span, speak, table, there, watts, words, yen,
+  clock, date, element, epoch, goBy, kept, kwh, kwh3, language, number, percent, say, sentence, size, span, speak, table, there, watts, words, yen,
 } from "./text.js";
 import { LANGUAGES } from "./words.js";
 
@@ -296,11 +296,14 @@ async function updateWeek() {
 function showWeek() {
   if (!shown.week) return;
   const days = shown.week.days.map((row) => ({ iso: row.start.slice(0, 10), label: date(row.start, "weekday"), sum: `${row.state === "partial" ? "≥ " : ""}${kwh(row.bought_kwh)}` }));
+  const labels = shown.week.rows.map((row) => row.start.slice(0, 16));
+  const twice = new Set(labels.filter((each, number) => labels.indexOf(each) < number)); // when summer time ends
+  const named = (iso) => iso.slice(11, 16) + (twice.has(iso.slice(0, 16)) ? iso.slice(19) : "");
   const cells = shown.week.rows.map((row) => {
     const [iso, at] = [row.start.slice(0, 10), row.start.slice(11, 16)];
     return {
       row: days.findIndex((each) => each.iso === iso), column: Number(at.slice(0, 2)) * 2 + (at.slice(3) >= "30" ? 1 : 0),
-      bought: row.bought_kwh, sold: row.sold_kwh, from: at, to: row.end.slice(11, 16), day: date(iso, "day"),
+      bought: row.bought_kwh, sold: row.sold_kwh, from: named(row.start), to: named(row.end), day: date(iso, "day"),
     };
   });
   const sells = sellsAny(shown.week.rows);
@@ -355,7 +358,7 @@ function showState() {
   $("state").classList.toggle("bad", count > 0);
   const text = count ? say(words.problems[count === 1 ? "one" : "other"], { count }) : words.allWell;
   if ($("state").textContent !== text) $("state").textContent = text;
-  $("problems").replaceChildren(...status.problems.map((each) => element("li", {}, words.rules[each.rule] || each.rule, element("small", { lang: "en" }, each.detail))));
+  $("problems").replaceChildren(...status.problems.map((each) => element("li", {}, words.rules[each.rule] || each.rule, element("small", {}, words.parts ? each.parts.map(sentence).join("") : each.detail))));
   const rows = [];
   const { session } = status;
   if (session) {

@@ -3,6 +3,7 @@
 import { WORDS } from "./words.js";
 
 const DAY_S = 86400;
+const NAMES_MAX = 10; // in one sentence
 
 // What the browser keeps for this page.
 export const kept = {
@@ -38,15 +39,31 @@ export const percent = (value) => new Intl.NumberFormat(language, { style: "perc
 export function span(seconds) {
   const units = words.units;
   const whole = Math.max(0, Math.round(seconds));
-  if (whole < 60) return `${whole}${language === "en" ? " " : ""}${units.s}`;
+  if (whole < 60) return `${whole}${units.s}`;
   const parts = [["d", DAY_S], ["h", 3600], ["min", 60]];
   const first = parts.findIndex(([, size]) => whole >= size);
   const [name, size] = parts[first];
-  let text = `${Math.floor(whole / size)}${language === "en" ? " " : ""}${units[name]}`;
+  let text = `${Math.floor(whole / size)}${units[name]}`;
   const next = parts[first + 1];
   const rest = next ? Math.floor((whole % size) / next[1]) : 0;
-  if (rest) text += `${language === "en" ? " " : ""}${rest}${language === "en" ? " " : ""}${units[next[0]]}`;
+  if (rest) text += ` ${rest}${units[next[0]]}`;
   return text;
+}
+
+// A problem's details, as a part of them has them in `/api/status`.
+export function sentence(part) {
+  const shown = Object.entries(part).map(([name, value]) => [name, shownOf(name, value)]);
+  return say(words.parts[part.what] ?? "", Object.fromEntries(shown));
+}
+
+function shownOf(name, value) {
+  if (typeof value === "number") return span(value);
+  if (name === "state") return words.notJoined[value] ?? value;
+  if (name === "fault") return words.faults[value.split(":")[0]] ?? value;
+  if (!Array.isArray(value)) return value;
+  const names = value.slice(0, NAMES_MAX).map(([each, seconds]) => (seconds === null ? each : `${each}（${span(seconds)}）`));
+  const more = value.length - names.length;
+  return names.join("、") + (more ? say(words.more, { count: more }) : "");
 }
 
 export function size(bytes) {

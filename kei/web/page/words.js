@@ -1,4 +1,5 @@
-// The words of the page. `{name}` is replaced; a rule of `kei status` is said in words here, too.
+// The words of the page. `{name}` is replaced; a rule of `kei status` is said in words here, too. Its
+// details come in English, and in parts (`kei/status/sentences.py`) for `parts` of other languages.
 
 export const LANGUAGES = { ja: "日本語", en: "English" };
 
@@ -27,12 +28,13 @@ export const WORDS = {
     sent: "last {ago} ago, {waiting} waiting", neverSent: "nothing sent yet, {waiting} waiting", failing: "fails; {waiting} waiting",
     free: "{size} free", clockGood: "synchronised", clockBad: "not synchronised", running: "version {version}, running for {span}",
     languageName: "Language", themeName: "Colours", themes: { auto: "Auto", light: "Light", dark: "Dark" },
-    units: { d: "d", h: "h", min: "min", s: "s" },
+    units: { d: " d", h: " h", min: " min", s: " s" },
     rules: {
       not_running: "kei does not run.", not_answering: "kei does not answer.", not_joined: "The meter cannot be reached.",
       stale_readings: "The meter's readings are too old.", sensor_port_lost: "A port with sensors is gone.", sensor_silent: "A sensor is silent.",
       recorder_fault: "The disk does not take readings.", upload_failing: "An upload fails.", upload_behind: "An upload does not keep up.",
       upload_refused: "A server refuses everything.", upload_hanging: "An upload hangs.", database_unreadable: "The database cannot be read.",
+      broker_unavailable: "The MQTT broker cannot be reached.",
     },
   },
   ja: {
@@ -65,6 +67,24 @@ export const WORDS = {
       stale_readings: "メーターの計測値が古くなっています。", sensor_port_lost: "センサーのポートがありません。", sensor_silent: "センサーから届いていません。",
       recorder_fault: "ディスクに書き込めません。", upload_failing: "送信に失敗しています。", upload_behind: "送信が追いついていません。",
       upload_refused: "サーバーがすべて拒否しています。", upload_hanging: "送信が終わりません。", database_unreadable: "データベースを読めません。",
+      broker_unavailable: "MQTT ブローカーに接続できません。",
+    },
+    parts: {
+      not_running: "kei が動いていません。", not_answering: "{fault}。", not_joined_for: "メーターに {for_s}間接続できていません。", not_joined: "メーターに接続していません。",
+      next_try: "{in_s}後に再試行します。", doing: "{state}。", last_fault: "直近の異常：{fault}。", last_fault_ago: "直近の異常（{ago_s}前）：{fault}。",
+      no_reading: "まだ計測値がありません。", too_old: "最後の計測からの時間：{names}。", from_future: "時計が狂い、未来の時刻で記録された計測値：{names}。",
+      sensor_port: "{port} が {for_s}間ありません。", silent: "届いていないセンサー：{names}。", not_written: "理由：{fault}。",
+      upload_failing: "送信先：{names}。", upload_behind: "未送信の時間：{names}。", upload_refused: "送信先：{names}。", upload_hanging: "送信先：{names}。",
+      no_broker: "{broker} との安定した接続が {for_s}間ありません。", because: "理由：{fault}。", database: "理由：{fault}。",
+    },
+    more: "、ほか {count} 件",
+    faults: {
+      port_lost: "ドングルのポートが使えません（ドングルが抜けていませんか）", dongle_failing: "ドングルが正しく応答しません",
+      meter_not_found: "メーターが見つかりません（B ルート ID を確認し、ドングルをメーターに近づけてください。B ルートの利用開始日前かもしれません）",
+      join_failed: "メーターに接続できません（B ルート ID とパスワードを確認してください。ほかの機器がメーターに接続しているかもしれません）",
+      session_lost: "メーターとの接続が切れました",
+      transmission_limit: "1 時間の送信時間の上限に達しました（計測の間隔を長くしてください）",
+      dongle_messages_dropped: "ドングルからの通知が多すぎます（ほかのプログラムも使っていませんか）",
     },
   },
 };

@@ -241,7 +241,9 @@ def test_machines_see_one_object() -> None:
 def test_machines_see_null_for_what_only_a_running_kei_knows() -> None:
     found = json_of(replace(FACTS, snapshot=None))
     assert (found["running"], found["well"]) == (False, False)
-    assert found["problems"] == [{"rule": "not_running", "detail": "kei does not run"}]
+    assert found["problems"] == [
+        {"rule": "not_running", "detail": "kei does not run", "parts": [{"what": "not_running"}]}
+    ]
     assert {found[name] for name in ("pid", "session", "recorder", "errors")} == {None}
 
 
