@@ -1,5 +1,6 @@
 """For all tests: a machine that is busy with something else is no fault of ours."""
 
+import gc
 import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -43,6 +44,13 @@ def unmeasured(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _properties_unmeasured(request: pytest.FixtureRequest) -> None:
+    """Measure no property: its examples run through the same lines again and again."""
+    if getattr(request.function, "is_hypothesis_test", False):
+        request.getfixturevalue("unmeasured")
+
+
 def pytest_configure() -> None:
     """Have the processes of tests say what they have run, but not also what they have not.
 
@@ -60,13 +68,22 @@ def pytest_configure() -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Generator[None, object, object]:
-    """Load kei measured, and its tests, which are more, unmeasured."""
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Load kei measured, and its tests, which are more, unmeasured.
+
+    Nothing of it is garbage, so it is not looked through for that, now or later.
+    """
+    if session.config.getoption("dist", "no") != "no":
+        return (yield)  # has it done by others
+    gc.disable()
     if Coverage.current() is not None:
         forked.load_kei()
     with _nothing_measured():
         forked.make_years()
-        return (yield)
+        found = yield
+    gc.freeze()
+    gc.enable()
+    return found
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -237,7 +237,6 @@ VALUES = st.one_of(
 LINES = st.one_of(HEADERS, st.builds("{} = {}".format, KEYS, VALUES))
 
 
-@pytest.mark.usefixtures("unmeasured")  # a property
 @settings(
     max_examples=300,
     deadline=None,
