@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from programs import BROUTE_ID, BROUTE_PWD, PATIENCE_S, ROOT, running
+from programs import BROUTE_ID, BROUTE_PWD, NOTHING, PATIENCE_S, ROOT, running
 
 LOGGER = """
 import logging, os, sys, warnings
@@ -28,7 +28,9 @@ def run(code: str, *args: str, **environ: str) -> list[str]:
     with TemporaryDirectory() as folder:
         script = Path(folder) / "logger.py"
         script.write_text(LOGGER + code)
-        with running(*args, program=(str(script),), **environ) as program:
+        with running(
+            *args, cwd=None, stdin=NOTHING, program=(str(script),), measured=True, **environ
+        ) as program:
             assert (program.wait(), program.errors) == (0, [])
     return program.lines
 

@@ -65,7 +65,7 @@ def has_answers(kei: Program, jobs: Path, count: int) -> None:
 
     def answered() -> bool:
         snapshot = ask_kei(wanted, SystemClock(UTC)).snapshot
-        session = snapshot and snapshot.session
+        session = None if snapshot is None else snapshot.session
         return session is not None and session.answered >= count
 
     wait_until(answered, 20, f"{count} answers\n{kei.output()}")
