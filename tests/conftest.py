@@ -44,13 +44,6 @@ def unmeasured(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(autouse=True)
-def _properties_unmeasured(request: pytest.FixtureRequest) -> None:
-    """Measure no property: its examples run through the same lines again and again."""
-    if getattr(request.function, "is_hypothesis_test", False):
-        request.getfixturevalue("unmeasured")
-
-
 def pytest_configure() -> None:
     """Have the processes of tests say what they have run, but not also what they have not.
 

@@ -237,6 +237,7 @@ VALUES = st.one_of(
 LINES = st.one_of(HEADERS, st.builds("{} = {}".format, KEYS, VALUES))
 
 
+@pytest.mark.usefixtures("unmeasured")  # a property
 @settings(
     max_examples=300,
     deadline=None,

@@ -37,6 +37,7 @@ def test_any_value_becomes_json_whatever_the_secrets(value: object, secrets: lis
     json.dumps(masker.plain(value), allow_nan=False)
 
 
+@pytest.mark.usefixtures("unmeasured")  # a property
 @settings(max_examples=50)
 @given(
     st.dictionaries(st.text(min_size=1), VALUES),

@@ -196,6 +196,7 @@ def test_periods_follow_each_other_without_gaps_and_begin_on_the_clock(
             assert at.day == 1
 
 
+@pytest.mark.usefixtures("unmeasured")  # a property
 @given(
     zone=zones,
     start_s=starts,

@@ -37,6 +37,7 @@ values = st.recursive(
 PLAIN = json.loads(encode(SNAPSHOT))
 
 
+@pytest.mark.usefixtures("unmeasured")  # a property
 @given(snapshots)
 def test_a_snapshot_comes_back_as_it_was(snapshot: Snapshot) -> None:
     assert decode(encode(snapshot)) == snapshot

@@ -27,6 +27,7 @@ def reading(half_hour: int, late_ms: int, series: tuple[str, str], tenths: int) 
     return Reading(time_ms, *series, Decimal(tenths) / 10, "x")
 
 
+@pytest.mark.usefixtures("unmeasured")  # a property
 @given(
     recorded=st.lists(
         st.builds(

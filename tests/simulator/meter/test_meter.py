@@ -254,6 +254,7 @@ def test_refusing_it_has_no_property_at_all(meter: Meter) -> None:
 HOMES = [Household(0, solar=solar) for solar in (False, True)]
 
 
+@pytest.mark.usefixtures("unmeasured")  # a property
 @settings(deadline=None)
 @given(
     home=st.sampled_from(HOMES),

@@ -63,6 +63,7 @@ def test_any_bytes_of_the_dongle_are_read_back(data: list[bytes]) -> None:
     assert heard(portions(*noted, (Direction.HOST, b"SKVER\r"))) == data
 
 
+@pytest.mark.usefixtures("unmeasured")  # a property
 @given(st.lists(COMMANDS, min_size=1, max_size=5), st.lists(st.integers(1, 100), max_size=5))
 def test_commands_are_the_same_however_their_bytes_arrived(
     commands: list[bytes], cuts: list[int]

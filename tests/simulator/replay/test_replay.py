@@ -219,6 +219,7 @@ COMMANDS = st.from_regex(r"SK[A-Z]{2,8}( [0-9A-F]{1,8}){0,3}", fullmatch=True)
 REPLIES = st.lists(st.from_regex(r"[A-Z][ -Z]{0,30}", fullmatch=True), max_size=3)
 
 
+@pytest.mark.usefixtures("unmeasured")  # a property
 @given(exchanges=st.lists(st.tuples(COMMANDS, REPLIES), min_size=1, max_size=6), echo=st.booleans())
 def test_whoever_says_what_was_recorded_hears_what_was_recorded(
     exchanges: list[tuple[str, list[str]]], *, echo: bool

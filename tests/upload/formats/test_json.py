@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from upload_support import ORIGIN, TARGET, many_rows, reading_row
 
@@ -68,6 +69,7 @@ def test_milliseconds_are_written_when_there_are_any() -> None:
     assert '"2023-11-15T07:13:20.007+09:00"' in body_of([row])
 
 
+@pytest.mark.usefixtures("unmeasured")  # a property
 @given(rows=many_rows)
 def test_every_row_can_be_read_back(rows: list[Row]) -> None:
     document = json.loads(body_of(rows), parse_float=Decimal, parse_int=Decimal)

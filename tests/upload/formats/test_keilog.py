@@ -61,6 +61,7 @@ def test_a_batch_ends_at_midnight_of_the_local_zone() -> None:
     assert [row.id for row in batch.rows] == [1, 2]
 
 
+@pytest.mark.usefixtures("unmeasured")  # a property
 @given(rows=many_rows, max_bytes=st.integers(0, 500))
 def test_data_are_whole_lines_of_one_day(rows: list[Row], max_bytes: int) -> None:
     batch = FORM.batch(rows, max_bytes)
