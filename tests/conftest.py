@@ -1,5 +1,6 @@
 """For all tests: a machine that is busy with something else is no fault of ours."""
 
+import gc
 import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -60,13 +61,22 @@ def pytest_configure() -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Generator[None, object, object]:
-    """Load kei measured, and its tests, which are more, unmeasured."""
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Load kei measured, and its tests, which are more, unmeasured.
+
+    Nothing of it is garbage, so it is not looked through for that, now or later.
+    """
+    if session.config.getoption("dist", "no") != "no":
+        return (yield)  # has it done by others
+    gc.disable()
     if Coverage.current() is not None:
         forked.load_kei()
     with _nothing_measured():
         forked.make_years()
-        return (yield)
+        found = yield
+    gc.freeze()
+    gc.enable()
+    return found
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -165,6 +165,7 @@ def test_without_a_database_it_says_so(jobs: JobsFile) -> None:
         lines(jobs)
 
 
+@pytest.mark.usefixtures("unmeasured")  # a property
 @given(
     minutes=st.lists(st.tuples(st.integers(-5, 5), st.sampled_from(["E7", "E0", "E3"]))),
     begin=st.integers(-6, 6),

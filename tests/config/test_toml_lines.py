@@ -11,7 +11,7 @@ from kei.config.toml_lines import locate
 pytestmark = pytest.mark.usefixtures("unmeasured")  # properties
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(table=TABLES, data=st.data())
 def test_every_key_that_the_parser_yields_is_located_at_its_line(
     table: dict[str, Node], data: DataObject

@@ -2,6 +2,7 @@
 
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +33,7 @@ def test_success_begins_anew() -> None:
     assert backoff.after_failure() == 5
 
 
+@pytest.mark.usefixtures("unmeasured")  # a property
 @given(seed=st.integers(), failures=st.integers(1, 50))
 def test_no_wait_is_longer_than_ten_minutes(seed: int, failures: int) -> None:
     backoff = full_jitter(Random(seed))
@@ -44,6 +46,7 @@ def test_waits_are_spread_over_the_whole_range() -> None:
     assert max(waits) > 4
 
 
+@pytest.mark.usefixtures("unmeasured")  # a property
 @given(seed=st.integers())
 def test_jitter_stays_in_its_range(seed: int) -> None:
     backoff = Backoff(Random(seed), first_s=2, max_s=600, jitter=(0.5, 1.0))

@@ -6,8 +6,9 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from programs import BROUTE_ID, BROUTE_PWD, ROOT
+from programs import BROUTE_ID, BROUTE_PWD, NOTHING, PATIENCE_S, ROOT, running
 
 LOGGER = """
 import logging, os, sys, warnings
@@ -22,20 +23,31 @@ log = structlog.stdlib.get_logger("kei.test")
 """ % (BROUTE_ID, BROUTE_PWD)  # noqa: UP031 - the text has braces of its own
 
 
-def run(code: str, *args: str, stdout: int = subprocess.PIPE, **environ: str) -> list[str]:
+def run(code: str, *args: str, **environ: str) -> list[str]:
     """The lines that a process prints in which this code logs."""
+    with TemporaryDirectory() as folder:
+        script = Path(folder) / "logger.py"
+        script.write_text(LOGGER + code)
+        with running(
+            *args, cwd=None, stdin=NOTHING, program=(str(script),), measured=True, **environ
+        ) as program:
+            assert (program.wait(), program.errors) == (0, [])
+    return program.lines
+
+
+def run_into(stdout: int, code: str, **environ: str) -> None:
+    """The same, but it prints elsewhere."""
     env = {k: v for k, v in os.environ.items() if k not in ("DEBUG", "JOURNAL_STREAM")}
     done = subprocess.run(
-        [sys.executable, "-c", LOGGER + code, *args],
+        [sys.executable, "-c", LOGGER + code],
         env=env | environ | {"PYTHONPATH": str(ROOT)},
         stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_S,
         check=True,
     )
     assert done.stderr == ""
-    return (done.stdout or "").splitlines()
 
 
 def test_a_line_is_one_json_object_with_the_promised_fields() -> None:
@@ -101,7 +113,7 @@ def test_lines_for_the_journal_carry_their_priority() -> None:
     with ours, journal:
         stat = os.fstat(journal.fileno())
         code = "log.info('a')\nlog.warning('b')\nlog.error('c')\nlog.critical('d')"
-        run(code, stdout=journal.fileno(), JOURNAL_STREAM=f"{stat.st_dev}:{stat.st_ino}")
+        run_into(journal.fileno(), code, JOURNAL_STREAM=f"{stat.st_dev}:{stat.st_ino}")
         journal.close()
         lines = ours.makefile().read().splitlines()
     assert [line[:3] for line in lines] == ["<6>", "<4>", "<3>", "<2>"]
@@ -124,7 +136,7 @@ def test_a_reader_of_stdout_that_goes_away_does_not_matter() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     try:
-        run("log.info('a')\nlog.info('b')\nos.dup2(os.open(os.devnull, 1), 1)", stdout=writing)
+        run_into(writing, "log.info('a')\nlog.info('b')\nos.dup2(os.open(os.devnull, 1), 1)")
     finally:
         os.close(writing)
 
@@ -179,7 +191,7 @@ def test_the_last_lines_before_a_crash_are_written() -> None:
         env=env,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_S,
         check=False,
     )
     entries = [json.loads(line) for line in done.stdout.splitlines()]
@@ -213,7 +225,7 @@ def test_stdout_that_is_closed_does_not_matter(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-c", code + "log.info('a')", str(file)],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
-        timeout=30,
+        timeout=PATIENCE_S,
         check=True,
     )
     assert json.loads(file.read_text())["event"] == "a"

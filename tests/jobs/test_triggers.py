@@ -21,6 +21,7 @@ _moments = st.datetimes(
 )
 
 
+@pytest.mark.usefixtures("unmeasured")  # a property
 @given(_moments, st.sampled_from([0.5, 1.0, 7.0, 10.0, 60.0, 300.0, 3600.0, 86400.0]))
 def test_the_first_run_is_aligned_to_the_cycle_in_epoch_time(now: datetime, cycle_s: float) -> None:
     fire = ScheduleTrigger(Every(cycle_s), UTC).get_next_fire_time(None, now)
@@ -56,6 +57,7 @@ def test_a_clock_set_forward_by_a_year_does_not_list_the_missed_runs() -> None:
     )
 
 
+@pytest.mark.usefixtures("unmeasured")  # a property
 @given(_moments, _moments, st.sampled_from([1.0, 10.0, 3600.0]))
 def test_a_step_in_either_direction_leaves_one_run_at_most_to_make_up_for(
     before: datetime, after: datetime, cycle_s: float
@@ -64,6 +66,7 @@ def test_a_step_in_either_direction_leaves_one_run_at_most_to_make_up_for(
     assert len(run_times(trigger, trigger.get_next_fire_time(None, before), after)) <= 2
 
 
+@pytest.mark.usefixtures("unmeasured")  # a property
 @given(_moments, _moments, st.sampled_from([600, 5400, 86400]), st.sampled_from([0, 3, 11820]))
 def test_a_step_in_either_direction_leaves_one_window_at_most_to_make_up_for(
     before: datetime, after: datetime, cycle_s: int, delay_s: int
@@ -101,6 +104,7 @@ def test_a_window_that_was_run_for_is_not_run_for_again_in_the_same_moment() -> 
     assert trigger.get_next_fire_time(due, due + timedelta(days=365)) == due + timedelta(days=365)
 
 
+@pytest.mark.usefixtures("unmeasured")  # a property
 @given(_moments, st.sampled_from([300, 600, 5400, 86400]), st.integers(0, 90))
 def test_the_next_run_is_never_in_the_past_and_at_most_a_cycle_away(
     now: datetime, cycle_s: int, delay_s: int

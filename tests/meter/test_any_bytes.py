@@ -80,7 +80,7 @@ def home(zone: str, trust: ConstantMonitor) -> Iterator[Home]:
 
 
 @pytest.mark.parametrize("trust", [RIGHT, NOT_TRUSTED], ids=["trusted", "not trusted"])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @example(zone="Pacific/Kiritimati", sent=[(0xEA, bytes.fromhex("270F0C1F173B3B0001AB25"))])
 @example(zone="America/New_York", sent=[(0xEA, bytes.fromhex("000101010000000001AB25"))])
 @given(zone=st.sampled_from(ZONES), sent=st.lists(properties(), min_size=1, max_size=12))

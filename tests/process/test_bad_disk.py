@@ -3,15 +3,20 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC
 from pathlib import Path
 
 import pytest
 from programs import SIMULATED, Program, as_text_line, readings, running, wait_until, write_jobs
 from small_disks import fill, mount, small_disk
+
+from kei.commands.status.asking import ask_kei, configuration
+from kei.core.clock import SystemClock
 
 FAST = '[[broute.requests]]\nepc = ["E7"]\ncycle = 0.2'
 GARBAGE = b"\xa5" * 1024
@@ -26,9 +31,13 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def jobs(tmp_path: Path) -> Path:
+    return jobs_beside_disk(tmp_path)
+
+
+def jobs_beside_disk(folder: Path) -> Path:
     """A jobs.toml beside the disk, whose files are on it, with a meter that dies with kei."""
     recorder = '[recorder]\ndirectory = "disk"\ndatabase = "disk/kei.db"'
-    return write_jobs(tmp_path, SIMULATED, recorder, requests=FAST)
+    return write_jobs(folder, SIMULATED, recorder, requests=FAST)
 
 
 def recorder_of(jobs: Path) -> dict[str, dict[str, object]]:
@@ -52,12 +61,12 @@ def text(folder: Path) -> Counter[str]:
 
 def has_answers(kei: Program, jobs: Path, count: int) -> None:
     """Wait until the meter has answered so often, wherever the readings are."""
+    wanted = configuration(jobs, os.environ)
 
     def answered() -> bool:
-        with running("status", "--json", "--jobs", str(jobs)) as status:
-            status.wait()
-        session = json.loads("\n".join(status.lines))["session"]
-        return session is not None and session["answered"] >= count
+        snapshot = ask_kei(wanted, SystemClock(UTC)).snapshot
+        session = None if snapshot is None else snapshot.session
+        return session is not None and session.answered >= count
 
     wait_until(answered, 20, f"{count} answers\n{kei.output()}")
 
@@ -118,19 +127,31 @@ def test_a_disk_without_a_free_inode_at_the_start_is_made_up_for_when_there_is_o
     assert exported(jobs) == text(disk)
 
 
-def killed_after_some_readings(jobs: Path, folder: Path) -> None:
-    """Let kei record, so that there are rows in the file and others in its log, and kill it."""
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a kei that was killed: there are rows in its file, and others in the log."""
+    base = tmp_path_factory.mktemp("killed")
+    folder = base / "disk"
+    folder.mkdir()
+    jobs = jobs_beside_disk(base)
     for _ in range(2):
         with running("--jobs", str(jobs)) as kei:
             before = len(readings(folder))
             kei.wait_for(lambda: len(readings(folder)) >= before + 5, 20, "readings")  # noqa: B023
             kei.send(signal.SIGKILL)
+    return folder
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "disk").mkdir()
     return tmp_path / "disk"
+
+
+@pytest.fixture
+def killed_folder(tmp_path: Path, killed: Path) -> Path:
+    """A copy of it, to be damaged."""
+    return shutil.copytree(killed, tmp_path / "disk")
 
 
 def test_a_damaged_page_costs_the_database_but_no_reading_of_today(
@@ -155,8 +176,10 @@ def test_a_damaged_page_costs_the_database_but_no_reading_of_today(
 
 
 @pytest.mark.parametrize("share", [0, 0.3, 0.9])
-def test_a_log_that_was_cut_off_costs_nothing(share: float, folder: Path, jobs: Path) -> None:
-    killed_after_some_readings(jobs, folder)
+def test_a_log_that_was_cut_off_costs_nothing(
+    share: float, killed_folder: Path, jobs: Path
+) -> None:
+    folder = killed_folder
     wal = folder / "kei.db-wal"
     os.truncate(wal, int(wal.stat().st_size * share))
     with running("--jobs", str(jobs)) as kei:
@@ -169,9 +192,9 @@ def test_a_log_that_was_cut_off_costs_nothing(share: float, folder: Path, jobs: 
 
 @pytest.mark.parametrize("damage", ["", "\x00garbage", '{"until":"x","marks":[]}'])
 def test_values_that_a_dying_card_has_changed_end_nothing(
-    damage: str, folder: Path, jobs: Path
+    damage: str, killed_folder: Path, jobs: Path
 ) -> None:
-    killed_after_some_readings(jobs, folder)
+    folder = killed_folder
     with running("--jobs", str(jobs)) as kei:  # both places agree again
         kei.wait_for_event("session_joined")
         assert kei.stop() == 0

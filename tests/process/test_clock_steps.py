@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from programs import ROOT, Program, readings, running, simulator, write_jobs
 
+pytestmark = pytest.mark.usefixtures("unmeasured")  # the way of others through kei
+
 CYCLE_S = 0.5
 BUSY_S = 2.0  # what a machine with other work to do may take beyond that
 HOUR_S, YEAR_S = 3600, 365 * 86_400

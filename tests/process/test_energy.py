@@ -8,7 +8,10 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 from programs import SIMULATED, command, readings, running, write_jobs
+
+pytestmark = pytest.mark.usefixtures("unmeasured")  # the way of others through kei
 
 HALF_HOUR = timedelta(minutes=30)
 REQUESTS = """

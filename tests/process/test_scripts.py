@@ -95,7 +95,7 @@ def test_a_script_without_its_packages_says_how_to_get_them(tmp_path: Path) -> N
 def test_the_benchmark_of_the_session_compares_both_grammars_with_others() -> None:
     script = ROOT / "scripts" / "bench_session.py"
     done = subprocess.run(
-        [sys.executable, script, "20"], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, script, "5"], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
     first_words = [line.split()[0] for line in done.stdout.splitlines()]

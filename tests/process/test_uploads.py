@@ -160,7 +160,7 @@ def test_servers_that_never_come_to_an_end_cost_little_and_delay_nothing(tmp_pat
             program.wait_for(lambda: len(program.events("upload_failing")) == 2, 30, "failures")
             before = len(readings(tmp_path))
             wait_until(lambda: "a POST has been under way" in status(jobs), 20, "it to be told")
-            assert len(readings(tmp_path)) > before
+            wait_until(lambda: len(readings(tmp_path)) > before, 20, "a reading meanwhile")
             (told,) = json.loads(status(jobs, "--json"))["uploads"][1:2]
             assert told["posting_s"] > 2
             assert program.stop() == 0

@@ -31,6 +31,7 @@ def understood(raw: bytes) -> bool:
     return isinstance(parse(raw), Line)
 
 
+@pytest.mark.usefixtures("unmeasured")  # a property
 @given(st.lists(good_lines | st.binary(max_size=60)), st.lists(st.integers(min_value=0)))
 def test_any_mixture_of_lines_and_noise_yields_exactly_the_good_lines(
     pieces: list[str | bytes], cuts: list[int]
@@ -48,6 +49,7 @@ def test_any_mixture_of_lines_and_noise_yields_exactly_the_good_lines(
             assert piece.encode() in lines
 
 
+@pytest.mark.usefixtures("unmeasured")  # a property
 @given(good_lines, st.binary(min_size=1, max_size=40), st.integers(min_value=0))
 def test_noise_within_a_line_costs_no_other_line(line: str, noise: bytes, at: int) -> None:
     place = at % (len(line) + 1)
@@ -57,6 +59,7 @@ def test_noise_within_a_line_costs_no_other_line(line: str, noise: bytes, at: in
     assert (lines[0], lines[-1]) == (b"A1,T1,1", b"A1,T1,2")
 
 
+@pytest.mark.usefixtures("unmeasured")  # a property
 @pytest.mark.parametrize(
     ("line_end", "end"), [(LineEnd.LF, b"\n"), (LineEnd.CRLF, b"\r\n"), (LineEnd.CR, b"\r")]
 )
@@ -180,6 +183,7 @@ def test_no_encoding_makes_other_characters_good(text: str) -> None:
     assert isinstance(parse(text.encode(), "utf-8"), Reason)
 
 
+@pytest.mark.usefixtures("unmeasured")  # a property
 @given(st.binary(max_size=300), st.sampled_from(["ascii", "utf-8", "shift_jis", "latin-1"]))
 def test_any_bytes_are_understood_or_refused_and_can_be_shown(raw: bytes, encoding: str) -> None:
     assert isinstance(parse(raw, encoding), Line | Reason)

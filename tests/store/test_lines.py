@@ -22,6 +22,7 @@ PLAIN = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]{1,4})?")
 NOON_MS = epoch_ms(datetime(2026, 11, 23, 12, 0, 5, 999_000, TOKYO))
 
 
+@pytest.mark.usefixtures("unmeasured")  # a property
 @given(TIMES, IDS, IDS, VALUES, IDS)
 def test_a_reading_line_splits_back_into_its_fields(
     time_ms: int, unit: str, sensor: str, value: Decimal, data_id: str
@@ -35,6 +36,7 @@ def test_a_reading_line_splits_back_into_its_fields(
     assert abs(Decimal(number) - value) <= Decimal("0.00005")
 
 
+@pytest.mark.usefixtures("unmeasured")  # a property
 @given(TIMES, IDS, IDS, VALUES)
 def test_a_summary_line_splits_back_into_its_fields(
     start_ms: int, unit: str, sensor: str, average: Decimal
@@ -48,6 +50,7 @@ def test_a_summary_line_splits_back_into_its_fields(
     assert abs(Decimal(number) - average) <= Decimal("0.00005")
 
 
+@pytest.mark.usefixtures("unmeasured")  # a property
 @given(VALUES)
 def test_a_number_has_no_exponent_and_at_most_four_decimals(value: Decimal) -> None:
     number = reading_line(Reading(0, "BR", "E7", value, "x"), TOKYO).split(",")[3]

@@ -22,7 +22,7 @@ BROUTE_ID = "00112233445566778899AABBCCDDEEFF"
 BROUTE_PWD = "0123456789AB"
 SIMULATED = "sim:latency=0,scan-time=0,join-time=0"  # a port
 KEI, NOTHING = ("-m", "kei"), subprocess.DEVNULL
-LOOK_AGAIN_S = 0.02
+FIRST_LOOK_S, LOOK_AGAIN_S = 0.005, 0.08
 STOP_S = 10.0  # a kei that is told to end has ended by then
 PATIENCE_S = 60.0
 """The least that anything gets that has to happen: a machine may be slow, and busy with others.
@@ -41,9 +41,11 @@ def wait_until(condition: Callable[[], object], deadline_s: float, what: str) ->
     """
     deadline_s = max(deadline_s, PATIENCE_S)
     end = time.monotonic() + deadline_s
+    pause_s = FIRST_LOOK_S
     while not condition():
         assert time.monotonic() < end, f"not within {deadline_s:g} s: {what}"
-        time.sleep(LOOK_AGAIN_S)  # noqa: TID251 - the one place where tests wait
+        time.sleep(pause_s)  # noqa: TID251 - the one place where tests wait
+        pause_s = min(1.5 * pause_s, LOOK_AGAIN_S)  # what takes long may be seen late
 
 
 class IdleTime:
@@ -80,10 +82,11 @@ class IdleTime:
 def ends(process: Forked | subprocess.Popen[bytes] | subprocess.Popen[str], limit_s: float) -> int:
     """Return the exit code of a process that ends by itself, and does not wait for longer."""
     idle = IdleTime(process.pid)
-    while (code := process.poll()) is None:
-        assert idle.seconds() < limit_s, f"has not ended though idle for {limit_s:g} s"
-        time.sleep(LOOK_AGAIN_S)  # noqa: TID251 - as above
-    return code
+    while True:
+        try:
+            return process.wait(LOOK_AGAIN_S)
+        except subprocess.TimeoutExpired:
+            assert idle.seconds() < limit_s, f"has not ended though idle for {limit_s:g} s"
 
 
 class Program:

@@ -215,6 +215,7 @@ POSITIVE = "[tariff.fuel]\n2026-11 = 1.23\n[tariff.levy]\n2026-05 = 4.18"
 NOON = at("2026-10-05 12:00")
 
 
+@pytest.mark.usefixtures("unmeasured")  # a property
 @settings(deadline=None, max_examples=60)
 @given(PLANS, KWH, KWH)
 def test_the_total_is_the_sum_of_its_parts_and_rises_with_the_use(
@@ -238,6 +239,7 @@ def test_the_total_is_the_sum_of_its_parts_and_rises_with_the_use(
     assert low <= high
 
 
+@pytest.mark.usefixtures("unmeasured")  # a property
 @settings(deadline=None, max_examples=60)
 @given(PLANS, st.lists(st.tuples(st.integers(0, 1487), KWH), max_size=8), st.integers(0, 1488))
 def test_the_parts_of_a_range_cost_what_it_costs_as_a_whole(

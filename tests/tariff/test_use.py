@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tariffs import at
@@ -74,6 +75,7 @@ def test_where_midnight_is_no_half_hour_of_the_meter_nothing_is_lost() -> None:
     assert (before.kwh or 0) + (behind.kwh or 0) == whole.kwh
 
 
+@pytest.mark.usefixtures("unmeasured")  # a property
 @given(st.sets(st.integers(0, 60)), st.integers(0, 60))
 def test_known_and_missing_half_hours_are_all_of_them(known: set[int], cut: int) -> None:
     found = used([(number, f"{number}") for number in sorted(known)], 60)

@@ -116,6 +116,7 @@ def test_a_small_correction_and_its_contrary_are_no_step(bench: Bench) -> None:
     assert heard == [[]] * 4
 
 
+@pytest.mark.usefixtures("unmeasured")  # a property
 @given(st.lists(st.integers(-5 * STEP_MS, 5 * STEP_MS), max_size=20))
 def test_the_steps_that_are_told_sum_up_to_the_whole_change(pieces: list[int]) -> None:
     bench = Bench(Path("/nowhere"))

@@ -1,5 +1,6 @@
 """Which rows go next after a failure."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from upload_support import reading_row
@@ -90,6 +91,7 @@ def test_a_probe_row_of_unknown_fate_decides_nothing() -> None:
     assert ids(selector.select(ROWS)) == [1]
 
 
+@pytest.mark.usefixtures("unmeasured")  # a property
 @given(count=st.integers(1, 300), data=st.data())
 def test_any_poisoned_rows_are_found_with_few_posts(count: int, data: st.DataObject) -> None:
     poisoned = data.draw(st.sets(st.integers(1, count), max_size=3))

@@ -15,7 +15,7 @@ from kei.upload.http import BODY_MAX_BYTES, Http, PostFailed
 
 TIMEOUT_S = 0.2
 DEADLINE_S = POST_TIMEOUTS * TIMEOUT_S
-GRACE_S = 5.0  # for a machine that is busy: without a bound it would be for ever
+GRACE_S = 30.0  # for a machine that stands still: without a bound it would be for ever
 CPU_MAX_S = 1.0  # the flood of a second takes a second of a core without a bound
 MEMORY_MAX_KIB = 30_000
 

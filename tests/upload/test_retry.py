@@ -107,6 +107,7 @@ _dates = st.builds(
 _headers = st.one_of(st.text(max_size=60), _numbers, _dates)
 
 
+@pytest.mark.usefixtures("unmeasured")  # a property
 @given(text=_headers, date=_headers)
 def test_no_header_is_too_strange(text: str, date: str) -> None:
     wait_s = retry_after_s({"Retry-After": text, "Date": date}, NOW_MS)

@@ -69,7 +69,8 @@ def test_a_page_comes_goes_and_asks_for_a_password_while_kei_records(tmp_path: P
             kei.wait_for(lambda: of_e7(tmp_path) > before + 1, 20, "readings without a page again")
             with pytest.raises(requests.ConnectionError):
                 requests.get(f"http://127.0.0.1:{moved}/healthz", timeout=PATIENCE_S)
-            assert len(kei.events("session_joined")) == 1
+            # A machine that stands still may lose the session: that is another reason.
+            assert len(kei.events("session_joined")) <= 1 + len(kei.events("session_lost"))
             assert kei.stop() == 0
 
 

@@ -130,6 +130,7 @@ def test_every_mistake_in_a_port_is_told() -> None:
     ]
 
 
+@pytest.mark.usefixtures("unmeasured")  # a property
 @given(
     st.lists(
         st.tuples(
