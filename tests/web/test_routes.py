@@ -222,7 +222,8 @@ def test_a_name_from_elsewhere_is_refused_at_loopback(home: Page) -> None:
         ("localhost.evil.example", 403),
         ("", 403),
     ):
-        assert home.get("/healthz", headers={"Host": host}).status_code == status, host
+        answer = home.get("/healthz", headers={"Host": host})
+        assert answer.status_code == status, (host, answer.text)
     home.kei.wait_for_event("web_foreign_host")
     assert len(home.kei.events("web_foreign_host")) == 1
 
