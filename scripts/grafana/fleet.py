@@ -210,7 +210,7 @@ OVER_TIME = (
     Panel(
         "Meter joined",
         "Green: joined; red: not joined; a gap: the site was silent.",
-        "state-timeline", 24, 14,
+        "state-timeline", 24, 18,
         _over_time("session_up", "session_up"),
         words=YES,
         interval="10m",

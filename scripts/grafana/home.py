@@ -217,7 +217,12 @@ PANELS = (
         unit="s",
         limits=((0, GREEN), (SILENT_S / 2, YELLOW), (SILENT_S, RED)),
         options={"reduceOptions": LAST | {"fields": "/^(ago|at)$/"}},
-        overrides={"^at$": {"unit": "dateTimeFromNow", "color": {"mode": "fixed"}}},
+        overrides={
+            "^at$": {
+                "unit": "dateTimeFromNow",
+                "color": {"mode": "fixed", "fixedColor": "text"},
+            }
+        },
         transformations={INFLUXDB: [renamed({"Time": "at"})]},
     ),
     Panel(
@@ -418,7 +423,7 @@ def home(of: str) -> Json:
     """Return the dashboard of one home, for a type of data source."""
     site = variable(
         "query", "site", label="Site", datasource=of_datasource(of), query=_SITES[of],
-        definition=_SITES[of], refresh=2, sort=1, regex="", multi=False, includeAll=False,
+        refresh=2, sort=1, regex="", multi=False, includeAll=False,
         options=[],
     )  # fmt: skip
     meter = variable("constant", "meter", query="BR", label="UnitID of the meter") | {"hide": 2}

@@ -1,11 +1,8 @@
 #!/usr/bin/env python3
-"""Writes the dashboards for Grafana: `scripts/grafana/make.py`, or into another folder, if given.
+"""Write the dashboards for Grafana; home.py and fleet.py say what is on them."""
 
-`home.py` and `fleet.py` say what is on them.
-"""
-
+import argparse
 import json
-import sys
 from pathlib import Path
 
 from fleet import fleet
@@ -24,4 +21,6 @@ def write(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "dashboards")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, default=HERE / "dashboards")
+    write(parser.parse_args().folder)

@@ -106,6 +106,20 @@ _OPTIONS: Mapping[str, Json] = {
 }
 
 
+_TO_THE_OTHERS: Json = {
+    "type": "dashboards",
+    "title": "kei",
+    "tags": ["kei"],
+    "icon": "external link",
+    "tooltip": "",
+    "url": "",
+    "asDropdown": False,
+    "includeVars": False,
+    "keepTime": True,
+    "targetBlank": False,
+}
+
+
 def limits_of(limits: Sequence[tuple[float, str]]) -> Json:
     """Return what colours values; see `Panel.limits`."""
     first = limits[0][1] if limits else GREEN
@@ -179,7 +193,7 @@ def dashboard(
         "graphTooltip": 1,
         "timezone": "browser",
         "annotations": {"list": []},
-        "links": [],
+        "links": [_TO_THE_OTHERS],
         "templating": {"list": [source, *variables]},
         "panels": _laid_out(of, panels),
         **more,

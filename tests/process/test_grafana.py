@@ -13,10 +13,20 @@ from typing import Any
 import pytest
 import requests
 from fakes import TOKYO
-from programs import ROOT, Program, command, readings, running, summaries, wait_until
+from programs import (
+    ROOT,
+    SIMULATED,
+    Program,
+    command,
+    readings,
+    running,
+    summaries,
+    wait_until,
+    write_jobs,
+)
 from recorded_home import record_home
 from series_databases import influxd, skip_without, victoria_metrics
-from web_support import TARIFF, web_jobs
+from web_support import REQUESTS, TARIFF
 
 from kei.core.clock import SystemClock, local
 
@@ -122,6 +132,12 @@ class PromQL:
         assert answer.ok, f"{parameters}: {answer.text}"
         return answer.json()["data"]
 
+    def bill(self) -> float:
+        (found,) = self._get("query", query=f'kei_health_cost_bill_yen{{source="{PUSHED}"}}')[
+            "result"
+        ]
+        return float(found["value"][1])
+
     def alerts(self) -> dict[str, set[str]]:
         """The sites for which the conditions of the alerts hold, by the alerts' names."""
         rules = (RULES / "kei.yml").read_text("utf-8")
@@ -164,6 +180,10 @@ class InfluxQL:
 
     def sites(self, query: str) -> list[str]:
         return [str(value) for series in self._ask(query) for _, value in series["values"]]
+
+    def bill(self) -> float:
+        query = f"SELECT last(cost_bill_yen) FROM kei_health WHERE source = '{PUSHED}'"
+        return float(self._ask(query)[0]["values"][0][1])
 
     def alerts(self) -> dict[str, set[str]]:
         """There are none for this database."""
@@ -217,7 +237,9 @@ def test_every_query_of_the_dashboards_has_data(
             TROUBLED.format(**at),
         )
         database.add(now_s)
-        jobs = web_jobs(tmp_path, uploads(url + database.write), TARIFF, simulator=",solar")
+        upload = uploads(url + database.write)
+        board = '[[serial]]\nport = "sim-sensor:interval=0.5,board=B1"'
+        jobs = write_jobs(tmp_path, f"{SIMULATED},solar", board, upload, TARIFF, requests=REQUESTS)
         with running("--jobs", str(jobs), cwd=tmp_path, TZ="Asia/Tokyo") as kei:
             wait_until_sent(kei, jobs)
             for name in (f"home-{of}", f"fleet-{of}"):
@@ -228,6 +250,7 @@ def test_every_query_of_the_dashboards_has_data(
                 if variable["type"] == "query"
             )
             assert {PUSHED, "house-90"} <= set(database.sites(query))
+            wait_until(lambda: database.bill() == bill(jobs), 20, "the bill that kei prints")
             for alert, told in database.alerts().items():
                 troubled = {"KeiSilent": {"house-90"}, "KeiAllSilent": set()}
                 assert told - {PUSHED} == troubled.get(alert, {"house-91"}), alert
@@ -252,6 +275,11 @@ def wait_until_sent(kei: Program, jobs: Path) -> None:
     kei.wait_for(is_recorded, 20, "readings and averages")
     since = local(CLOCK.now_ms(), TOKYO)
     wait_until(is_sent, 20, "uploads")
+
+
+def bill(jobs: Path) -> float:
+    _, lines, _ = command("bill", "--format", "json", "--jobs", jobs, TZ="Asia/Tokyo")
+    return float(json.loads("\n".join(lines))["total"])
 
 
 def wait_for_data(database: Any, name: str, sites: list[str]) -> None:
@@ -320,3 +348,17 @@ def test_the_rules_give_the_alarm_when_they_should(what: str) -> None:
         ["promtool", what, "rules", file], cwd=RULES, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_an_old_vmalert_takes_the_rules_without_what_it_does_not_know(tmp_path: Path) -> None:
+    skip_without("vmalert", "victoria-metrics")
+    lines = (RULES / "kei.yml").read_text("utf-8").splitlines()
+    known = [line for line in lines if "keep_firing_for" not in line]
+    (tmp_path / "kei.yml").write_text("\n".join(known))
+    done = subprocess.run(
+        ["vmalert", "-dryRun", f"-rule={tmp_path / 'kei.yml'}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
