@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import structlog
 
 from kei import __version__
-from kei.app.health import health_of
+from kei.app.health import costs_of, health_of
 from kei.app.job_set import JobSet
 from kei.app.meter_line import SESSION_LIMIT_S, SESSION_THREAD, MeterLine
 from kei.app.mqtt_line import MqttLine
@@ -21,7 +21,7 @@ from kei.app.web_line import WebLine
 from kei.app.workers import Workers
 from kei.core import logs
 from kei.core.clock import Clock
-from kei.core.errors import StoreError
+from kei.core.errors import KeiError, StoreError
 from kei.core.incidents import Incidents, Lasting
 from kei.core.printable import counted
 from kei.core.reading import Reading
@@ -114,10 +114,11 @@ class Engine:
             clock=clock,
             rng=rng,
             run_after=lambda event: self._job_set.run_after(event),  # noqa: PLW0108 - made below
-            health=self._health,
+            health=self._health_with_costs,
             problems=self.problems,
             meter_incidents=Incidents(structlog.stdlib.get_logger("kei.request"), clock),
         )
+        self._cost_incidents = Incidents(structlog.stdlib.get_logger("kei.upload"), clock)
         self._job_set = JobSet(self._scheduler, context)
         self._begun = clock.monotonic()
         # At the last look: ready for averages; the clock trusted enough for pruning.
@@ -289,6 +290,20 @@ class Engine:
             self.config.recorder.database.parent,
             self._clock,
         )
+
+    def _health_with_costs(self) -> Health:
+        """Return health and what electricity costs; reads the disk when that may have changed."""
+        found, config = self._health(), self.config
+        # By a clock that is wrong the costs would be those of another month.
+        if config.broute is None or config.tariff is None or found.time_ms is None:
+            return found
+        try:
+            costs = costs_of(self._figures.figures())
+        except KeiError as error:
+            self._cost_incidents.raised("figures_not_read", reason=str(error))
+            return found
+        self._cost_incidents.ended("figures_not_read")
+        return replace(found, numbers={**found.numbers, **costs})
 
     def problems(self) -> tuple[str, ...]:
         """Return what `kei status` would name, one line each; reads the disk. Any thread."""

@@ -3,12 +3,16 @@
 import contextlib
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kei import __version__
 from kei.core.clock import Clock
 from kei.timekeeping.monitor import ClockStatus
 from kei.upload.health import Health
 from kei.wisun.interfaces import SessionStatus
+
+if TYPE_CHECKING:  # what prices need is loaded where there are some
+    from kei.meter.figures import Figures
 
 THERMAL_ZONES = Path("/sys/class/thermal")
 # `cpu-thermal` (Raspberry Pi), `soc-thermal`, `x86_pkg_temp`: others are of batteries and radios.
@@ -46,6 +50,20 @@ def health_of(
         },
         time_ms=None if clock_status.likely_wrong else clock.now_ms(),
     )
+
+
+def costs_of(figures: "Figures") -> dict[str, float | None]:
+    """Return what electricity costs by the names that servers get, in yen; None is not known."""
+    amounts = {
+        "cost_today_yen": figures.today.cost,
+        "cost_bill_yen": figures.period.cost,
+        "cost_forecast_yen": figures.period.forecast,
+        "price_yen_per_kwh": figures.price,
+    }
+    return {
+        name: None if amount is None else round(float(amount), 2)
+        for name, amount in amounts.items()
+    }
 
 
 def _disk_free_bytes(folder: Path) -> int | None:

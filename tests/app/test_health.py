@@ -1,5 +1,6 @@
 """What kei can tell of the machine that it runs on."""
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,8 @@ from fakes import FakeClock
 from status_facts import SESSION
 
 from kei.app import health
-from kei.app.health import cpu_celsius, health_of
+from kei.app.health import costs_of, cpu_celsius, health_of
+from kei.meter.figures import Figures, Sum
 from kei.timekeeping.monitor import ClockStatus
 
 GOOD = ClockStatus(synchronised=True, likely_wrong=False)
@@ -52,3 +54,13 @@ def test_a_time_that_is_likely_to_be_wrong_is_not_told(tmp_path: Path) -> None:
     found = health_of(None, wrong, 12.3, tmp_path, FakeClock())
     assert found.time_ms is None
     assert found.known()["clock_synchronised"] == 0
+
+
+def test_costs_are_yen_with_sen_and_what_is_unknown_is_none() -> None:
+    today, bill = Sum(cost=Decimal("123.456")), Sum(cost=Decimal(8773))
+    assert costs_of(Figures(today, bill, Decimal("40.58"))) == {
+        "cost_today_yen": 123.46,
+        "cost_bill_yen": 8773.0,
+        "cost_forecast_yen": None,
+        "price_yen_per_kwh": 40.58,
+    }
