@@ -19,6 +19,7 @@ from programs import (
     SIMULATED,
     Program,
     command,
+    free_port,
     readings,
     running,
     summaries,
@@ -50,28 +51,6 @@ kei_health,source=house-07,version=0.1 missed=0,cpu_celsius=41,uptime_s=1 {minut
 AVERAGES = """\
 kei_summary,source=house-09,unit=BR,sensor=EA average={kwh},min={kwh},max={kwh},count=1 {at}
 kei_summary,source=house-09,unit=BR,sensor=EB average={kwh},min={kwh},max={kwh},count=1 {at}
-"""
-METRICS = """\
-kei_power_watts 512
-kei_current_amperes{phase="r"} 3.1
-kei_current_amperes{phase="t"} 2.2
-kei_energy_joules_total{direction="bought"} JOULES
-kei_energy_joules_total{direction="sold"} JOULES
-kei_sensor_value{unit="A1",sensor="T1"} 21.5
-kei_session_up 1
-kei_signal_dbm -61
-kei_requests_total{result="missed"} 3
-kei_upload_backlog_rows{target="server"} 0
-kei_upload_oldest_row_age_seconds{target="server"} 0
-kei_clock_synchronised 1
-kei_build_info{version="0.1"} 1
-kei_disk_free_bytes 9e9
-kei_cpu_temperature_celsius 45
-kei_uptime_seconds 90
-kei_cost_yen{range="today"} 100
-kei_cost_yen{range="bill"} 2000
-kei_cost_forecast_yen 9000
-kei_price_yen_per_kwh 40.58
 """
 
 
@@ -153,7 +132,7 @@ class PromQL:
             for name, expr in found
         }
 
-    def add(self, now_s: int) -> None:
+    def add(self, now_s: int, metrics: str) -> None:
         """Write two days of a site that is scraped, and of one that uploads averages.
 
         What was written until now is found from now on.
@@ -162,8 +141,7 @@ class PromQL:
         for at_s in range(now_s - 2 * DAY_S, now_s + 1, HALF_HOUR_S):
             kwh = 1000 + (at_s - now_s) / 3600
             pushed.append(AVERAGES.format(kwh=kwh, at=at_s * 1000))
-            metrics = METRICS.replace("JOULES", str(kwh * 3.6e6))
-            scraped.append(metrics.replace("\n", f" {at_s * 1000}\n"))
+            scraped += [f"{line} {at_s * 1000}\n" for line in metrics.splitlines()]
         post(f"{self.url}/write", *pushed)
         labels = f"extra_label=source={SCRAPED}&extra_label=job=kei&extra_label=instance=a:8580"
         post(f"{self.url}/api/v1/import/prometheus?{labels}", *scraped)
@@ -197,7 +175,7 @@ class InfluxQL:
         """There are none for this database."""
         return {}
 
-    def add(self, now_s: int) -> None:
+    def add(self, now_s: int, metrics: str) -> None:
         """Nothing is scraped here."""
 
     def _ask(self, query: str) -> list[dict[str, Any]]:
@@ -245,10 +223,12 @@ def test_every_query_of_the_dashboards_has_data(
         post(url + database.write, TROUBLED.format(**at))
         upload = uploads(database)
         board = '[[serial]]\nport = "sim-sensor:interval=0.5,board=B1"'
-        jobs = write_jobs(tmp_path, f"{SIMULATED},solar", board, upload, TARIFF, requests=REQUESTS)
+        page = f"127.0.0.1:{free_port()}"
+        tables = (board, f'[web]\nlisten = "{page}"', upload, TARIFF)
+        jobs = write_jobs(tmp_path, f"{SIMULATED},solar", *tables, requests=REQUESTS)
         with running("--jobs", str(jobs), cwd=tmp_path, TZ="Asia/Tokyo") as kei:
             wait_until_sent(kei, jobs)
-            database.add(now_s)
+            database.add(now_s, scraped(page))
             for site in database.homes:
                 wait_for_data(database, f"home-{of}", site)
             wait_for_data(database, f"fleet-{of}")
@@ -283,6 +263,13 @@ def wait_until_sent(kei: Program, jobs: Path) -> None:
     kei.wait_for(is_recorded, 20, "readings and averages")
     since = local(CLOCK.now_ms(), TOKYO)
     wait_until(is_sent, 20, "uploads")
+
+
+def scraped(page: str) -> str:
+    """The samples that a kei tells Prometheus, and the temperature, which not every machine has."""
+    text = requests.get(f"http://{page}/metrics", timeout=10).text
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    return "\n".join([*lines, "kei_cpu_temperature_celsius 45"])
 
 
 def bill(jobs: Path) -> float:
