@@ -6,7 +6,7 @@ The messages of a dongle are typed here, whatever grammar its bytes have: a pars
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum, auto
+from enum import Enum, IntEnum, StrEnum, auto
 from typing import Protocol
 
 from kei.core.clock import Instant
@@ -48,11 +48,32 @@ class SendResult(IntEnum):
     SOLICITING = 0x02  # address resolution went out first; the datagram follows by itself
 
 
+class Reason(Enum):
+    """What a refusal means, whatever the dongle's own word for it is."""
+
+    NOT_UNDERSTOOD = auto()  # no such command, or not with so many arguments
+    OUT_OF_RANGE = auto()  # the form or range of an argument
+    BUSY = auto()  # with something else
+    DAMAGED = auto()  # on its way to the dongle
+    DONE_BEFORE = auto()
+    NOT_HEARD = auto()  # no beacon of the meter
+    OTHER = auto()
+
+
+NOT_NOW = frozenset({Reason.BUSY, Reason.DAMAGED})  # the same may be taken the next time
+
+
 @dataclass(frozen=True, slots=True)
 class Ok:
-    """The command was taken; `value` is the text behind it (`01` of ROPT)."""
+    """The command was taken.
+
+    Attributes:
+        value: the text behind it (`01` of ROPT).
+        about: how the datagram begins that was taken, where the dongle tells it.
+    """
 
     value: str = ""
+    about: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +82,30 @@ class Fail:
 
     Attributes:
         code: the dongle's own word for why, such as `ER04`.
+        reason: what that means.
         command: which it was, where that is known to be one that sends.
     """
 
     code: str
+    reason: Reason = Reason.OTHER
     command: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event: its number, the address it names, and its parameter where it has one."""
+    """An event.
+
+    Attributes:
+        number: see `EventNumber`.
+        address: IPv6 address in full, upper case; empty if it names none.
+        param: its parameter where it has one.
+        about: as of `Ok`.
+    """
 
     number: int
     address: str
     param: int | None
+    about: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +277,15 @@ class Dongle:
     product: str
 
 
+def link_local(mac: int) -> str:
+    """Return the IPv6 address of a 64-bit MAC, in full and upper case.
+
+    The universal/local bit of its first byte is inverted (RFC 4291, appendix A).
+    """
+    digits = f"{mac ^ (0x02 << 56):016X}"
+    return "FE80:0000:0000:0000:" + ":".join(digits[i : i + 4] for i in range(0, 16, 4))
+
+
 @dataclass(frozen=True, slots=True)
 class Network:
     """A meter's network as a scan found it.
@@ -264,12 +304,8 @@ class Network:
 
     @property
     def address(self) -> str:
-        """The meter's IPv6 link-local address, as SKLL64 returns it.
-
-        The universal/local bit of the MAC's first byte is inverted (RFC 4291, appendix A).
-        """
-        digits = f"{int(self.mac, 16) ^ (0x02 << 56):016X}"
-        return "FE80:0000:0000:0000:" + ":".join(digits[i : i + 4] for i in range(0, 16, 4))
+        """The meter's IPv6 link-local address, as SKLL64 returns it."""
+        return link_local(int(self.mac, 16))
 
     def to_text(self) -> str:
         """Return the network as one line that `from_text` reads."""

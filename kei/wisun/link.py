@@ -8,7 +8,7 @@ rest may be called from any thread.
 import heapq
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from types import TracebackType
@@ -18,7 +18,17 @@ from kei.core.clock import Clock
 from kei.core.errors import KeiError, PortLost, Stopping
 from kei.core.incidents import Incidents
 from kei.wisun.inbox import INBOX_MAX, Inbox
-from kei.wisun.interfaces import EventNumber, Fail, Inbound, Message, Noise, Ok, Tap, Transport
+from kei.wisun.interfaces import (
+    Event,
+    EventNumber,
+    Fail,
+    Inbound,
+    Message,
+    Noise,
+    Reason,
+    Tap,
+    Transport,
+)
 from kei.wisun.skstack import Parser as SkParser
 
 OnRaw = Callable[[bytes, Message], None]
@@ -26,10 +36,8 @@ OnRaw = Callable[[bytes, Message], None]
 
 AT_ONCE = 0.0  # the urgency of the session thread: before every request
 RENEWAL_S = 75.0  # EVENT 29 to 25: median 2 s, longest seen 42 s
+MISUNDERSTANDINGS = (Reason.NOT_UNDERSTOOD, Reason.OUT_OF_RANGE)
 LIMIT_S = 3660.0  # the limit is on the sum of an hour (ARIB STD-T108): EVENT 33 was missed
-OUT_OF_RANGE = "ER06"  # the form or range of an argument
-NOT_UNDERSTOOD = ("ER04", "ER05", OUT_OF_RANGE)  # unknown command, number of arguments, their form
-REPLY_TIMEOUT_S = 5.0  # a plain command takes 5-15 ms, "may take seconds" (command reference)
 
 
 _Waiting = tuple[float, int, threading.Event]
@@ -183,15 +191,19 @@ class SendGate:
 
 
 class CommandRefused(KeiError):
-    """The dongle refused a command; `code` is its own word for why."""
+    """The dongle refused a command, whose name is given, for this reason."""
 
-    def __init__(self, name: str, code: str) -> None:
-        super().__init__(f"the dongle refused {name}" + (f" ({code})" if code else ""))
-        self.code = code
+    def __init__(self, name: str, fail: Fail) -> None:
+        super().__init__(f"the dongle refused {name}" + (f" ({fail.code})" if fail.code else ""))
+        self.reason = fail.reason
 
 
 class NoReply(KeiError):
-    """The dongle did not answer a command in time."""
+    """The dongle did not answer a command in time; `heard` is what came instead."""
+
+    def __init__(self, text: str, heard: Iterable[Inbound] = ()) -> None:
+        super().__init__(text)
+        self.heard = tuple(heard)
 
 
 class Parser(Protocol):
@@ -265,7 +277,7 @@ class Link:
         if isinstance(error, NoReply) and self._transport is not None:
             if others := self._transport.holders():
                 return f"{error}; the port is also used by {', '.join(others)}"
-        elif isinstance(error, CommandRefused) and error.code in NOT_UNDERSTOOD:
+        elif isinstance(error, CommandRefused) and error.reason in MISUNDERSTANDINGS:
             return f'{error}; is broute.dongle right? "auto" finds out by itself'
         return str(error)
 
@@ -356,28 +368,31 @@ class Link:
             if self.receive(self._clock.monotonic() + quiet_s) is None:
                 return
 
-    def command(
-        self, data: bytes, name: str, *, timeout_s: float = REPLY_TIMEOUT_S
+    def converse(
+        self, data: bytes, name: str, timeout_s: float, verdict: Callable[[Inbound], bool | Fail]
     ) -> list[Inbound]:
-        """Send a command and return its reply: the data lines, then the `Ok`.
+        """Send a command and return what came until its reply was complete, its end included.
 
         Args:
             data: the bytes to send.
             name: of the command, for error texts; never its arguments, they may be secret.
             timeout_s: how long the reply may take.
+            verdict: whether a message is the end of the reply, or the refusal that it is.
 
         Raises:
-            CommandRefused: the dongle answered `Fail`.
-            NoReply: neither `Ok` nor `Fail` within the time.
+            CommandRefused: the dongle does not do it.
+            NoReply: nothing of that within the time, or the dongle has restarted.
             PortLost: the port is gone.
         """
         self.send(data)
-        lines: deque[Inbound] = deque(maxlen=INBOX_MAX)
+        heard: deque[Inbound] = deque(maxlen=INBOX_MAX)
         for message in self.receive_for(timeout_s):
-            lines.append(message)
-            match message:
-                case Ok():
-                    return list(lines)
-                case Fail(code):
-                    raise CommandRefused(name, code)
-        raise NoReply(f"the dongle did not answer {name} within {timeout_s:g} s")
+            heard.append(message)
+            if isinstance(message, Event) and message.number == EventNumber.RESTARTED:
+                raise NoReply("the dongle has restarted", heard)
+            match verdict(message):
+                case Fail() as fail:
+                    raise CommandRefused(name, fail)
+                case True:
+                    return list(heard)
+        raise NoReply(f"the dongle did not answer {name} within {timeout_s:g} s", heard)

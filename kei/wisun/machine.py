@@ -94,6 +94,12 @@ SESSION_ENDS = frozenset(
         EventNumber.LINK_LOST,
     }
 )
+# The address of these is the other end of the session.
+OF_METER = SESSION_ENDS | {
+    EventNumber.JOINED,
+    EventNumber.LIFETIME_EXPIRED,
+    EventNumber.UNDECIPHERABLE,
+}
 
 
 class RequestCounters:

@@ -27,6 +27,7 @@ class Recogniser:
 
     Attributes:
         commands: of the dongle that was recognised, or before that of the likeliest kind.
+        is_sure: whether it has been recognised since the port was opened.
     """
 
     def __init__(self, link: Link, clock: Clock, settings: Settings) -> None:
@@ -35,6 +36,7 @@ class Recogniser:
             Grammar.SKSTACK: SkCommands(link, clock, settings),
             Grammar.J11: J11Commands(link, clock, settings),
         }
+        self.is_sure = False
         chosen = settings.dialect
         self.commands = self._all[settings.likely if chosen is None else chosen.grammar]
 
@@ -53,6 +55,7 @@ class Recogniser:
                 self._link.speak(commands.new_parser)
                 if commands.recognise(timeout_s, attempt=attempt):
                     self.commands = commands
+                    self.is_sure = True
                     return
         if self._link.noise_lines > noise_before:
             raise NoReply("something else than a Wi-SUN dongle is heard: is it the right port?")

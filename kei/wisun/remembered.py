@@ -105,6 +105,10 @@ class KnownNetworks:
         self._networks = deque(by_mac.values())
         self._failures = 0
 
+    def update(self, network: Network) -> None:
+        """Replace the current network by what it is now."""
+        self._networks[0] = network
+
     def credentials_taken(self) -> None:
         """Remember that a meter has taken the credentials, whether or not it answers then."""
         if not self.are_credentials_proven:

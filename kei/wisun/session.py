@@ -20,7 +20,6 @@ from kei.wisun.interfaces import (
     Datagram,
     Dongle,
     Event,
-    EventNumber,
     Inbound,
     Listener,
     Memory,
@@ -34,7 +33,7 @@ from kei.wisun.interfaces import (
 )
 from kei.wisun.joined_monitor import JoinedMonitor
 from kei.wisun.link import Link
-from kei.wisun.machine import Machine, Outcome
+from kei.wisun.machine import OF_METER, Machine, Outcome
 from kei.wisun.quality import rssi_dbm
 from kei.wisun.recogniser import Recogniser
 from kei.wisun.remembered import KnownNetworks, LastSession, Notes, fingerprint
@@ -286,21 +285,21 @@ class Session:
         """Return what the conversation in progress gets to see of a message (reader thread)."""
         match message:
             case Datagram():
-                if message.secured and self._is_meter(message.sender):
+                if message.secured and not self._is_foreign(message.sender):
                     self._machine.hear()
                 received = self._requests.sort(message)
                 if self._requests.notifications:
                     self._machine.wake()
                 return received
-            case Event(EventNumber.UNDECIPHERABLE, sender) if not self._is_meter(sender):
+            case Event(number, peer) if number in OF_METER and self._is_foreign(peer):
                 return None
             case Event(number):
                 self._machine.on_event(number)
         return message
 
-    def _is_meter(self, address: str) -> bool:
+    def _is_foreign(self, address: str) -> bool:
         network = self.network
-        return network is not None and address == network.address
+        return network is not None and address != network.address
 
     def run(self) -> None:
         """Bring the session up and hold it, until `stop`; never raises."""

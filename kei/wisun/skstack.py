@@ -19,6 +19,7 @@ from kei.wisun.interfaces import (
     Ok,
     PanField,
     PanStart,
+    Reason,
     Register,
     Version,
 )
@@ -43,6 +44,11 @@ _INNER = re.compile(
     rb"ESREG [0-9A-Fa-f]|FAIL ER[0-9]{2}"
 )
 _ERROR = re.compile(rb"ER[0-9]{2}")
+_REASONS = {
+    "ER04": Reason.NOT_UNDERSTOOD,
+    "ER05": Reason.NOT_UNDERSTOOD,
+    "ER06": Reason.OUT_OF_RANGE,
+}
 # The words without a blank, at the end of an echo; a password of 12 characters may end with them.
 _INNER_WORD = re.compile(
     rb"(?:SK(?!SETPWD)|SKSETPWD [0-9A-F] \w{12}|[RW]OPT)[ -~]*?(OK(?: [0-9A-F]{2})?|EPANDESC)"
@@ -203,8 +209,10 @@ def _parse_words(words: list[bytes]) -> Message | None:
             return Ok(b" ".join(rest).decode("ascii"))
         case [b"FAIL", *code]:
             # Anything else may be the echo of credentials whose line has run into this one.
-            is_code = len(code) == 1 and _ERROR.fullmatch(code[0]) is not None
-            return Fail(code[0].decode("ascii") if is_code else "")
+            if len(code) != 1 or _ERROR.fullmatch(code[0]) is None:
+                return Fail("")
+            word = code[0].decode("ascii")
+            return Fail(word, _REASONS.get(word, Reason.OTHER))
         case [b"EPANDESC"]:
             return PanStart()
         case [b"EINFO", address, mac, channel, pan_id, side]:

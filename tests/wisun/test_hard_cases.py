@@ -10,7 +10,7 @@ from session_bench import Bench, Memory
 
 from kei.core.errors import NotAsked, NotReady, PortLost, RetryLater, StoreError
 from kei.wisun.interfaces import OnData, State
-from kei.wisun.remembered import NETWORK_KEY
+from kei.wisun.remembered import NETWORK_KEY, SESSION_KEY
 
 Start = Callable[..., Bench]
 
@@ -85,6 +85,15 @@ def test_an_event_that_ends_the_session_while_it_is_being_settled_counts(start: 
     bench = start(memory=Slow(), meddle=meddle)
     wait_until(lambda: len(says) == 2, 10, "a second join")
     bench.wait_for_join()
+
+
+@pytest.mark.parametrize("number", [b"24", b"26", b"27", b"28", b"29"])
+def test_what_becomes_of_another_session_is_not_our_business(start: Start, number: bytes) -> None:
+    bench = start()
+    bench.wait_for_join()
+    bench.says(b"EVENT " + number + b" FE80:0000:0000:0000:021D:1290:1234:56A5 0\r\n")
+    assert 0xE7 in bench.session.get(POWER, 5).properties
+    assert len(bench.listener.joins) == 1
 
 
 def test_the_transmission_limit_is_no_reason_to_join_again(start: Start) -> None:
@@ -223,6 +232,7 @@ def test_a_dongle_left_with_a_session_is_joined_again_after_a_rest(start: Start)
     crashed.session.stop()
     crashed.session_thread.join(PATIENCE_S)
     begun = crashed.clock.monotonic()
+    crashed.memory[SESSION_KEY] = ""
     bench = start(memory=crashed.memory, beside=crashed)
     bench.wait_for_join()
     assert bench.clock.monotonic() - begun >= 10

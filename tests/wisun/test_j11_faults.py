@@ -14,13 +14,16 @@ from j11_bench import (
     from_module,
     is_power,
     said_from,
+    says,
 )
 from programs import PATIENCE_S, wait_until
 from session_bench import Bench
 from structlog.testing import capture_logs
 
 from kei.core.errors import RetryLater, Stopping
-from kei.wisun.interfaces import OnData
+from kei.wisun import j11
+from kei.wisun.connect_steps import CHECK_LIMIT_S
+from kei.wisun.interfaces import Datagram, Event, OnData
 from kei.wisun.j11 import Command, frame
 from kei.wisun.remembered import SESSION_KEY
 
@@ -130,6 +133,93 @@ def test_what_came_in_clear_is_no_answer(start: Start) -> None:
     bench.says(from_module(0x6018, clear))
     wait_until(lambda: bench.session.status().ignored_frames > ignored, 5, "it is counted")
     assert bench.listener.notifications == []
+
+
+def test_a_late_word_on_an_earlier_try_does_not_end_the_one_in_progress(start: Start) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        if is_power(data):
+            tries.append(data)
+            if len(tries) > 1:
+                say(from_module(0x2008, b"\x01\x05" + tries[0][34:39]))
+        return tries[:1] == [data]
+
+    tries: list[bytes] = []
+    bench = start(f"{J11},latency=2", meddle=meddle)
+    bench.wait_for_join()
+    assert 0xE7 in bench.session.get(POWER, 20).properties
+    assert len(tries) == 2
+
+
+def test_a_session_whose_end_was_not_heard_is_joined_anew_without_a_reset(start: Start) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        assert callable(say)
+        if ended or not is_power(data):
+            return False
+        ended.append(data)
+        transport = bench.session._link._transport
+        assert transport is not None
+        transport.write(frame(Command.END_PANA))
+        return True
+
+    ended: list[bytes] = []
+    bench = start(J11, meddle=meddle, speed=20)
+    bench.wait_for_join()
+    before = len(codes(bench))
+    with capture_logs() as logs:
+        with pytest.raises(RetryLater):
+            bench.session.get(POWER, 5)
+        bench.wait_for_join(2)
+    assert not {Command.RESET, Command.SCAN} & set(codes(bench)[before:])
+    (lost,) = [line for line in logs if line["event"] == "session_lost"]
+    assert lost["reason"] == "the session ended without a word"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "D0F9EE5D601A000E039C02CF04001D1290123456A5CB",
+        "D0F9EE5D601A000E039C020303001D1290123456A500",
+        "D0F9EE5D6028000D03A9020202001D1290123456A5",
+        from_module(
+            0x6018,
+            bytes.fromhex("FE80000000000000021D1290123456780E1A0E1B88880002CB0012")
+            + bytes.fromhex("1081000102880105FF017301E704FFFFFB5B"),
+        ).hex(),
+    ],
+)
+def test_what_is_not_of_this_meter_or_for_this_port_changes_nothing(
+    start: Start, said: str
+) -> None:
+    frames = j11.Parser().feed(bytes.fromhex(said))
+    assert isinstance(frames[0], Event | Datagram)
+    bench = start(J11)
+    bench.wait_for_join()
+    before = len(codes(bench))
+    says(bench, said)
+    assert 0xE7 in bench.session.get(POWER, 5).properties
+    assert said_from(bench, before) == []
+    assert bench.listener.notifications == []
+
+
+def test_a_module_that_is_busy_is_not_taken_for_one_that_may_send_again(start: Start) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        is_check = data[4:6] == b"\0\x08" and data.endswith(b"\x80\0")
+        if not (is_check and missed and len(checks) < 2):
+            return False
+        checks.append(data)
+        say(from_module(0x2008, (b"\x3d", b"\xf1")[len(checks) - 1]))
+        return True
+
+    missed: list[bool] = []
+    checks: list[bytes] = []
+    bench = start(f"{J11},fault=limit@3", speed=60, meddle=meddle)
+    bench.wait_for_join()
+    ask_until_one_is_missed(bench)
+    missed.append(True)
+    limited_at = bench.clock.monotonic()
+    wait_until(lambda: bench.session._machine.why_not_ready() is None, 20, "the end")
+    assert len(checks) == 2
+    assert bench.clock.monotonic() - limited_at > 2 * CHECK_LIMIT_S
 
 
 def test_a_module_that_is_busy_for_seconds_keeps_its_session(start: Start) -> None:

@@ -1,5 +1,6 @@
 """The session with a J11 module: how it is recognised, joined, taken over and left."""
 
+import threading
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -12,6 +13,7 @@ from j11_bench import (
     ask_until_one_is_missed,
     codes,
     from_module,
+    is_power,
     killed,
     said_from,
     says,
@@ -20,7 +22,9 @@ from programs import BROUTE_ID, PATIENCE_S, wait_until
 from session_bench import Bench, Memory
 from structlog.testing import capture_logs
 
+from kei.core.errors import PortLost
 from kei.wisun import j11
+from kei.wisun.commands import LEAVE_ON_SHUTDOWN_S
 from kei.wisun.interfaces import OnData, State
 from kei.wisun.j11 import Command, frame
 from kei.wisun.machine import REFUSED_PAUSE_S
@@ -256,9 +260,114 @@ def test_a_stop_before_the_dongle_is_recognised_leaves_the_session_to_the_next_s
     wait_until(lambda: frame(Command.VERSION) in bench.sent, 20, "a question")
     bench.session.stop()
     bench.session_thread.join(PATIENCE_S)
+    assert b"SKTERM" not in bench.sent
+    assert bench.memory[SESSION_KEY] == "open"
     again = start(memory=Memory(bench.memory), beside=before)
     again.wait_for_join()
     assert said_from(again, 0) == []
+
+
+def test_a_stop_before_the_dongle_is_recognised_again_leaves_its_session_to_the_next_start(
+    start: Start,
+) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        assert callable(say)
+        if is_power(data):
+            lost.append(len(codes(bench)))
+            raise PortLost("a loose plug")
+        return bool(lost)
+
+    lost: list[int] = []
+    bench = start(J11, dongle="J11", meddle=meddle)
+    bench.wait_for_join()
+    with pytest.raises(Exception, match="loose plug"):
+        bench.session.get(POWER, 5)
+    wait_until(lambda: b"SKVER" in bench.sent, 20, "a question of the other grammar")
+    bench.session.stop()
+    bench.session_thread.join(PATIENCE_S)
+    assert Command.END_PANA not in codes(bench)[lost[0] :]
+    assert bench.memory[SESSION_KEY] == "open"
+
+
+def test_a_module_that_does_not_answer_a_stop_leaves_the_session_to_the_next_start(
+    start: Start,
+) -> None:
+    bench = start(J11, meddle=lambda data, _: data == frame(Command.END_PANA))
+    bench.wait_for_join()
+    bench.session.stop()
+    bench.session_thread.join(PATIENCE_S)
+    assert bench.memory[SESSION_KEY] == "open"
+
+
+@pytest.mark.parametrize("kept", ["open", ""])
+def test_a_pan_id_that_has_changed_is_known_from_now_on(start: Start, kept: str) -> None:
+    """To a session that is taken over as well as to one that is joined."""
+    before = start(J11)
+    memory = killed(before)
+    memory[SESSION_KEY] = kept
+    memory[NETWORK_KEY] = memory[NETWORK_KEY].replace("8888", "1234")
+    with capture_logs() as logs:
+        bench = start(memory=memory, beside=before)
+        bench.wait_for_join()
+    assert bench.session.status().pan_id == "8888"
+    assert memory[NETWORK_KEY].split()[1] == "8888"
+    (joined,) = [line for line in logs if line["event"] == "session_joined"]
+    assert (joined["pan_id"], joined["adopted"]) == ("8888", kept == "open")
+
+
+def test_a_meter_that_was_heard_is_joined_although_the_end_of_the_scan_is_not_told(
+    start: Start,
+) -> None:
+    bench = start(f"{J11},scan-time=20", speed=60)
+    bench.wait_for_join(deadline_s=60)
+    assert codes(bench).count(Command.SCAN) == 1
+    assert bench.clock.monotonic() - bench.began < 60
+
+
+def test_a_notification_before_the_response_to_its_request_is_heard(start: Start) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        is_first = data == frame(Command.START_PANA) and codes(bench).count(data[5]) == 1
+        if is_first:
+            say(bytes.fromhex("D0F9EE5D6028000D03A901D502001D129012345678"))
+            say(from_module(0x2056, b"\x01"))
+        return is_first
+
+    bench = start(J11, meddle=meddle)
+    bench.wait_for_join()
+    assert bench.clock.monotonic() - bench.began < 30
+
+
+def test_a_stop_is_over_in_time_however_slow_the_module_is(start: Start) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        code = int.from_bytes(data[4:6], "big")
+        if code not in (Command.END_PANA, Command.STOP_BROUTE) or not stops:
+            return False
+        now = bench.clock.monotonic()
+        asked.append(now)
+        is_busy = code == Command.STOP_BROUTE or now < asked[0] + 2
+        result, after_s = (b"\x3d", 0.7) if is_busy else (b"\x01", 2.7)
+
+        def answer() -> None:
+            while bench.clock.monotonic() < now + after_s:
+                bench.pause(0.05)
+            say(from_module(0x2000 + code, result))
+
+        answers.append(threading.Thread(target=answer))
+        answers[-1].start()
+        return True
+
+    stops: list[bool] = []
+    asked: list[float] = []
+    answers: list[threading.Thread] = []
+    bench = start(J11, meddle=meddle)
+    bench.wait_for_join()
+    stops.append(True)
+    began = bench.clock.monotonic()
+    bench.session.stop()
+    bench.session_thread.join(PATIENCE_S)
+    assert bench.clock.monotonic() - began < LEAVE_ON_SHUTDOWN_S + 0.3
+    for each in answers:
+        each.join(PATIENCE_S)
 
 
 def test_credentials_that_are_set_already_are_set(start: Start) -> None:

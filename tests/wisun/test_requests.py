@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import structlog
@@ -85,6 +86,8 @@ def test_the_same_answer_again_is_counted() -> None:
         answer(7, POWER, source=0x0EF001),
         datagram(answer(7, POWER).payload, sender=OWN),
         datagram(answer(7, POWER).payload[:-1]),
+        replace(answer(7, POWER), own_port=UDP_PORT + 1),
+        replace(answer(7, POWER), secured=False),
     ],
 )
 def test_what_is_not_our_answer_is_counted_and_ends_nothing(foreign: Datagram) -> None:
