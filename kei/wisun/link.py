@@ -37,6 +37,8 @@ OnRaw = Callable[[bytes, Message], None]
 AT_ONCE = 0.0  # the urgency of the session thread: before every request
 RENEWAL_S = 75.0  # EVENT 29 to 25: median 2 s, longest seen 42 s
 MISUNDERSTANDINGS = (Reason.NOT_UNDERSTOOD, Reason.OUT_OF_RANGE)
+STOOD_STILL_S = 1.0  # a wait that lasts longer than it should by so much
+AFTER_STANDING_S = 2.0  # until then all threads have gone on, and the dongle has if it stood, too
 LIMIT_S = 3660.0  # the limit is on the sum of an hour (ARIB STD-T108): EVENT 33 was missed
 
 
@@ -249,6 +251,7 @@ class Link:
         self._inbox = Inbox(clock)
         self._halted: KeiError | None = None
         self._stopping = False
+        self._patient_until = 0.0  # monotonic; after the machine has stood still
         self.noise_lines = 0
 
     def attach(self, transport: Transport) -> None:
@@ -339,15 +342,24 @@ class Link:
     def receive(self, deadline: float) -> Inbound | None:
         """Return the next message, or None at the deadline (monotonic).
 
+        A machine that stands still for seconds stops the reader's thread, too: what has come by
+        the deadline is waited for.
+
         Raises:
             KeiError: what `halt` was called with, or `Stopping`.
         """
         while True:
-            left_s = self._clock.wait_s(deadline - self._clock.monotonic())
-            inbound = self._inbox.get(left_s)
+            began = self._clock.monotonic()
+            deadline = max(deadline, self._patient_until)
+            inbound = self._inbox.get(self._clock.wait_s(deadline - began))
             self._check()
-            if inbound is not None or self._clock.monotonic() >= deadline:
+            now = self._clock.monotonic()
+            if inbound is not None:
                 return inbound
+            if now >= deadline:
+                if now < max(began, deadline) + STOOD_STILL_S:
+                    return None
+                self._patient_until = now + AFTER_STANDING_S
 
     def _check(self) -> None:
         if self._stopping:
