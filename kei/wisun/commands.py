@@ -10,7 +10,16 @@ from typing import ClassVar
 
 from kei.core.clock import Clock
 from kei.core.errors import KeiError
-from kei.wisun.interfaces import Dongle, Event, EventNumber, Inbound, Network, Settings
+from kei.wisun.interfaces import (
+    Dongle,
+    Event,
+    EventNumber,
+    Hide,
+    Inbound,
+    Message,
+    Network,
+    Settings,
+)
 from kei.wisun.link import CommandRefused, Link, OnRaw, Parser
 
 QUIET_S = 0.15  # ten times the time of a plain command: nothing more is under way
@@ -80,6 +89,25 @@ class Commands(ABC):
         self._clock = clock
         self._settings = settings
         self.dongle: Dongle | None = None
+
+    @staticmethod
+    @abstractmethod
+    def shown_sent(data: bytes) -> str | None:
+        """Return bytes that are sent as text without secrets; None if of another grammar."""
+
+    @staticmethod
+    @abstractmethod
+    def shown_received(raw: bytes, message: Message, hide: Hide) -> str | None:
+        """Return bytes that were received as text without secrets.
+
+        Args:
+            raw: the bytes.
+            message: what a parser made of them, whatever its grammar.
+            hide: hides what looks like a part of a secret.
+
+        Returns:
+            None if nothing is known of them; they may have anything in them then.
+        """
 
     @abstractmethod
     def new_parser(self, on_raw: OnRaw | None) -> Parser:

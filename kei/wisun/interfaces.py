@@ -427,6 +427,9 @@ class Transport(Protocol):
         """Close the port; safe to call twice and from any thread but the reader's."""
 
 
+Hide = Callable[[bytes], bytes]
+"""Returns bytes without what looks like a part of the B-route ID or the password."""
+
 OnData = Callable[[bytes], None]
 """Called with what has come, and with nothing when nothing more has come for a while."""
 

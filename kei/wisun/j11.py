@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable, Iterator
 from enum import IntEnum
 
+from kei.core.secret import MASK
 from kei.echonet.frame import UDP_PORT
 from kei.wisun.interfaces import (
     LOWEST_CHANNEL,
@@ -63,6 +64,8 @@ class Command(IntEnum):
 
 
 _COMMANDS = frozenset(Command)
+_SECRET = (Command.CREDENTIALS, Command.SCAN)
+_HARMLESS_BYTES = 10  # of them: what follows is the sum of the secrets, and they themselves
 
 
 class Notification(IntEnum):
@@ -273,9 +276,18 @@ def _frame_size(buffer: bytes | bytearray, start: int) -> int | None:
     return size if sum(data) & 0xFFFF == data_sum else 0
 
 
-def is_frame(raw: bytes) -> bool:
-    """Return whether this is one whole frame of a module."""
-    return bool(raw) and _frame_size(raw, 0) == len(raw)
+def shown_sent(data: bytes) -> str | None:
+    """Return a request as hexadecimal digits, without its secrets; None if it is none."""
+    if not data.startswith(REQUEST):
+        return None
+    if int.from_bytes(data[4:6], "big") in _SECRET:
+        return f"{data[:_HARMLESS_BYTES].hex().upper()}{MASK}"
+    return data.hex().upper()
+
+
+def shown_received(raw: bytes) -> str | None:
+    """Return a frame as hexadecimal digits, which hold no secret; None if it is none."""
+    return raw.hex().upper() if raw and _frame_size(raw, 0) == len(raw) else None
 
 
 def parse(raw: bytes) -> list[Message]:

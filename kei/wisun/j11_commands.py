@@ -28,7 +28,9 @@ from kei.wisun.interfaces import (
     Event,
     EventNumber,
     Fail,
+    Hide,
     Inbound,
+    Message,
     Network,
     Ok,
     Reason,
@@ -64,8 +66,18 @@ class J11Commands(Commands):
     send_name = f"{Command.SEND:04X}"
     scan_durations = (6, 7, 8)  # 9.9, 18.6 and 36 s over all channels
     longest_scan = 9  # 70 s
+    shown_sent = staticmethod(j11.shown_sent)
 
     _address: str | None = None  # of the meter that was sent to last
+
+    @staticmethod
+    def shown_received(
+        raw: bytes,
+        message: Message,  # noqa: ARG004 - the bytes are enough
+        hide: Hide,  # noqa: ARG004 - no message has a secret in it
+    ) -> str | None:
+        """See `Commands.shown_received`."""
+        return j11.shown_received(raw)
 
     def new_parser(self, on_raw: OnRaw | None) -> Parser:
         """See `Commands.new_parser`."""

@@ -12,6 +12,12 @@ from kei.wisun.sk_commands import SkCommands
 # first time is for those that are idle, which answer within 15 ms.
 IDENTIFY_TIMEOUTS_S = (0.3, 2.0, 3.0, 5.0, 8.0, 13.0)
 
+# The dongles that there are, by what they speak, in the order in which they are asked.
+GRAMMARS: dict[Grammar, type[Commands]] = {
+    Grammar.SKSTACK: SkCommands,
+    Grammar.J11: J11Commands,
+}
+
 
 class Recogniser:
     """Holds the commands of the dongle on the port.
@@ -32,9 +38,8 @@ class Recogniser:
 
     def __init__(self, link: Link, clock: Clock, settings: Settings) -> None:
         self._link = link
-        self._all: dict[Grammar, Commands] = {
-            Grammar.SKSTACK: SkCommands(link, clock, settings),
-            Grammar.J11: J11Commands(link, clock, settings),
+        self._all = {
+            grammar: commands(link, clock, settings) for grammar, commands in GRAMMARS.items()
         }
         self.is_sure = False
         chosen = settings.dialect

@@ -61,6 +61,8 @@ class SkCommands(Commands):
     send_name = "SKSENDTO"
     scan_durations = (4, 5, 6, 7)  # 4.8, 9.2, 18 and 36 s over all channels
     longest_scan = 8  # 72 s; older firmware has no such scan
+    shown_sent = staticmethod(skstack.shown_sent)
+    shown_received = staticmethod(skstack.shown_received)
 
     def __init__(self, link: Link, clock: Clock, settings: Settings) -> None:
         super().__init__(link, clock, settings)
