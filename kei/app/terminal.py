@@ -16,7 +16,7 @@ from kei.core.reading import Reading, plain
 from kei.core.sinks import Sink
 from kei.status.snapshot import doing
 from kei.wisun.interfaces import State
-from kei.wisun.machine import Pause
+from kei.wisun.transitions import Pause
 
 SESSION_LOGGER = "kei.session"
 REFRESH_S = 1.0

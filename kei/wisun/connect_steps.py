@@ -17,11 +17,12 @@ from kei.wisun.commands import (
 from kei.wisun.dialects import Dialect
 from kei.wisun.interfaces import Answer, Network, OpenPort, Reason, Settings, State
 from kei.wisun.link import CommandRefused, NoReply
-from kei.wisun.machine import Machine, Outcome
+from kei.wisun.machine import Machine
 from kei.wisun.quality import rssi_dbm
 from kei.wisun.recogniser import Recogniser
 from kei.wisun.remembered import KnownNetworks, LastSession
 from kei.wisun.requests import TRY_S, Requests
+from kei.wisun.transitions import Outcome
 
 log = structlog.stdlib.get_logger("kei.session")
 

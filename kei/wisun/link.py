@@ -1,22 +1,16 @@
-"""The connection to the dongle: whose turn it is, whether it may send, and the conversation.
+"""The connection to the dongle, and the conversation over it.
 
 The thread that holds the `PriorityLock` of the session calls `Link.send`, `Link.receive` and what
-is built on them; the transport's reader thread calls `Link.on_data` and `SendGate.on_event`; the
-rest may be called from any thread.
+is built on them; the transport's reader thread calls `Link.on_data`; the rest may be called from
+any thread.
 """
 
-import heapq
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from itertools import count
-from types import TracebackType
 from typing import Protocol
 
 from kei.core.clock import Clock
 from kei.core.errors import KeiError, PortLost, Stopping
-from kei.core.incidents import Incidents
 from kei.wisun.inbox import INBOX_MAX, Inbox
 from kei.wisun.interfaces import (
     Event,
@@ -34,162 +28,9 @@ from kei.wisun.skstack import Parser as SkParser
 OnRaw = Callable[[bytes, Message], None]
 """Called with the bytes of each message, and the message."""
 
-AT_ONCE = 0.0  # the urgency of the session thread: before every request
-RENEWAL_S = 75.0  # EVENT 29 to 25: median 2 s, longest seen 42 s
 MISUNDERSTANDINGS = (Reason.NOT_UNDERSTOOD, Reason.OUT_OF_RANGE)
 STOOD_STILL_S = 1.0  # a wait that lasts longer than it should by so much
 AFTER_STANDING_S = 2.0  # until then all threads have gone on, and the dongle has if it stood, too
-LIMIT_S = 3660.0  # the limit is on the sum of an hour (ARIB STD-T108): EVENT 33 was missed
-
-
-_Waiting = tuple[float, int, threading.Event]
-"""Who waits for the lock: its urgency, when it came, and what is set when it is its turn."""
-
-
-class PriorityLock:
-    """A lock without starvation: `threading.Lock` may be won by the same thread for ever.
-
-    As a context manager it has the highest urgency and waits without a time limit; those that
-    hold it have one.
-    """
-
-    def __init__(self) -> None:
-        self._mutex = threading.Lock()
-        self._held = False
-        self._claims = 0
-        self._arrivals = count()
-        self._waiting: list[_Waiting] = []
-        self._giving_way: list[_Waiting] = []
-
-    def acquire(
-        self, timeout_s: float | None = None, *, urgency: float = AT_ONCE, gives_way: bool = False
-    ) -> bool:
-        """Wait for the lock; return whether it was acquired.
-
-        Args:
-            timeout_s: longest wait, seconds; None for no limit.
-            urgency: the waiter with the lowest number is next. If it is the deadline (monotonic)
-                no waiter is passed over for ever, as later ones are less urgent.
-            gives_way: whether to wait for as long as anybody else waits, or has claimed it.
-        """
-        queue = self._giving_way if gives_way else self._waiting
-        with self._mutex:
-            if not self._held and not (gives_way and self._claims):
-                self._held = True
-                return True
-            turn = threading.Event()
-            waiting = (urgency, next(self._arrivals), turn)
-            heapq.heappush(queue, waiting)
-        if turn.wait(timeout_s):
-            return True
-        with self._mutex:
-            if turn.is_set():  # handed over in the moment of giving up
-                return True
-            queue.remove(waiting)
-            heapq.heapify(queue)
-            return False
-
-    def release(self) -> None:
-        """Hand the lock to the most urgent waiter, if there is one."""
-        with self._mutex:
-            self._held = False
-            self._hand_over()
-
-    @contextmanager
-    def claimed(self) -> Iterator[None]:
-        """Keep it from those who give way, also while it is released within the block."""
-        with self._mutex:
-            self._claims += 1
-        try:
-            yield
-        finally:
-            with self._mutex:
-                self._claims -= 1
-                if not self._held:
-                    self._hand_over()
-
-    def _hand_over(self) -> None:
-        """Give the lock, which nobody holds, to who is next; needs the mutex."""
-        queue = self._waiting or (self._giving_way if not self._claims else [])
-        if queue:
-            self._held = True
-            heapq.heappop(queue)[-1].set()
-
-    def __enter__(self) -> None:
-        self.acquire()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.release()
-
-
-TRANSMISSION_LIMIT = "transmission_limit"  # the fault
-
-
-class SendGate:
-    """Whether the dongle may send. Any thread.
-
-    Args:
-        clock: monotonic time.
-        incidents: has the transmission limit while it lasts.
-    """
-
-    def __init__(self, clock: Clock, incidents: Incidents) -> None:
-        self._clock = clock
-        self._incidents = incidents
-        self._renewing_since: float | None = None
-        self._limited_since: float | None = None
-
-    def open(self) -> None:
-        """Let everything pass, as after a reset."""
-        self._renewing_since = None
-        self.end_limit()
-
-    def end_limit(self) -> None:
-        """Let requests pass again; do nothing if they do."""
-        self._limited_since = None
-        self._incidents.ended(TRANSMISSION_LIMIT)
-
-    def end_renewal(self) -> None:
-        """Stop waiting for the end of a renewal, because a join replaces it."""
-        self._renewing_since = None
-
-    def on_event(self, number: int) -> None:
-        """Follow an event of the dongle."""
-        match number:
-            case EventNumber.LIFETIME_EXPIRED:
-                if self._renewing_since is None:  # a dongle may try again and again in vain
-                    self._renewing_since = self._clock.monotonic()
-            case EventNumber.JOINED:
-                self._renewing_since = None
-            case EventNumber.LIMIT_ON:
-                self._limited_since = self._clock.monotonic()
-                self._incidents.raised(
-                    TRANSMISSION_LIMIT,
-                    hint="the dongle's transmission time of this hour is used up: ask less often",
-                )
-            case EventNumber.LIMIT_OFF:
-                self.end_limit()
-
-    @property
-    def is_renewing(self) -> bool:
-        """Whether the dongle is authenticating anew: over within seconds, so worth waiting for."""
-        return self._renewing_since is not None
-
-    @property
-    def is_limited(self) -> bool:
-        """Whether the transmission time of this hour is used up: not worth waiting for."""
-        since = self._limited_since
-        return since is not None and self._clock.monotonic() < since + LIMIT_S
-
-    def renewal_left_s(self) -> float | None:
-        """Return for how long a renewal may still go on, seconds; None if there is none."""
-        since = self._renewing_since
-        return None if since is None else since + RENEWAL_S - self._clock.monotonic()
 
 
 class CommandRefused(KeiError):

@@ -32,8 +32,9 @@ from kei.wisun.interfaces import (
     Received,
     SendResult,
 )
-from kei.wisun.link import CommandRefused, Link, SendGate
+from kei.wisun.link import CommandRefused, Link
 from kei.wisun.recogniser import Recogniser
+from kei.wisun.send_gate import SendGate
 
 log = structlog.stdlib.get_logger("kei.session")
 

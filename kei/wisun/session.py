@@ -33,11 +33,12 @@ from kei.wisun.interfaces import (
 )
 from kei.wisun.joined_monitor import JoinedMonitor
 from kei.wisun.link import Link
-from kei.wisun.machine import OF_METER, Machine, Outcome
+from kei.wisun.machine import OF_METER, Machine
 from kei.wisun.quality import rssi_dbm
 from kei.wisun.recogniser import Recogniser
 from kei.wisun.remembered import KnownNetworks, LastSession, Notes, fingerprint
 from kei.wisun.requests import Request, Requests
+from kei.wisun.transitions import Outcome
 
 log = structlog.stdlib.get_logger("kei.session")
 

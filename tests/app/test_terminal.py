@@ -14,7 +14,7 @@ from kei.core.incidents import Incidents
 from kei.core.reading import Reading
 from kei.core.sinks import Sink, StreamPlace
 from kei.wisun.interfaces import State
-from kei.wisun.machine import Pause
+from kei.wisun.transitions import Pause
 
 END = b"\0"  # what no line has
 

@@ -15,9 +15,10 @@ from kei.core.secret import Secret
 from kei.echonet.frame import CONTROLLER, METER, UDP_PORT, Esv, Frame, Property
 from kei.wisun.dialects import DIALECTS
 from kei.wisun.interfaces import Datagram, Dongle, Inbound, Message, Network, Settings
-from kei.wisun.link import Link, SendGate
+from kei.wisun.link import Link
 from kei.wisun.recogniser import Recogniser
 from kei.wisun.requests import TRY_S, Request, Requests
+from kei.wisun.send_gate import SendGate
 
 NETWORK = Network(33, 0x8888, "001D129012345678", 225)
 SETTINGS = Settings(Secret("0" * 32), Secret("0" * 12), None, (0xE7,))
