@@ -164,6 +164,25 @@ def test_a_dongle_that_has_restarted_is_noticed_at_the_first_miss(start: Start) 
     assert bench.sent.count(b"SKSCAN") == 1
 
 
+def test_a_dongle_that_does_not_answer_one_look_at_it_keeps_its_session(start: Start) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        assert callable(say)
+        is_lost = len(lost) < 2 and data.endswith((b"\xe7\x00", b"SKINFO\r\n")[len(lost)])
+        if is_lost and bench.session.is_joined:
+            lost.append(data)
+        return is_lost and bench.session.is_joined
+
+    lost: list[bytes] = []
+    bench = start(meddle=meddle, speed=20)
+    bench.wait_for_join()
+    with pytest.raises(RetryLater):
+        bench.session.get(POWER, 3)
+    wait_until(lambda: len(lost) == 2, 10, "a look")
+    assert 0xE7 in bench.session.get(POWER, 20).properties
+    assert len(bench.listener.joins) == 1
+    assert bench.sent.count(b"SKRESET") == 1
+
+
 def test_a_dongle_that_refuses_to_send_is_set_up_anew_at_the_first_miss(start: Start) -> None:
     bench = start(",fault=fail@2-4")
     bench.wait_for_join()
