@@ -254,20 +254,20 @@ class Machine:
                 self._rest_after_loss(state)
             self.needs_reset |= (state, outcome) == (State.JOINED, Outcome.BROKEN)
             transition = TRANSITIONS[state, outcome]
+            self.move_to(transition.next)
+            pause_s = self._pause_s(transition.pause)
             log.debug(
                 "session_step",
                 state=state.value,
                 outcome=outcome.value,
                 next=transition.next.value,
                 pause=transition.pause.value,
+                pause_s=round(pause_s, 1),
             )
-            self.move_to(transition.next)
             if transition.pause is Pause.SHORT:
-                self.sleep(SHORT_PAUSE_S)
-            elif transition.pause is Pause.GROWING:
-                self.pause(self.backoff.after_failure())
-            elif transition.pause is Pause.LONG:
-                self.pause(REFUSED_PAUSE_S + self.backoff.after_failure())
+                self.sleep(pause_s)
+            elif pause_s:
+                self.pause(pause_s)
 
     def _act(self, state: State, action: Callable[[], Outcome]) -> Outcome:
         """Take an action; a dongle that fails on the way to JOINED becomes an outcome."""
@@ -318,6 +318,16 @@ class Machine:
             self.backoff.reset()
             self._port_losses = 0
             self.silences = 0
+
+    def _pause_s(self, pause: Pause) -> float:
+        match pause:
+            case Pause.SHORT:
+                return SHORT_PAUSE_S
+            case Pause.GROWING:
+                return self.backoff.after_failure()
+            case Pause.LONG:
+                return REFUSED_PAUSE_S + self.backoff.after_failure()
+        return 0.0
 
     def shorten_backoff(self) -> None:
         """Try again soon, because the meter or the dongle did what it should."""
