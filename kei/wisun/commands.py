@@ -10,17 +10,9 @@ from typing import ClassVar
 
 from kei.core.clock import Clock
 from kei.core.errors import KeiError
-from kei.wisun.interfaces import (
-    Dongle,
-    Event,
-    EventNumber,
-    Hide,
-    Inbound,
-    Message,
-    Network,
-    Settings,
-)
+from kei.wisun.interfaces import Dongle, Event, EventNumber, Hide, Inbound, Message, Settings
 from kei.wisun.link import CommandRefused, Link, OnRaw, Parser
+from kei.wisun.network import Network
 
 QUIET_S = 0.15  # ten times the time of a plain command: nothing more is under way
 DRAIN_LIMIT_S = 5.0

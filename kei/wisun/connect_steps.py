@@ -15,9 +15,10 @@ from kei.wisun.commands import (
     LeaveResult,
 )
 from kei.wisun.dialects import Dialect
-from kei.wisun.interfaces import Answer, Network, OpenPort, Reason, Settings, State
+from kei.wisun.interfaces import Answer, OpenPort, Reason, Settings, State
 from kei.wisun.link import CommandRefused, NoReply
 from kei.wisun.machine import Machine
+from kei.wisun.network import Network
 from kei.wisun.quality import rssi_dbm
 from kei.wisun.recogniser import Recogniser
 from kei.wisun.remembered import KnownNetworks, LastSession

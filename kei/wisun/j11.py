@@ -12,21 +12,19 @@ from enum import IntEnum
 from kei.core.secret import MASK
 from kei.echonet.frame import UDP_PORT
 from kei.wisun.interfaces import (
-    LOWEST_CHANNEL,
     Beacon,
     Datagram,
     Event,
     EventNumber,
     Fail,
     Message,
-    Network,
     Noise,
     Ok,
     Reason,
     Response,
     SendResult,
-    link_local,
 )
+from kei.wisun.network import LOWEST_CHANNEL, Network, link_local
 from kei.wisun.quality import lqi_of
 
 REQUEST = bytes.fromhex("D0EA83FC")

@@ -21,7 +21,6 @@ from kei.wisun.commands import (
 )
 from kei.wisun.dialects import DIALECTS
 from kei.wisun.interfaces import (
-    LOWEST_CHANNEL,
     NOT_NOW,
     Beacon,
     Dongle,
@@ -31,13 +30,13 @@ from kei.wisun.interfaces import (
     Hide,
     Inbound,
     Message,
-    Network,
     Ok,
     Reason,
     Response,
 )
 from kei.wisun.j11 import BrouteState, Command, frame
 from kei.wisun.link import CommandRefused, NoReply, OnRaw, Parser
+from kei.wisun.network import LOWEST_CHANNEL, Network
 
 log = structlog.stdlib.get_logger("kei.session")
 

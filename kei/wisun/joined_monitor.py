@@ -7,9 +7,10 @@ from kei.core.heartbeat import HEARTBEAT_S
 from kei.echonet.frame import METER, Esv
 from kei.wisun.commands import PROBE_EPCS, Standing
 from kei.wisun.connect_steps import CHECK_LIMIT_S
-from kei.wisun.interfaces import Answer, EventNumber, Listener, Network, Received
+from kei.wisun.interfaces import Answer, EventNumber, Listener, Received
 from kei.wisun.link import CommandRefused, NoReply
 from kei.wisun.machine import Machine
+from kei.wisun.network import Network
 from kei.wisun.recogniser import Recogniser
 from kei.wisun.requests import Requests
 from kei.wisun.transitions import Outcome

@@ -11,7 +11,8 @@ from kei.core.clock import Clock
 from kei.core.errors import KeiError
 from kei.core.incidents import Incidents
 from kei.core.secret import Secret
-from kei.wisun.interfaces import Memory, Network
+from kei.wisun.interfaces import Memory
+from kei.wisun.network import Network
 
 FAILURES_UNTIL_RESCAN = 2  # of each network that was found at least one
 REST_AFTER_LEAVING_S = 10.0  # a join at once after SKTERM fails (field experience)

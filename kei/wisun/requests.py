@@ -27,12 +27,12 @@ from kei.wisun.interfaces import (
     EventNumber,
     Fail,
     Inbound,
-    Network,
     Ok,
     Received,
     SendResult,
 )
 from kei.wisun.link import CommandRefused, Link
+from kei.wisun.network import Network
 from kei.wisun.recogniser import Recogniser
 from kei.wisun.send_gate import SendGate
 

@@ -24,7 +24,6 @@ from kei.wisun.interfaces import (
     Listener,
     Memory,
     Message,
-    Network,
     OpenPort,
     SessionStatus,
     Settings,
@@ -34,6 +33,7 @@ from kei.wisun.interfaces import (
 from kei.wisun.joined_monitor import JoinedMonitor
 from kei.wisun.link import Link
 from kei.wisun.machine import OF_METER, Machine
+from kei.wisun.network import Network
 from kei.wisun.quality import rssi_dbm
 from kei.wisun.recogniser import Recogniser
 from kei.wisun.remembered import KnownNetworks, LastSession, Notes, fingerprint

@@ -25,14 +25,12 @@ from kei.wisun.commands import (
 from kei.wisun.dialects import Dialect, Grammar, recognise
 from kei.wisun.inbox import INBOX_MAX
 from kei.wisun.interfaces import (
-    CHANNELS,
     Dongle,
     Event,
     EventNumber,
     Fail,
     Inbound,
     Info,
-    Network,
     Ok,
     PanField,
     PanStart,
@@ -41,6 +39,7 @@ from kei.wisun.interfaces import (
     Version,
 )
 from kei.wisun.link import MISUNDERSTANDINGS, CommandRefused, Link, NoReply, OnRaw, Parser
+from kei.wisun.network import CHANNELS, Network
 from kei.wisun.skstack import MAX_PAYLOAD_BYTES, command, send_to
 
 log = structlog.stdlib.get_logger("kei.session")

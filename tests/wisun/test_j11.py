@@ -15,7 +15,6 @@ from kei.wisun.interfaces import (
     EventNumber,
     Fail,
     Message,
-    Network,
     Noise,
     Ok,
     Reason,
@@ -23,6 +22,7 @@ from kei.wisun.interfaces import (
     SendResult,
 )
 from kei.wisun.j11 import ALL_NODES, Command, Parser
+from kei.wisun.network import Network
 from kei.wisun.quality import rssi_dbm
 
 BROUTE_ID, BROUTE_PWD = "00112233445566778899AABBCCDDEEFF", "0123456789AB"

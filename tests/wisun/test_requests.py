@@ -14,8 +14,9 @@ from kei.core.incidents import Incidents
 from kei.core.secret import Secret
 from kei.echonet.frame import CONTROLLER, METER, UDP_PORT, Esv, Frame, Property
 from kei.wisun.dialects import DIALECTS
-from kei.wisun.interfaces import Datagram, Dongle, Inbound, Message, Network, Settings
+from kei.wisun.interfaces import Datagram, Dongle, Inbound, Message, Settings
 from kei.wisun.link import Link
+from kei.wisun.network import Network
 from kei.wisun.recogniser import Recogniser
 from kei.wisun.requests import TRY_S, Request, Requests
 from kei.wisun.send_gate import SendGate
