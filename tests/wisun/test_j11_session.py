@@ -324,6 +324,20 @@ def test_a_meter_that_was_heard_is_joined_although_the_end_of_the_scan_is_not_to
     assert bench.clock.monotonic() - bench.began < 60
 
 
+def test_a_beacon_that_is_not_heard_at_once_is_asked_for_again(start: Start) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        is_first = codes(bench).count(Command.START_BROUTE) == 1
+        is_unheard = data == frame(Command.START_BROUTE) and is_first
+        if is_unheard:
+            say(bytes.fromhex("D0F9EE5D20530005038C000E0E"))
+        return is_unheard
+
+    bench = start(J11, meddle=meddle)
+    bench.wait_for_join()
+    said = codes(bench)
+    assert (said.count(Command.START_BROUTE), said.count(Command.CREDENTIALS)) == (2, 2)
+
+
 def test_a_notification_before_the_response_to_its_request_is_heard(start: Start) -> None:
     def meddle(data: bytes, say: OnData) -> bool:
         is_first = data == frame(Command.START_PANA) and codes(bench).count(data[5]) == 1
