@@ -14,14 +14,16 @@ from kei.core.incidents import Lasting
 from kei.core.printable import printable
 from kei.core.reading import Reading, plain
 from kei.core.sinks import Sink
+from kei.status.sentences import span
 from kei.status.snapshot import doing
 from kei.wisun.interfaces import State
-from kei.wisun.machine import Pause
+from kei.wisun.transitions import Pause
 
 SESSION_LOGGER = "kei.session"
 REFRESH_S = 1.0
 REMIND_S = 60.0  # a fault that keeps the meter from being joined is told again so often
-JOIN_USUALLY = "usually 4 to 8 s, 40 s if it fails"
+LONG_PAUSE_S = 60.0  # of which a person is told how long it is
+JOIN_USUALLY = "usually 4 to 8 s, up to a minute if it fails"
 _LAST_WORDS_S = 0.3
 _FALLBACK_COLUMNS = 80
 # Told by the live line while it lasts, and no fault in the eyes of a person.
@@ -80,14 +82,19 @@ class Terminal(logging.Handler):
                 self._begin("letting the meter rest before it is joined", f"{seconds:.0f} s")
             case {"event": "join_started"}:
                 self._begin(doing(State.JOIN), JOIN_USUALLY)
-            case {"event": "session_step", "next": following, "pause": pause}:
-                self._follow(State(following), Pause(pause))
+            case {
+                "event": "session_step",
+                "next": following,
+                "pause": pause,
+                "pause_s": float(seconds),
+            }:
+                self._follow(State(following), Pause(pause), seconds)
 
-    def _follow(self, following: State, pause: Pause) -> None:
+    def _follow(self, following: State, pause: Pause, pause_s: float) -> None:
         self._is_joined = following is State.JOINED
         what = doing(following, is_pausing=pause in (Pause.GROWING, Pause.LONG))
         if pause is not Pause.NONE or following is State.ADOPT:
-            self._begin(what)
+            self._begin(what, span(pause_s) if pause_s >= LONG_PAUSE_S else "")
         elif following is not State.SCAN:  # each scan says by itself that it begins
             self._step = _Step(what, self._clock.monotonic())
 

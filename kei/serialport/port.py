@@ -125,13 +125,23 @@ class SerialPort:
     def write(self, data: bytes) -> None:
         """Send all of these bytes.
 
+        The time of pyserial's own `write` goes on while the machine stands still, and a port that
+        has taken everything counts as lost then.
+
         Raises:
-            PortLost: the port is gone or did not take them within 2 s.
+            PortLost: the port is gone, or has taken nothing for 2 s.
         """
+        left = memoryview(data)
         try:
-            self._serial.write(data)
-        except (serial.SerialException, OSError, TypeError) as error:
-            # pyserial raises TypeError when another thread closes the port meanwhile.
+            while left:
+                fd = self._serial.fileno()  # refused when another thread has closed the port
+                waiting = select.poll()
+                waiting.register(fd, select.POLLOUT)
+                if not waiting.poll(WRITE_TIMEOUT_S * 1000):
+                    raise PortLost(f"{self._port}: it takes no data: unplug it for a moment")
+                with contextlib.suppress(BlockingIOError):
+                    left = left[os.write(fd, left) :]
+        except (serial.SerialException, OSError) as error:
             raise PortLost(_reason(self._port, error)) from None
 
     def holders(self) -> tuple[str, ...]:
@@ -158,7 +168,6 @@ def _opened(port: str, settings: PortSettings) -> _Serial:
         parity=settings.parity,
         stopbits=settings.stopbits,
         timeout=0,
-        write_timeout=WRITE_TIMEOUT_S,
         exclusive=True,
     )
     opened.port = port

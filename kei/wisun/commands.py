@@ -10,13 +10,16 @@ from typing import ClassVar
 
 from kei.core.clock import Clock
 from kei.core.errors import KeiError
-from kei.wisun.interfaces import Dongle, Event, EventNumber, Inbound, Network, Settings
-from kei.wisun.link import Link, OnRaw, Parser
+from kei.wisun.interfaces import Dongle, Event, EventNumber, Hide, Inbound, Message, Settings
+from kei.wisun.link import CommandRefused, Link, OnRaw, Parser
+from kei.wisun.network import Network
 
 QUIET_S = 0.15  # ten times the time of a plain command: nothing more is under way
 DRAIN_LIMIT_S = 5.0
-TERMINATE_TIMEOUT_S = 3.0  # EVENT 27 comes at once
-UNANSWERED_S = 15.0  # EVENT 28 comes when the meter does not answer; one that is late does harm
+REPLY_TIMEOUT_S = 5.0  # a plain command takes 5-15 ms, "may take seconds" (command reference)
+TERMINATE_TIMEOUT_S = 3.0  # of the dongle's reply
+LEAVE_S = 6.0  # with the meter's, EVENT 27, which comes at once
+UNANSWERED_S = 18.0  # EVENT 28 comes when the meter does not answer; one that is late does harm
 JOIN_TIMEOUT_S = 60.0  # SKSTACK: failure after 38-41 s, success in 4-8 s, at most a minute
 LEAVE_ON_SHUTDOWN_S = 6.0  # of the 10 s that a stop may take
 JOIN_UNDER_WAY_S = 3.0  # so much of them for a join that may still succeed
@@ -29,6 +32,27 @@ class LeaveResult(Enum):
     NO_SESSION = auto()
     CONFIRMED = auto()  # the meter knows
     UNCONFIRMED = auto()  # the dongle has ended it, and the meter has not answered
+    UNKNOWN = auto()  # the dongle has not answered
+
+    @property
+    def has_ended_one(self) -> bool:
+        """Whether there was a session, and is none any more."""
+        return self in (LeaveResult.CONFIRMED, LeaveResult.UNCONFIRMED)
+
+
+class JoinFailure(Enum):
+    """Why a join has not succeeded, as far as the dongle tells."""
+
+    SILENT = auto()
+    REFUSED = auto()  # the meter has said no
+
+
+class Standing(Enum):
+    """What has become of the session, in the dongle's eyes."""
+
+    AS_LEFT = auto()
+    ENDED = auto()  # a join is all that it needs
+    RESTARTED = auto()  # it has lost its settings
 
 
 class Commands(ABC):
@@ -46,7 +70,6 @@ class Commands(ABC):
         scan_durations: exponents of a scan's time, one after another until a meter is heard.
         longest_scan: the same, after a round of the others in vain.
         dongle: what `recognise` found; None before that.
-        was_refused: whether the meter has said no to the last `join`, as far as the dongle tells.
     """
 
     send_name: ClassVar[str]
@@ -58,7 +81,25 @@ class Commands(ABC):
         self._clock = clock
         self._settings = settings
         self.dongle: Dongle | None = None
-        self.was_refused = False
+
+    @staticmethod
+    @abstractmethod
+    def shown_sent(data: bytes) -> str | None:
+        """Return bytes that are sent as text without secrets; None if of another grammar."""
+
+    @staticmethod
+    @abstractmethod
+    def shown_received(raw: bytes, message: Message, hide: Hide) -> str | None:
+        """Return bytes that were received as text without secrets.
+
+        Args:
+            raw: the bytes.
+            message: what a parser made of them, whatever its grammar.
+            hide: hides what looks like a part of a secret.
+
+        Returns:
+            None if nothing is known of them; they may have anything in them then.
+        """
 
     @abstractmethod
     def new_parser(self, on_raw: OnRaw | None) -> Parser:
@@ -83,16 +124,13 @@ class Commands(ABC):
             CommandRefused, NoReply: it has, but does not say what it is.
         """
 
-    @abstractmethod
-    def recognise_anew(self) -> bool:
-        """Find out the dialect after all, because the dongle does not understand the preset one.
-
-        Returns:
-            whether it has another one, which is used from now on.
+    def mends(self, refusal: CommandRefused) -> bool:  # noqa: ARG002 - there may be a remedy
+        """Return whether what was refused is worth another try, because of what is done now.
 
         Raises:
             CommandRefused, NoReply: the dongle does not say what it is.
         """
+        return False
 
     @abstractmethod
     def set_up(self) -> None:
@@ -121,38 +159,36 @@ class Commands(ABC):
         """
 
     @abstractmethod
-    def join(self, network: Network) -> bool:
+    def join(self, network: Network) -> Network | JoinFailure:
         """Authenticate with the meter (PANA).
 
         Returns:
-            whether the dongle reports a session; False also when it reports nothing for 60 s.
+            the network as it is now, if the dongle reports a session; silent is also what reports
+            nothing for 60 s.
 
         Raises:
             CommandRefused, NoReply: the dongle does not take the commands.
         """
 
     @abstractmethod
-    def leave(
-        self, reply_s: float = TERMINATE_TIMEOUT_S, meter_s: float = TERMINATE_TIMEOUT_S
-    ) -> LeaveResult:
+    def leave(self, limit_s: float = LEAVE_S) -> LeaveResult:
         """End the PANA session, if the dongle has one, and wait until the meter knows.
 
         Args:
-            reply_s: how long to wait for the dongle's reply.
-            meter_s: how long to wait for the meter's after that.
+            limit_s: how long all of that may take.
         """
 
     @abstractmethod
-    def has_session(self, network: Network) -> bool:
-        """Return whether the dongle may still have a session of ours with this meter.
+    def find_session(self, network: Network) -> Network | None:
+        """Return the network of a session of ours with this meter that the dongle may still have.
 
         Raises:
             CommandRefused, NoReply: only a reset may help.
         """
 
     @abstractmethod
-    def is_as_left(self, network: Network) -> bool:
-        """Return whether the dongle is as it was when this meter was joined: it did not restart.
+    def standing(self, network: Network) -> Standing:
+        """Return what has become of the session with this meter, for all that the dongle says.
 
         Raises:
             CommandRefused, NoReply: the dongle does not answer at all.
@@ -177,8 +213,8 @@ class Commands(ABC):
         Its reply is left to the caller to receive: `Ok` or `Fail`, and `EventNumber.SENT`.
         """
 
-    def leave_on_shutdown(self, *, joining: bool) -> bool:
-        """End the session after `Link.stop`, within 6 s; return whether one was ended.
+    def leave_on_shutdown(self, *, joining: bool) -> LeaveResult:
+        """End the session after `Link.stop`, within 6 s.
 
         Never raises PortLost: a port that is gone by now does not matter.
 
@@ -188,18 +224,16 @@ class Commands(ABC):
         end = self._clock.monotonic() + LEAVE_ON_SHUTDOWN_S
         self._link.allow_leaving()
         try:
-            if self.leave() is not LeaveResult.NO_SESSION:
-                return True
-            if not joining:
-                return False
+            result = self.leave(LEAVE_ON_SHUTDOWN_S)
+            if result.has_ended_one or not joining:
+                return result
             wait_s = min(JOIN_UNDER_WAY_S, end - self._clock.monotonic())
-            if not join_result(self._link.receive_for(wait_s)):
-                self._abandon_join()
-                return False
-            left_s = end - self._clock.monotonic()
-            return self.leave(left_s / 2, left_s / 2) is not LeaveResult.NO_SESSION
+            if join_result(self._link.receive_for(wait_s)):
+                return self.leave(end - self._clock.monotonic())
+            self._abandon_join()
         except KeiError:
-            return False
+            return LeaveResult.UNKNOWN
+        return result
 
     @abstractmethod
     def _abandon_join(self) -> None:

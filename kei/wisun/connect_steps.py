@@ -6,15 +6,24 @@ from functools import partial
 import structlog
 
 from kei.core.errors import KeiError, RejoinNeeded
-from kei.wisun.commands import PROBE_EPCS, TERMINATE_TIMEOUT_S, UNANSWERED_S, Commands, LeaveResult
+from kei.wisun.commands import (
+    LEAVE_S,
+    PROBE_EPCS,
+    UNANSWERED_S,
+    Commands,
+    JoinFailure,
+    LeaveResult,
+)
 from kei.wisun.dialects import Dialect
-from kei.wisun.interfaces import Answer, Network, OpenPort, Settings, State
-from kei.wisun.link import NOT_UNDERSTOOD, OUT_OF_RANGE, CommandRefused, NoReply
-from kei.wisun.machine import Machine, Outcome
+from kei.wisun.interfaces import Answer, OpenPort, Reason, Settings, State
+from kei.wisun.link import CommandRefused, NoReply
+from kei.wisun.machine import Machine
+from kei.wisun.network import Network
 from kei.wisun.quality import rssi_dbm
 from kei.wisun.recogniser import Recogniser
 from kei.wisun.remembered import KnownNetworks, LastSession
 from kei.wisun.requests import TRY_S, Requests
+from kei.wisun.transitions import Outcome
 
 log = structlog.stdlib.get_logger("kei.session")
 
@@ -61,6 +70,7 @@ class ConnectSteps:
         self._last_session.recall()
         self._link.detach()
         self._machine.established = False
+        self._recogniser.is_sure = False
         on_lost = partial(self._machine.report, Outcome.PORT_LOST)
         self._link.attach(self._open_port(self._link.on_data, on_lost))
         return Outcome.DONE
@@ -105,9 +115,12 @@ class ConnectSteps:
         if not (left_open and self._networks.recall()):
             return False
         try:
-            return self._commands.has_session(self._networks.current)
+            found = self._commands.find_session(self._networks.current)
         except (CommandRefused, NoReply):  # only a reset may help
             return False
+        if found is not None:
+            self._networks.update(found)
+        return found is not None
 
     def adopt(self) -> Outcome:
         """ADOPT: ask the meter once; an answer proves the session that the dongle still has.
@@ -142,7 +155,7 @@ class ConnectSteps:
     def set_up(self) -> Outcome:
         """SETUP: end what session there is, reset the dongle, give it registers and credentials."""
         was_thought_open = self._machine.established
-        if self._leave() is LeaveResult.NO_SESSION and was_thought_open:
+        if not self._leave().has_ended_one and was_thought_open:
             # Nobody knows since when: a process that was killed may have ended it just now.
             self._last_session.ended(rest=True)
         self._commands.set_up()
@@ -176,31 +189,27 @@ class ConnectSteps:
         try:
             return self._commands.scan(duration)
         except CommandRefused as error:
-            if (duration, error.code) == (self._commands.longest_scan, OUT_OF_RANGE):
+            is_longest = duration == self._commands.longest_scan
+            if is_longest and error.reason is Reason.OUT_OF_RANGE:
                 log.debug("scan_not_available", duration=duration)
                 return []
-            if not self._is_another_dongle(error):
+            if not self._is_mended(error):
                 raise
             return self._commands.scan(duration)
 
-    def _is_another_dongle(self, refusal: CommandRefused) -> bool:
-        """Return whether the dongle has another dialect than jobs.toml says, now that it is known.
-
-        The dialect that was found stays.
-        """
-        configured = self._settings.dialect
-        if refusal.code not in NOT_UNDERSTOOD or not self._commands.recognise_anew():
-            return False
-        assert configured is not None, "it is not the one that was found"
-        assert self._commands.dongle is not None, "it was recognised"
-        self._tell_setting_wrong(configured, self._commands.dongle.dialect)
-        return True
+    def _is_mended(self, refusal: CommandRefused) -> bool:
+        """Return whether to try again: the dongle may be another than jobs.toml says."""
+        is_mended = self._commands.mends(refusal)
+        configured, dongle = self._settings.dialect, self._commands.dongle
+        if is_mended and configured is not None and dongle is not None:
+            self._tell_setting_wrong(configured, dongle.dialect)
+        return is_mended
 
     def join(self) -> Outcome:
         """JOIN: authenticate with the network that is next, and get a first answer."""
         machine = self._machine
         if machine.established:  # the meter is silent, or a renewal has not ended
-            self._leave(meter_s=UNANSWERED_S)
+            self._leave(UNANSWERED_S)
         self._requests.talk_to(self._networks.current)
         self._gate.end_renewal()
         if (rest_s := self._last_session.rest_until - self._clock.monotonic()) > 0:
@@ -208,9 +217,12 @@ class ConnectSteps:
             machine.pause(rest_s)
         log.debug("join_started")
         broken: KeiError | None = None
+        was_refused = False
         try:
             self._await_end_of_limit()
-            if self._get_first_answer():
+            joined = self._commands.join(self._networks.current)
+            was_refused = joined is JoinFailure.REFUSED
+            if isinstance(joined, Network) and self._get_first_answer(joined):
                 self._note_success()
                 return Outcome.DONE
         except (CommandRefused, NoReply) as error:
@@ -221,25 +233,25 @@ class ConnectSteps:
         all_failed = self._networks.failed()
         if broken is not None:
             raise broken
-        self._tell_join_failed()
+        self._tell_join_failed(was_refused=was_refused)
         if not all_failed:
             return Outcome.FAILED
-        if self._commands.was_refused:
+        if was_refused:
             return Outcome.REFUSED
         machine.failed_rounds += 1
         return Outcome.GIVEN_UP if machine.failed_rounds < ROUNDS_UNTIL_REOPEN else Outcome.BROKEN
 
-    def _tell_join_failed(self) -> None:
+    def _tell_join_failed(self, *, was_refused: bool) -> None:
         """Tell what may be the cause, which is not the credentials if a meter has taken them."""
         if not self._networks.are_credentials_proven:
-            said_no = "the meter refuses: " if self._commands.was_refused else ""
+            said_no = "the meter refuses: " if was_refused else ""
             self._incidents.raised(
                 "join_failed",
                 hint=f"{said_no}check B-route ID and password; "
                 "another device may hold the meter's only session",
             )
             return
-        if self._commands.was_refused:
+        if was_refused:
             hint = (
                 "the meter refuses ID and password, which it has taken before: was it replaced, "
                 "so that there are new ones? "
@@ -264,10 +276,10 @@ class ConnectSteps:
         assert network is not None, "it was tried"
         return network.lqi if heard is None else heard
 
-    def _get_first_answer(self) -> bool:
-        """Join and get a first answer: joined but silent happens, only an answer proves it."""
-        if not self._commands.join(self._networks.current):
-            return False
+    def _get_first_answer(self, joined: Network) -> bool:
+        """Get a first answer: joined but silent happens, only an answer proves it."""
+        self._networks.update(joined)
+        self._requests.talk_to(joined)
         self._networks.credentials_taken()
         self._machine.shorten_backoff()  # ID and password are right: worth trying again soon
         for epcs in (self._settings.first_epcs, PROBE_EPCS):  # some meters answer one at a time
@@ -278,12 +290,12 @@ class ConnectSteps:
             if answer is not None:
                 self._machine.first_answer = answer
                 return True
-        self._leave(meter_s=UNANSWERED_S)
+        self._leave(UNANSWERED_S)
         return False
 
     def _ask(self, epcs: tuple[int, ...]) -> Answer | None:
         request = self._requests.ask(epcs, FIRST_ANSWER_TIMEOUT_S)
-        if request.refusal is not None and self._is_another_dongle(request.refusal):
+        if request.refusal is not None and self._is_mended(request.refusal):
             request = self._requests.ask(epcs, FIRST_ANSWER_TIMEOUT_S)
         return request.answer
 
@@ -313,17 +325,18 @@ class ConnectSteps:
         self._networks.joined()
         self._last_session.opened()
 
-    def _leave(self, meter_s: float = TERMINATE_TIMEOUT_S) -> LeaveResult:
+    def _leave(self, limit_s: float = LEAVE_S) -> LeaveResult:
         """End the session, and let the meter forget it; the next join waits for that."""
         self._machine.established = False
-        result = self._commands.leave(meter_s=meter_s)
+        result = self._commands.leave(limit_s)
         self._last_session.ended(rest=result is LeaveResult.CONFIRMED)
         return result
 
     def leave_on_shutdown(self) -> None:
         """End the PANA session if there may be one, and close the port.
 
-        What is not known to have understood may have a session still: the next start asks.
+        A dongle that has not been recognised, or does not answer, may have one still: the next
+        start asks.
         """
         machine = self._machine
         is_joining = machine.state is State.JOIN
@@ -331,12 +344,12 @@ class ConnectSteps:
         left_open = machine.established or self._last_session.is_open
         may_have_session = left_open or is_joining or is_joined
         try:
-            if self._link.is_open and may_have_session:
+            if self._link.is_open and self._recogniser.is_sure and may_have_session:
                 with machine.lock:
-                    ended = self._commands.leave_on_shutdown(joining=is_joining)
-                log.info("session_left", ended=ended)
-                if ended or self._commands.dongle is not None:
-                    self._last_session.ended(rest=ended)
+                    result = self._commands.leave_on_shutdown(joining=is_joining)
+                log.info("session_left", ended=result.has_ended_one)
+                if result is not LeaveResult.UNKNOWN:
+                    self._last_session.ended(rest=result.has_ended_one)
         finally:
             self._link.detach()
             machine.move_to(State.INIT)

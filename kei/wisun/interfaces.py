@@ -6,7 +6,7 @@ The messages of a dongle are typed here, whatever grammar its bytes have: a pars
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum, auto
+from enum import Enum, IntEnum, StrEnum, auto
 from typing import Protocol
 
 from kei.core.clock import Instant
@@ -14,8 +14,7 @@ from kei.core.errors import PortLost
 from kei.core.secret import Secret
 from kei.echonet.frame import Frame, Property
 from kei.wisun.dialects import Dialect, Grammar
-
-LOWEST_CHANNEL, CHANNELS = 33, 28  # 33 to 60; register S2 holds the number itself
+from kei.wisun.network import Network
 
 
 class EventNumber(IntEnum):
@@ -48,11 +47,32 @@ class SendResult(IntEnum):
     SOLICITING = 0x02  # address resolution went out first; the datagram follows by itself
 
 
+class Reason(Enum):
+    """What a refusal means, whatever the dongle's own word for it is."""
+
+    NOT_UNDERSTOOD = auto()  # no such command, or not with so many arguments
+    OUT_OF_RANGE = auto()  # the form or range of an argument
+    BUSY = auto()  # with something else
+    DAMAGED = auto()  # on its way to the dongle
+    DONE_BEFORE = auto()
+    NOT_HEARD = auto()  # no beacon of the meter
+    OTHER = auto()
+
+
+NOT_NOW = frozenset({Reason.BUSY, Reason.DAMAGED})  # the same may be taken the next time
+
+
 @dataclass(frozen=True, slots=True)
 class Ok:
-    """The command was taken; `value` is the text behind it (`01` of ROPT)."""
+    """The command was taken.
+
+    Attributes:
+        value: the text behind it (`01` of ROPT).
+        about: how the datagram begins that was taken, where the dongle tells it.
+    """
 
     value: str = ""
+    about: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +81,30 @@ class Fail:
 
     Attributes:
         code: the dongle's own word for why, such as `ER04`.
+        reason: what that means.
         command: which it was, where that is known to be one that sends.
     """
 
     code: str
+    reason: Reason = Reason.OTHER
     command: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event: its number, the address it names, and its parameter where it has one."""
+    """An event.
+
+    Attributes:
+        number: see `EventNumber`.
+        address: IPv6 address in full, upper case; empty if it names none.
+        param: its parameter where it has one.
+        about: as of `Ok`.
+    """
 
     number: int
     address: str
     param: int | None
+    about: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +189,7 @@ class Response:
 class Beacon:
     """A meter that a scan of a J11 module has heard."""
 
-    network: "Network"
+    network: Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,49 +274,6 @@ class Dongle:
     dialect: Dialect
     firmware: str
     product: str
-
-
-@dataclass(frozen=True, slots=True)
-class Network:
-    """A meter's network as a scan found it.
-
-    Attributes:
-        channel: 33..60 (register S2).
-        pan_id: 0..0xFFFF (register S3).
-        mac: the meter's 64-bit address, 16 hex digits.
-        lqi: link quality of its beacon, 0..255; see `Datagram`.
-    """
-
-    channel: int
-    pan_id: int
-    mac: str
-    lqi: float
-
-    @property
-    def address(self) -> str:
-        """The meter's IPv6 link-local address, as SKLL64 returns it.
-
-        The universal/local bit of the MAC's first byte is inverted (RFC 4291, appendix A).
-        """
-        digits = f"{int(self.mac, 16) ^ (0x02 << 56):016X}"
-        return "FE80:0000:0000:0000:" + ":".join(digits[i : i + 4] for i in range(0, 16, 4))
-
-    def to_text(self) -> str:
-        """Return the network as one line that `from_text` reads."""
-        return f"{self.channel:02X} {self.pan_id:04X} {self.mac} {round(self.lqi):02X}"
-
-    @staticmethod
-    def from_text(text: str) -> "Network | None":
-        """Read channel, PAN ID, MAC and LQI in hex digits; None if one is missing or damaged."""
-        try:
-            channel, pan_id, mac, lqi = (int(word, 16) for word in text.split()[:4])
-        except ValueError:
-            return None
-        if not (LOWEST_CHANNEL <= channel < LOWEST_CHANNEL + CHANNELS):
-            return None
-        if pan_id > 0xFFFF or mac >= 1 << 64 or lqi > 0xFF:
-            return None
-        return Network(channel, pan_id, f"{mac:016X}", lqi)
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,6 +377,9 @@ class Transport(Protocol):
     def close(self) -> None:
         """Close the port; safe to call twice and from any thread but the reader's."""
 
+
+Hide = Callable[[bytes], bytes]
+"""Returns bytes without what looks like a part of the B-route ID or the password."""
 
 OnData = Callable[[bytes], None]
 """Called with what has come, and with nothing when nothing more has come for a while."""

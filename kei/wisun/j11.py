@@ -9,21 +9,22 @@ import struct
 from collections.abc import Callable, Iterator
 from enum import IntEnum
 
+from kei.core.secret import MASK
 from kei.echonet.frame import UDP_PORT
 from kei.wisun.interfaces import (
-    LOWEST_CHANNEL,
     Beacon,
     Datagram,
     Event,
     EventNumber,
     Fail,
     Message,
-    Network,
     Noise,
     Ok,
+    Reason,
     Response,
     SendResult,
 )
+from kei.wisun.network import LOWEST_CHANNEL, Network, link_local
 from kei.wisun.quality import lqi_of
 
 REQUEST = bytes.fromhex("D0EA83FC")
@@ -61,6 +62,8 @@ class Command(IntEnum):
 
 
 _COMMANDS = frozenset(Command)
+_SECRET = (Command.CREDENTIALS, Command.SCAN)
+_HARMLESS_BYTES = 10  # of them: what follows is the sum of the secrets, and they themselves
 
 
 class Notification(IntEnum):
@@ -81,32 +84,19 @@ _SECURITY = (0x01, 0x02)  # of `Notification.NOT_RECEIVED`: keys, or counters of
 _HEARD = 0x00  # of `Notification.SCANNED`
 _BEACON_BYTES = 11
 _RECEIVED = struct.Struct(">16sHHHBBbH")
+_LINKED = struct.Struct(">BHQb")
+_CONNECTED = struct.Struct(">xxQH")
 _MULTICAST, _CLEAR = 0x01, 0x01
 ALL_NODES = "FF02:0000:0000:0000:0000:0000:0000:0001"
 _ON_ITS_WAY = (0x0, 0xF)  # acknowledged, or queued
 _LIMITED = 0x2
 
 
-class Result(IntEnum):
-    """The first byte of a response, as far as kei minds which it is (table 34)."""
-
-    DONE = 0x01
-    PORT_OPEN = 0x0A  # it is open already
-    NO_BEACON = 0x0E
-    INCOMPLETE = 0x13
-    BUSY = 0x3D
-    CREDENTIALS_SET = 0x58  # by us: a reset clears them, and so does the end of a session
-    HEADER_DAMAGED = 0xF0
-    DATA_DAMAGED = 0xF1
-
-
-DAMAGED = (Result.INCOMPLETE, Result.HEADER_DAMAGED, Result.DATA_DAMAGED)
-NOT_NOW = (Result.BUSY, *DAMAGED)  # the same request may be taken the next time
-
-
+DONE = 0x01  # the first byte of a response; what else it may be (table 34):
 _MEANINGS = {
     0x04: "a value is out of range",
     0x06: "the destination is not connected",
+    0x0A: "the UDP port is open already",
     0x0B: "the UDP port is not open",
     0x0C: "the radio has no calibration",
     0x0E: "no beacon of the meter was heard",
@@ -118,8 +108,18 @@ _MEANINGS = {
     0x3D: "busy",
     0x51: "ID and password are missing",
     0x52: "an authentication is going on",
+    0x58: "ID and password are set already",
     0xF0: "the header was damaged",
     0xF1: "the data were damaged",
+}
+_REASONS = {
+    0x0A: Reason.DONE_BEFORE,
+    0x0E: Reason.NOT_HEARD,
+    0x13: Reason.DAMAGED,
+    0x3D: Reason.BUSY,
+    0x58: Reason.DONE_BEFORE,  # by us: a reset clears them, and so does the end of a session
+    0xF0: Reason.DAMAGED,
+    0xF1: Reason.DAMAGED,
 }
 
 
@@ -274,9 +274,18 @@ def _frame_size(buffer: bytes | bytearray, start: int) -> int | None:
     return size if sum(data) & 0xFFFF == data_sum else 0
 
 
-def is_frame(raw: bytes) -> bool:
-    """Return whether this is one whole frame of a module."""
-    return bool(raw) and _frame_size(raw, 0) == len(raw)
+def shown_sent(data: bytes) -> str | None:
+    """Return a request as hexadecimal digits, without its secrets; None if it is none."""
+    if not data.startswith(REQUEST):
+        return None
+    if int.from_bytes(data[4:6], "big") in _SECRET:
+        return f"{data[:_HARMLESS_BYTES].hex().upper()}{MASK}"
+    return data.hex().upper()
+
+
+def shown_received(raw: bytes) -> str | None:
+    """Return a frame as hexadecimal digits, which hold no secret; None if it is none."""
+    return raw.hex().upper() if raw and _frame_size(raw, 0) == len(raw) else None
 
 
 def parse(raw: bytes) -> list[Message]:
@@ -298,14 +307,14 @@ def _parse(code: int, data: bytes) -> list[Message]:
         case Notification.RESTARTED:
             return [Event(EventNumber.RESTARTED, "", None)]
         case Notification.CONNECTION if data[0] in _CONNECTION_EVENTS:
-            return [Event(_CONNECTION_EVENTS[data[0]], data[1:9].hex().upper(), data[0])]
+            return [Event(_CONNECTION_EVENTS[data[0]], _address_of(data[1:9]), data[0])]
         case Notification.PANA:
             number = EventNumber.JOINED if data[0] == PANA_DONE else EventNumber.JOIN_FAILED
-            return [Event(number, data[1:9].hex().upper(), data[0])]
+            return [Event(number, _address_of(data[1:9]), data[0])]
         case Notification.NOT_RECEIVED if data[0] in _SECURITY:
             return [Event(EventNumber.UNDECIPHERABLE, _address(data[1:17]), data[0])]
         case _ if code in _NOT_READ:
-            return [Fail(refusal(data[0]))]
+            return [refusal(data[0])]
         case _ if command == Command.SEND:
             return _sent(data)
         case _ if command in _COMMANDS:
@@ -338,16 +347,14 @@ def _received(data: bytes) -> list[Message]:
 
 def _sent(data: bytes) -> list[Message]:
     """Return what became of a datagram: a limit, if there is one, the radio's result, the end."""
-    if data[0] in NOT_NOW:
-        return [Event(EventNumber.SENT, "", SendResult.FAILED), Ok()]
-    if data[0] != Result.DONE:
-        return [Fail(refusal(data[0]), Command.SEND)]
-    radio = data[1] & 0x0F
+    if data[0] != DONE:
+        return [refusal(data[0], Command.SEND)]
+    radio, begin = data[1] & 0x0F, data[2:]
     result = SendResult.SENT if radio in _ON_ITS_WAY else SendResult.FAILED
     limited: list[Message] = []
     if radio == _LIMITED:
         limited.append(Event(EventNumber.LIMIT_ON, "", None))
-    return [*limited, Event(EventNumber.SENT, "", result), Ok()]
+    return [*limited, Event(EventNumber.SENT, "", result, begin), Ok(about=begin)]
 
 
 def _address(data: bytes) -> str:
@@ -355,7 +362,30 @@ def _address(data: bytes) -> str:
     return data.hex(":", 2).upper()
 
 
-def refusal(result: int) -> str:
-    """Return the word for a result that is not `Result.DONE`."""
+def _address_of(mac: bytes) -> str:
+    return link_local(int.from_bytes(mac, "big"))
+
+
+def refusal(result: int, command: int | None = None) -> Fail:
+    """Return what a result means that is not `DONE`; `command` as of `Fail`."""
     meaning = _MEANINGS.get(result)
-    return f"result {result:02X}" + (f", {meaning}" if meaning else "")
+    word = f"result {result:02X}" + (f", {meaning}" if meaning else "")
+    return Fail(word, _REASONS.get(result, Reason.OTHER), command)
+
+
+def linked(data: bytes) -> Network | None:
+    """Return the network that the response to `Command.START_BROUTE` tells; None if none."""
+    try:
+        channel, pan_id, mac, dbm = _LINKED.unpack_from(data)
+    except struct.error:
+        return None
+    return Network(common_channel(channel), pan_id, f"{mac:016X}", lqi_of(dbm))
+
+
+def connected(data: bytes) -> tuple[str, int] | None:
+    """Return MAC and PAN ID of the first network that `Command.CONNECTIONS` tells; None if none."""
+    try:
+        mac, pan_id = _CONNECTED.unpack_from(data)
+    except struct.error:
+        return None
+    return f"{mac:016X}", pan_id

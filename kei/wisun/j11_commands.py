@@ -1,7 +1,9 @@
 """The requests of a J11 module, and what may go wrong with each."""
 
 import struct
-from collections import deque
+from dataclasses import replace
+from itertools import chain
+from math import inf
 
 import structlog
 
@@ -9,27 +11,32 @@ from kei.echonet.frame import UDP_PORT, get_request
 from kei.wisun import j11
 from kei.wisun.commands import (
     JOIN_TIMEOUT_S,
+    LEAVE_S,
     PROBE_EPCS,
     TERMINATE_TIMEOUT_S,
     Commands,
+    JoinFailure,
     LeaveResult,
+    Standing,
 )
 from kei.wisun.dialects import DIALECTS
-from kei.wisun.inbox import INBOX_MAX
 from kei.wisun.interfaces import (
-    LOWEST_CHANNEL,
+    NOT_NOW,
     Beacon,
     Dongle,
     Event,
     EventNumber,
     Fail,
+    Hide,
     Inbound,
-    Network,
+    Message,
     Ok,
+    Reason,
     Response,
 )
-from kei.wisun.j11 import BrouteState, Command, Result, frame
+from kei.wisun.j11 import BrouteState, Command, frame
 from kei.wisun.link import CommandRefused, NoReply, OnRaw, Parser
+from kei.wisun.network import LOWEST_CHANNEL, Network
 
 log = structlog.stdlib.get_logger("kei.session")
 
@@ -43,8 +50,6 @@ RESET_ATTEMPT = 2  # the third: a session may be in it, and a request half sent 
 BUSY_S = 7.0 + 1.0  # the longest request that others may have made: 1232 bytes to send
 BUSY_PAUSE_S = 0.5
 STOP_S = 1.0  # to leave the network, which the next start does in any case
-BUSY = j11.refusal(Result.BUSY)
-DAMAGED = frozenset(map(j11.refusal, j11.DAMAGED))
 QUESTIONS = (Command.VERSION, Command.STATUS, Command.CONNECTIONS, Command.SHOW_SETTINGS)
 LINK_TRIES = 3  # the first one often fails (field experience)
 LINE_END = b"\r\n"  # ends our frame for a dongle that speaks SKSTACK-IP; nothing for this one
@@ -60,8 +65,18 @@ class J11Commands(Commands):
     send_name = f"{Command.SEND:04X}"
     scan_durations = (6, 7, 8)  # 9.9, 18.6 and 36 s over all channels
     longest_scan = 9  # 70 s
+    shown_sent = staticmethod(j11.shown_sent)
 
     _address: str | None = None  # of the meter that was sent to last
+
+    @staticmethod
+    def shown_received(
+        raw: bytes,
+        message: Message,  # noqa: ARG004 - the bytes are enough
+        hide: Hide,  # noqa: ARG004 - no message has a secret in it
+    ) -> str | None:
+        """See `Commands.shown_received`."""
+        return j11.shown_received(raw)
 
     def new_parser(self, on_raw: OnRaw | None) -> Parser:
         """See `Commands.new_parser`."""
@@ -81,7 +96,7 @@ class J11Commands(Commands):
         match next(self._link.receive_for(answer_s), None):
             case None:
                 return False
-            case Response(Command.VERSION, Result.DONE, version):
+            case Response(Command.VERSION, j11.DONE, version):
                 self._note(version)
             case _:
                 self._note(self._version())
@@ -102,10 +117,6 @@ class J11Commands(Commands):
             log.debug("dongle_busy", reason=str(error))
         self._reset()
         return self._command(Command.VERSION)
-
-    def recognise_anew(self) -> bool:
-        """There are no dialects of this grammar."""
-        return False
 
     def set_up(self) -> None:
         """See `Commands.set_up`; any channel will do until the meter's is known.
@@ -133,8 +144,7 @@ class J11Commands(Commands):
         """Give what a restart clears."""
         broute_id, password = self._settings.broute_id, self._settings.broute_pwd
         self._command(Command.SETTINGS, j11.settings(channel))
-        given = j11.credentials(broute_id.reveal(), password.reveal())
-        self._ensure(Command.CREDENTIALS, given, Result.CREDENTIALS_SET)
+        self._ensure(Command.CREDENTIALS, j11.credentials(broute_id.reveal(), password.reveal()))
 
     def scan_s(self, duration: int) -> float:
         """See `Commands.scan_s`."""
@@ -142,56 +152,72 @@ class J11Commands(Commands):
         return channels * (CHANNEL_S * (1 << duration) + CHANNEL_SWITCH_S)
 
     def scan(self, duration: int) -> list[Network]:
-        """See `Commands.scan`; nothing else can be asked until it is over."""
+        """See `Commands.scan`; nothing else can be asked until it is over.
+
+        What was heard of one whose end is not told counts all the same.
+        """
         request = j11.scan(duration, self._settings.broute_id.reveal())
         limit_s = self.scan_s(duration) * 1.5 + SCAN_GRACE_S
-        before, _ = self._exchange(Command.SCAN, request, limit_s)
-        networks = [inbound.network for inbound in before if isinstance(inbound, Beacon)]
+        try:
+            heard = self._exchange(Command.SCAN, request, limit_s)
+        except NoReply as late:
+            heard = list(late.heard)
+            self._end_scan()
+        networks = [inbound.network for inbound in heard if isinstance(inbound, Beacon)]
         return sorted(networks, key=lambda network: -network.lqi)
 
-    def join(self, network: Network) -> bool:
+    def _end_scan(self) -> None:
+        """Make sure that no scan goes on, which would be in the way."""
+        try:
+            self._make(Command.STATUS, b"", REPLY_S)
+        except CommandRefused as refusal:
+            log.debug("scan_goes_on", reason=str(refusal))
+            self._reset()
+            self._prepare(LOWEST_CHANNEL)
+
+    def join(self, network: Network) -> Network | JoinFailure:
         """See `Commands.join`; whatever the module was doing, this begins from the start."""
         state = self._state()
         if state is BrouteState.AUTHENTICATED:  # a renewal has failed
-            if self._authenticate(Command.RENEW_PANA):
-                return True
+            if self._authenticate(Command.RENEW_PANA) is None:
+                return network
             state = self._state()
         if state is BrouteState.AUTHENTICATED:
             self._command(Command.END_PANA)
         if state is not BrouteState.NOT_STARTED:
             self._command(Command.STOP_BROUTE)
-        self.was_refused = False
         self._prepare(network.channel)
-        if not self._link_up(network):
-            return False
+        found = self._link_up(network)
+        if found is None:
+            return JoinFailure.SILENT
         self._open_port()
-        return self._authenticate(Command.START_PANA)
+        return self._authenticate(Command.START_PANA) or found
 
-    def _link_up(self, network: Network) -> bool:
-        """Connect with the network of the channel; return whether it is that meter's."""
+    def _link_up(self, network: Network) -> Network | None:
+        """Connect with the network of the channel; return it if it is that meter's."""
         for _ in range(LINK_TRIES):
             try:
-                found = self._command(Command.START_BROUTE, timeout_s=NO_BEACON_S)
+                data = self._command(Command.START_BROUTE, timeout_s=NO_BEACON_S)
             except CommandRefused as refusal:
-                if refusal.code != j11.refusal(Result.NO_BEACON):
+                if refusal.reason is not Reason.NOT_HEARD:
                     raise
                 continue
-            is_known = found[3:11].hex().upper() == network.mac
-            if not is_known:
-                log.info("another_meter", mac=found[3:11].hex().upper())
-            return is_known
-        return False
+            found = j11.linked(data)
+            if found is None or found.mac == network.mac:
+                return found
+            log.info("another_meter", mac=found.mac)
+            return None
+        return None
 
-    def _authenticate(self, command: Command) -> bool:
-        """Return whether PANA succeeds; a module whose meter is silent would go on for minutes."""
-        self._command(command)
-        for inbound in self._link.receive_for(JOIN_TIMEOUT_S):
+    def _authenticate(self, command: Command) -> JoinFailure | None:
+        """Return why PANA fails, if it does; whose meter is silent would go on for minutes."""
+        before = self._exchange(command)
+        for inbound in chain(before, self._link.receive_for(JOIN_TIMEOUT_S)):
             match inbound:
                 case Event(EventNumber.JOINED):
-                    return True
+                    return None
                 case Event(EventNumber.JOIN_FAILED, _, j11.PANA_REFUSED):
-                    self.was_refused = True
-                    return False
+                    return JoinFailure.REFUSED
                 case Event(
                     EventNumber.JOIN_FAILED | EventNumber.LINK_LOST | EventNumber.PEER_CLOSED
                 ):
@@ -199,31 +225,31 @@ class J11Commands(Commands):
                 case Event(EventNumber.RESTARTED):
                     raise NoReply("the dongle has restarted")
         self._reset()
-        return False
+        return JoinFailure.SILENT
 
     def _open_port(self) -> None:
-        self._ensure(Command.OPEN_PORT, UDP_PORT.to_bytes(2, "big"), Result.PORT_OPEN)
+        self._ensure(Command.OPEN_PORT, UDP_PORT.to_bytes(2, "big"))
 
-    def _ensure(self, command: Command, data: bytes, already: Result) -> None:
-        """Make a request that one of the results calls done before."""
+    def _ensure(self, command: Command, data: bytes) -> None:
+        """Make a request that may have been done before."""
         try:
             self._command(command, data)
         except CommandRefused as refusal:
-            if refusal.code != j11.refusal(already):
+            if refusal.reason is not Reason.DONE_BEFORE:
                 raise
 
-    def leave(
-        self,
-        reply_s: float = TERMINATE_TIMEOUT_S,
-        meter_s: float = TERMINATE_TIMEOUT_S,  # noqa: ARG002 - the module does not wait for it
-    ) -> LeaveResult:
-        """See `Commands.leave`."""
+    def leave(self, limit_s: float = LEAVE_S) -> LeaveResult:
+        """See `Commands.leave`; the module does not wait for the meter."""
+        end = self._clock.monotonic() + limit_s
         try:
-            self._command(Command.END_PANA, timeout_s=reply_s, busy_s=reply_s)
-        except (CommandRefused, NoReply):
+            self._command(Command.END_PANA, limit_s=min(limit_s, TERMINATE_TIMEOUT_S))
+        except CommandRefused:
             return LeaveResult.NO_SESSION
+        except NoReply:
+            return LeaveResult.UNKNOWN
+        left_s = min(end - self._clock.monotonic(), STOP_S)
         try:
-            self._command(Command.STOP_BROUTE, timeout_s=STOP_S, busy_s=STOP_S)
+            self._command(Command.STOP_BROUTE, limit_s=left_s)
         except (CommandRefused, NoReply) as error:
             log.debug("network_not_left", reason=str(error))
         return LeaveResult.CONFIRMED
@@ -232,25 +258,30 @@ class J11Commands(Commands):
         """An authentication that goes on would be in the way of the next start."""
         self._link.send(frame(Command.RESET))
 
-    def has_session(self, network: Network) -> bool:
-        """See `Commands.has_session`; it does not say by which ID."""
-        if not self.is_as_left(network):
-            return False
-        connected = self._command(Command.CONNECTIONS)
-        settings = self._command(Command.SHOW_SETTINGS)
-        mac, channel = connected[2:10].hex().upper(), settings[2:3]
-        if (mac, channel) != (network.mac, bytes((j11.own_channel(network.channel),))):
-            return False
+    def find_session(self, network: Network) -> Network | None:
+        """See `Commands.find_session`; it does not say by which ID."""
+        if self._state() is not BrouteState.AUTHENTICATED:
+            return None
+        connected = j11.connected(self._command(Command.CONNECTIONS))
+        channel = self._command(Command.SHOW_SETTINGS)[2:3]
+        if connected is None or channel != bytes((j11.own_channel(network.channel),)):
+            return None
+        mac, pan_id = connected
+        if mac != network.mac:
+            return None
         self._open_port()
-        return True
+        return replace(network, pan_id=pan_id)
 
-    def is_as_left(self, network: Network) -> bool:  # noqa: ARG002 - the state says it
-        """See `Commands.is_as_left`."""
-        return self._state() is BrouteState.AUTHENTICATED
+    def standing(self, network: Network) -> Standing:  # noqa: ARG002 - the state says it
+        """See `Commands.standing`."""
+        status = self._command(Command.STATUS)
+        if status.startswith(j11.FRESH):
+            return Standing.RESTARTED
+        is_joined = _state_of(status) is BrouteState.AUTHENTICATED
+        return Standing.AS_LEFT if is_joined else Standing.ENDED
 
     def _state(self) -> BrouteState | None:
-        _, state, *_ = self._command(Command.STATUS).ljust(2, b"\0")
-        return BrouteState(state) if state in BrouteState.__members__.values() else None
+        return _state_of(self._command(Command.STATUS))
 
     def is_limited(self) -> bool:
         """Send something, as only a result tells; that is due once a minute at most."""
@@ -262,7 +293,9 @@ class J11Commands(Commands):
             match inbound:
                 case Event(EventNumber.LIMIT_ON):
                     return True
-                case Ok() | Fail():
+                case Fail(_, reason):
+                    return reason in NOT_NOW  # it may be, as it was before
+                case Ok():
                     return False
         raise NoReply(f"the dongle did not answer {self.send_name} within {REPLY_S:g} s")
 
@@ -285,53 +318,68 @@ class J11Commands(Commands):
         data: bytes = b"",
         *,
         timeout_s: float = REPLY_S,
-        busy_s: float = BUSY_S,
+        limit_s: float | None = None,
     ) -> bytes:
         """Make a request; return the data of the response. As `_exchange`."""
-        return self._exchange(command, data, timeout_s, busy_s)[1]
+        *_, response = self._exchange(command, data, timeout_s, limit_s)
+        assert isinstance(response, Response), "it ends the reply"
+        return response.data
 
     def _exchange(
-        self, command: Command, data: bytes, timeout_s: float, busy_s: float = BUSY_S
-    ) -> tuple[list[Inbound], bytes]:
-        """Make a request; return what came before its response, and the data of that.
+        self,
+        command: Command,
+        data: bytes = b"",
+        timeout_s: float = REPLY_S,
+        limit_s: float | None = None,
+    ) -> list[Inbound]:
+        """Make a request; return what came before its response, and that.
 
-        It is made again while the module is busy, for so long, and once if it was damaged on its
-        way; a question also if nothing has answered it.
+        It is made again while the module is busy, for as long as anything may keep it so, and once
+        if it was damaged on its way; a question also if nothing has answered it.
+
+        Args:
+            command: of the request.
+            data: of the request.
+            timeout_s: how long the response may take.
+            limit_s: how long it may take in all; None for no limit.
 
         Raises:
             CommandRefused: it is not done.
             NoReply: nothing in time, or the module has restarted.
         """
         again = True
-        busy_until = self._clock.monotonic() + busy_s
+        begun = self._clock.monotonic()
+        end = inf if limit_s is None else begun + limit_s
+        busy_until = min(begun + BUSY_S, end - BUSY_PAUSE_S)
         while True:
             try:
-                return self._make(command, data, timeout_s)
+                return self._make(command, data, min(timeout_s, end - self._clock.monotonic()))
             except CommandRefused as refused:
-                if refused.code == BUSY and self._clock.monotonic() < busy_until:
+                if refused.reason is Reason.BUSY and self._clock.monotonic() < busy_until:
                     self._link.drain(BUSY_PAUSE_S, BUSY_PAUSE_S)
                     continue
-                if refused.code not in DAMAGED or not again:
+                if refused.reason is not Reason.DAMAGED or not again:
                     raise
             except NoReply:
                 if command not in QUESTIONS or not again:
                     raise
             again = False
 
-    def _make(self, command: Command, data: bytes, timeout_s: float) -> tuple[list[Inbound], bytes]:
+    def _make(self, command: Command, data: bytes, timeout_s: float) -> list[Inbound]:
         """Make a request once; as `_exchange`."""
-        name = f"{command:04X}"
-        self._link.send(frame(command, data))
-        before: deque[Inbound] = deque(maxlen=INBOX_MAX)
-        for inbound in self._link.receive_for(timeout_s):
+
+        def verdict(inbound: Inbound) -> bool | Fail:
             match inbound:
-                case Response(answered, Result.DONE, found) if answered == command:
-                    return list(before), found
-                case Response(answered, result, _) if answered == command:
-                    raise CommandRefused(name, j11.refusal(result))
-                case Fail(code, None):
-                    raise CommandRefused(name, code)
-                case Event(EventNumber.RESTARTED):
-                    raise NoReply("the dongle has restarted")
-            before.append(inbound)
-        raise NoReply(f"the dongle did not answer {name} within {timeout_s:g} s")
+                case Response(answered, result) if answered == command:
+                    return result == j11.DONE or j11.refusal(result)
+                case Fail(command=None):
+                    return inbound
+            return False
+
+        return self._link.converse(frame(command, data), f"{command:04X}", timeout_s, verdict)
+
+
+def _state_of(status: bytes) -> BrouteState | None:
+    """Return how far the module has come, of the data of the response to `Command.STATUS`."""
+    state = status[1] if len(status) > 1 else 0
+    return BrouteState(state) if state in BrouteState.__members__.values() else None

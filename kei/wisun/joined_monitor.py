@@ -5,13 +5,15 @@ import structlog
 from kei.core.errors import KeiError, PortLost, RejoinNeeded, Stopping
 from kei.core.heartbeat import HEARTBEAT_S
 from kei.echonet.frame import METER, Esv
-from kei.wisun.commands import PROBE_EPCS
+from kei.wisun.commands import PROBE_EPCS, Standing
 from kei.wisun.connect_steps import CHECK_LIMIT_S
-from kei.wisun.interfaces import Answer, EventNumber, Listener, Network, Received
+from kei.wisun.interfaces import Answer, EventNumber, Listener, Received
 from kei.wisun.link import CommandRefused, NoReply
-from kei.wisun.machine import Machine, Outcome
+from kei.wisun.machine import Machine
+from kei.wisun.network import Network
 from kei.wisun.recogniser import Recogniser
 from kei.wisun.requests import Requests
+from kei.wisun.transitions import Outcome
 
 log = structlog.stdlib.get_logger("kei.session")
 
@@ -107,7 +109,8 @@ class JoinedMonitor:
         try:
             with machine.lock:
                 commands = self._recogniser.commands
-                is_as_left = commands.is_as_left(self._network())
+                standing = commands.standing(self._network())
+                is_as_left = standing is Standing.AS_LEFT
                 if is_as_left and self._gate.is_limited and not commands.is_limited():
                     self._gate.end_limit()
         except (CommandRefused, NoReply) as error:
@@ -115,8 +118,11 @@ class JoinedMonitor:
         except (PortLost, RejoinNeeded) as error:
             log.debug("dongle_not_looked_at", reason=str(error))
         else:
-            if not is_as_left:
+            if standing is Standing.RESTARTED:
                 machine.report(Outcome.BROKEN, RejoinNeeded("the dongle has restarted"))
+            elif standing is Standing.ENDED:
+                machine.established = False
+                machine.report(Outcome.CLOSED, RejoinNeeded("the session ended without a word"))
 
     def _probe(self) -> None:
         """Find out whether the meter is silent, or only did not answer what it was asked."""

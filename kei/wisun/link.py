@@ -1,197 +1,52 @@
-"""The connection to the dongle: whose turn it is, whether it may send, and the conversation.
+"""The connection to the dongle, and the conversation over it.
 
 The thread that holds the `PriorityLock` of the session calls `Link.send`, `Link.receive` and what
-is built on them; the transport's reader thread calls `Link.on_data` and `SendGate.on_event`; the
-rest may be called from any thread.
+is built on them; the transport's reader thread calls `Link.on_data`; the rest may be called from
+any thread.
 """
 
-import heapq
-import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from itertools import count
-from types import TracebackType
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from kei.core.clock import Clock
 from kei.core.errors import KeiError, PortLost, Stopping
-from kei.core.incidents import Incidents
 from kei.wisun.inbox import INBOX_MAX, Inbox
-from kei.wisun.interfaces import EventNumber, Fail, Inbound, Message, Noise, Ok, Tap, Transport
+from kei.wisun.interfaces import (
+    Event,
+    EventNumber,
+    Fail,
+    Inbound,
+    Message,
+    Noise,
+    Reason,
+    Tap,
+    Transport,
+)
 from kei.wisun.skstack import Parser as SkParser
 
 OnRaw = Callable[[bytes, Message], None]
 """Called with the bytes of each message, and the message."""
 
-AT_ONCE = 0.0  # the urgency of the session thread: before every request
-RENEWAL_S = 75.0  # EVENT 29 to 25: median 2 s, longest seen 42 s
-LIMIT_S = 3660.0  # the limit is on the sum of an hour (ARIB STD-T108): EVENT 33 was missed
-OUT_OF_RANGE = "ER06"  # the form or range of an argument
-NOT_UNDERSTOOD = ("ER04", "ER05", OUT_OF_RANGE)  # unknown command, number of arguments, their form
-REPLY_TIMEOUT_S = 5.0  # a plain command takes 5-15 ms, "may take seconds" (command reference)
-
-
-_Waiting = tuple[float, int, threading.Event]
-"""Who waits for the lock: its urgency, when it came, and what is set when it is its turn."""
-
-
-class PriorityLock:
-    """A lock without starvation: `threading.Lock` may be won by the same thread for ever.
-
-    As a context manager it has the highest urgency and waits without a time limit; those that
-    hold it have one.
-    """
-
-    def __init__(self) -> None:
-        self._mutex = threading.Lock()
-        self._held = False
-        self._claims = 0
-        self._arrivals = count()
-        self._waiting: list[_Waiting] = []
-        self._giving_way: list[_Waiting] = []
-
-    def acquire(
-        self, timeout_s: float | None = None, *, urgency: float = AT_ONCE, gives_way: bool = False
-    ) -> bool:
-        """Wait for the lock; return whether it was acquired.
-
-        Args:
-            timeout_s: longest wait, seconds; None for no limit.
-            urgency: the waiter with the lowest number is next. If it is the deadline (monotonic)
-                no waiter is passed over for ever, as later ones are less urgent.
-            gives_way: whether to wait for as long as anybody else waits, or has claimed it.
-        """
-        queue = self._giving_way if gives_way else self._waiting
-        with self._mutex:
-            if not self._held and not (gives_way and self._claims):
-                self._held = True
-                return True
-            turn = threading.Event()
-            waiting = (urgency, next(self._arrivals), turn)
-            heapq.heappush(queue, waiting)
-        if turn.wait(timeout_s):
-            return True
-        with self._mutex:
-            if turn.is_set():  # handed over in the moment of giving up
-                return True
-            queue.remove(waiting)
-            heapq.heapify(queue)
-            return False
-
-    def release(self) -> None:
-        """Hand the lock to the most urgent waiter, if there is one."""
-        with self._mutex:
-            self._held = False
-            self._hand_over()
-
-    @contextmanager
-    def claimed(self) -> Iterator[None]:
-        """Keep it from those who give way, also while it is released within the block."""
-        with self._mutex:
-            self._claims += 1
-        try:
-            yield
-        finally:
-            with self._mutex:
-                self._claims -= 1
-                if not self._held:
-                    self._hand_over()
-
-    def _hand_over(self) -> None:
-        """Give the lock, which nobody holds, to who is next; needs the mutex."""
-        queue = self._waiting or (self._giving_way if not self._claims else [])
-        if queue:
-            self._held = True
-            heapq.heappop(queue)[-1].set()
-
-    def __enter__(self) -> None:
-        self.acquire()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.release()
-
-
-TRANSMISSION_LIMIT = "transmission_limit"  # the fault
-
-
-class SendGate:
-    """Whether the dongle may send. Any thread.
-
-    Args:
-        clock: monotonic time.
-        incidents: has the transmission limit while it lasts.
-    """
-
-    def __init__(self, clock: Clock, incidents: Incidents) -> None:
-        self._clock = clock
-        self._incidents = incidents
-        self._renewing_since: float | None = None
-        self._limited_since: float | None = None
-
-    def open(self) -> None:
-        """Let everything pass, as after a reset."""
-        self._renewing_since = None
-        self.end_limit()
-
-    def end_limit(self) -> None:
-        """Let requests pass again; do nothing if they do."""
-        self._limited_since = None
-        self._incidents.ended(TRANSMISSION_LIMIT)
-
-    def end_renewal(self) -> None:
-        """Stop waiting for the end of a renewal, because a join replaces it."""
-        self._renewing_since = None
-
-    def on_event(self, number: int) -> None:
-        """Follow an event of the dongle."""
-        match number:
-            case EventNumber.LIFETIME_EXPIRED:
-                if self._renewing_since is None:  # a dongle may try again and again in vain
-                    self._renewing_since = self._clock.monotonic()
-            case EventNumber.JOINED:
-                self._renewing_since = None
-            case EventNumber.LIMIT_ON:
-                self._limited_since = self._clock.monotonic()
-                self._incidents.raised(
-                    TRANSMISSION_LIMIT,
-                    hint="the dongle's transmission time of this hour is used up: ask less often",
-                )
-            case EventNumber.LIMIT_OFF:
-                self.end_limit()
-
-    @property
-    def is_renewing(self) -> bool:
-        """Whether the dongle is authenticating anew: over within seconds, so worth waiting for."""
-        return self._renewing_since is not None
-
-    @property
-    def is_limited(self) -> bool:
-        """Whether the transmission time of this hour is used up: not worth waiting for."""
-        since = self._limited_since
-        return since is not None and self._clock.monotonic() < since + LIMIT_S
-
-    def renewal_left_s(self) -> float | None:
-        """Return for how long a renewal may still go on, seconds; None if there is none."""
-        since = self._renewing_since
-        return None if since is None else since + RENEWAL_S - self._clock.monotonic()
+MISUNDERSTANDINGS = (Reason.NOT_UNDERSTOOD, Reason.OUT_OF_RANGE)
+STOOD_STILL_S = 1.0  # a wait that lasts longer than it should by so much
+AFTER_STANDING_S = 2.0  # until then all threads have gone on, and the dongle has if it stood, too
 
 
 class CommandRefused(KeiError):
-    """The dongle refused a command; `code` is its own word for why."""
+    """The dongle refused a command, whose name is given, for this reason."""
 
-    def __init__(self, name: str, code: str) -> None:
-        super().__init__(f"the dongle refused {name}" + (f" ({code})" if code else ""))
-        self.code = code
+    def __init__(self, name: str, fail: Fail) -> None:
+        super().__init__(f"the dongle refused {name}" + (f" ({fail.code})" if fail.code else ""))
+        self.reason = fail.reason
 
 
 class NoReply(KeiError):
-    """The dongle did not answer a command in time."""
+    """The dongle did not answer a command in time; `heard` is what came instead."""
+
+    def __init__(self, text: str, heard: Iterable[Inbound] = ()) -> None:
+        super().__init__(text)
+        self.heard = tuple(heard)
 
 
 class Parser(Protocol):
@@ -237,6 +92,7 @@ class Link:
         self._inbox = Inbox(clock)
         self._halted: KeiError | None = None
         self._stopping = False
+        self._patient_until = 0.0  # monotonic; after the machine has stood still
         self.noise_lines = 0
 
     def attach(self, transport: Transport) -> None:
@@ -265,7 +121,7 @@ class Link:
         if isinstance(error, NoReply) and self._transport is not None:
             if others := self._transport.holders():
                 return f"{error}; the port is also used by {', '.join(others)}"
-        elif isinstance(error, CommandRefused) and error.code in NOT_UNDERSTOOD:
+        elif isinstance(error, CommandRefused) and error.reason in MISUNDERSTANDINGS:
             return f'{error}; is broute.dongle right? "auto" finds out by itself'
         return str(error)
 
@@ -327,15 +183,24 @@ class Link:
     def receive(self, deadline: float) -> Inbound | None:
         """Return the next message, or None at the deadline (monotonic).
 
+        A machine that stands still for seconds stops the reader's thread, too: what has come by
+        the deadline is waited for.
+
         Raises:
             KeiError: what `halt` was called with, or `Stopping`.
         """
         while True:
-            left_s = self._clock.wait_s(deadline - self._clock.monotonic())
-            inbound = self._inbox.get(left_s)
+            began = self._clock.monotonic()
+            deadline = max(deadline, self._patient_until)
+            inbound = self._inbox.get(self._clock.wait_s(deadline - began))
             self._check()
-            if inbound is not None or self._clock.monotonic() >= deadline:
+            now = self._clock.monotonic()
+            if inbound is not None:
                 return inbound
+            if now >= deadline:
+                if now < max(began, deadline) + STOOD_STILL_S:
+                    return None
+                self._patient_until = now + AFTER_STANDING_S
 
     def _check(self) -> None:
         if self._stopping:
@@ -356,28 +221,31 @@ class Link:
             if self.receive(self._clock.monotonic() + quiet_s) is None:
                 return
 
-    def command(
-        self, data: bytes, name: str, *, timeout_s: float = REPLY_TIMEOUT_S
+    def converse(
+        self, data: bytes, name: str, timeout_s: float, verdict: Callable[[Inbound], bool | Fail]
     ) -> list[Inbound]:
-        """Send a command and return its reply: the data lines, then the `Ok`.
+        """Send a command and return what came until its reply was complete, its end included.
 
         Args:
             data: the bytes to send.
             name: of the command, for error texts; never its arguments, they may be secret.
             timeout_s: how long the reply may take.
+            verdict: whether a message is the end of the reply, or the refusal that it is.
 
         Raises:
-            CommandRefused: the dongle answered `Fail`.
-            NoReply: neither `Ok` nor `Fail` within the time.
+            CommandRefused: the dongle does not do it.
+            NoReply: nothing of that within the time, or the dongle has restarted.
             PortLost: the port is gone.
         """
         self.send(data)
-        lines: deque[Inbound] = deque(maxlen=INBOX_MAX)
+        heard: deque[Inbound] = deque(maxlen=INBOX_MAX)
         for message in self.receive_for(timeout_s):
-            lines.append(message)
-            match message:
-                case Ok():
-                    return list(lines)
-                case Fail(code):
-                    raise CommandRefused(name, code)
-        raise NoReply(f"the dongle did not answer {name} within {timeout_s:g} s")
+            heard.append(message)
+            if isinstance(message, Event) and message.number == EventNumber.RESTARTED:
+                raise NoReply("the dongle has restarted", heard)
+            match verdict(message):
+                case Fail() as fail:
+                    raise CommandRefused(name, fail)
+                case True:
+                    return list(heard)
+        raise NoReply(f"the dongle did not answer {name} within {timeout_s:g} s", heard)

@@ -1,16 +1,14 @@
-"""The session's state machine: the table, all state that decides a transition, and the loop.
+"""The session's state machine: all state that decides a transition, and the loop.
 
 The thread that runs `Machine.run` is the session thread. It takes the action of the present
-state (`connect_steps`, `joined_monitor`), which returns an outcome, and `TRANSITIONS` says what
-follows. What is not in the table cannot happen; a test checks that it is complete. Any other
-thread only reports: requests in vain, events of the dongle, a lost port.
+state (`connect_steps`, `joined_monitor`), which returns an outcome, and the table of `transitions`
+says what follows. Any other thread only reports: requests in vain, events of the dongle, a lost
+port.
 """
 
 import random
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum, auto
 
 import structlog
 
@@ -20,61 +18,12 @@ from kei.core.errors import KeiError, PortLost, RejoinNeeded, Stopping
 from kei.core.heartbeat import HEARTBEAT_S, Heartbeat
 from kei.core.incidents import Incidents
 from kei.wisun.interfaces import Answer, EventNumber, State
-from kei.wisun.link import CommandRefused, Link, NoReply, PriorityLock, SendGate
+from kei.wisun.link import CommandRefused, Link, NoReply
+from kei.wisun.priority_lock import PriorityLock
+from kei.wisun.send_gate import SendGate
+from kei.wisun.transitions import TRANSITIONS, Outcome, Pause
 
 log = structlog.stdlib.get_logger("kei.session")
-
-
-class Outcome(StrEnum):
-    """How the action of a state ended."""
-
-    DONE = auto()
-    KNOWN = auto()  # as DONE, and what an earlier time has left makes the way shorter
-    FAILED = auto()  # not now; again after a pause
-    BROKEN = auto()  # the dongle does not do what it should: start over from the port
-    GIVEN_UP = auto()  # failed so often that what this step builds on is in doubt
-    REFUSED = auto()  # as GIVEN_UP, and the meter has said no: nobody but a person can mend that
-    CLOSED = auto()  # the PANA session ended
-    SILENT = auto()  # joined, but the meter has stopped answering
-    PORT_LOST = auto()
-
-
-class Pause(StrEnum):
-    """How long to wait before the next state's action."""
-
-    NONE = auto()
-    SHORT = auto()  # a port that is missing is looked for every few seconds
-    GROWING = auto()  # back-off with jitter, reset by a session that lasts
-    LONG = auto()  # the same after `REFUSED_PAUSE_S`
-
-
-@dataclass(frozen=True, slots=True)
-class Transition:
-    """What follows an outcome."""
-
-    next: State
-    pause: Pause = Pause.NONE
-
-
-TRANSITIONS: dict[tuple[State, Outcome], Transition] = {
-    (State.INIT, Outcome.DONE): Transition(State.OPEN),
-    (State.OPEN, Outcome.DONE): Transition(State.SETUP),
-    (State.OPEN, Outcome.KNOWN): Transition(State.ADOPT),
-    (State.ADOPT, Outcome.DONE): Transition(State.JOINED),
-    (State.ADOPT, Outcome.FAILED): Transition(State.SETUP),
-    (State.SETUP, Outcome.DONE): Transition(State.SCAN),
-    (State.SETUP, Outcome.KNOWN): Transition(State.JOIN),
-    (State.SCAN, Outcome.DONE): Transition(State.JOIN),
-    (State.SCAN, Outcome.FAILED): Transition(State.INIT, Pause.GROWING),
-    (State.JOIN, Outcome.DONE): Transition(State.JOINED),
-    (State.JOIN, Outcome.FAILED): Transition(State.JOIN, Pause.GROWING),
-    (State.JOIN, Outcome.GIVEN_UP): Transition(State.OPEN, Pause.GROWING),
-    (State.JOIN, Outcome.REFUSED): Transition(State.OPEN, Pause.LONG),
-    (State.JOINED, Outcome.CLOSED): Transition(State.JOIN, Pause.GROWING),
-    (State.JOINED, Outcome.SILENT): Transition(State.JOIN, Pause.GROWING),
-    **{(state, Outcome.BROKEN): Transition(State.INIT, Pause.GROWING) for state in State},
-    **{(state, Outcome.PORT_LOST): Transition(State.INIT, Pause.SHORT) for state in State},
-}
 
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 2.0, 600.0
 BACKOFF_JITTER = (0.5, 1.0)  # so that a whole street does not come back at the same moment
@@ -94,6 +43,12 @@ SESSION_ENDS = frozenset(
         EventNumber.LINK_LOST,
     }
 )
+# The address of these is the other end of the session.
+OF_METER = SESSION_ENDS | {
+    EventNumber.JOINED,
+    EventNumber.LIFETIME_EXPIRED,
+    EventNumber.UNDECIPHERABLE,
+}
 
 
 class RequestCounters:
@@ -299,20 +254,20 @@ class Machine:
                 self._rest_after_loss(state)
             self.needs_reset |= (state, outcome) == (State.JOINED, Outcome.BROKEN)
             transition = TRANSITIONS[state, outcome]
+            self.move_to(transition.next)
+            pause_s = self._pause_s(transition.pause)
             log.debug(
                 "session_step",
                 state=state.value,
                 outcome=outcome.value,
                 next=transition.next.value,
                 pause=transition.pause.value,
+                pause_s=round(pause_s, 1),
             )
-            self.move_to(transition.next)
             if transition.pause is Pause.SHORT:
-                self.sleep(SHORT_PAUSE_S)
-            elif transition.pause is Pause.GROWING:
-                self.pause(self.backoff.after_failure())
-            elif transition.pause is Pause.LONG:
-                self.pause(REFUSED_PAUSE_S + self.backoff.after_failure())
+                self.sleep(pause_s)
+            elif pause_s:
+                self.pause(pause_s)
 
     def _act(self, state: State, action: Callable[[], Outcome]) -> Outcome:
         """Take an action; a dongle that fails on the way to JOINED becomes an outcome."""
@@ -363,6 +318,16 @@ class Machine:
             self.backoff.reset()
             self._port_losses = 0
             self.silences = 0
+
+    def _pause_s(self, pause: Pause) -> float:
+        match pause:
+            case Pause.SHORT:
+                return SHORT_PAUSE_S
+            case Pause.GROWING:
+                return self.backoff.after_failure()
+            case Pause.LONG:
+                return REFUSED_PAUSE_S + self.backoff.after_failure()
+        return 0.0
 
     def shorten_backoff(self) -> None:
         """Try again soon, because the meter or the dongle did what it should."""

@@ -12,6 +12,12 @@ from kei.wisun.sk_commands import SkCommands
 # first time is for those that are idle, which answer within 15 ms.
 IDENTIFY_TIMEOUTS_S = (0.3, 2.0, 3.0, 5.0, 8.0, 13.0)
 
+# The dongles that there are, by what they speak, in the order in which they are asked.
+GRAMMARS: dict[Grammar, type[Commands]] = {
+    Grammar.SKSTACK: SkCommands,
+    Grammar.J11: J11Commands,
+}
+
 
 class Recogniser:
     """Holds the commands of the dongle on the port.
@@ -27,14 +33,15 @@ class Recogniser:
 
     Attributes:
         commands: of the dongle that was recognised, or before that of the likeliest kind.
+        is_sure: whether it has been recognised since the port was opened.
     """
 
     def __init__(self, link: Link, clock: Clock, settings: Settings) -> None:
         self._link = link
-        self._all: dict[Grammar, Commands] = {
-            Grammar.SKSTACK: SkCommands(link, clock, settings),
-            Grammar.J11: J11Commands(link, clock, settings),
+        self._all = {
+            grammar: commands(link, clock, settings) for grammar, commands in GRAMMARS.items()
         }
+        self.is_sure = False
         chosen = settings.dialect
         self.commands = self._all[settings.likely if chosen is None else chosen.grammar]
 
@@ -53,6 +60,7 @@ class Recogniser:
                 self._link.speak(commands.new_parser)
                 if commands.recognise(timeout_s, attempt=attempt):
                     self.commands = commands
+                    self.is_sure = True
                     return
         if self._link.noise_lines > noise_before:
             raise NoReply("something else than a Wi-SUN dongle is heard: is it the right port?")

@@ -11,7 +11,8 @@ from kei.core.clock import Clock
 from kei.core.errors import KeiError
 from kei.core.incidents import Incidents
 from kei.core.secret import Secret
-from kei.wisun.interfaces import Memory, Network
+from kei.wisun.interfaces import Memory
+from kei.wisun.network import Network
 
 FAILURES_UNTIL_RESCAN = 2  # of each network that was found at least one
 REST_AFTER_LEAVING_S = 10.0  # a join at once after SKTERM fails (field experience)
@@ -104,6 +105,10 @@ class KnownNetworks:
             by_mac.setdefault(network.mac, network)  # heard twice in a scan
         self._networks = deque(by_mac.values())
         self._failures = 0
+
+    def update(self, network: Network) -> None:
+        """Replace the current network by what it is now."""
+        self._networks[0] = network
 
     def credentials_taken(self) -> None:
         """Remember that a meter has taken the credentials, whether or not it answers then."""

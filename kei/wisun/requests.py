@@ -20,18 +20,21 @@ from kei.echonet.frame import (
 )
 from kei.wisun.commands import Commands
 from kei.wisun.interfaces import (
+    NOT_NOW,
     Answer,
     Datagram,
     Event,
     EventNumber,
     Fail,
-    Network,
+    Inbound,
     Ok,
     Received,
     SendResult,
 )
-from kei.wisun.link import CommandRefused, Link, SendGate
+from kei.wisun.link import CommandRefused, Link
+from kei.wisun.network import Network
 from kei.wisun.recogniser import Recogniser
+from kei.wisun.send_gate import SendGate
 
 log = structlog.stdlib.get_logger("kei.session")
 
@@ -202,10 +205,11 @@ class Requests:
         try:
             if request.answer is not None:  # to an earlier try, just before its turn
                 return
-            self._commands.send_datagram(self._address, request.frame(self._tid).encode())
+            payload = request.frame(self._tid).encode()
+            self._commands.send_datagram(self._address, payload)
             request.was_sent = True
             now = self._clock.monotonic()
-            self._await(request, min(now + request.try_s, max(request.deadline, now)))
+            self._await(request, payload, min(now + request.try_s, max(request.deadline, now)))
         finally:
             self._current = None
 
@@ -216,8 +220,9 @@ class Requests:
         properties = tuple(Property(item.epc) for item in infc.properties)
         self._link.begin()
         reply = Frame(infc.tid, infc.deoj, infc.seoj, Esv.INFC_RES, properties)
-        self._commands.send_datagram(self._address, reply.encode())
-        self._await_reply()
+        payload = reply.encode()
+        self._commands.send_datagram(self._address, payload)
+        self._await_reply(payload)
 
     def _may_send(self, deadline: float) -> bool:
         """Wait while the dongle renews the session; return whether it may send in time."""
@@ -226,18 +231,20 @@ class Requests:
                 return False
         return not self._gate.is_limited
 
-    def _await(self, request: Request, deadline: float) -> None:
+    def _await(self, request: Request, payload: bytes, deadline: float) -> None:
         """Wait for the answer, and for the dongle's own OK, before which it can do nothing else."""
         taken = answered = failed = refused = False
         request.refusal = None
-        while not (taken and answered) and (inbound := self._link.receive(deadline)) is not None:
+        while not (taken and answered) and (inbound := self._hear(payload, deadline)) is not None:
             match inbound:
                 case Received():
                     answered = True
                 case Ok():
                     taken = True
-                case Fail(code):
-                    request.refusal = CommandRefused(self._commands.send_name, code)
+                case Fail(reason=reason) if reason in NOT_NOW:
+                    taken = failed = True
+                case Fail():
+                    request.refusal = CommandRefused(self._commands.send_name, inbound)
                     taken = refused = True
                 case Event(EventNumber.SENT, _, SendResult.SENT):
                     request.was_heard = True
@@ -249,12 +256,20 @@ class Requests:
                 deadline = min(deadline, self._clock.monotonic() + REPLY_GRACE_S)
         request.was_heard |= taken and not (refused or failed)
         if not taken:
-            self._await_reply()
+            self._await_reply(payload)
 
-    def _await_reply(self) -> None:
-        for inbound in self._link.receive_for(REPLY_GRACE_S):
+    def _await_reply(self, payload: bytes) -> None:
+        deadline = self._clock.monotonic() + REPLY_GRACE_S
+        while (inbound := self._hear(payload, deadline)) is not None:
             if isinstance(inbound, Ok | Fail):
                 return
+
+    def _hear(self, payload: bytes, deadline: float) -> Inbound | None:
+        """Return the next message but for late ones about an earlier datagram; None if none."""
+        while (inbound := self._link.receive(deadline)) is not None:
+            if not (isinstance(inbound, Ok | Event) and not payload.startswith(inbound.about)):
+                return inbound
+        return None
 
     def sort(self, datagram: Datagram) -> Received | None:
         """Give an answer to its request, queue a notification, and count everything else.
@@ -264,7 +279,8 @@ class Requests:
         """
         if datagram.sender_port != UDP_PORT or self.network is None:
             return None  # PANA, handled in the dongle; it holds the B-route ID in clear text
-        if datagram.sender != self._address or not datagram.secured:
+        is_ours = (datagram.sender, datagram.own_port) == (self._address, UDP_PORT)
+        if not (is_ours and datagram.secured):
             self.ignored += 1
             return None
         if datagram.lqi is not None:

@@ -20,12 +20,10 @@ from kei.wisun.interfaces import (
     Datagram,
     Dongle,
     Event,
-    EventNumber,
     Inbound,
     Listener,
     Memory,
     Message,
-    Network,
     OpenPort,
     SessionStatus,
     Settings,
@@ -34,11 +32,13 @@ from kei.wisun.interfaces import (
 )
 from kei.wisun.joined_monitor import JoinedMonitor
 from kei.wisun.link import Link
-from kei.wisun.machine import Machine, Outcome
+from kei.wisun.machine import OF_METER, Machine
+from kei.wisun.network import Network
 from kei.wisun.quality import rssi_dbm
 from kei.wisun.recogniser import Recogniser
 from kei.wisun.remembered import KnownNetworks, LastSession, Notes, fingerprint
 from kei.wisun.requests import Request, Requests
+from kei.wisun.transitions import Outcome
 
 log = structlog.stdlib.get_logger("kei.session")
 
@@ -286,21 +286,21 @@ class Session:
         """Return what the conversation in progress gets to see of a message (reader thread)."""
         match message:
             case Datagram():
-                if message.secured and self._is_meter(message.sender):
+                if message.secured and not self._is_foreign(message.sender):
                     self._machine.hear()
                 received = self._requests.sort(message)
                 if self._requests.notifications:
                     self._machine.wake()
                 return received
-            case Event(EventNumber.UNDECIPHERABLE, sender) if not self._is_meter(sender):
+            case Event(number, peer) if number in OF_METER and self._is_foreign(peer):
                 return None
             case Event(number):
                 self._machine.on_event(number)
         return message
 
-    def _is_meter(self, address: str) -> bool:
+    def _is_foreign(self, address: str) -> bool:
         network = self.network
-        return network is not None and address == network.address
+        return network is not None and address != network.address
 
     def run(self) -> None:
         """Bring the session up and hold it, until `stop`; never raises."""

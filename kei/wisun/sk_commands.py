@@ -12,22 +12,25 @@ from kei.wisun import skstack
 from kei.wisun.commands import (
     DRAIN_LIMIT_S,
     JOIN_TIMEOUT_S,
+    LEAVE_S,
     QUIET_S,
+    REPLY_TIMEOUT_S,
     TERMINATE_TIMEOUT_S,
     Commands,
+    JoinFailure,
     LeaveResult,
+    Standing,
     join_result,
 )
 from kei.wisun.dialects import Dialect, Grammar, recognise
 from kei.wisun.inbox import INBOX_MAX
 from kei.wisun.interfaces import (
-    CHANNELS,
     Dongle,
     Event,
     EventNumber,
+    Fail,
     Inbound,
     Info,
-    Network,
     Ok,
     PanField,
     PanStart,
@@ -35,7 +38,8 @@ from kei.wisun.interfaces import (
     Settings,
     Version,
 )
-from kei.wisun.link import REPLY_TIMEOUT_S, CommandRefused, Link, NoReply, OnRaw, Parser
+from kei.wisun.link import MISUNDERSTANDINGS, CommandRefused, Link, NoReply, OnRaw, Parser
+from kei.wisun.network import CHANNELS, Network
 from kei.wisun.skstack import MAX_PAYLOAD_BYTES, command, send_to
 
 log = structlog.stdlib.get_logger("kei.session")
@@ -56,6 +60,8 @@ class SkCommands(Commands):
     send_name = "SKSENDTO"
     scan_durations = (4, 5, 6, 7)  # 4.8, 9.2, 18 and 36 s over all channels
     longest_scan = 8  # 72 s; older firmware has no such scan
+    shown_sent = staticmethod(skstack.shown_sent)
+    shown_received = staticmethod(skstack.shown_received)
 
     def __init__(self, link: Link, clock: Clock, settings: Settings) -> None:
         super().__init__(link, clock, settings)
@@ -76,9 +82,9 @@ class SkCommands(Commands):
         self.dongle = Dongle(self._preset or self._recognised(), firmware, product)
         return True
 
-    def recognise_anew(self) -> bool:
-        """See `Commands.recognise_anew`."""
-        if self._preset is None:
+    def mends(self, refusal: CommandRefused) -> bool:
+        """See `Commands.mends`: a dialect that was preset is found out after all."""
+        if refusal.reason not in MISUNDERSTANDINGS or self._preset is None:
             return False
         self._link.send(b"\r\n")  # ends what it took of a datagram as a line
         self._link.drain(QUIET_S, DRAIN_LIMIT_S)
@@ -160,22 +166,24 @@ class SkCommands(Commands):
                 deadline = min(deadline, self._clock.monotonic() + quiet_s)
         return sorted(_networks(lines), key=lambda network: -network.lqi)
 
-    def join(self, network: Network) -> bool:
+    def join(self, network: Network) -> Network | JoinFailure:
         """See `Commands.join`."""
         self._command("SKSREG", "S2", f"{network.channel:02X}")
         self._command("SKSREG", "S3", f"{network.pan_id:04X}")
         reply = self._command("SKJOIN", network.address)
-        return join_result(chain(reply, self._link.receive_for(JOIN_TIMEOUT_S)))
+        has_joined = join_result(chain(reply, self._link.receive_for(JOIN_TIMEOUT_S)))
+        return network if has_joined else JoinFailure.SILENT
 
-    def leave(
-        self, reply_s: float = TERMINATE_TIMEOUT_S, meter_s: float = TERMINATE_TIMEOUT_S
-    ) -> LeaveResult:
+    def leave(self, limit_s: float = LEAVE_S) -> LeaveResult:
         """See `Commands.leave`."""
+        end = self._clock.monotonic() + limit_s
         try:
-            lines = self._command("SKTERM", timeout_s=reply_s)
-        except (CommandRefused, NoReply):  # FAIL ER10: no session
+            lines = self._command("SKTERM", timeout_s=min(limit_s, TERMINATE_TIMEOUT_S))
+        except CommandRefused:  # FAIL ER10: no session
             return LeaveResult.NO_SESSION
-        for inbound in chain(lines, self._link.receive_for(meter_s)):
+        except NoReply:
+            return LeaveResult.UNKNOWN
+        for inbound in chain(lines, self._link.receive_for(end - self._clock.monotonic())):
             match inbound:
                 case Event(EventNumber.CLOSED):
                     return LeaveResult.CONFIRMED
@@ -186,20 +194,26 @@ class SkCommands(Commands):
     def _abandon_join(self) -> None:
         """There is no command for it."""
 
-    def has_session(self, network: Network) -> bool:
-        """See `Commands.has_session`."""
-        return self.is_as_left(network) and self._has_id()
+    def find_session(self, network: Network) -> Network | None:
+        """See `Commands.find_session`."""
+        is_ours = self.standing(network) is Standing.AS_LEFT and self._has_id()
+        return network if is_ours else None
 
-    def is_as_left(self, network: Network) -> bool:
+    def standing(self, network: Network) -> Standing:
         """A restart loses channel and PAN ID.
 
         If it does not say which it has, not even when asked again, it is assumed to have them.
         """
-        for _ in range(2):  # the first OK may be a late one, of something else
-            if infos := self._infos():
-                tuned = [(info.channel, info.pan_id) for info in infos]
-                return (network.channel, network.pan_id) in tuned
-        return True
+        try:
+            infos = self._infos()
+        except NoReply:  # a line of it may have been damaged
+            self._link.send(b"\r\n")
+            self._link.drain(QUIET_S, DRAIN_LIMIT_S)
+            infos = []
+        infos = infos or self._infos()  # the first OK may be a late one, of something else
+        tuned = [(info.channel, info.pan_id) for info in infos]
+        is_tuned = not tuned or (network.channel, network.pan_id) in tuned
+        return Standing.AS_LEFT if is_tuned else Standing.RESTARTED
 
     def _has_id(self) -> bool:
         """Return whether the dongle was set up with our ID: register S0A has the end of it.
@@ -234,7 +248,7 @@ class SkCommands(Commands):
 
     def _command(self, *words: str, timeout_s: float = REPLY_TIMEOUT_S) -> list[Inbound]:
         name = " ".join(words[: 2 if words[0] == "SKSREG" else 1])
-        return self._link.command(command(*words), name, timeout_s=timeout_s)
+        return self._link.converse(command(*words), name, timeout_s, _verdict)
 
     def _optional(self, *words: str) -> list[Inbound]:
         """Send a command that not every firmware has; no lines when it is refused or ignored."""
@@ -246,6 +260,10 @@ class SkCommands(Commands):
             self._link.send(b"\r\n")  # a firmware that does not end the line at CR alone
             self._link.drain(QUIET_S, DRAIN_LIMIT_S)
             return []
+
+
+def _verdict(inbound: Inbound) -> bool | Fail:
+    return inbound if isinstance(inbound, Fail) else isinstance(inbound, Ok)
 
 
 def _networks(lines: Iterable[Inbound]) -> list[Network]:

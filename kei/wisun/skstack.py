@@ -8,17 +8,20 @@ parameter two, an LQI two), and binary payloads are taken by their length.
 import re
 from collections.abc import Callable
 
+from kei.core.secret import MASK
 from kei.echonet.frame import UDP_PORT
 from kei.wisun.interfaces import (
     Datagram,
     Event,
     Fail,
+    Hide,
     Info,
     Message,
     Noise,
     Ok,
     PanField,
     PanStart,
+    Reason,
     Register,
     Version,
 )
@@ -37,12 +40,23 @@ _MAX_HEADER_BYTES = 126  # dual stack with LQI
 _HEX_DIGITS = frozenset(b"0123456789ABCDEFabcdef")
 _PAN_FIELD = re.compile(rb" +([A-Za-z ]+):([0-9A-Za-z]+) *")
 _EVENT = re.compile(rb"EVENT ([0-9A-F]{2}) ([0-9A-F:]+)((?: [0-9A-F]{1,2}){0,2})", re.IGNORECASE)
+_CREDENTIALS = re.compile(rb"(SKSETPWD|SKSETRBID|SKSETPSK)\b", re.IGNORECASE)
+_ORDINARY = re.compile(
+    rb"OK(?: [0-9A-F]{2})?|FAIL ER\d\d|EVENT [0-9A-F]{2} [0-9A-F:]{39}(?: [0-9A-F]{1,2}){0,2}",
+    re.IGNORECASE,
+)
+_SEND_HEADER = re.compile(rb"SKSENDTO \S+ \S+ \S+ \S (?:[01] )?[0-9A-F]{4} ")
 # What begins a message inside a line. Each has a blank, so that none can be part of a password.
 _INNER = re.compile(
     rb"EVENT [0-9A-Fa-f]{2} [0-9A-Fa-f:]{39}|EINFO [0-9A-Fa-f:]{39} |EVER [0-9]|EAPPVER |"
     rb"ESREG [0-9A-Fa-f]|FAIL ER[0-9]{2}"
 )
 _ERROR = re.compile(rb"ER[0-9]{2}")
+_REASONS = {
+    "ER04": Reason.NOT_UNDERSTOOD,
+    "ER05": Reason.NOT_UNDERSTOOD,
+    "ER06": Reason.OUT_OF_RANGE,
+}
 # The words without a blank, at the end of an echo; a password of 12 characters may end with them.
 _INNER_WORD = re.compile(
     rb"(?:SK(?!SETPWD)|SKSETPWD [0-9A-F] \w{12}|[RW]OPT)[ -~]*?(OK(?: [0-9A-F]{2})?|EPANDESC)"
@@ -203,8 +217,10 @@ def _parse_words(words: list[bytes]) -> Message | None:
             return Ok(b" ".join(rest).decode("ascii"))
         case [b"FAIL", *code]:
             # Anything else may be the echo of credentials whose line has run into this one.
-            is_code = len(code) == 1 and _ERROR.fullmatch(code[0]) is not None
-            return Fail(code[0].decode("ascii") if is_code else "")
+            if len(code) != 1 or _ERROR.fullmatch(code[0]) is None:
+                return Fail("")
+            word = code[0].decode("ascii")
+            return Fail(word, _REASONS.get(word, Reason.OTHER))
         case [b"EPANDESC"]:
             return PanStart()
         case [b"EINFO", address, mac, channel, pan_id, side]:
@@ -242,3 +258,41 @@ def send_to(address: str, payload: bytes, *, side: bool) -> bytes:
     middle = "1 0" if side else "1"
     head = f"SKSENDTO 1 {address} {UDP_PORT:04X} {middle} {len(payload):04X} "
     return head.encode("ascii") + payload
+
+
+def shown_sent(data: bytes) -> str | None:
+    """Return the text of a command, without its secrets; None if it is none."""
+    if credentials := _CREDENTIALS.search(data[:20]):
+        return f"{credentials[1].decode('ascii')} {MASK}"
+    if header := _SEND_HEADER.match(data):
+        return escaped(header[0]) + data[header.end() :].hex().upper()
+    if not data.isascii():
+        return None
+    return escaped(data.strip()) or f"({len(data)} bytes of line ends)"
+
+
+def shown_received(raw: bytes, message: Message, hide: Hide) -> str | None:
+    """Return the text of a line and what is in it, without secrets; None if nobody knows.
+
+    The meter's PANA datagrams hold the ID in clear text, so their content is left out.
+    """
+    match message:
+        case Datagram(payload=payload) if raw.startswith(_ERXUDP):
+            as_hex = payload.hex().upper().encode()
+            size = len(as_hex) if raw.upper().endswith(as_hex) else len(payload)
+            is_data = message.sender_port == message.own_port == UDP_PORT
+            content = as_hex.decode() if is_data else f"({len(payload)} bytes)"
+            return escaped(raw[:-size]) + content
+        case Ok() | Fail() | Event() if _ORDINARY.fullmatch(raw):
+            return escaped(raw)
+        case Noise() if _ERXUDP.strip() in raw.upper():
+            return f"(damaged ERXUDP, {len(raw)} bytes)"
+    # Credentials may follow other words when a line end between them was lost.
+    if credentials := _CREDENTIALS.search(raw):
+        return f"{escaped(hide(raw[: credentials.end()]))} {MASK}"
+    return None
+
+
+def escaped(data: bytes) -> str:
+    """Return bytes as text, in which those that are no printable ASCII are escaped."""
+    return data.decode("latin-1").encode("unicode_escape").decode("ascii")

@@ -1,6 +1,5 @@
 """A readable log of all bytes on the dongle's port, without secrets, for tracing faults."""
 
-import re
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,26 +10,15 @@ import structlog
 from kei.core.clock import Clock, local
 from kei.core.incidents import Incidents
 from kei.core.secret import MASK, Secret
-from kei.echonet.frame import UDP_PORT
-from kei.wisun import j11
-from kei.wisun.interfaces import Datagram, Event, Fail, Message, Noise, Ok
+from kei.wisun.interfaces import Message
+from kei.wisun.recogniser import GRAMMARS
+from kei.wisun.skstack import escaped
 
 log = structlog.stdlib.get_logger("kei.session")
 
 MAX_BYTES = 10_000_000  # of the file and the one before it together
 _LONGEST_CHARS = 600  # of a line; the answer with a day of half-hours has 560
 _FRAGMENT_CHARS = 4  # so many characters of a secret in a row give something away
-_CREDENTIALS = re.compile(rb"(SKSETPWD|SKSETRBID|SKSETPSK)\b", re.IGNORECASE)
-_ORDINARY = re.compile(
-    rb"OK(?: [0-9A-F]{2})?|FAIL ER\d\d|EVENT [0-9A-F]{2} [0-9A-F:]{39}(?: [0-9A-F]{1,2}){0,2}",
-    re.IGNORECASE,
-)
-_SEND_HEADER = re.compile(rb"SKSENDTO \S+ \S+ \S+ \S (?:[01] )?[0-9A-F]{4} ")
-_DAMAGED = b"ERXUDP"
-_SECRET_FRAMES = frozenset(
-    code.to_bytes(2, "big") for code in (j11.Command.CREDENTIALS, j11.Command.SCAN)
-)
-_NOT_SECRET = 10  # bytes of them: what follows is the sum of the secrets, and they themselves
 
 
 class Redactor:
@@ -57,35 +45,19 @@ class Redactor:
         self._fragments.setdefault(size, set()).update(p for p in pieces if len(set(p)) > 1)
 
     def sent(self, data: bytes) -> str:
-        """Return the line for bytes that were sent; a frame of J11 is hexadecimal digits."""
-        if data.startswith(j11.REQUEST):
-            is_secret = data[4:6] in _SECRET_FRAMES
-            return f"{data[:_NOT_SECRET].hex().upper()}{MASK}" if is_secret else data.hex().upper()
-        if credentials := _CREDENTIALS.search(data[:20]):
-            return f"{credentials[1].decode('ascii')} {MASK}"
-        if header := _SEND_HEADER.match(data):
-            return _escaped(header[0]) + data[header.end() :].hex().upper()
-        return _escaped(data.strip()) or f"({len(data)} bytes of line ends)"
+        """Return the line for bytes that were sent."""
+        for commands in GRAMMARS.values():
+            if (line := commands.shown_sent(data)) is not None:
+                return line
+        return f"({len(data)} bytes)"
 
     def received(self, raw: bytes, message: Message) -> str:
         """Return the line for bytes that were received and parsed as this message."""
-        if j11.is_frame(raw):
-            return raw.hex().upper()
-        match message:
-            case Datagram(payload=payload):
-                as_hex = payload.hex().upper().encode()
-                size = len(as_hex) if raw.upper().endswith(as_hex) else len(payload)
-                is_data = message.sender_port == message.own_port == UDP_PORT
-                content = as_hex.decode() if is_data else f"({len(payload)} bytes)"
-                return _escaped(raw[:-size]) + content
-            case Ok() | Fail() | Event() if _ORDINARY.fullmatch(raw):
-                return _escaped(raw)
-            case Noise() if _DAMAGED in raw.upper():
-                return f"(damaged ERXUDP, {len(raw)} bytes)"
-        # Credentials may follow other words when a line end between them was lost.
-        if credentials := _CREDENTIALS.search(raw):
-            return f"{_escaped(self._without_fragments(raw[: credentials.end()]))} {MASK}"
-        return _escaped(self._without_fragments(raw))
+        for commands in GRAMMARS.values():
+            line = commands.shown_received(raw, message, self._without_fragments)
+            if line is not None:
+                return line
+        return escaped(self._without_fragments(raw))
 
     def _without_fragments(self, line: bytes) -> bytes:
         lower = line.lower()
@@ -168,7 +140,3 @@ class Transcript:
                 file.close()
             except OSError as error:  # the line that did not fit is tried once more
                 log.debug("transcript_not_closed", reason=str(error))
-
-
-def _escaped(data: bytes) -> str:
-    return data.decode("latin-1").encode("unicode_escape").decode("ascii")

@@ -14,7 +14,7 @@ from kei.core.incidents import Incidents
 from kei.core.reading import Reading
 from kei.core.sinks import Sink, StreamPlace
 from kei.wisun.interfaces import State
-from kei.wisun.machine import Pause
+from kei.wisun.transitions import Pause
 
 END = b"\0"  # what no line has
 
@@ -36,8 +36,9 @@ class Screen:
         )
         logging.getLogger(SESSION_LOGGER).handle(record)
 
-    def step(self, following: State, pause: Pause = Pause.NONE) -> None:
-        self.event(logging.DEBUG, "session_step", next=following.value, pause=pause.value)
+    def step(self, following: State, pause: Pause = Pause.NONE, pause_s: float = 0.0) -> None:
+        names = {"next": following.value, "pause": pause.value}
+        self.event(logging.DEBUG, "session_step", **names, pause_s=pause_s)
 
     def after(self, seconds: float, in_the_way: str = "") -> str:
         """The live line so many seconds later, without its time."""
@@ -109,6 +110,12 @@ def test_what_keeps_the_meter_away_is_told_again_each_minute_until_it_ends(scree
     assert screen.lines()[-1] == "still meter_not_found after 120 s: check the B-route ID"
     screen.incidents.ended("meter_not_found")
     assert "meter_not_found" not in screen.after(60)
+
+
+def test_a_long_pause_says_how_long_it_is(screen: Screen) -> None:
+    screen.step(State.OPEN, Pause.LONG, 612.0)
+    assert screen.after(61) == "waiting before the next attempt: 61 s (10 min)"
+    assert screen.lines() == ["waiting before the next attempt: 10 min"]
 
 
 def test_a_port_that_is_looked_for_every_second_is_no_line_a_second(screen: Screen) -> None:

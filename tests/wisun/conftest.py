@@ -29,8 +29,9 @@ def start() -> Iterator[Start]:
 
     def simulate(options: str, clock: FastClock) -> Simulator:
         own = {option.split("=")[0] for option in options.split(",")}
-        fast = [option for option in FAST.split(",") if option.split("=")[0] not in own]
-        simulator = Simulator(parse_sim_port(",".join(fast) + options), clock=clock)
+        usual = FAST.removeprefix("sim:").split(",")
+        fast = [option for option in usual if option.split("=")[0] not in own]
+        simulator = Simulator(parse_sim_port(f"sim:{','.join(fast)}{options}"), clock=clock)
         thread = threading.Thread(target=simulator.run)
         serving.append((simulator, thread))
         thread.start()

@@ -10,7 +10,7 @@ from session_bench import Bench, Memory
 
 from kei.core.errors import NotAsked, NotReady, PortLost, RetryLater, StoreError
 from kei.wisun.interfaces import OnData, State
-from kei.wisun.remembered import NETWORK_KEY
+from kei.wisun.remembered import NETWORK_KEY, SESSION_KEY
 
 Start = Callable[..., Bench]
 
@@ -87,6 +87,15 @@ def test_an_event_that_ends_the_session_while_it_is_being_settled_counts(start: 
     bench.wait_for_join()
 
 
+@pytest.mark.parametrize("number", [b"24", b"26", b"27", b"28", b"29"])
+def test_what_becomes_of_another_session_is_not_our_business(start: Start, number: bytes) -> None:
+    bench = start()
+    bench.wait_for_join()
+    bench.says(b"EVENT " + number + b" FE80:0000:0000:0000:021D:1290:1234:56A5 0\r\n")
+    assert 0xE7 in bench.session.get(POWER, 5).properties
+    assert len(bench.listener.joins) == 1
+
+
 def test_the_transmission_limit_is_no_reason_to_join_again(start: Start) -> None:
     sends: list[bytes] = []
     says: list[OnData] = []
@@ -153,6 +162,25 @@ def test_a_dongle_that_has_restarted_is_noticed_at_the_first_miss(start: Start) 
     bench.wait_for_join(2)
     assert bench.session.status().missed == 1
     assert bench.sent.count(b"SKSCAN") == 1
+
+
+def test_a_dongle_that_does_not_answer_one_look_at_it_keeps_its_session(start: Start) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        assert callable(say)
+        is_lost = len(lost) < 2 and data.endswith((b"\xe7\x00", b"SKINFO\r\n")[len(lost)])
+        if is_lost and bench.session.is_joined:
+            lost.append(data)
+        return is_lost and bench.session.is_joined
+
+    lost: list[bytes] = []
+    bench = start(meddle=meddle, speed=20)
+    bench.wait_for_join()
+    with pytest.raises(RetryLater):
+        bench.session.get(POWER, 3)
+    wait_until(lambda: len(lost) == 2, 10, "a look")
+    assert 0xE7 in bench.session.get(POWER, 20).properties
+    assert len(bench.listener.joins) == 1
+    assert bench.sent.count(b"SKRESET") == 1
 
 
 def test_a_dongle_that_refuses_to_send_is_set_up_anew_at_the_first_miss(start: Start) -> None:
@@ -223,6 +251,7 @@ def test_a_dongle_left_with_a_session_is_joined_again_after_a_rest(start: Start)
     crashed.session.stop()
     crashed.session_thread.join(PATIENCE_S)
     begun = crashed.clock.monotonic()
+    crashed.memory[SESSION_KEY] = ""
     bench = start(memory=crashed.memory, beside=crashed)
     bench.wait_for_join()
     assert bench.clock.monotonic() - begun >= 10

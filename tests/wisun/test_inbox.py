@@ -57,7 +57,7 @@ def test_a_dongle_that_babbles_between_two_requests_takes_bounded_memory() -> No
 
 def test_a_reply_behind_a_flood_of_events_is_found_and_the_flood_is_not_kept() -> None:
     with capture_logs():
-        lines = Babbling().link.command(b"SKINFO\r\n", "SKINFO")
+        lines = Babbling().link.converse(b"SKINFO\r\n", "SKINFO", 5, lambda said: said == Ok())
     assert lines[-1] == Ok()
     assert len(lines) == INBOX_MAX
 

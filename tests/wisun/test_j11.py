@@ -15,22 +15,29 @@ from kei.wisun.interfaces import (
     EventNumber,
     Fail,
     Message,
-    Network,
     Noise,
     Ok,
+    Reason,
     Response,
     SendResult,
 )
 from kei.wisun.j11 import ALL_NODES, Command, Parser
+from kei.wisun.network import Network
 from kei.wisun.quality import rssi_dbm
 
 BROUTE_ID, BROUTE_PWD = "00112233445566778899AABBCCDDEEFF", "0123456789AB"
 ROHMS_METER = "FE80:0000:0000:0000:0250:C2FF:FEDC:2822"
-METER, MAC = "FE80:0000:0000:0000:021D:1290:1234:5678", "001D129012345678"
+METER = "FE80:0000:0000:0000:021D:1290:1234:5678"
 SEND = Command.SEND
-SENT, FAILED = (Event(EventNumber.SENT, "", result) for result in SendResult if result < 2)
 GET_EA_EB = bytes.fromhex("1081000605FF010288016202EA00EB00")
 GET = bytes.fromhex("1081000105FF010288016201E700")
+
+
+def said_of(begin: str, result: SendResult) -> list[Message]:
+    """What is said of a datagram that begins so."""
+    about = bytes.fromhex(begin)
+    return [Event(EventNumber.SENT, "", result, about), Ok(about=about)]
+
 
 REQUESTS = [
     (j11.frame(Command.RESET), "D0EA83FC00D9000404160000"),
@@ -82,36 +89,39 @@ EXAMPLES: list[tuple[str, list[Message]]] = [
     ("D0F9EE5D20560005038F000101", [Response(Command.START_PANA, 1, b"")]),
     (
         "D0F9EE5D6028000D03A90436010050C2FFFEDC2822",
-        [Event(EventNumber.JOINED, "0050C2FFFEDC2822", 1)],
+        [Event(EventNumber.JOINED, ROHMS_METER, 1)],
     ),
-    ("D0F9EE5D2008000B0347009D01001081000605", [SENT, Ok()]),
+    ("D0F9EE5D2008000B0347009D01001081000605", said_of("1081000605", SendResult.SENT)),
     (
         "D0F9EE5D206B000D03AC00A801040001030000158A",
         [Response(Command.VERSION, 1, bytes.fromhex("040001030000158A"))],
     ),
     ("D0F9EE5D20010008033D000801030301", [Response(Command.STATUS, 1, bytes((3, 3, 1)))]),
     ("D0F9EE5D20530005038C000E0E", [Response(Command.START_BROUTE, 0x0E, b"")]),
-    ("D0F9EE5D6028000D03A901D502001D129012345678", [Event(EventNumber.JOIN_FAILED, MAC, 2)]),
-    ("D0F9EE5D6028000D03A901D603001D129012345678", [Event(EventNumber.JOIN_FAILED, MAC, 3)]),
+    ("D0F9EE5D6028000D03A901D502001D129012345678", [Event(EventNumber.JOIN_FAILED, METER, 2)]),
+    ("D0F9EE5D6028000D03A901D603001D129012345678", [Event(EventNumber.JOIN_FAILED, METER, 3)]),
     ("D0F9EE5D20560005038F005252", [Response(Command.START_PANA, 0x52, b"")]),
     ("D0F9EE5D20050005033E000A0A", [Response(Command.OPEN_PORT, 0x0A, b"")]),
-    ("D0F9EE5D2008000B0347009D01051081000105", [FAILED, Ok()]),
+    ("D0F9EE5D2008000B0347009D01051081000105", said_of("1081000105", SendResult.FAILED)),
     (
         "D0F9EE5D2008000B0347009A01021081000105",
-        [Event(EventNumber.LIMIT_ON, "", None), FAILED, Ok()],
+        [Event(EventNumber.LIMIT_ON, "", None), *said_of("1081000105", SendResult.FAILED)],
     ),
-    ("D0F9EE5D200800050341000606", [Fail("result 06, the destination is not connected", SEND)]),
-    ("D0F9EE5D200800050341003D3D", [FAILED, Ok()]),
-    ("D0F9EE5D601A000E039C02A204001D129012345678CB", [Event(EventNumber.PEER_CLOSED, MAC, 4)]),
-    ("D0F9EE5D601A000E039C01D603001D12901234567800", [Event(EventNumber.LINK_LOST, MAC, 3)]),
+    (
+        "D0F9EE5D200800050341000606",
+        [Fail("result 06, the destination is not connected", command=SEND)],
+    ),
+    ("D0F9EE5D200800050341003D3D", [Fail("result 3D, busy", Reason.BUSY, SEND)]),
+    ("D0F9EE5D601A000E039C02A204001D129012345678CB", [Event(EventNumber.PEER_CLOSED, METER, 4)]),
+    ("D0F9EE5D601A000E039C01D603001D12901234567800", [Event(EventNumber.LINK_LOST, METER, 3)]),
     (
         "D0F9EE5D6038001E03CA041201FE80000000000000021D1290123456782A0000001081000102",
         [Event(EventNumber.UNDECIPHERABLE, METER, 1)],
     ),
-    ("D0F9EE5D2FFF0005044700F0F0", [Fail("result F0, the header was damaged")]),
+    ("D0F9EE5D2FFF0005044700F0F0", [Fail("result F0, the header was damaged", Reason.DAMAGED)]),
     ("D0F9EE5DFFFF00050517000303", [Fail("result 03")]),
     ("D0F9EE5D205F0005039800F1F1", [Response(Command.SETTINGS, 0xF1, b"")]),
-    ("D0F9EE5D200800050341003737", [Fail("result 37, nothing is started", SEND)]),
+    ("D0F9EE5D200800050341003737", [Fail("result 37, nothing is started", command=SEND)]),
     (  # a ping reply: kei does not ping
         "D0F9EE5D60D1001D046205AF01FE80000000000000021D12901234567802CB000461626364",
         [Noise(37)],

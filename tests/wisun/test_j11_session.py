@@ -1,72 +1,36 @@
-"""The session with a J11 module: how it is recognised, what it is never told, what it may do."""
+"""The session with a J11 module: how it is recognised, joined, taken over and left."""
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
+from j11_bench import (
+    ENDS_OR_DISTURBS,
+    J11,
+    POWER,
+    RESET,
+    ask_until_one_is_missed,
+    codes,
+    from_module,
+    is_power,
+    killed,
+    said_from,
+    says,
+)
 from programs import BROUTE_ID, PATIENCE_S, wait_until
 from session_bench import Bench, Memory
 from structlog.testing import capture_logs
 
-from kei.core.errors import RetryLater, Stopping
+from kei.core.errors import PortLost
 from kei.wisun import j11
+from kei.wisun.commands import LEAVE_ON_SHUTDOWN_S
 from kei.wisun.interfaces import OnData, State
 from kei.wisun.j11 import Command, frame
 from kei.wisun.machine import REFUSED_PAUSE_S
 from kei.wisun.remembered import NETWORK_KEY, SESSION_KEY
 
 Start = Callable[..., Bench]
-
-POWER = (0xE7,)
-J11 = ",dongle=J11"
-RESET = frame(Command.RESET)
-ENDS_OR_DISTURBS = {
-    Command.RESET,
-    Command.SCAN,
-    Command.SETTINGS,
-    Command.CREDENTIALS,
-    Command.START_BROUTE,
-    Command.START_PANA,
-    Command.END_PANA,
-}
-
-
-def requests(sent: bytes) -> Iterator[tuple[int, bytes]]:
-    """The requests among what was sent, as code and data."""
-    at = 0
-    while (at := sent.find(j11.REQUEST, at)) >= 0:
-        code, length = sent[at + 4 : at + 6], sent[at + 6 : at + 8]
-        end = at + 8 + int.from_bytes(length, "big")
-        yield int.from_bytes(code, "big"), bytes(sent[at + 12 : end])
-        at = end
-
-
-def codes(bench: Bench) -> list[int]:
-    return [code for code, _ in requests(bytes(bench.sent))]
-
-
-def says(bench: Bench, hexadecimal: str) -> None:
-    bench.says(bytes.fromhex(hexadecimal))
-
-
-def killed(bench: Bench) -> Memory:
-    """End a session without a word to the dongle; return what was remembered."""
-    bench.wait_for_join()
-    memory = Memory(bench.memory)
-    bench.is_deaf = True
-    bench.session.stop()
-    bench.session_thread.join(PATIENCE_S)
-    return memory
-
-
-def ask_until_one_is_missed(bench: Bench) -> None:
-    while bench.session.is_joined:
-        try:
-            bench.session.get(POWER, 5)
-        except RetryLater:
-            return
 
 
 @pytest.mark.parametrize("chosen", [None, "J11", "BP35C2"])
@@ -220,111 +184,6 @@ def test_another_meter_that_answers_to_the_id_is_not_joined_but_looked_for(start
     assert meter == "001D129012345678"
 
 
-def test_a_restart_that_nobody_asked_for_is_a_matter_of_seconds(start: Start) -> None:
-    bench = start(f"{J11},fault=reboot@3")
-    bench.wait_for_join()
-    began = bench.clock.monotonic()
-    ask_until_one_is_missed(bench)
-    bench.wait_for_join(2)
-    assert bench.clock.monotonic() - began < 15
-    assert codes(bench).count(Command.SCAN) == 1
-
-
-def test_a_module_that_lost_its_session_without_a_word_is_set_up_anew(start: Start) -> None:
-    def meddle(data: bytes, say: OnData) -> bool:
-        is_refused = data.endswith(b"\xe7\0") and RESET not in bench.sent
-        if is_refused:
-            say(bytes.fromhex("D0F9EE5D200800050341003737"))
-        return is_refused
-
-    bench = start(J11, meddle=meddle)
-    bench.wait_for_join()
-    with pytest.raises(RetryLater, match="nothing is started"):
-        bench.session.get(POWER, 5)
-    bench.wait_for_join(2)
-
-
-def test_a_module_that_hangs_is_reset_when_it_is_asked_again(start: Start) -> None:
-    def meddle(data: bytes, say: OnData) -> bool:
-        assert callable(say)
-        has_hung = bool(hangs) and not data.startswith(RESET)
-        hangs[:] = hangs if has_hung else []
-        return has_hung
-
-    hangs: list[bool] = []
-    bench = start(J11, meddle=meddle, speed=20)
-    bench.wait_for_join()
-    hangs.append(True)
-    with pytest.raises(RetryLater):
-        bench.session.get(POWER, 5)
-    bench.wait_for_join(2, 30)
-
-
-def test_of_a_session_that_ended_without_a_word_one_try_at_most_goes_out_in_clear(
-    start: Start,
-) -> None:
-    def meddle(data: bytes, say: OnData) -> bool:
-        is_power = data.endswith(b"\xe7\0") and RESET not in bench.sent
-        is_status = data == frame(Command.STATUS) and asked and RESET not in bench.sent
-        if is_power:
-            asked.append(data)
-            say(from_module(0x2008, b"\x01\0" + data[-14:-9]))
-        elif is_status:
-            say(from_module(0x2001, b"\x01\x03\x02\x01"))
-        return is_power or bool(is_status)
-
-    asked: list[bytes] = []
-    bench = start(J11, meddle=meddle, speed=20)
-    bench.wait_for_join()
-    with pytest.raises(RetryLater):
-        bench.session.get(POWER, 10)
-    bench.wait_for_join(2, 30)
-    assert len(asked) == 1
-
-
-def test_an_answer_before_the_response_to_its_request_counts(start: Start) -> None:
-    def meddle(data: bytes, say: OnData) -> bool:
-        if data[4:6] != b"\0\x08" or not data.endswith(b"\xe7\0"):
-            return False
-        tid = data[-12:-10]
-        answer = b"\x10\x81" + tid + bytes.fromhex("02880105FF017201E704000001F8")
-        address = bytes.fromhex("FE80000000000000021D129012345678")
-        about = address + bytes.fromhex("0E1A0E1A88880002CB")
-        received = about + len(answer).to_bytes(2, "big") + answer
-        late = bytes.fromhex("D0F9EE5D205F00050398000101")  # of a request that was given up
-        say(late + from_module(0x6018, received) + from_module(0x2008, b"\x01\0\x10\x81" + tid))
-        return True
-
-    bench = start(J11, meddle=meddle)
-    bench.wait_for_join()
-    assert bench.session.get(POWER, 5).properties == {0xE7: b"\0\0\x01\xf8"}
-    assert bench.session.status().rssi_dbm == -53.0
-
-
-def test_the_limit_is_found_to_be_over_by_sending_once_a_minute(start: Start) -> None:
-    bench = start(f"{J11},fault=limit@3", speed=60)
-    bench.wait_for_join()
-    with capture_logs() as logs:
-        ask_until_one_is_missed(bench)
-        wait_until(lambda: bench.session._machine.why_not_ready() is None, 20, "the end")
-        assert 0xE7 in bench.session.get(POWER, 5).properties
-    assert [line["event"] for line in logs if "transmission_limit" in str(line)][:1] == [
-        "transmission_limit"
-    ]
-    assert bench.session.status().joined
-
-
-def test_what_came_in_clear_is_no_answer(start: Start) -> None:
-    bench = start(J11)
-    bench.wait_for_join()
-    ignored = bench.session.status().ignored_frames
-    clear = bytes.fromhex("FE80000000000000021D1290123456780E1A0E1A88880001CB0012")
-    clear += bytes.fromhex("1081000102880105FF017301E704FFFFFB5B")
-    bench.says(from_module(0x6018, clear))
-    wait_until(lambda: bench.session.status().ignored_frames > ignored, 5, "it is counted")
-    assert bench.listener.notifications == []
-
-
 def test_a_stop_while_joining_leaves_no_authentication_behind(start: Start) -> None:
     bench = start(f"{J11},join-time=60", speed=20)
     wait_until(lambda: Command.START_PANA in codes(bench), 20, "the join")
@@ -332,87 +191,6 @@ def test_a_stop_while_joining_leaves_no_authentication_behind(start: Start) -> N
     bench.session.stop()
     bench.session_thread.join(PATIENCE_S)
     assert codes(bench)[-2:] == [Command.END_PANA, Command.RESET]
-
-
-def is_power(data: bytes) -> bool:
-    return data[4:6] == b"\0\x08" and data.endswith(b"\xe7\0")
-
-
-def said_from(bench: Bench, at: int) -> list[int]:
-    """The codes from the given one on, without those that only look or send."""
-    return [code for code in codes(bench)[at:] if code in ENDS_OR_DISTURBS]
-
-
-def test_a_module_that_is_busy_for_seconds_keeps_its_session(start: Start) -> None:
-    def meddle(data: bytes, say: OnData) -> bool:
-        is_busy = bool(busy_until) and bench.clock.monotonic() < busy_until[0]
-        if is_busy:
-            say(from_module(0x2000 + int.from_bytes(data[4:6], "big"), b"\x3d"))
-        return is_busy
-
-    busy_until: list[float] = []
-    bench = start(J11, meddle=meddle)
-    bench.wait_for_join()
-    before = len(codes(bench))
-    busy_until.append(bench.clock.monotonic() + 5)
-    assert 0xE7 in bench.session.get(POWER, 20).properties
-    assert said_from(bench, before) == []
-
-
-@pytest.mark.parametrize(
-    "reply",
-    [
-        "D0F9EE5D2FFF0005044700F0F0",  # damaged on its way
-        "D0F9EE5D200800050341000606D0F9EE5D20010008033D000801030301",  # after a late answer
-        "",  # the answer is damaged
-    ],
-)
-def test_a_question_that_goes_wrong_once_costs_no_session(start: Start, reply: str) -> None:
-    def meddle(data: bytes, say: OnData) -> bool:
-        if is_power(data) and not looked:
-            return True
-        is_first_look = data == frame(Command.STATUS) and len(asked) > 0 and not looked
-        if is_first_look:
-            looked.append(data)
-            say(bytes.fromhex(reply))
-        return is_first_look
-
-    asked: list[bool] = []
-    looked: list[bytes] = []
-    bench = start(J11, meddle=meddle, speed=20)
-    bench.wait_for_join()
-    before = len(codes(bench))
-    asked.append(True)
-    with pytest.raises(RetryLater):
-        bench.session.get(POWER, 3)
-    wait_until(lambda: looked, 10, "a look")
-    assert 0xE7 in bench.session.get(POWER, 20).properties
-    assert said_from(bench, before) == []
-
-
-def test_frames_of_others_that_cannot_be_deciphered_end_no_session(start: Start) -> None:
-    bench = start(J11)
-    bench.wait_for_join()
-    before = len(codes(bench))
-    foreign = bytes.fromhex("01FE80000000000000021D1290999999990000000010810001")
-    bench.says(2 * from_module(0x6038, foreign))
-    assert 0xE7 in bench.session.get(POWER, 5).properties
-    assert said_from(bench, before) == []
-
-
-def test_frames_that_cannot_be_deciphered_are_followed_by_a_new_authentication(
-    start: Start,
-) -> None:
-    bench = start(f"{J11},fault=keys@3", speed=20)
-    bench.wait_for_join()
-    before = len(codes(bench))
-    while bench.session.is_joined:
-        with suppress(RetryLater):
-            bench.session.get(POWER, 5)
-    bench.wait_for_join(2)
-    said = codes(bench)[before:]
-    assert Command.RENEW_PANA in said
-    assert Command.END_PANA not in said
 
 
 def test_a_lost_frame_does_not_keep_a_session_from_going_on(start: Start) -> None:
@@ -428,47 +206,6 @@ def test_a_lost_frame_does_not_keep_a_session_from_going_on(start: Start) -> Non
     bench = start(memory=killed(before), beside=before, meddle=meddle)
     bench.wait_for_join(deadline_s=30)
     assert said_from(bench, 0) == []
-
-
-def test_a_length_that_lies_does_not_swallow_the_answer(start: Start) -> None:
-    def meddle(data: bytes, say: OnData) -> bool:
-        if is_power(data):
-            head = bytes.fromhex("D0F9EE5D60180549")
-            say(head + sum(head).to_bytes(2, "big") + bytes(2))
-        return False
-
-    bench = start(J11, meddle=meddle, speed=1)
-    bench.wait_for_join()
-    began = bench.clock.monotonic()
-    assert 0xE7 in bench.session.get(POWER, 20).properties
-    assert bench.clock.monotonic() - began < 4
-
-
-def test_a_stop_while_a_request_is_under_way_leaves_the_meter(start: Start) -> None:
-    def meddle(data: bytes, say: OnData) -> bool:
-        is_busy = bool(sent) and codes(bench).count(Command.END_PANA) < 3
-        if is_power(data):
-            sent.append(data)
-        elif is_busy:
-            say(from_module(0x2000 + int.from_bytes(data[4:6], "big"), b"\x3d"))
-        return is_busy or is_power(data)
-
-    sent: list[bytes] = []
-    bench = start(J11, meddle=meddle)
-    bench.wait_for_join()
-
-    def ask() -> None:
-        with suppress(Stopping):
-            bench.session.get(POWER, 5)
-
-    asking = threading.Thread(target=ask)
-    asking.start()
-    wait_until(lambda: sent, 10, "a request")
-    bench.session.stop()
-    bench.session_thread.join(PATIENCE_S)
-    asking.join(PATIENCE_S)
-    assert codes(bench)[-2:] == [Command.END_PANA, Command.STOP_BROUTE]
-    assert bench.memory[SESSION_KEY].startswith("left ")
 
 
 def test_a_module_that_takes_long_to_start_is_reset_once(start: Start) -> None:
@@ -523,9 +260,128 @@ def test_a_stop_before_the_dongle_is_recognised_leaves_the_session_to_the_next_s
     wait_until(lambda: frame(Command.VERSION) in bench.sent, 20, "a question")
     bench.session.stop()
     bench.session_thread.join(PATIENCE_S)
+    assert b"SKTERM" not in bench.sent
+    assert bench.memory[SESSION_KEY] == "open"
     again = start(memory=Memory(bench.memory), beside=before)
     again.wait_for_join()
     assert said_from(again, 0) == []
+
+
+def test_a_stop_before_the_dongle_is_recognised_again_leaves_its_session_to_the_next_start(
+    start: Start,
+) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        assert callable(say)
+        if is_power(data):
+            lost.append(len(codes(bench)))
+            raise PortLost("a loose plug")
+        return bool(lost)
+
+    lost: list[int] = []
+    bench = start(J11, dongle="J11", meddle=meddle)
+    bench.wait_for_join()
+    with pytest.raises(Exception, match="loose plug"):
+        bench.session.get(POWER, 5)
+    wait_until(lambda: b"SKVER" in bench.sent, 20, "a question of the other grammar")
+    bench.session.stop()
+    bench.session_thread.join(PATIENCE_S)
+    assert Command.END_PANA not in codes(bench)[lost[0] :]
+    assert bench.memory[SESSION_KEY] == "open"
+
+
+def test_a_module_that_does_not_answer_a_stop_leaves_the_session_to_the_next_start(
+    start: Start,
+) -> None:
+    bench = start(J11, meddle=lambda data, _: data == frame(Command.END_PANA))
+    bench.wait_for_join()
+    bench.session.stop()
+    bench.session_thread.join(PATIENCE_S)
+    assert bench.memory[SESSION_KEY] == "open"
+
+
+@pytest.mark.parametrize("kept", ["open", ""])
+def test_a_pan_id_that_has_changed_is_known_from_now_on(start: Start, kept: str) -> None:
+    """To a session that is taken over as well as to one that is joined."""
+    before = start(J11)
+    memory = killed(before)
+    memory[SESSION_KEY] = kept
+    memory[NETWORK_KEY] = memory[NETWORK_KEY].replace("8888", "1234")
+    with capture_logs() as logs:
+        bench = start(memory=memory, beside=before)
+        bench.wait_for_join()
+    assert bench.session.status().pan_id == "8888"
+    assert memory[NETWORK_KEY].split()[1] == "8888"
+    (joined,) = [line for line in logs if line["event"] == "session_joined"]
+    assert (joined["pan_id"], joined["adopted"]) == ("8888", kept == "open")
+
+
+def test_a_meter_that_was_heard_is_joined_although_the_end_of_the_scan_is_not_told(
+    start: Start,
+) -> None:
+    bench = start(f"{J11},scan-time=20", speed=60)
+    bench.wait_for_join(deadline_s=60)
+    assert codes(bench).count(Command.SCAN) == 1
+    assert bench.clock.monotonic() - bench.began < 60
+
+
+def test_a_beacon_that_is_not_heard_at_once_is_asked_for_again(start: Start) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        is_first = codes(bench).count(Command.START_BROUTE) == 1
+        is_unheard = data == frame(Command.START_BROUTE) and is_first
+        if is_unheard:
+            say(bytes.fromhex("D0F9EE5D20530005038C000E0E"))
+        return is_unheard
+
+    bench = start(J11, meddle=meddle)
+    bench.wait_for_join()
+    said = codes(bench)
+    assert (said.count(Command.START_BROUTE), said.count(Command.CREDENTIALS)) == (2, 2)
+
+
+def test_a_notification_before_the_response_to_its_request_is_heard(start: Start) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        is_first = data == frame(Command.START_PANA) and codes(bench).count(data[5]) == 1
+        if is_first:
+            say(bytes.fromhex("D0F9EE5D6028000D03A901D502001D129012345678"))
+            say(from_module(0x2056, b"\x01"))
+        return is_first
+
+    bench = start(J11, meddle=meddle)
+    bench.wait_for_join()
+    assert bench.clock.monotonic() - bench.began < 30
+
+
+def test_a_stop_is_over_in_time_however_slow_the_module_is(start: Start) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        code = int.from_bytes(data[4:6], "big")
+        if code not in (Command.END_PANA, Command.STOP_BROUTE) or not stops:
+            return False
+        now = bench.clock.monotonic()
+        asked.append(now)
+        is_busy = code == Command.STOP_BROUTE or now < asked[0] + 2
+        result, after_s = (b"\x3d", 0.7) if is_busy else (b"\x01", 2.7)
+
+        def answer() -> None:
+            while bench.clock.monotonic() < now + after_s:
+                bench.pause(0.05)
+            say(from_module(0x2000 + code, result))
+
+        answers.append(threading.Thread(target=answer))
+        answers[-1].start()
+        return True
+
+    stops: list[bool] = []
+    asked: list[float] = []
+    answers: list[threading.Thread] = []
+    bench = start(J11, meddle=meddle)
+    bench.wait_for_join()
+    stops.append(True)
+    began = bench.clock.monotonic()
+    bench.session.stop()
+    bench.session_thread.join(PATIENCE_S)
+    assert bench.clock.monotonic() - began < LEAVE_ON_SHUTDOWN_S + 0.3
+    for each in answers:
+        each.join(PATIENCE_S)
 
 
 def test_credentials_that_are_set_already_are_set(start: Start) -> None:
@@ -537,9 +393,3 @@ def test_credentials_that_are_set_already_are_set(start: Start) -> None:
 
     bench = start(J11, meddle=meddle)
     bench.wait_for_join()
-
-
-def from_module(code: int, data: bytes) -> bytes:
-    head = bytes.fromhex("D0F9EE5D") + code.to_bytes(2, "big") + (4 + len(data)).to_bytes(2, "big")
-    sums = (sum(head) & 0xFFFF).to_bytes(2, "big") + (sum(data) & 0xFFFF).to_bytes(2, "big")
-    return head + sums + data

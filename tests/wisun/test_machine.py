@@ -9,14 +9,8 @@ from fakes import FakeClock
 from kei.core.errors import Stopping
 from kei.wisun.interfaces import State
 from kei.wisun.link import Link
-from kei.wisun.machine import (
-    BACKOFF_FIRST_S,
-    REFUSED_PAUSE_S,
-    TRANSITIONS,
-    Machine,
-    Outcome,
-    Pause,
-)
+from kei.wisun.machine import BACKOFF_FIRST_S, REFUSED_PAUSE_S, Machine
+from kei.wisun.transitions import TRANSITIONS, Outcome, Pause
 
 
 def test_every_state_can_be_left_and_reached() -> None:

@@ -4,7 +4,7 @@ import threading
 
 from programs import PATIENCE_S, wait_until
 
-from kei.wisun.link import AT_ONCE, PriorityLock
+from kei.wisun.priority_lock import AT_ONCE, PriorityLock
 
 
 def waiting(lock: PriorityLock) -> int:

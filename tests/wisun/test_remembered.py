@@ -8,7 +8,7 @@ from session_bench import Memory
 from kei.core.errors import StoreError
 from kei.core.incidents import Incidents
 from kei.core.secret import Secret
-from kei.wisun.interfaces import Network
+from kei.wisun.network import Network
 from kei.wisun.remembered import (
     NETWORK_KEY,
     REST_AFTER_LEAVING_S,

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import structlog
@@ -13,10 +14,12 @@ from kei.core.incidents import Incidents
 from kei.core.secret import Secret
 from kei.echonet.frame import CONTROLLER, METER, UDP_PORT, Esv, Frame, Property
 from kei.wisun.dialects import DIALECTS
-from kei.wisun.interfaces import Datagram, Dongle, Inbound, Message, Network, Settings
-from kei.wisun.link import Link, SendGate
+from kei.wisun.interfaces import Datagram, Dongle, Inbound, Message, Settings
+from kei.wisun.link import Link
+from kei.wisun.network import Network
 from kei.wisun.recogniser import Recogniser
 from kei.wisun.requests import TRY_S, Request, Requests
+from kei.wisun.send_gate import SendGate
 
 NETWORK = Network(33, 0x8888, "001D129012345678", 225)
 SETTINGS = Settings(Secret("0" * 32), Secret("0" * 12), None, (0xE7,))
@@ -85,6 +88,8 @@ def test_the_same_answer_again_is_counted() -> None:
         answer(7, POWER, source=0x0EF001),
         datagram(answer(7, POWER).payload, sender=OWN),
         datagram(answer(7, POWER).payload[:-1]),
+        replace(answer(7, POWER), own_port=UDP_PORT + 1),
+        replace(answer(7, POWER), secured=False),
     ],
 )
 def test_what_is_not_our_answer_is_counted_and_ends_nothing(foreign: Datagram) -> None:

@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from kei.core.incidents import Incidents
 from kei.wisun.interfaces import EventNumber
-from kei.wisun.link import LIMIT_S, RENEWAL_S, SendGate
+from kei.wisun.send_gate import LIMIT_S, RENEWAL_S, SendGate
 
 log = structlog.stdlib.get_logger("kei.session")
 

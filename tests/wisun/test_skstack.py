@@ -11,7 +11,6 @@ from kei.wisun.interfaces import (
     Fail,
     Info,
     Message,
-    Network,
     Noise,
     Ok,
     PanField,
@@ -20,6 +19,7 @@ from kei.wisun.interfaces import (
     Version,
 )
 from kei.wisun.link import Link
+from kei.wisun.network import Network
 from kei.wisun.quality import rssi_dbm
 from kei.wisun.skstack import Parser, send_to
 

@@ -166,10 +166,14 @@ def test_frames_of_a_j11_are_shown_as_hex_digits_but_for_the_secrets() -> None:
     assert redactor.sent(scan) == "D0EA83FC00510012039C***"
     assert redactor.sent(j11.frame(j11.Command.VERSION)) == "D0EA83FC006B000403A80000"
     lines: list[str] = []
-    said = "D0F9EE5D2008000B0347009D01001081000605"
+    received = "D0F9EE5D6018003103BD0C66FE80000000000000021D1290123456780E1A0E1A88880002CB0012"
+    said = [
+        "D0F9EE5D2008000B0347009D01001081000605",
+        f"{received}1081000102880105FF017201E704FFFFFB5B",
+    ]
     parser = j11.Parser(lambda raw, message: lines.append(redactor.received(raw, message)))
-    parser.feed(bytes.fromhex(said))
-    assert lines == [said]
+    parser.feed(bytes.fromhex("".join(said)))
+    assert lines == said
 
 
 @pytest.fixture

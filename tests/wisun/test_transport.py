@@ -4,12 +4,16 @@ import errno
 import grp
 import os
 import pwd
+import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import serial
-from programs import wait_until
+from programs import PATIENCE_S, wait_until
 
 from kei.core.errors import PortBusy, PortLost
 from kei.serialport import discovery
@@ -116,3 +120,31 @@ def test_writing_to_a_port_that_takes_nothing_ends_in_time(port: tuple[int, str]
     with pytest.raises(PortLost):
         line.write(b"x" * 1_000_000)  # nobody reads at the other end
     line.close()
+
+
+# Stops, as if the machine stood still, when the port has taken everything.
+STANDS_STILL = """
+import os, signal, sys
+from kei.serialport import port
+from kei.settings.serial import PortSettings
+
+def write(fd, data, write=os.write):
+    taken = write(fd, data)
+    os.kill(os.getpid(), signal.SIGSTOP)
+    return taken
+
+port.WRITE_TIMEOUT_S = 0.1
+line = port.SerialPort(sys.argv[1], PortSettings(115200))
+os.write = write
+line.write(b"SKVER")
+"""
+
+
+def test_a_machine_that_stands_still_does_not_cost_the_port(port: tuple[int, str]) -> None:
+    master, name = port
+    with subprocess.Popen([sys.executable, "-c", STANDS_STILL, name]) as child:
+        assert os.WIFSTOPPED(os.waitpid(child.pid, os.WUNTRACED)[1])
+        assert os.read(master, 100) == b"SKVER"
+        threading.Event().wait(0.3)
+        child.send_signal(signal.SIGCONT)
+        assert child.wait(PATIENCE_S) == 0

@@ -34,7 +34,8 @@ from kei.echonet.superclass import (
     SUPER_PROPERTIES,
     describe,
 )
-from kei.wisun.interfaces import Dongle, Network
+from kei.wisun.interfaces import Dongle
+from kei.wisun.network import Network
 from kei.wisun.quality import rssi_dbm
 
 Json: TypeAlias = "str | int | float | list[Json] | dict[str, Json] | None"

@@ -28,7 +28,8 @@ from kei.echonet.meter_class import PROPERTIES, Scale
 from kei.echonet.superclass import SUPER_PROPERTIES
 from kei.settings.broute import Broute
 from kei.wisun.dialects import DIALECTS
-from kei.wisun.interfaces import Answer, Dongle, Network
+from kei.wisun.interfaces import Answer, Dongle
+from kei.wisun.network import Network
 
 TENTHS = Scale(1, Decimal("0.1"))
 NO_DATA = "FFFFFFFE"

@@ -4,7 +4,7 @@ import struct
 from collections.abc import Iterator
 
 import pytest
-from j11_bench import ADDRESS, ECHONET, MAC, RESPONSE, SETTINGS, Bench, Frame, reach
+from simulated_j11 import ADDRESS, ECHONET, MAC, RESPONSE, SETTINGS, Bench, Frame, reach
 from simulator_bench import BROUTE_ID, BROUTE_PWD, GET_E7
 
 from kei.simulator.air.timing import LIFETIME_S, RENEW_SHARE, Timing

@@ -3,7 +3,7 @@
 import struct
 
 import pytest
-from j11_bench import (
+from simulated_j11 import (
     ADDRESS,
     DONE,
     ECHONET,
