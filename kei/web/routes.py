@@ -43,9 +43,8 @@ FILES = {  # of the page
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 METRICS = "/metrics"
-QUICK = frozenset(
-    {*FILES, "/api/now", METRICS, OPEN}
-)  # are answered before all others: from memory
+# Are answered before all others: from memory; a scrape waits for the disk for two seconds at most.
+QUICK = frozenset({*FILES, "/api/now", METRICS, OPEN})
 _NOTHING = (None, None, None)
 _SERIES = re.compile(r"([A-Za-z0-9_-]+)/([A-Za-z0-9_-]+)")
 _LOST_PLUS = re.compile(r"(T[0-9:.]+) (?=[0-9]{2}:?[0-9]{2}$)")  # of +09:00 in an address
