@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import cast
 from wsgiref.util import setup_testing_defaults
 
 import pytest
@@ -34,6 +35,7 @@ from kei.upload.health import Health
 from kei.web import disk_look, recorded
 from kei.web.live import Live
 from kei.web.metrics import OF_METER, Metrics
+from kei.web.now import now_document
 from kei.web.recorded import Recorded
 from kei.web.routes import METRICS, application
 
@@ -191,6 +193,10 @@ def test_a_meter_that_jobs_toml_does_not_name_any_more_is_no_sensor(kei: Kei) ->
         kei.clock.advance(3)  # what is said of the disk may be some seconds old
         names = {name for name in kei.scrape() if name.partition("{")[0] in of_sensors}
         assert names == {f'{name}{{sensor="T1",unit="A1"}}' for name in of_sensors}
+        on_page = cast(
+            "list[dict[str, object]]", now_document(kei.live, Recorded(kei.live))["sensors"]
+        )
+        assert [each["sensor"] for each in on_page] == ["T1"]
 
 
 COSTS = {
