@@ -113,8 +113,8 @@ class _Routes:
                     from kei.web.metrics import Metrics  # noqa: PLC0415
 
                     self._metrics = Metrics(self._live, self._recorded)
-        except ModuleNotFoundError as error:
-            raise KeiError(f"no metrics: {error.name} is missing; {INSTALL}") from None
+        except ImportError as error:
+            raise KeiError(f"no metrics: {error.name} is missing or too old; {INSTALL}") from None
         body, kind = self._metrics.answer(bottle.request.get_header("Accept", ""))
         return bottle.HTTPResponse(body, 200, {"Content-Type": kind})
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from types import ModuleType
 from typing import cast
 from wsgiref.util import setup_testing_defaults
 
@@ -329,10 +330,16 @@ def test_a_disk_that_could_not_be_looked_at_for_want_of_a_thread_is_looked_at_la
     assert "kei_disk_free_bytes" in kei.scrape()
 
 
+@pytest.mark.parametrize(
+    ("module", "found"),
+    [("core", None), ("exposition", ModuleType("prometheus_client.exposition"))],
+    ids=["not-installed", "too-old"],
+)
 def test_without_the_library_the_page_says_what_to_install(
-    kei: Kei, monkeypatch: pytest.MonkeyPatch
+    module: str, found: ModuleType | None, kei: Kei, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "prometheus_client.core", None)  # as if it was not installed
+    module = f"prometheus_client.{module}"
+    monkeypatch.setitem(sys.modules, module, found)
     monkeypatch.delitem(sys.modules, "kei.web.metrics")
     answering = application(Web(), kei.live)
     for path, status in ((METRICS, "503 Service Unavailable"), ("/api/now", "200 OK")):
@@ -344,7 +351,7 @@ def test_without_the_library_the_page_says_what_to_install(
         assert told == [status], body
         if path == METRICS:
             install = "pip install 'kei[web]'"
-            text = f"no metrics: prometheus_client.core is missing; {install}"
+            text = f"no metrics: {module} is missing or too old; {install}"
             assert json.loads(body) == {"error": text}
 
 
