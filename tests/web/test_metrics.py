@@ -23,6 +23,7 @@ from scrapes import PROMTOOL, Samples, complaints, scraped
 from status_facts import LIVE, NOW_MS, PORT, SNAPSHOT
 from web_support import TARIFF
 
+from kei.core.errors import ConfigError
 from kei.core.reading import Reading
 from kei.echonet.meter_class import UNIT_OF_SENSOR
 from kei.meter.figures import Figures, PresentFigures, Sum
@@ -223,6 +224,23 @@ def test_costs_are_told_of_a_meter_with_prices_while_the_clock_is_right(
     kei.snapshot = SNAPSHOT
     kei.config = replace(kei.config, broute=None)
     assert not kei.scrape().keys() & COSTS
+
+
+def test_costs_that_cannot_be_computed_any_more_are_not_those_of_before(
+    kei: Kei, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kei.config = JobsFile(tmp_path / "prices.toml").load(JOBS + TARIFF)
+    monkeypatch.setattr(PresentFigures, "figures", lambda _: FIGURES)
+    assert kei.scrape().keys() >= COSTS.keys()
+
+    def figures(_: PresentFigures) -> Figures:
+        raise ConfigError(["the prices of another [tariff] need a library"])
+
+    monkeypatch.setattr(PresentFigures, "figures", figures)
+    kei.clock.advance(recorded.FIGURES_KEPT_S)
+    found = kei.scrape()
+    assert "kei_disk_free_bytes" in found
+    assert not found.keys() & COSTS
 
 
 def test_a_clock_that_is_wrong_times_nothing(kei: Kei) -> None:
