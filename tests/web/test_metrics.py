@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -16,8 +16,9 @@ from wsgiref.util import setup_testing_defaults
 import pytest
 import requests
 from boards import Board, board, wait_for_port
-from fakes import TOKYO, FakeClock
+from fakes import TOKYO
 from jobs_file import JobsFile
+from metrics_bench import JOBS, Kei
 from programs import PATIENCE_S, Program, free_port, readings, running, simulator, write_jobs
 from scrapes import PROMTOOL, Samples, complaints, scraped
 from status_facts import LIVE, NOW_MS, PORT, SNAPSHOT
@@ -27,104 +28,15 @@ from kei.core.errors import ConfigError
 from kei.core.reading import Reading
 from kei.echonet.meter_class import UNIT_OF_SENSOR
 from kei.meter.figures import Figures, PresentFigures, Sum
-from kei.settings.config import Config
 from kei.settings.web import Web
-from kei.status.facts import Stored
-from kei.status.snapshot import Snapshot
-from kei.store.queue import Waiting
 from kei.timekeeping.monitor import ClockStatus
-from kei.upload.health import Health
 from kei.web import disk_look, recorded
-from kei.web.live import Live
-from kei.web.metrics import OF_METER, Metrics
+from kei.web.metrics import OF_METER
 from kei.web.now import now_document
 from kei.web.recorded import Recorded
 from kei.web.routes import METRICS, application
 
-JOBS = """
-[broute]
-port = "sim:"
-broute_id = "00112233445566778899AABBCCDDEEFF"
-broute_pwd = "0123456789AB"
-[[broute.requests]]
-epc = ["E7", "E8"]
-cycle = 10
-[[broute.requests]]
-epc = ["E0", "E3"]
-cycle = 120
-[[serial]]
-port = "/dev/ttyACM0"
-[[upload]]
-name = "server"
-target_url = "http://localhost/"
-format = "json"
-[web]
-"""
 E7_AT = 'kei_reading_timestamp_seconds{sensor="E7",unit="BR"}'
-
-STORED = Stored(waiting=(Waiting(3, NOW_MS - 12_000, set_aside=2, dropped=7),))
-
-
-@dataclass
-class Kei:
-    """A running kei, as Prometheus sees it.
-
-    Attributes:
-        config: of jobs.toml.
-        clock: of everything.
-        snapshot: what everything is doing.
-        stored: what the database says.
-        newest: readings since the start.
-        pauses_s: between the readings of a sensor.
-        disk: answers while this is set.
-        looks: how often the database was read.
-    """
-
-    config: Config
-    clock: FakeClock = field(default_factory=lambda: FakeClock(NOW_MS))
-    snapshot: Snapshot = SNAPSHOT
-    stored: Stored = field(default_factory=lambda: STORED)
-    newest: dict[tuple[str, str], Reading] = field(default_factory=dict)
-    pauses_s: dict[tuple[str, str], float] = field(default_factory=dict)
-    disk: threading.Event = field(default_factory=threading.Event)
-    looks: int = 0
-
-    def __post_init__(self) -> None:
-        self.disk.set()
-        self.live = Live(
-            lambda: self.config,
-            lambda: self.newest,
-            lambda: self.pauses_s,
-            list,
-            lambda: self.snapshot,
-            lambda: Health("1", {"disk_free_bytes": 4096, "cpu_celsius": None}, None),
-            lambda: PresentFigures(lambda: self.config, self.clock),
-            self.clock,
-        )
-        self._metrics = Metrics(self.live, Recorded(self.live))
-
-    def read_database(self, *_: object) -> Stored:
-        self.looks += 1
-        self.disk.wait(PATIENCE_S)
-        return self.stored
-
-    def comes(self, sensor: str, value: str, unit: str = "BR", age_s: float = 0) -> None:
-        """A reading comes, or has come some time ago."""
-        at_ms, monotonic_s = self.clock.now_ms(), self.clock.monotonic()
-        self.newest[unit, sensor] = Reading(
-            at_ms - round(age_s * 1000),
-            unit,
-            sensor,
-            Decimal(value),
-            "x" if unit == "BR" else "7",
-            monotonic_ms=round((monotonic_s - age_s) * 1000),
-        )
-
-    def text(self, accept: str = "") -> str:
-        return self._metrics.answer(accept)[0].decode()
-
-    def scrape(self) -> Samples:
-        return scraped(self.text())
 
 
 @pytest.fixture
