@@ -22,13 +22,15 @@ from metrics_bench import JOBS, Kei
 from programs import PATIENCE_S, Program, free_port, readings, running, simulator, write_jobs
 from scrapes import PROMTOOL, Samples, complaints, scraped
 from status_facts import LIVE, NOW_MS, PORT, SNAPSHOT
+from structlog.testing import capture_logs
 from web_support import TARIFF
 
-from kei.core.errors import ConfigError
+from kei.core.errors import ConfigError, StoreError
 from kei.core.reading import Reading
 from kei.echonet.meter_class import UNIT_OF_SENSOR
 from kei.meter.figures import Figures, PresentFigures, Sum
 from kei.settings.web import Web
+from kei.status.facts import Stored
 from kei.timekeeping.monitor import ClockStatus
 from kei.web import disk_look, recorded
 from kei.web.metrics import OF_METER
@@ -245,6 +247,31 @@ def test_a_disk_that_stalls_costs_a_moment_and_only_what_is_on_it(
     kei.disk.set()
     while "kei_disk_free_bytes" not in kei.scrape():
         threading.Event().wait(0.01)
+
+
+@pytest.mark.parametrize(
+    ("error", "event", "level"),
+    [
+        (StoreError("kei.db: I/O error"), "metrics_disk_not_read", "warning"),
+        (ZeroDivisionError("our mistake"), "metrics_failed", "error"),
+    ],
+)
+def test_what_goes_wrong_at_each_look_at_the_disk_is_logged_once(
+    kei: Kei, monkeypatch: pytest.MonkeyPatch, error: Exception, event: str, level: str
+) -> None:
+    def read_database(*_: object) -> Stored:
+        raise error
+
+    with monkeypatch.context() as broken, capture_logs() as told:
+        broken.setattr(recorded, "read_database", read_database)
+        for _ in range(3):
+            found = kei.scrape()
+            assert "kei_disk_free_bytes" not in found
+            assert found["kei_session_up"] == 1
+    (line,) = told
+    assert (line["event"], line["log_level"]) == (event, level)
+    assert str(error) in line["reason"]
+    assert "kei_disk_free_bytes" in kei.scrape()
 
 
 def test_a_disk_that_could_not_be_looked_at_for_want_of_a_thread_is_looked_at_later(
