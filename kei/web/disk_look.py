@@ -1,7 +1,9 @@
 """A look at the disk that is not waited for longer than a while, however long the disk takes."""
 
+import logging
 import threading
 from collections.abc import Callable
+from traceback import format_tb
 from typing import Generic, TypeVar
 
 import structlog
@@ -55,10 +57,11 @@ class DiskLook(Generic[Found]):
         with self._lock:
             look = self._under_way
             if look is None or look.ended.is_set():
-                self._under_way = look = _Look(self._clock.monotonic())
+                look = _Look(self._clock.monotonic())
                 threading.Thread(
                     target=self._run, args=[look], name="web-look", daemon=True
                 ).start()
+                self._under_way = look  # now that it can end: there may be no memory for a thread
         left_s = look.begun + WAIT_S - self._clock.monotonic()
         if look.ended.wait(max(0.0, left_s)):
             return look.found
@@ -69,9 +72,15 @@ class DiskLook(Generic[Found]):
         try:
             look.found = self._look()
             self._incidents.ended("metrics_disk_not_read")
+            self._incidents.ended("metrics_failed")
         except KeiError as error:
             self._incidents.raised("metrics_disk_not_read", reason=str(error))
-        except Exception:
-            log.exception("metrics_failed")
+        except Exception as error:  # noqa: BLE001 - a mistake of ours; the next scrape may do better
+            self._incidents.raised(
+                "metrics_failed",
+                level=logging.ERROR,
+                reason=repr(error),
+                trace="".join(format_tb(error.__traceback__)),
+            )
         finally:
             look.ended.set()

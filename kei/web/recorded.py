@@ -131,7 +131,7 @@ class Recorded:
         return problems_of(self.facts())
 
     def figures(self) -> Figures:
-        """Return the sums that people want to see; those of before while nothing can be read."""
+        """Return the sums that people want to see; those of before while others read."""
         now = self._clock.monotonic()
         if now - self._figured >= FIGURES_KEPT_S and self._figuring.acquire(blocking=False):
             try:
@@ -139,6 +139,8 @@ class Recorded:
                     self._figures = self._present.figures()
                 self._incidents.ended("figures_not_read")
             except KeiError as error:
+                if not isinstance(error, RetryLater):
+                    self._figures = Figures()
                 self._incidents.raised("figures_not_read", reason=str(error))
             finally:
                 self._figured = self._clock.monotonic()
