@@ -28,10 +28,10 @@ from pathlib import Path
 
 from _project import ROOT, use_project
 
-use_project("hypothesis")
+use_project("coverage")
 
 import requests
-from mqtt_support import MOSQUITTO
+from mosquitto import MOSQUITTO
 from programs import free_port, write_jobs
 from upload_support import Server
 from web_support import TARIFF

@@ -31,18 +31,16 @@ runs_for_everybody() {
   (cd / && setpriv --reuid 65534 --regid 65534 --clear-groups sh -c '"$0" -c ""' "$behind") 2>/dev/null
 }
 
-# make_venv [everybody]: of a Python that everybody may run.
-# Debian splits venv's pip off into python3-venv: use the system's pip if there is one, else get it.
+# make_venv [everybody]: of a Python that everybody may run. It has a pip of its own only if that
+# Python has none that can install into it: to put it there takes as long as to install kei.
+# Debian splits that off into python3-venv: get it if need be.
 make_venv() {
   local python
   python=$(find_python "${1:-}") || fail \
     "kei needs Python 3.11 or newer${1:+, and one that $1 may run}; on Debian and Raspberry Pi OS:" \
     "  sudo apt install python3 python3-venv"
+  "$python" -m venv --clear --without-pip "$VENV" 2>/dev/null && venv_pip --version >/dev/null 2>&1 && return 0
   "$python" -m venv --clear "$VENV" >/dev/null 2>&1 && return 0
-  if "$python" -m venv --clear --without-pip "$VENV" 2>/dev/null &&
-    "$python" -m pip --python "$VENV/bin/python" install -q pip 2>/dev/null; then
-    return 0
-  fi
   local root=""
   [ "$(id -u)" = 0 ] || root="sudo -n"
   if command -v apt-get >/dev/null; then
@@ -55,6 +53,17 @@ make_venv() {
     fail "cannot make a virtual environment; on Debian and Raspberry Pi OS, do this and try again:" \
       "  sudo apt install python3-venv"
   }
+}
+
+# venv_pip ARGUMENTS: run pip for VENV: its own, or that of the Python that it is made of (22.3 or newer).
+venv_pip() {
+  local base
+  if [ -x "$VENV/bin/pip" ]; then
+    "$VENV/bin/python" -m pip --disable-pip-version-check "$@"
+  else
+    base=$("$VENV/bin/python" -c 'import sys; print(sys._base_executable)')
+    "$base" -m pip --python "$VENV/bin/python" --disable-pip-version-check "$@"
+  fi
 }
 
 # ensure_venv WHAT: WHAT is ".", or ".[dev]" with extras. Does nothing when that was installed from
@@ -70,7 +79,7 @@ ensure_venv() {
   # What the tests need is more than what kei needs.
   [ "$1" != '.[dev]' ] && [ "$(cat "$VENV/.installed-dev" 2>/dev/null)" = "$want" ] && return 0
   echo "setting up: installing what kei needs (the first time takes a minute)" >&2
-  if "$VENV/bin/python" -m pip install -q --disable-pip-version-check -e "$1"; then
+  if venv_pip install -q -e "$1"; then
     printf '%s' "$want" >"$stamp"
   elif [ -e "$stamp" ]; then
     echo "setting up: could not bring .venv up to date (no network?), going on with what is there" >&2

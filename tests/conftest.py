@@ -44,11 +44,13 @@ def unmeasured(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def pytest_configure() -> None:
-    """Have the processes of tests say what they have run, but not also what they have not.
+def pytest_configure(config: pytest.Config) -> None:
+    """Have one process fork those of all workers' tests, which say only what they have run.
 
-    They would look for it all at their end, each of them; this one does it once.
+    They would look for all that they have not at their end, each of them; this one does it once.
     """
+    if config.getoption("dist", "no") != "no":
+        forked.offer()
     if (measuring := Coverage.current()) is None:
         return
     names = ("run:source", "run:include")
@@ -72,7 +74,7 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
     if Coverage.current() is not None:
         forked.load_kei()
     with _nothing_measured():
-        forked.make_years()
+        forked.make_year()
         found = yield
     gc.freeze()
     gc.enable()

@@ -1,17 +1,13 @@
 """Everything that runs for one configuration: threads, scheduler, session."""
 
-import os
 import random
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import structlog
 
-from kei import __version__
-from kei.app.health import costs_of, health_of
+from kei.app.engine_status import EngineStatus
 from kei.app.job_set import JobSet
 from kei.app.meter_line import SESSION_LIMIT_S, SESSION_THREAD, MeterLine
 from kei.app.mqtt_line import MqttLine
@@ -19,42 +15,30 @@ from kei.app.sensor_lines import SensorLines
 from kei.app.status_server import StatusServer
 from kei.app.web_line import WebLine
 from kei.app.workers import Workers
-from kei.core import logs
 from kei.core.clock import Clock
-from kei.core.errors import KeiError, StoreError
-from kei.core.incidents import Incidents, Lasting
-from kei.core.printable import counted
+from kei.core.errors import StoreError
+from kei.core.incidents import Incidents
 from kei.core.reading import Reading
 from kei.core.single_instance import InstanceLock
 from kei.echonet.meter_class import STAMPED_SENSORS
 from kei.jobs.advice import advice
 from kei.jobs.kinds import Event, JobContext
 from kei.jobs.scheduler import Scheduler
-from kei.mqtt.sources import MeterNow, Sources
-from kei.mqtt.status import MqttStatus
-from kei.sensors.counters import ReaderStatus
+from kei.mqtt.sources import Sources
 from kei.settings.config import Config
 from kei.settings.recorder import RecorderSettings
-from kei.status.facts import Answer, facts_of, read_database
-from kei.status.rules import problems_of
-from kei.status.snapshot import Snapshot, clipped, doing, encode, status_summary
+from kei.status.snapshot import encode
 from kei.store import milliseconds
 from kei.store.database import Database
 from kei.store.intake_queue import IntakeQueue
 from kei.store.queue import register_before_recovery
 from kei.store.read_only import read_overview
 from kei.store.recorder import Recorder
-from kei.store.sinks import SinkStatus
 from kei.store.text import DailyFile
 from kei.timekeeping.gate import TimeGate
 from kei.timekeeping.linux import LinuxClock, adjtimex_of_libc, boot_id
 from kei.timekeeping.monitor import ClockMonitor
-from kei.upload.health import Health
 from kei.web.live import Live
-from kei.wisun.interfaces import SessionStatus
-
-if TYPE_CHECKING:
-    from kei.meter.figures import PresentFigures
 
 log = structlog.stdlib.get_logger("kei.engine")
 
@@ -103,6 +87,32 @@ class Engine:
         self._monitor.add_listener(self._gate)
         self._monitor.add_listener(self._recorder)
         self._monitor.add_listener(self._scheduler)
+        self._workers = Workers(clock)
+        self._sensors = SensorLines(self._intake.record, clock, self._workers)
+        self._meter = MeterLine(
+            self._intake,
+            self._database,
+            clock=clock,
+            trust=self._monitor,
+            rng=rng,
+            workers=self._workers,
+            on_joined=lambda: self._job_set.run_after(Event.JOINED),
+        )
+        self.status = EngineStatus(
+            config=lambda: self.config,
+            clock=clock,
+            begun_s=clock.monotonic(),
+            monitor=self._monitor,
+            recorder=self._recorder,
+            intake=self._intake,
+            scheduler=self._scheduler,
+            workers=self._workers,
+            sensors=self._sensors,
+            meter=self._meter,
+            job_set=lambda: self._job_set,
+            mqtt=lambda: self._mqtt.status(),  # noqa: PLW0108 - made below
+            cost_incidents=Incidents(structlog.stdlib.get_logger("kei.upload"), clock),
+        )
         context = JobContext(
             database=self._database,
             record=self._intake.record,
@@ -114,36 +124,25 @@ class Engine:
             clock=clock,
             rng=rng,
             run_after=lambda event: self._job_set.run_after(event),  # noqa: PLW0108 - made below
-            health=self._health_with_costs,
-            problems=self.problems,
+            health=self.status.health_with_costs,
+            problems=self.status.problems,
             meter_incidents=Incidents(structlog.stdlib.get_logger("kei.request"), clock),
         )
-        self._cost_incidents = Incidents(structlog.stdlib.get_logger("kei.upload"), clock)
         self._job_set = JobSet(self._scheduler, context)
-        self._begun = clock.monotonic()
         # At the last look: ready for averages; the clock trusted enough for pruning.
         self._was_ready = self._was_trusted = False
-        self._status = StatusServer(recorder.database, lambda: encode(self.snapshot()), clock)
-        self._workers = Workers(clock)
-        self._sensors = SensorLines(self._intake.record, clock, self._workers)
-        self._meter = MeterLine(
-            self._intake,
-            self._database,
-            clock=clock,
-            trust=self._monitor,
-            rng=rng,
-            workers=self._workers,
-            on_joined=partial(self._job_set.run_after, Event.JOINED),
+        self._status_server = StatusServer(
+            recorder.database, lambda: encode(self.status.snapshot()), clock
         )
         recorded = partial(_newest_recorded, recorder, clock)
         told = Sources(
             config=lambda: self.config,
             newest=self._intake.newest,
             recorded=recorded,
-            meter=self._meter_now,
-            health=self._health,
-            problems=self.problems,
-            figures=lambda: self._figures.figures(),  # noqa: PLW0108 - made when it is asked
+            meter=self.status.meter_now,
+            health=self.status.health,
+            problems=self.status.problems,
+            figures=lambda: self.status.figures.figures(),  # noqa: PLW0108 - made when it is asked
             may_tell_time=lambda: not self._monitor.status.likely_wrong,
             memory=self._database,
             clock=clock,
@@ -154,9 +153,9 @@ class Engine:
             newest=self._intake.newest,
             pauses_s=self._intake.pauses_s,
             recorded=recorded,
-            snapshot=self.snapshot,
-            health=self._health,
-            figures=lambda: self._figures,
+            snapshot=self.status.snapshot,
+            health=self.status.health,
+            figures=lambda: self.status.figures,
             clock=clock,
         )
         self._web = WebLine(live, self._workers)
@@ -179,7 +178,7 @@ class Engine:
         self._job_set.change_to(self.config, meter)
         self._scheduler.start()
         self._workers.start(INSTANCE_LOCK, self._instance_lock)
-        self._workers.start(STATUS, self._status)
+        self._workers.start(STATUS, self._status_server)
         self._workers.start(RECORDER, self._recorder, self._recorder.heartbeat)
         self._workers.start(CLOCK_MONITOR, self._monitor, self._monitor.heartbeat)
         self._meter.change_to(meter)
@@ -244,75 +243,6 @@ class Engine:
             write = log.warning if hint.is_urgent else log.info
             write("config_advice", advice=hint.text)
 
-    def snapshot(self) -> Snapshot:
-        """Return what everything is doing now; any thread."""
-        recorder, meter = self._recorder.status(), self._meter.meter
-        return Snapshot(
-            version=__version__,
-            pid=os.getpid(),
-            up_s=round(self._clock.monotonic() - self._begun, 1),
-            clock=self._monitor.status,
-            session=_public_session(meter.session.status()) if meter else None,
-            recorder=replace(
-                recorder, text=_public(recorder.text), database=_public(recorder.database)
-            ),
-            sensors=tuple(_public(port) for port in self._sensors.status()),
-            uploads=tuple(
-                replace(status, last_error=_public_text(status.last_error))
-                for status in (sender.status() for sender in self._job_set.senders)
-            ),
-            lines=logs.recent_lines(),
-            meter_clock=meter.decoder.meter_clock.status if meter else None,
-            mqtt=_public(mqtt) if (mqtt := self._mqtt.status()) else None,
-            history=self._job_set.history(),
-        )
-
-    def _meter_now(self) -> MeterNow | None:
-        meter = self._meter.meter
-        if meter is None:
-            return None
-        decoder = meter.decoder
-        return MeterNow(decoder.meter, decoder.met_at, decoder.readable, meter.session.status())
-
-    @cached_property
-    def _figures(self) -> "PresentFigures":
-        # Half a megabyte that most do not need: neither a page nor a broker that is told prices.
-        from kei.meter.figures import PresentFigures  # noqa: PLC0415
-
-        return PresentFigures(lambda: self.config, self._clock)
-
-    def _health(self) -> Health:
-        meter = self._meter.meter
-        return health_of(
-            meter.session.status() if meter else None,
-            self._monitor.status,
-            self._clock.monotonic() - self._begun,
-            self.config.recorder.database.parent,
-            self._clock,
-        )
-
-    def _health_with_costs(self) -> Health:
-        """Return health and what electricity costs; reads the disk when that may have changed."""
-        found, config = self._health(), self.config
-        # By a clock that is wrong the costs would be those of another month.
-        if config.broute is None or config.tariff is None or found.time_ms is None:
-            return found
-        try:
-            costs = costs_of(self._figures.figures())
-        except KeiError as error:
-            self._cost_incidents.raised("figures_not_read", reason=str(error))
-            return found
-        self._cost_incidents.ended("figures_not_read")
-        return replace(found, numbers={**found.numbers, **costs})
-
-    def problems(self) -> tuple[str, ...]:
-        """Return what `kei status` would name, one line each; reads the disk. Any thread."""
-        config, answer = self.config, Answer(self.snapshot())
-        stored = read_database(config, self._clock)
-        broken = problems_of(facts_of(config, answer, stored, self._clock))
-        hanging = [f"hangs: {', '.join(names)}"] if (names := self.stuck()) else []
-        return *(f"{each.rule.value}: {each.detail}" for each in broken), *hanging
-
     def supervise(self) -> None:
         """Start dead threads again, and correct jobs whose times a step of the clock has spoiled.
 
@@ -332,43 +262,6 @@ class Engine:
         if is_trusted and not self._was_trusted:
             self._job_set.run_after(Event.TRUSTED)
         self._was_ready, self._was_trusted = is_ready, is_trusted
-
-    def status_summary(self) -> str:
-        """Return in one line what is being done, and what is in the way; never blocks."""
-        meter = self._meter.meter
-        session = meter.session if meter else None
-        summary = status_summary(
-            doing(session.state, is_pausing=session.is_pausing) if session else None,
-            self._sensors.are_open(),
-            self._recorder.failing,
-            self._failing_uploads(),
-        )
-        return summary or "nothing to record"
-
-    def _failing_uploads(self) -> list[str]:
-        return [sender.name for sender in self._job_set.senders if sender.is_failing]
-
-    def live(self) -> tuple[Mapping[str, Reading] | None, Lasting | None, str]:
-        """Return what the live line shows: readings, what keeps the meter away, what else there is.
-
-        The readings are the meter's latest; None without a meter. Never blocks.
-        """
-        ports, failing = self._sensors.are_open(), self._failing_uploads()
-        meter, broute = self._meter.meter, self.config.broute
-        told = status_summary(None, ports, self._recorder.failing, failing)
-        if meter is None or broute is None:
-            return None, None, told
-        history = self._job_set.history()
-        if history is not None and history.days_left:
-            told = f"filling gaps, {counted(history.days_left, 'day')} left  {told}".rstrip()
-        fault = meter.session.fault
-        public = fault and replace(fault, why=_public_text(fault.why) or "")
-        return self._intake.latest(broute.unit), public, told
-
-    def stuck(self) -> list[str]:
-        """Return the names of what hangs, so that only a new process helps."""
-        hanging = ["scheduler"] if self._scheduler.heartbeat.has_stopped else []
-        return self._workers.stuck() + hanging
 
 
 def newest_reading_ms(recorder: RecorderSettings, clock: Clock) -> int | None:
@@ -392,19 +285,3 @@ def _newest_recorded(recorder: RecorderSettings, clock: Clock) -> Sequence[Readi
     """Return the newest reading of each series; reads the disk, raises StoreError."""
     text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
     return read_overview(recorder.database, text, (), clock).last
-
-
-def _public_session(status: SessionStatus) -> SessionStatus:
-    return replace(status, firmware=clipped(status.firmware), fault=_public_text(status.fault))
-
-
-_Fallible = TypeVar("_Fallible", SinkStatus, ReaderStatus, MqttStatus)
-
-
-def _public(status: _Fallible) -> _Fallible:
-    return replace(status, fault=_public_text(status.fault))
-
-
-def _public_text(text: str | None) -> str | None:
-    """Return a text that everybody may see: without secrets, and of a bounded length."""
-    return None if text is None else clipped(logs.masker.mask(text))

@@ -90,9 +90,9 @@ class Runner:
         self._service_manager.ready()
         pace_s = CHECK_S if terminal is None else min(CHECK_S, REFRESH_S)
         while True:
-            self._service_manager.report(engine.status_summary(), engine.stuck())
+            self._service_manager.report(engine.status.summary(), engine.status.stuck())
             if terminal is not None:
-                terminal.refresh(*engine.live())
+                terminal.refresh(*engine.status.live())
             number = self._signals.wait(self._service_manager.pace_s(pace_s))
             if number in STOP_SIGNALS:
                 break

@@ -117,7 +117,9 @@ def test_a_clock_behind_the_newest_reading_is_likely_wrong(
     add_readings(database, [Reading(time_ms, "BR", "E7", Decimal(1), "x")])
     database.close()
     engine = Engine(config, clock=clock, rng=random.Random(1))
-    assert engine.snapshot().clock == ClockStatus(synchronised=False, likely_wrong=likely_wrong)
+    assert engine.status.snapshot().clock == ClockStatus(
+        synchronised=False, likely_wrong=likely_wrong
+    )
     engine.stop()
 
 

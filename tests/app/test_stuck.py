@@ -37,20 +37,22 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
     running = Engine(config, clock=FastClock(SPEED, TOKYO, stands=False), rng=random.Random(1))
     running.start()
     try:
-        wait_until(lambda: running.status_summary() == "meter joined", 20, "the meter to be joined")
+        wait_until(lambda: running.status.summary() == "meter joined", 20, "the meter to be joined")
         yield running
     finally:
         running.stop()
 
 
 def by_threads(engine: Engine) -> list[str]:
-    return [name for name in engine.stuck() if name != "scheduler"]  # runs by the machine's clock
+    return [
+        name for name in engine.status.stuck() if name != "scheduler"
+    ]  # runs by the machine's clock
 
 
 def test_a_recorder_that_hangs_in_a_write_is_found_out_and_forgiven(engine: Engine) -> None:
     with engine._recorder._lock:  # as by a disk that does not come back
         wait_until(lambda: by_threads(engine) == ["recorder"], 20, "the recorder to be missed")
-        assert engine.status_summary() == "meter joined", "nobody who asks has to wait for the disk"
+        assert engine.status.summary() == "meter joined", "nobody who asks has to wait for the disk"
     wait_until(lambda: by_threads(engine) == [], 10, "the recorder to move again")
 
 
@@ -140,7 +142,7 @@ def test_the_meter_is_asked_on_while_the_disk_stalls_and_nothing_is_missing(
     running = Engine(config, clock=SystemClock(TOKYO), rng=random.Random(1))
     running.start()
     try:
-        wait_until(lambda: running.status_summary() == "meter joined", 20, "the meter to be joined")
+        wait_until(lambda: running.status.summary() == "meter joined", 20, "the meter to be joined")
         meter = running._meter.meter
         assert meter is not None
         with running._recorder._lock:  # as by a disk that takes its time

@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from mqtt_support import LONG, WELCOME, Home, OddBroker, listener, mosquitto, needs_mosquitto
+from mosquitto import mosquitto
+from mqtt_support import LONG, WELCOME, Home, OddBroker, listener, needs_mosquitto
 from programs import PATIENCE_S, wait_until
 from structlog.testing import capture_logs
 

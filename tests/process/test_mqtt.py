@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from fakes import TOKYO
-from mqtt_support import LONG, WELCOME, Listener, OddBroker, listener, mosquitto, needs_mosquitto
+from mosquitto import mosquitto
+from mqtt_support import LONG, WELCOME, Listener, OddBroker, listener, needs_mosquitto
 from programs import (
     BROUTE_ID,
     PATIENCE_S,

@@ -21,6 +21,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -65,12 +66,12 @@ class Forked:
                 reading = os.dup(stdin)
             case _:
                 reading = os.dup(stdin.fileno())
-        self._news, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._news = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._news.connect(_server())
         wanted = {"program": self.args, "cwd": str(cwd or Path.cwd()), "env": dict(env)}
-        with theirs:
-            fds = [reading, out, err, theirs.fileno()]
-            socket.send_fds(_server(), [json.dumps(wanted).encode()], fds)
-        for fd in (reading, out, err):
+        fds = [reading, out, err]
+        socket.send_fds(self._news, [json.dumps(wanted).encode()], fds)
+        for fd in fds:
             os.close(fd)
         self.pid = _number(self._news.recv(_STATUS_BYTES))
 
@@ -116,30 +117,52 @@ def _number(message: bytes) -> int:
     return int.from_bytes(message, "big", signed=True)
 
 
-_servers: dict[int, socket.socket] = {}
-"""Requests go there; by the process that has started it, as a forked one must have its own."""
+_SERVER = "KEI_TESTS_FORKS"  # of the environment: the abstract address of the process that forks
 
 
-def _server() -> socket.socket:
-    """Return the socket of the process that forks others; started if there is none."""
-    if os.getpid() not in _servers:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            process = subprocess.Popen(
-                [sys.executable, __file__, str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                env=unmeasured() | {"PYTHONPATH": str(Path(__file__).parents[2])},
-            )
-        _servers[os.getpid()] = ours
+def offer() -> None:
+    """Have one process fork for all that this one starts; it is started when one asks for it."""
+    asked = _listen()
 
-        def end() -> None:
-            ours.close()
-            process.wait(10)
+    def wait() -> None:
+        select.select([asked], [], [])
+        _start(asked)
 
-        atexit.register(end)
-    return _servers[os.getpid()]
+    threading.Thread(target=wait, name="forks", daemon=True).start()
+
+
+def _server() -> bytes:
+    """Return the address of the process that forks others; started if there is none."""
+    if _SERVER not in os.environ:
+        _start(_listen())
+    return b"\0" + os.environ[_SERVER].encode()
+
+
+def _listen() -> socket.socket:
+    asked = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    asked.bind("")  # to an abstract address that Linux chooses
+    asked.listen()
+    os.environ[_SERVER] = asked.getsockname()[1:].decode()
+    return asked
+
+
+def _start(asked: socket.socket) -> None:
+    ours, theirs = socket.socketpair()
+    with asked, theirs:
+        fds = [asked.fileno(), theirs.fileno()]
+        process = subprocess.Popen(
+            [sys.executable, __file__, *map(str, fds)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=fds,
+            env=unmeasured() | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        )
+
+    def end() -> None:
+        ours.close()
+        process.wait(10)
+
+    atexit.register(end)
 
 
 # ------------------------------------------------------------------ in the other process
@@ -154,51 +177,54 @@ def load_kei() -> None:
             import_module(module.name)
 
 
-def make_years() -> None:
-    """Make the years of the homes of most simulated meters, as else each of them would."""
-    home = import_module("kei.simulator.household.household").Household
-    home(0).energy(0)
-    home(7, solar=True).energy(0)  # of the tests of the meter's memory
+def make_year(seed: int = 0, *, solar: bool = False) -> None:
+    """Make the year of a home, of most simulated meters, as else each of them would."""
+    import_module("kei.simulator.household.household").Household(seed, solar=solar).energy(0)
 
 
 def _load() -> None:
     """Load all of kei, and do what needs to be done once only."""
     load_kei()
-    make_years()
+    make_year()
+    make_year(7, solar=True)  # of the tests of the meter's memory
     import_module("kei.jobs.kinds").tables()
     time.strptime("2026", "%Y")
     inspect.stack()  # coverage asks for it in each process, and what has been looked up is kept
     gc.freeze()
 
 
-def _serve(requests: socket.socket) -> list[str] | None:
-    """Fork processes as long as somebody wants some; returns in each with what it is to run."""
+def _serve(asked: socket.socket, owner: socket.socket) -> list[str] | None:
+    """Fork processes as long as the owner lives; returns in each with what it is to run."""
     children: dict[int, socket.socket] = {}
     deaths, wakes = socket.socketpair()
     wakes.setblocking(False)
     signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     while True:
-        ready, _, _ = select.select([requests, deaths], [], [])
+        ready, _, _ = select.select([asked, owner, deaths], [], [])
         if deaths in ready:
             deaths.recv(_MESSAGE_BYTES)
             _tell_of_deaths(children)
-        if requests not in ready:
-            continue
-        message, fds, _, _ = socket.recv_fds(requests, _MESSAGE_BYTES, 4)
-        if not message:
+        if owner in ready:
             return None
-        news = socket.socket(fileno=fds.pop())
+        if asked not in ready:
+            continue
+        news, _ = asked.accept()
+        message, fds, _, _ = socket.recv_fds(news, _MESSAGE_BYTES, 3)
+        if not message:  # killed before it could ask
+            news.close()
+            continue
         if (child := os.fork()) == 0:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            for each in (requests, deaths, wakes, news, *children.values()):
+            for each in (asked, owner, deaths, wakes, news, *children.values()):
                 each.close()
             return _become(fds, **json.loads(message))
         for fd in fds:
             os.close(fd)
         children[child] = news
-        news.send(child.to_bytes(_STATUS_BYTES, "big"))
+        with contextlib.suppress(BrokenPipeError):
+            news.send(child.to_bytes(_STATUS_BYTES, "big"))
 
 
 def _tell_of_deaths(children: dict[int, socket.socket]) -> None:
@@ -260,9 +286,12 @@ def _leave_early() -> Callable[[int], None]:
 
 if __name__ == "__main__":
     ended = _leave_early()  # what is registered first is done last
-    with socket.socket(fileno=int(sys.argv[1])) as asked:
+    with (
+        socket.socket(fileno=int(sys.argv[1])) as asked,
+        socket.socket(fileno=int(sys.argv[2])) as owner,
+    ):
         _load()
-        wanted = _serve(asked)
+        wanted = _serve(asked, owner)
     if wanted is not None:
         try:
             _run(wanted)

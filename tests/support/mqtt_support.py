@@ -1,21 +1,17 @@
-"""A kei in the words of `kei.mqtt`, real brokers, and servers that only seem to be brokers."""
+"""A kei in the words of `kei.mqtt`, a client of brokers, and servers that seem to be some."""
 
-import os
-import pwd
-import shutil
 import socket
 import struct
-import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from pathlib import Path
 
 import paho.mqtt.client as mqtt
 import pytest
 from fakes import FakeClock
+from mosquitto import MOSQUITTO
 from paho.mqtt.enums import CallbackAPIVersion
 from programs import wait_until
 
@@ -28,7 +24,6 @@ from kei.settings.config import Config
 from kei.upload.health import Health
 from kei.wisun.interfaces import SessionStatus
 
-MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
 needs_mosquitto = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed")
 METER, OTHER_METER = "001D129012345678", "001D129087654321"
 JOINED = SessionStatus("JOINED", True, 1.0, None, None, None, None, 200, -60.0, 1, 0, 0, 0)
@@ -125,31 +120,6 @@ def said(speaker: Speaker) -> list[Message]:
 def by_topic(messages: Sequence[Message]) -> dict[str, Message]:
     """The last message of each topic."""
     return {message.topic: message for message in messages}
-
-
-@contextmanager
-def mosquitto(folder: Path, *settings: str) -> Iterator[int]:
-    """A real broker; yields its port."""
-    assert MOSQUITTO is not None
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    config = folder / f"mosquitto-{port}.conf"
-    lines = (f"listener {port} 127.0.0.1", *(settings or ("allow_anonymous true",)))
-    user = pwd.getpwuid(os.geteuid()).pw_name  # or else root's broker cannot read our files
-    config.write_text("\n".join((f"user {user}", *lines, "")))
-    with subprocess.Popen([MOSQUITTO, "-c", str(config)], stderr=subprocess.DEVNULL) as process:
-        try:
-            wait_until(lambda: _accepts(port), 10, "mosquitto ready")
-            yield port
-        finally:
-            process.kill()
-
-
-def _accepts(port: int) -> bool:
-    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-        return True
-    return False
 
 
 class Listener:

@@ -14,7 +14,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
 from fakes import TOKYO, FakeClock
-from hypothesis import strategies as st
 from structlog.testing import LogCapture
 
 from kei.core.reading import Reading, Summary
@@ -293,26 +292,6 @@ def silent_listener() -> Iterator[int]:
     """A port that takes connections and never says a word."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield int(listener.getsockname()[1])
-
-
-_ids = st.from_regex(r"[A-Za-z0-9_-]{1,8}", fullmatch=True)
-_times_ms = st.integers(946_684_800_000, 4_102_444_800_000)  # 2000 to 2100
-_numbers = st.decimals(-(10**9), 10**9, places=4, allow_nan=False, allow_infinity=False)
-_readings = st.builds(Reading, _times_ms, _ids, _ids, _numbers, _ids)
-_summaries = st.builds(
-    Summary, _times_ms, _ids, _ids, _numbers, _numbers, _numbers, st.integers(1, 10**6)
-)
-
-
-def _numbered(items: Sequence[Reading | Summary]) -> list[Row]:
-    return [Row(number, item) for number, item in enumerate(items, start=1)]
-
-
-many_rows = st.one_of(
-    st.lists(_readings, min_size=1, max_size=8).map(_numbered),
-    st.lists(_summaries, min_size=1, max_size=8).map(_numbered),
-)
-"""Rows of one kind, at least one."""
 
 
 def events(capture: LogCapture, name: str) -> list[dict[str, object]]:

@@ -7,10 +7,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from any_rows import many_rows
 from forked import unmeasured
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from upload_support import ORIGIN, TARGET, many_rows, reading_row
+from upload_support import ORIGIN, TARGET, reading_row
 
 import kei
 from kei.store.rows import Row

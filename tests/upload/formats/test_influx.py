@@ -5,9 +5,10 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from any_rows import many_rows
 from hypothesis import given
 from hypothesis import strategies as st
-from upload_support import ORIGIN, TARGET, many_rows, reading_row
+from upload_support import ORIGIN, TARGET, reading_row
 
 from kei.core.reading import Reading, Summary, plain
 from kei.core.secret import Secret

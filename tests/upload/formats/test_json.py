@@ -6,8 +6,9 @@ from datetime import datetime
 from decimal import Decimal
 
 import pytest
+from any_rows import many_rows
 from hypothesis import given
-from upload_support import ORIGIN, TARGET, many_rows, reading_row
+from upload_support import ORIGIN, TARGET, reading_row
 
 from kei.core.clock import epoch_ms
 from kei.core.reading import Reading, Summary, plain

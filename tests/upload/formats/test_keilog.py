@@ -5,10 +5,11 @@ from decimal import Decimal
 from urllib.parse import parse_qs
 
 import pytest
+from any_rows import many_rows
 from fakes import TOKYO
 from hypothesis import given
 from hypothesis import strategies as st
-from upload_support import ORIGIN, TARGET, many_rows, reading_row, summary_row
+from upload_support import ORIGIN, TARGET, reading_row, summary_row
 
 from kei.core.clock import local
 from kei.core.reading import Reading, Summary
