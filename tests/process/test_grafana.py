@@ -39,6 +39,7 @@ CLOCK = SystemClock(TOKYO)
 DAY_S = 86_400
 OF_AVERAGES = ("Power", "Current", "Sensors", "Energy", "Bought")  # panels
 HALF_HOUR_S = 1800
+TOLD = re.compile(r"\bkei_(?!health|value|summary)\w+").findall  # by `/metrics`
 
 TROUBLED = """\
 kei_health,source=house-90,version=0.1 session_up=1,uptime_s=9 {hour}
@@ -266,10 +267,21 @@ def wait_until_sent(kei: Program, jobs: Path) -> None:
 
 
 def scraped(page: str) -> str:
-    """The samples that a kei tells Prometheus, and the temperature, which not every machine has."""
-    text = requests.get(f"http://{page}/metrics", timeout=10).text
-    lines = [line for line in text.splitlines() if not line.startswith("#")]
-    return "\n".join([*lines, "kei_cpu_temperature_celsius 45"])
+    """The samples that a kei tells Prometheus, and the temperature, which not every machine has.
+
+    A kei that has just begun does not know its costs and all registers at once.
+    """
+    asked = {name for _, target, _ in questions("home-prometheus") for name in TOLD(target["expr"])}
+    told: list[str] = []
+
+    def are_all_told() -> bool:
+        text = requests.get(f"http://{page}/metrics", timeout=10).text
+        told[:] = [line for line in text.splitlines() if not line.startswith("#")]
+        told.append("kei_cpu_temperature_celsius 45")
+        return asked <= {re.split(r"\W", line)[0] for line in told}
+
+    wait_until(are_all_told, 20, f"all of {sorted(asked)}")
+    return "\n".join(told)
 
 
 def bill(jobs: Path) -> float:
