@@ -12,6 +12,7 @@ from kei import __version__
 from kei.commands.times import joined
 from kei.core import clock
 from kei.core.errors import ConfigError, KeiError
+from kei.core.heap import keep_small
 from kei.core.printable import printable
 from kei.core.signals import SignalQueue
 
@@ -268,6 +269,7 @@ def _dispatch(args: argparse.Namespace, signals: SignalQueue) -> int:
         case str(name):
             return _COMMANDS[name](args)
         case _:
+            keep_small()
             signals.install()
             return _run(args.jobs, signals)
 

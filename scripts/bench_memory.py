@@ -10,7 +10,8 @@ user and system in this last part, by the minute:
     scripts/bench_memory.py [--settle 60] [--only WORD] [--python /opt/kei/venv/bin/python]
 
 structlog loads `rich` where that is installed, as in the environment of the tests: 4 MB more than
-an installed kei has, in each row.
+an installed kei has, in each row. A Python with a shared libpython, as pyenv makes it, has 1 MB
+more than Debian's. Half a MiB is chance: how full the last of Python's arenas (1 MiB) is.
 """
 
 import argparse

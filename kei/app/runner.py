@@ -12,7 +12,6 @@ from kei import __version__, config
 from kei.app.engine import Engine
 from kei.app.systemd import ServiceManager
 from kei.app.terminal import REFRESH_S, Terminal
-from kei.app.workers import share_one_heap
 from kei.config.diff import differences
 from kei.core import logs
 from kei.core.clock import Clock
@@ -63,7 +62,6 @@ class Runner:
             StoreError: the files cannot be opened at the start, or another kei writes to them.
             KeiError: the log file cannot be opened.
         """
-        share_one_heap()
         self._seen = self._signature()
         current = config.load(self._path, environ=self._environ)
         try:

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from kei.app.workers import Workers, WorkerTarget
 from kei.core.clock import Clock
 from kei.sensors.counters import ReaderStatus
-from kei.sensors.reader import Put, SensorReader
 from kei.settings.serial import SIMULATED_SENSORS, SensorSettings
+
+if TYPE_CHECKING:
+    from kei.sensors.reader import Put, SensorReader
 
 STOP_LIMIT_S = 2.0  # closing a port waits for nothing
 
@@ -16,14 +19,14 @@ STOP_LIMIT_S = 2.0  # closing a port waits for nothing
 class _Line:
     """A port, and what runs for it, by the names of the threads."""
 
-    reader: SensorReader
+    reader: "SensorReader"
     targets: dict[str, WorkerTarget]
 
 
 class SensorLines:
     """Reads every port in threads of its own, which are named by it."""
 
-    def __init__(self, put: Put, clock: Clock, workers: Workers) -> None:
+    def __init__(self, put: "Put", clock: Clock, workers: Workers) -> None:
         self._clock = clock
         self._workers = workers
         self._put = put
@@ -61,6 +64,8 @@ class SensorLines:
         return tuple(line.reader.is_open for line in self._lines.values())
 
     def _build(self, settings: SensorSettings) -> _Line:
+        from kei.sensors.reader import SensorReader  # noqa: PLC0415 - most have no sensors
+
         path, simulator = settings.port, None
         if path.startswith(SIMULATED_SENSORS):
             # No part of the main job on a small machine.

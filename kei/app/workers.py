@@ -1,7 +1,5 @@
 """The threads of an engine: each has a name and a target, and is started again when it dies."""
 
-import contextlib
-import ctypes
 import threading
 from collections import deque
 from typing import Protocol
@@ -14,7 +12,6 @@ from kei.core.heartbeat import Heartbeat
 log = structlog.stdlib.get_logger("kei.threads")
 
 DEATHS, DEATHS_WITHIN_S = 3, 600.0  # then starting it again is no help
-_M_ARENA_MAX = -8  # <malloc.h> of glibc
 
 
 class WorkerTarget(Protocol):
@@ -25,18 +22,6 @@ class WorkerTarget(Protocol):
 
     def stop(self) -> None:
         """Make `run` return soon; any thread."""
-
-
-def share_one_heap() -> None:
-    """Have all threads allocate from one heap; to be called before there are many.
-
-    By default glibc gives threads heaps of their own, up to eight for each core, so that they need
-    not wait for one another. Python's lock has them wait anyway, and what one thread has freed
-    could not be used by another: some 2 MB after the gaps of 99 days have been filled. Without
-    effect where the C library has no such heaps.
-    """
-    with contextlib.suppress(OSError, AttributeError, TypeError):  # as `adjtimex_of_libc`
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 class Workers:

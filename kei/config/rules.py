@@ -1,6 +1,5 @@
 """Rules that need other rooms or the disk: properties, dongles, formats, simulators, paths."""
 
-import difflib
 import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from kei.core.errors import ConfigError
+from kei.core.likeness import most_like
 from kei.echonet.meter_class import ENERGY_UNITS, PROPERTIES, UNRECORDED
 from kei.settings.broute import SIMULATED_PORT
 from kei.settings.keys import Choice, Conflict
@@ -176,10 +176,12 @@ def _check_options(parse: Callable[[str], object], text: str) -> None:
 
 def epc(text: str) -> int:
     """Read the two hex digits of a property that kei knows."""
+    if text.upper() in KNOWN_EPCS:
+        return int(text, 16)
     known = " ".join(KNOWN_EPCS)
     digits = text.upper().removeprefix("0X")
     count = 1 if digits in KNOWN_EPCS else 3
-    near = difflib.get_close_matches(digits, KNOWN_EPCS, n=count, cutoff=0.5)
+    near = most_like(digits, KNOWN_EPCS, count=count, least=0.5)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     if not _EPC.fullmatch(text):
         remedy = f"{hint}write two hex digits, one of {known}"
@@ -189,9 +191,7 @@ def epc(text: str) -> int:
         what = f"{digits} is {UNRECORDED[code].kind.value}, which is not requested"
         instead = " and ".join(f"{each:02X}" for each in UNRECORDED[code].instead)
         raise Wrong(what, (f"did you mean {instead}? " if instead else "") + f"known are {known}")
-    if code not in PROPERTIES:
-        raise Wrong(f"{digits} is not known to kei", f"{hint}known are {known}")
-    return code
+    raise Wrong(f"{digits} is not known to kei", f"{hint}known are {known}")
 
 
 def obstacle(folder: Path) -> Path | None:

@@ -4,7 +4,6 @@ Every table is built, whatever the file says: after a fault a field has its defa
 placeholder, which nobody gets to see because `load` raises in the end.
 """
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING
 from datetime import date
@@ -16,6 +15,7 @@ from kei.config import rules
 from kei.config.credentials import read_env, read_file
 from kei.config.errors import KeyPath, dotted
 from kei.config.values import Source, kind_name, read, text, wrong_type
+from kei.core.likeness import most_like
 from kei.core.secret import MASK, Secret
 from kei.settings import keys
 from kei.settings.config import Config
@@ -79,7 +79,7 @@ class _TableReader:
         for name, value in self._values.items():
             if name in self._known:
                 continue
-            near = difflib.get_close_matches(name.lower(), self._known, n=1)
+            near = most_like(name.lower(), self._known)
             known = f"known here are: {', '.join(self._known)}"
             is_table = kind_name(value) in ("a table", "an array of tables")
             what = "unknown table" if is_table else "unknown key"

@@ -3,7 +3,6 @@
 A fault of the value as a whole is raised; those of its parts are noted, and the rest is returned.
 """
 
-import difflib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import TypeAlias
 
 from kei.config import rules
 from kei.config.errors import FaultList, KeyPath, dotted
+from kei.core.likeness import most_like
 from kei.core.secret import Secret
 from kei.settings import keys, text_rules
 from kei.settings.broute import SIMULATED_PORT
@@ -143,7 +143,7 @@ def _choice(options: Mapping[str, object], written: str) -> object:
     if written in options:
         return options[written]
     by_lower = {name.lower(): name for name in options}
-    near = difflib.get_close_matches(written.lower(), by_lower, n=1)
+    near = most_like(written.lower(), by_lower)
     hint = f"did you mean {shown(by_lower[near[0]])}? " if near else ""
     raise Wrong(f"{shown(written)} is not possible", f"{hint}it is one of: {', '.join(options)}")
 

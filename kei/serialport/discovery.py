@@ -1,9 +1,10 @@
 """Which serial ports there are, and which processes have them open."""
 
-import difflib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from kei.core.likeness import most_like
 
 _PROCESSES = Path("/proc")
 _BY_ID = Path("/dev/serial/by-id")
@@ -66,7 +67,7 @@ def describe_present(port: str) -> str:
         present = []
     if not present:
         return f"under {_BY_ID} there is none"
-    near = difflib.get_close_matches(port, present, n=len(present), cutoff=0.0)
+    near = most_like(port, present, count=len(present), least=0.0)
     return f"there is: {', '.join(near)}"
 
 

@@ -24,6 +24,9 @@ _PAGE_BYTES = 1024
 # The write-ahead log is moved into the file when it has so many pages, about twice a day. Up to
 # 990, the head of its index is a single page, which is one less to be written at each commit.
 _LOG_PAGES = 900
+# Of a connection; SQLite would keep 2 MB. Readers see each page once, but for the upper ones of the
+# trees, and a commit touches a few dozen.
+CACHE_KIB = 256
 _MODE = 0o644
 _MAY_NOT_WRITE = "let kei's user write to that folder, or name another one in [recorder]"
 # A file up to this size is checked whole when it is opened, about a second on a Raspberry Pi
@@ -124,6 +127,7 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
         connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         if path.stat().st_size <= _CHECKED_MAX_BYTES:
             (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             if verdict != "ok":

@@ -21,7 +21,7 @@ from kei.core.errors import StoreError
 from kei.core.reading import Reading, Summary
 from kei.settings.upload import What
 from kei.store import pending
-from kei.store.database_file import describe_read_error, primary_code
+from kei.store.database_file import CACHE_KIB, describe_read_error, primary_code
 from kei.store.queue import Waiting, waiting
 from kei.store.reading_table import IN_SPANS, span_of
 from kei.store.recovery import only_in_text
@@ -38,8 +38,6 @@ from kei.store.text import DailyFile
 
 BUSY_TIMEOUT_S = 1.0  # only while a writer repairs its log after a crash
 LIMIT_S = 10.0  # for a whole overview
-# Each page is read once, but for the upper ones of the trees; SQLite would keep 2 MiB.
-CACHE_KIB = 256
 _NO_ROOM = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL})
 _STEPS = 10_000  # of SQLite's virtual machine between checks of the limit: below a millisecond
 _LAST = (

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from fractions import Fraction
 from itertools import pairwise
-from statistics import median
 
 from kei.core.reading import MAX_PLACES, Completeness, Summary, trimmed
 from kei.settings.upload import What
@@ -261,6 +260,8 @@ def completeness(
     if cycle_s is None:
         if len(times) < GAP_MIN_READINGS:
             return Completeness.COMPLETE
+        from statistics import median  # noqa: PLC0415 - the meter's cycles are known
+
         cycle_ms = Fraction(median(later - earlier for earlier, later in pairwise(times)))
     else:
         cycle_ms = Fraction(cycle_s) * 1000

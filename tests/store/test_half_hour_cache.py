@@ -1,6 +1,7 @@
 """Registers from memory: the same as from the database, whatever is added to that meanwhile."""
 
 import random
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -74,6 +75,21 @@ def test_a_line_that_is_no_row_yet_is_there(store: Store) -> None:
     recorder.record_once([register(0, "10.2")])
     assert store.agrees(9) == 2
     recorder.close()
+
+
+def test_a_filled_gap_is_not_in_memory_at_once(store: Store) -> None:
+    add_readings(store.database, [register(0, "1000.5")])
+    assert store.agrees(9) == 1
+    add_readings(store.database, [register(number, "1.5") for number in range(1, 5000)])
+    store.clock.advance(LOOK_AGAIN_S)
+    tracemalloc.start()
+    try:
+        store.cache.version(store.folder / "kei.db", daily(store.folder), "BR")
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 200_000  # their rows are 900,000
+    assert store.agrees(5000) == 5000
 
 
 def test_others_do_not_disturb(store: Store) -> None:
