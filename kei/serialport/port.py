@@ -141,7 +141,8 @@ class SerialPort:
                     raise PortLost(f"{self._port}: it takes no data: unplug it for a moment")
                 with contextlib.suppress(BlockingIOError):
                     left = left[os.write(fd, left) :]
-        except (serial.SerialException, OSError) as error:
+        except (serial.SerialException, OSError, TypeError) as error:
+            # TypeError: another thread is closing the port, which has no descriptor any more.
             raise PortLost(_reason(self._port, error)) from None
 
     def holders(self) -> tuple[str, ...]:
