@@ -305,8 +305,8 @@ class Session:
 
     def _is_foreign(self, address: str) -> bool:
         """Return whether it is another one's; some firmware names itself instead of the meter."""
-        network = self.network
-        return network is not None and address not in (network.address, self._own_address, "")
+        meter = self._requests.address
+        return bool(meter) and address not in (meter, self._own_address, "")
 
     def run(self) -> None:
         """Bring the session up and hold it, until `stop`; never raises."""

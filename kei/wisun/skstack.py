@@ -57,6 +57,7 @@ _REASONS = {
     "ER04": Reason.NOT_UNDERSTOOD,
     "ER05": Reason.NOT_UNDERSTOOD,
     "ER06": Reason.OUT_OF_RANGE,
+    "ER09": Reason.DAMAGED,
 }
 # The words without a blank, at the end of an echo; a password of 12 characters may end with them.
 _INNER_WORD = re.compile(
