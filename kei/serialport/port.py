@@ -132,16 +132,17 @@ class SerialPort:
             PortLost: the port is gone, or has taken nothing for 2 s.
         """
         left = memoryview(data)
+        waiting = select.poll()
         try:
+            waiting.register(self._serial.fileno(), select.POLLOUT)
             while left:
-                fd = self._serial.fileno()  # refused when another thread has closed the port
-                waiting = select.poll()
-                waiting.register(fd, select.POLLOUT)
                 if not waiting.poll(WRITE_TIMEOUT_S * 1000):
                     raise PortLost(f"{self._port}: it takes no data: unplug it for a moment")
+                # Asked each time: the descriptor may be another file's when the port was closed.
                 with contextlib.suppress(BlockingIOError):
-                    left = left[os.write(fd, left) :]
-        except (serial.SerialException, OSError) as error:
+                    left = left[os.write(self._serial.fileno(), left) :]
+        except (serial.SerialException, OSError, TypeError) as error:
+            # TypeError: another thread is closing the port, which has no descriptor any more.
             raise PortLost(_reason(self._port, error)) from None
 
     def holders(self) -> tuple[str, ...]:

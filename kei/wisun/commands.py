@@ -10,7 +10,16 @@ from typing import ClassVar
 
 from kei.core.clock import Clock
 from kei.core.errors import KeiError
-from kei.wisun.interfaces import Dongle, Event, EventNumber, Hide, Inbound, Message, Settings
+from kei.wisun.interfaces import (
+    Dongle,
+    Event,
+    EventNumber,
+    Hide,
+    Inbound,
+    Message,
+    Reason,
+    Settings,
+)
 from kei.wisun.link import CommandRefused, Link, OnRaw, Parser
 from kei.wisun.network import Network
 
@@ -32,12 +41,18 @@ class LeaveResult(Enum):
     NO_SESSION = auto()
     CONFIRMED = auto()  # the meter knows
     UNCONFIRMED = auto()  # the dongle has ended it, and the meter has not answered
-    UNKNOWN = auto()  # the dongle has not answered
+    UNKNOWN = auto()  # the dongle has not answered, or has not been able to
 
     @property
     def has_ended_one(self) -> bool:
         """Whether there was a session, and is none any more."""
         return self in (LeaveResult.CONFIRMED, LeaveResult.UNCONFIRMED)
+
+    @staticmethod
+    def of_refusal(refusal: CommandRefused) -> "LeaveResult":
+        """Return what a refusal to end a session means: if the dongle could not do it, unknown."""
+        is_none = refusal.reason is Reason.OTHER
+        return LeaveResult.NO_SESSION if is_none else LeaveResult.UNKNOWN
 
 
 class JoinFailure(Enum):

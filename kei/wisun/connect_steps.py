@@ -15,7 +15,7 @@ from kei.wisun.commands import (
     LeaveResult,
 )
 from kei.wisun.dialects import Dialect
-from kei.wisun.interfaces import Answer, OpenPort, Reason, Settings, State
+from kei.wisun.interfaces import NOT_NOW, Answer, OpenPort, Reason, Settings, State
 from kei.wisun.link import CommandRefused, NoReply
 from kei.wisun.machine import Machine
 from kei.wisun.network import Network
@@ -137,7 +137,8 @@ class ConnectSteps:
             request = self._requests.begin(PROBE_EPCS, TRY_S)
             try:
                 self._requests.attempt(request)
-                if request.answer is None and not (request.was_heard or request.refusal):
+                is_refused = request.refusal is not None and request.refusal.reason not in NOT_NOW
+                if request.answer is None and not (request.was_heard or is_refused):
                     self._requests.attempt(request)
             finally:
                 self._requests.end(request)

@@ -111,6 +111,8 @@ _MEANINGS = {
     0x58: "ID and password are set already",
     0xF0: "the header was damaged",
     0xF1: "the data were damaged",
+    0xF2: "the length was too small",
+    0xF3: "the length was too large",
 }
 _REASONS = {
     0x0A: Reason.DONE_BEFORE,
@@ -120,6 +122,8 @@ _REASONS = {
     0x58: Reason.DONE_BEFORE,  # by us: a reset clears them, and so does the end of a session
     0xF0: Reason.DAMAGED,
     0xF1: Reason.DAMAGED,
+    0xF2: Reason.DAMAGED,
+    0xF3: Reason.DAMAGED,
 }
 
 
@@ -363,7 +367,8 @@ def _address(data: bytes) -> str:
 
 
 def _address_of(mac: bytes) -> str:
-    return link_local(int.from_bytes(mac, "big"))
+    """Return the IPv6 address that belongs to a MAC; empty if it is none."""
+    return link_local(int.from_bytes(mac, "big")) if any(mac) else ""
 
 
 def refusal(result: int, command: int | None = None) -> Fail:

@@ -243,8 +243,8 @@ class J11Commands(Commands):
         end = self._clock.monotonic() + limit_s
         try:
             self._command(Command.END_PANA, limit_s=min(limit_s, TERMINATE_TIMEOUT_S))
-        except CommandRefused:
-            return LeaveResult.NO_SESSION
+        except CommandRefused as refusal:
+            return LeaveResult.of_refusal(refusal)
         except NoReply:
             return LeaveResult.UNKNOWN
         left_s = min(end - self._clock.monotonic(), STOP_S)

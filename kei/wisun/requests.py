@@ -28,6 +28,7 @@ from kei.wisun.interfaces import (
     Fail,
     Inbound,
     Ok,
+    Reason,
     Received,
     SendResult,
 )
@@ -56,7 +57,7 @@ class Request:
         tries: how many there have been.
         tids: the transaction numbers whose answers are awaited.
         answer: the meter's, once it has come; the good values of a partial one too.
-        refusal: set if the dongle refused to send the last try.
+        refusal: set if the dongle refused to send the last try, and not because it was busy.
         was_sent: whether any try has been handed to the dongle.
         was_heard: whether the meter is likely to have got any try: it has acknowledged it, or at
             least the dongle has taken it and does not report that nobody has.
@@ -125,6 +126,7 @@ class Requests:
 
     Attributes:
         network: the meter's; None until `talk_to`.
+        address: of the meter; empty until then.
         notifications: received and not yet taken by the session thread.
         lqi: of the meter's last frame; None if no frame told it.
         ignored: late, duplicate, foreign and damaged frames so far.
@@ -140,7 +142,7 @@ class Requests:
         self._tid = rng.randrange(0x10000)
         self._awaited: dict[int, Request] = {}
         self._current: Request | None = None
-        self._address = ""
+        self.address = ""
         self.network: Network | None = None
         self.notifications: deque[Received] = deque(maxlen=NOTIFICATIONS_MAX)
         self.lqi: float | None = None
@@ -152,7 +154,7 @@ class Requests:
 
     def talk_to(self, network: Network) -> None:
         """Send to this meter and accept its frames only, from now on (session thread)."""
-        self._address = network.address
+        self.address = network.address
         self.network = network
 
     def begin(
@@ -206,7 +208,7 @@ class Requests:
             if request.answer is not None:  # to an earlier try, just before its turn
                 return
             payload = request.frame(self._tid).encode()
-            self._commands.send_datagram(self._address, payload)
+            self._commands.send_datagram(self.address, payload)
             request.was_sent = True
             now = self._clock.monotonic()
             self._await(request, payload, min(now + request.try_s, max(request.deadline, now)))
@@ -221,7 +223,7 @@ class Requests:
         self._link.begin()
         reply = Frame(infc.tid, infc.deoj, infc.seoj, Esv.INFC_RES, properties)
         payload = reply.encode()
-        self._commands.send_datagram(self._address, payload)
+        self._commands.send_datagram(self.address, payload)
         self._await_reply(payload)
 
     def _may_send(self, deadline: float) -> bool:
@@ -241,11 +243,12 @@ class Requests:
                     answered = True
                 case Ok():
                     taken = True
-                case Fail(reason=reason) if reason in NOT_NOW:
+                case Fail(reason=Reason.BUSY):
                     taken = failed = True
-                case Fail():
+                case Fail(reason=reason):
                     request.refusal = CommandRefused(self._commands.send_name, inbound)
-                    taken = refused = True
+                    taken = True
+                    failed, refused = reason in NOT_NOW, reason not in NOT_NOW
                 case Event(EventNumber.SENT, _, SendResult.SENT):
                     request.was_heard = True
                 case Event(EventNumber.SENT, _, SendResult.FAILED):
@@ -279,7 +282,7 @@ class Requests:
         """
         if datagram.sender_port != UDP_PORT or self.network is None:
             return None  # PANA, handled in the dongle; it holds the B-route ID in clear text
-        is_ours = (datagram.sender, datagram.own_port) == (self._address, UDP_PORT)
+        is_ours = (datagram.sender, datagram.own_port) == (self.address, UDP_PORT)
         if not (is_ours and datagram.secured):
             self.ignored += 1
             return None

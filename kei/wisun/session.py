@@ -20,7 +20,9 @@ from kei.wisun.interfaces import (
     Datagram,
     Dongle,
     Event,
+    EventNumber,
     Inbound,
+    Info,
     Listener,
     Memory,
     Message,
@@ -76,6 +78,7 @@ class Session:
         tap: Tap | None = None,
     ) -> None:
         self._clock = clock
+        self._own_address = ""  # the dongle's, as far as it has told it
         self._link = link = Link(clock, self._on_message, tap)
         self._recogniser = recogniser = Recogniser(link, clock, settings)
         self._machine = machine = Machine(link, clock, rng)
@@ -292,6 +295,8 @@ class Session:
                 if self._requests.notifications:
                     self._machine.wake()
                 return received
+            case Info(address) | Event(EventNumber.SCAN_DONE, address):
+                self._own_address = address
             case Event(number, peer) if number in OF_METER and self._is_foreign(peer):
                 return None
             case Event(number):
@@ -299,8 +304,9 @@ class Session:
         return message
 
     def _is_foreign(self, address: str) -> bool:
-        network = self.network
-        return network is not None and address != network.address
+        """Return whether it is another one's; some firmware names itself instead of the meter."""
+        meter = self._requests.address
+        return bool(meter) and address not in (meter, self._own_address, "")
 
     def run(self) -> None:
         """Bring the session up and hold it, until `stop`; never raises."""

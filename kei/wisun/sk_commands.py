@@ -179,8 +179,8 @@ class SkCommands(Commands):
         end = self._clock.monotonic() + limit_s
         try:
             lines = self._command("SKTERM", timeout_s=min(limit_s, TERMINATE_TIMEOUT_S))
-        except CommandRefused:  # FAIL ER10: no session
-            return LeaveResult.NO_SESSION
+        except CommandRefused as refusal:  # FAIL ER10: no session
+            return LeaveResult.of_refusal(refusal)
         except NoReply:
             return LeaveResult.UNKNOWN
         for inbound in chain(lines, self._link.receive_for(end - self._clock.monotonic())):

@@ -37,6 +37,7 @@ _HEADER = re.compile(
     re.IGNORECASE,
 )
 _MAX_HEADER_BYTES = 126  # dual stack with LQI
+_ADDRESS_CHARS = 39  # of an IPv6 address in full
 _HEX_DIGITS = frozenset(b"0123456789ABCDEFabcdef")
 _PAN_FIELD = re.compile(rb" +([A-Za-z ]+):([0-9A-Za-z]+) *")
 _EVENT = re.compile(rb"EVENT ([0-9A-F]{2}) ([0-9A-F:]+)((?: [0-9A-F]{1,2}){0,2})", re.IGNORECASE)
@@ -56,6 +57,7 @@ _REASONS = {
     "ER04": Reason.NOT_UNDERSTOOD,
     "ER05": Reason.NOT_UNDERSTOOD,
     "ER06": Reason.OUT_OF_RANGE,
+    "ER09": Reason.DAMAGED,
 }
 # The words without a blank, at the end of an echo; a password of 12 characters may end with them.
 _INNER_WORD = re.compile(
@@ -204,7 +206,8 @@ def parse_line(line: bytes) -> Message:
     if event := _EVENT.match(line):
         params = [int(word, 16) for word in event[3].split() if len(word) == 2]
         address = event[2].decode("ascii").upper()
-        return Event(int(event[1], 16), address, params[0] if params else None)
+        is_whole = len(address) == _ADDRESS_CHARS
+        return Event(int(event[1], 16), address if is_whole else "", params[0] if params else None)
     try:
         return _parse_words(line.split()) or Noise(len(line))
     except ValueError:

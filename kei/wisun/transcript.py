@@ -1,5 +1,6 @@
 """A readable log of all bytes on the dongle's port, without secrets, for tracing faults."""
 
+import re
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +26,8 @@ class Redactor:
     """Makes lines of text of the bytes, without the B-route ID, the password, or parts of them.
 
     The meter's PANA datagrams hold the ID in clear text, so their content is left out. Damaged
-    lines may hold most of a secret, so any four characters in a row of one are hidden.
+    lines may hold most of a secret, so any four characters in a row of one are hidden. What a whole
+    datagram holds is shown, but for the ID: a newer meter has it as property C0.
 
     Args:
         secrets: the B-route ID and password.
@@ -33,8 +35,9 @@ class Redactor:
 
     def __init__(self, secrets: Sequence[Secret]) -> None:
         self._fragments: dict[int, set[bytes]] = {}
-        for secret in secrets:
-            text = secret.reveal()
+        texts = [secret.reveal() for secret in secrets]
+        self._whole = re.compile("|".join(re.escape(text) for text in texts), re.IGNORECASE)
+        for text in texts:
             self._add(text.lower().encode(), _FRAGMENT_CHARS)
             for written in (text, text.upper(), text.lower()):
                 self._add(written.encode().hex().encode(), 2 * _FRAGMENT_CHARS)
@@ -56,7 +59,7 @@ class Redactor:
         for commands in GRAMMARS.values():
             line = commands.shown_received(raw, message, self._without_fragments)
             if line is not None:
-                return line
+                return self._whole.sub(MASK, line)
         return escaped(self._without_fragments(raw))
 
     def _without_fragments(self, line: bytes) -> bytes:

@@ -96,6 +96,35 @@ def test_what_becomes_of_another_session_is_not_our_business(start: Start, numbe
     assert len(bench.listener.joins) == 1
 
 
+def test_a_datagram_that_was_damaged_on_its_way_to_the_dongle_is_sent_again(start: Start) -> None:
+    def meddle(data: bytes, say: OnData) -> bool:
+        is_first = data.endswith(b"\xe7\x00") and not damaged
+        if is_first:
+            damaged.append(data)
+            say(b"FAIL ER09\r\n")
+        return is_first
+
+    damaged: list[bytes] = []
+    bench = start(meddle=meddle)
+    bench.wait_for_join()
+    assert 0xE7 in bench.session.get(POWER, 10).properties
+    assert damaged
+    assert len(bench.listener.joins) == 1
+
+
+OWN = b"FE80:0000:0000:0000:021D:1290:0003:C890 0"
+
+
+@pytest.mark.parametrize("address", [OWN, b"FE80 0"], ids=["its own", "damaged"])
+def test_an_event_that_does_not_name_the_meter_counts_if_it_names_no_other(
+    start: Start, address: bytes
+) -> None:
+    bench = start()
+    bench.wait_for_join()
+    bench.says(b"EVENT 26 " + address + b"\r\n")
+    bench.wait_for_join(2)
+
+
 def test_the_transmission_limit_is_no_reason_to_join_again(start: Start) -> None:
     sends: list[bytes] = []
     says: list[OnData] = []

@@ -269,6 +269,20 @@ def test_a_question_that_goes_wrong_once_costs_no_session(start: Start, reply: s
     assert said_from(bench, before) == []
 
 
+@pytest.mark.parametrize(
+    ("code", "data"),
+    [(0x6028, b"\x03" + bytes(8)), (0x6028, b"\x03"), (0x601A, b"\x03" + bytes(9))],
+    ids=["no MAC", "no room for one", "link lost"],
+)
+def test_a_notice_of_the_end_that_names_nobody_is_about_the_meter(
+    start: Start, code: int, data: bytes
+) -> None:
+    bench = start(J11)
+    bench.wait_for_join()
+    bench.says(from_module(code, data))
+    bench.wait_for_join(2)
+
+
 def test_frames_of_others_that_cannot_be_deciphered_end_no_session(start: Start) -> None:
     bench = start(J11)
     bench.wait_for_join()

@@ -289,10 +289,27 @@ def test_a_stop_before_the_dongle_is_recognised_again_leaves_its_session_to_the_
     assert bench.memory[SESSION_KEY] == "open"
 
 
-def test_a_module_that_does_not_answer_a_stop_leaves_the_session_to_the_next_start(
-    start: Start,
+@pytest.mark.parametrize(
+    ("dongle", "command", "reply"),
+    [
+        ("J11", frame(Command.END_PANA), b""),
+        ("J11", frame(Command.END_PANA), from_module(0x2057, b"\x3d")),
+        ("J11", frame(Command.END_PANA), from_module(0x2057, b"\xf3")),
+        ("RL7023-DSS", b"SKTERM\r\n", b""),
+        ("RL7023-DSS", b"SKTERM\r\n", b"FAIL ER04\r\n"),
+    ],
+    ids=["silent", "busy", "damaged", "silent dongle", "damaged for a dongle"],
+)
+def test_a_dongle_that_cannot_do_what_a_stop_asks_leaves_the_session_to_the_next_start(
+    start: Start, dongle: str, command: bytes, reply: bytes
 ) -> None:
-    bench = start(J11, meddle=lambda data, _: data == frame(Command.END_PANA))
+    def meddle(data: bytes, say: OnData) -> bool:
+        is_asked = data == command and bench.session.state is State.JOINED
+        if is_asked:
+            say(reply)
+        return is_asked
+
+    bench = start(f",dongle={dongle}", meddle=meddle)
     bench.wait_for_join()
     bench.session.stop()
     bench.session_thread.join(PATIENCE_S)

@@ -19,12 +19,13 @@ class Standing(FakeClock):
         super().__init__()
         self.waits: list[float] = []
         self.stands_s = STANDS_S
+        self.stands_again = False
         self.machine_s = 0.0  # how long a wait takes that is not the first
 
     def wait_s(self, seconds: float) -> float:
         self.waits.append(seconds)
         self.advance(max(0.0, seconds) + self.stands_s)
-        self.stands_s = 0.0
+        self.stands_s *= self.stands_again
         return 0.0 if len(self.waits) == 1 else self.machine_s
 
 
@@ -49,6 +50,16 @@ def test_nothing_is_waited_for_twice_if_nothing_comes(clock: Standing) -> None:
     assert link.receive(clock.monotonic() + 5) is None
     assert link.receive(clock.monotonic()) is None
     assert clock.waits == [5, AFTER_STANDING_S, 0]
+
+
+def test_a_machine_that_stands_still_again_and_again_does_not_wait_for_ever(
+    clock: Standing,
+) -> None:
+    link = Link(clock, lambda message: message)
+    clock.stands_again = True
+    assert link.receive(clock.monotonic() + 5) is None
+    assert list(link.receive_for(5)) == []
+    assert clock.waits == [5, AFTER_STANDING_S] * 2
 
 
 def test_a_deadline_that_is_over_before_the_wait_is_no_standing_still(clock: Standing) -> None:

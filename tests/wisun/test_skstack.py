@@ -15,6 +15,7 @@ from kei.wisun.interfaces import (
     Ok,
     PanField,
     PanStart,
+    Reason,
     Register,
     Version,
 )
@@ -41,6 +42,7 @@ def datagram(lqi: int | None, payload: bytes = POWER) -> Datagram:
 LINES: list[tuple[bytes, Message]] = [
     (b"OK\r\n", Ok()),
     (b"OK 01\r", Ok("01")),
+    (b"FAIL ER09\r\n", Fail("ER09", Reason.DAMAGED)),
     (b"FAIL ER10\r\n", Fail("ER10")),
     (b"FAIL ERxx\r\n", Fail("")),
     (b"FAIL\r\n", Fail("")),

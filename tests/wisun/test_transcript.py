@@ -6,6 +6,7 @@ import pytest
 from fakes import TOKYO, FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
+from j11_bench import from_module
 from programs import BROUTE_ID, BROUTE_PWD
 
 from kei.core.secret import Secret
@@ -69,6 +70,14 @@ def test_an_answer_is_shown_in_full() -> None:
 def test_a_binary_answer_is_shown_as_hex_digits() -> None:
     (line,) = heard(binary("0E1A", ANSWER))
     assert line.endswith(f" 0012 {ANSWER.hex().upper()}")
+
+
+@pytest.mark.parametrize("form", [received, binary])
+def test_of_an_answer_that_has_the_id_all_the_rest_is_shown(form: object) -> None:
+    assert callable(form)
+    answer = bytes.fromhex("1081000102880105FF017201C010")
+    (line,) = heard(form("0E1A", answer + bytes.fromhex(BROUTE_ID)))
+    assert line.endswith(f" 001E {answer.hex().upper()}***")
 
 
 @pytest.mark.parametrize("form", [received, binary])
@@ -174,6 +183,9 @@ def test_frames_of_a_j11_are_shown_as_hex_digits_but_for_the_secrets() -> None:
     parser = j11.Parser(lambda raw, message: lines.append(redactor.received(raw, message)))
     parser.feed(bytes.fromhex("".join(said)))
     assert lines == said
+    with_id = bytes.fromhex(f"{received[24:-2]}1E1081000102880105FF017201C010{BROUTE_ID}")
+    parser.feed(from_module(0x6018, with_id))
+    assert lines[-1].endswith("001E1081000102880105FF017201C010***")
 
 
 @pytest.fixture

@@ -122,6 +122,16 @@ def test_writing_to_a_port_that_takes_nothing_ends_in_time(port: tuple[int, str]
     line.close()
 
 
+def test_writing_to_a_port_that_is_being_closed_is_a_loss(port: tuple[int, str]) -> None:
+    """pyserial has no descriptor for a moment in which it still says that it is open."""
+    _, name = port
+    line, _, _ = opened(name)
+    line.close()
+    line._serial.is_open = True
+    with pytest.raises(PortLost):
+        line.write(b"SKVER\r\n")
+
+
 # Stops, as if the machine stood still, when the port has taken everything.
 STANDS_STILL = """
 import os, signal, sys
