@@ -4,11 +4,11 @@ import argparse
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar
 
 from kei.core.errors import ConfigError
+from kei.core.likeness import most_like
 
 T = TypeVar("T")  # the dataclass of the options
 
@@ -138,7 +138,7 @@ def parse_port(prefix: str, text: str, options: Sequence[Option], make: Callable
 
 def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
     """Return a hint at the known name that is most like this one; `otherwise` if none is."""
-    close = get_close_matches(name, known, n=1)
+    close = most_like(name, known)
     return f"did you mean '{close[0]}'?" if close else otherwise
 
 

@@ -147,11 +147,13 @@ def test_a_kei_that_is_killed_is_offline_and_only_registers_stay(
     path = jobs(tmp_path, port, 'topic = "killed"')
     base = "killed/house-07"
     with running("--jobs", str(path)) as kei:
-        ear.wait_for(lambda: ear.of(f"{base}/BR/E7") and ear.of(f"{base}/BR/E3"), "values")
+        told = {f"{base}/BR/{sensor}" for sensor in ("E7", "E0", "E3")} | {f"{base}/meter/status"}
+        ear.wait_for(lambda: told <= {topic for topic, *_ in ear.heard}, "values")
         kei.kill()
     ear.wait_for(lambda: ear.of(f"{base}/status")[-1] == "offline", "the last will")
     with listener(port) as late:
-        late.wait_for(lambda: late.of(f"{base}/status"), "what is retained")
+        late.publish(f"{base}/end", "")
+        late.wait_for(lambda: late.of(f"{base}/end"), "all that is retained, and this after it")
         kept = {topic for topic, _, is_retained in late.heard if is_retained}
     assert {f"{base}/BR/E0", f"{base}/BR/E3", f"{base}/meter/status"} <= kept
     assert f"{base}/BR/E7" not in kept

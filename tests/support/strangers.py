@@ -22,6 +22,7 @@ BECOME = f"import os\nos.setgroups([])\nos.setgid({STRANGER})\nos.setuid({STRANG
 
 KEI = """
 import _strptime
+import difflib
 import sys
 import kei.app.runner
 import kei.jobs.kinds

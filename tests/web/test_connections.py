@@ -45,7 +45,8 @@ class Server:
     def stop(self) -> None:
         self.stopping.set()
         assert self.connections is not None
-        self.connections.wake()
+        with suppress(OSError):  # it has ended already
+            self.connections.wake()
         self.thread.join(PATIENCE_S)
 
     def connect(self) -> socket.socket:
