@@ -36,7 +36,9 @@ from kei.sensors.counters import ReaderStatus
 from kei.settings.config import Config
 from kei.settings.recorder import RecorderSettings
 from kei.status.facts import Answer, facts_of, read_database
+from kei.status.outline import outline_of
 from kei.status.rules import problems_of
+from kei.status.sentences import NAMES_MAX
 from kei.status.snapshot import Snapshot, clipped, doing, encode, status_summary
 from kei.store import milliseconds
 from kei.store.database import Database
@@ -70,10 +72,15 @@ class Engine:
 
     Raises:
         StoreError: another kei uses the database or the text files, or they cannot be opened.
+
+    Attributes:
+        config: what is in force.
+        refused: why a newer jobs.toml is not, one line each.
     """
 
     def __init__(self, config: Config, *, clock: Clock, rng: random.Random) -> None:
         self.config = config
+        self.refused: Sequence[str] = ()
         self._clock = clock
         recorder = config.recorder
         self._instance_lock = InstanceLock(
@@ -265,6 +272,8 @@ class Engine:
             meter_clock=meter.decoder.meter_clock.status if meter else None,
             mqtt=_public(mqtt) if (mqtt := self._mqtt.status()) else None,
             history=self._job_set.history(),
+            outline=outline_of(self.config, self._clock),
+            refused=tuple(_public_text(each) or "" for each in self.refused[:NAMES_MAX]),
         )
 
     def _meter_now(self) -> MeterNow | None:
@@ -307,9 +316,9 @@ class Engine:
 
     def problems(self) -> tuple[str, ...]:
         """Return what `kei status` would name, one line each; reads the disk. Any thread."""
-        config, answer = self.config, Answer(self.snapshot())
-        stored = read_database(config, self._clock)
-        broken = problems_of(facts_of(config, answer, stored, self._clock))
+        outline, answer = outline_of(self.config, self._clock), Answer(self.snapshot())
+        stored = read_database(outline, self._clock)
+        broken = problems_of(facts_of(outline, answer, stored, self._clock))
         hanging = [f"hangs: {', '.join(names)}"] if (names := self.stuck()) else []
         return *(f"{each.rule.value}: {each.detail}" for each in broken), *hanging
 

@@ -34,6 +34,7 @@ class Rule(StrEnum):
     UPLOAD_HANGING = auto()
     BROKER_UNAVAILABLE = auto()
     DATABASE_UNREADABLE = auto()
+    CONFIG_REFUSED = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,4 +256,9 @@ _CHECKS: tuple[tuple[Rule, Callable[[Facts], Iterable[Part]]], ...] = (
     (Rule.BROKER_UNAVAILABLE, _broker_unavailable),
     # The database is damaged, or may not be read by the user who asks.
     (Rule.DATABASE_UNREADABLE, lambda facts: _fault("database", facts.database_fault)),
+    # jobs.toml has mistakes, or cannot be put into effect; the settings before it go on.
+    (
+        Rule.CONFIG_REFUSED,
+        lambda facts: _named("refused", [(each, None) for each in facts.refused]),
+    ),
 )

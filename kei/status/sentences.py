@@ -36,6 +36,7 @@ ENGLISH = {
     "no_broker": "no lasting connection to {broker} for {for_s}",
     "because": "{fault}",
     "database": "{fault}",
+    "refused": "the settings before go on: {names}",
 }
 
 

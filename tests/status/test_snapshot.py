@@ -9,8 +9,10 @@ from status_facts import SNAPSHOT
 
 from kei.core.errors import Malformed
 from kei.core.logs import LogLine
+from kei.meter.expected import Expected
 from kei.mqtt.status import MqttStatus
 from kei.sensors.counters import ReaderStatus
+from kei.status.outline import Outline, Target
 from kei.status.snapshot import Snapshot, decode, encode
 from kei.store.sinks import RecorderStatus, SinkStatus
 from kei.upload.traffic import UploadStatus
@@ -20,6 +22,12 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
 state = st.builds(SessionStatus, since_s=finite, rssi_dbm=st.none() | finite)
 outlet = st.builds(SinkStatus)
 ports = st.builds(ReaderStatus, since_s=finite, heard_s=st.none() | finite)
+outlines = st.builds(
+    Outline,
+    utc_offset_s=finite,
+    expected=st.lists(st.builds(Expected, cycle_s=finite), max_size=3).map(tuple),
+    targets=st.lists(st.builds(Target, late_s=finite, post_limit_s=finite), max_size=3).map(tuple),
+)
 snapshots = st.builds(
     Snapshot,
     up_s=finite,
@@ -29,6 +37,8 @@ snapshots = st.builds(
     uploads=st.lists(st.builds(UploadStatus), max_size=3).map(tuple),
     lines=st.lists(st.builds(LogLine), max_size=3).map(tuple),
     mqtt=st.none() | st.builds(MqttStatus, since_s=finite, failing_s=st.none() | finite),
+    outline=st.none() | outlines,
+    refused=st.none() | st.lists(st.text(), max_size=3).map(tuple),
 )
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -58,7 +68,7 @@ def test_a_field_with_anything_in_it_is_taken_or_malformed(name: str, value: obj
         return
 
 
-OPTIONAL = {"session", "meter_clock", "history", "mqtt"}
+OPTIONAL = {"session", "meter_clock", "history", "mqtt", "outline", "refused"}
 
 
 @pytest.mark.parametrize("name", sorted(set(PLAIN) - OPTIONAL))

@@ -34,7 +34,7 @@ export const WORDS = {
       stale_readings: "The meter's readings are too old.", sensor_port_lost: "A port with sensors is gone.", sensor_silent: "A sensor is silent.",
       recorder_fault: "The disk does not take readings.", upload_failing: "An upload fails.", upload_behind: "An upload does not keep up.",
       upload_refused: "A server refuses everything.", upload_hanging: "An upload hangs.", database_unreadable: "The database cannot be read.",
-      broker_unavailable: "The MQTT broker cannot be reached.",
+      broker_unavailable: "The MQTT broker cannot be reached.", config_refused: "jobs.toml is not in force.",
     },
   },
   ja: {
@@ -67,7 +67,7 @@ export const WORDS = {
       stale_readings: "メーターの計測値が古くなっています。", sensor_port_lost: "センサーのポートがありません。", sensor_silent: "センサーから届いていません。",
       recorder_fault: "ディスクに書き込めません。", upload_failing: "送信に失敗しています。", upload_behind: "送信が追いついていません。",
       upload_refused: "サーバーがすべて拒否しています。", upload_hanging: "送信が終わりません。", database_unreadable: "データベースを読めません。",
-      broker_unavailable: "MQTT ブローカーに接続できません。",
+      broker_unavailable: "MQTT ブローカーに接続できません。", config_refused: "設定ファイルの変更が反映されていません。",
     },
     parts: {
       not_running: "kei が動いていません。", not_answering: "{fault}。", not_joined_for: "メーターに {for_s}間接続できていません。", not_joined: "メーターに接続していません。",
@@ -76,6 +76,7 @@ export const WORDS = {
       sensor_port: "{port} が {for_s}間ありません。", silent: "届いていないセンサー：{names}。", not_written: "理由：{fault}。",
       upload_failing: "送信先：{names}。", upload_behind: "未送信の時間：{names}。", upload_refused: "送信先：{names}。", upload_hanging: "送信先：{names}。",
       no_broker: "{broker} との安定した接続が {for_s}間ありません。", because: "理由：{fault}。", database: "理由：{fault}。",
+      refused: "以前の設定で動いています。理由：{names}。",
     },
     more: "、ほか {count} 件",
     faults: {
