@@ -161,8 +161,10 @@ def _named(what: str, names: Named) -> Iterator[Part]:
 
 
 def _upload_failing(facts: Facts) -> Iterator[Part]:
-    failing = [(upload.name, None) for upload in facts.uploads if _has_failed_long(facts, upload)]
-    yield from _named("upload_failing", failing)
+    for upload in facts.uploads:
+        if upload.live and _has_failed_long(facts, upload):
+            yield Part("upload_failing", names=[(upload.name, None)])
+            yield from _fault("because", upload.live.last_error)
 
 
 def _has_failed_long(facts: Facts, upload: Upload) -> bool:
@@ -194,9 +196,11 @@ def _upload_behind(facts: Facts) -> Iterator[Part]:
 
 
 def _upload_refused(facts: Facts) -> Iterator[Part]:
-    lives = [(upload.name, upload.live) for upload in facts.uploads]
-    refused = [(name, None) for name, live in lives if live and live.refused]
-    yield from _named("upload_refused", refused)
+    for upload in facts.uploads:
+        if upload.live and upload.live.refused:
+            yield Part("upload_refused", names=[(upload.name, None)])
+            yield from _fault("because", upload.live.last_error)
+            yield Part("check_target")
 
 
 def _upload_hanging(facts: Facts) -> Iterator[Part]:

@@ -74,7 +74,7 @@ export const WORDS = {
       next_try: "{in_s}後に再試行します。", doing: "{state}。", last_fault: "直近の異常：{fault}。", last_fault_ago: "直近の異常（{ago_s}前）：{fault}。",
       no_reading: "まだ計測値がありません。", too_old: "最後の計測からの時間：{names}。", from_future: "時計が狂い、未来の時刻で記録された計測値：{names}。",
       sensor_port: "{port} が {for_s}間ありません。", silent: "届いていないセンサー：{names}。", not_written: "理由：{fault}。",
-      upload_failing: "送信先：{names}。", upload_behind: "未送信の時間：{names}。", upload_refused: "送信先：{names}。", upload_hanging: "送信先：{names}。",
+      upload_failing: "送信先：{names}。", upload_behind: "未送信の時間：{names}。", upload_refused: "送信先：{names}。", check_target: "送信先のアドレスとキー（またはヘッダー）を確認してください。", upload_hanging: "送信先：{names}。",
       no_broker: "{broker} との安定した接続が {for_s}間ありません。", because: "理由：{fault}。", database: "理由：{fault}。",
       refused: "以前の設定で動いています。理由：{names}。",
     },
