@@ -83,6 +83,11 @@ def outline_of(config: Config, clock: Clock) -> Outline:
     )
 
 
+def unknown(database: Path, clock: Clock) -> Outline:
+    """Return the outline of settings of which only the database is known."""
+    return Outline(str(database), "", "", utc_offset_s(clock), None, (), ())
+
+
 def utc_offset_s(clock: Clock) -> float:
     """Return local time minus UTC at present."""
     offset = local(clock.now_ms(), clock.zone).utcoffset()

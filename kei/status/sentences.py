@@ -37,7 +37,7 @@ ENGLISH = {
     "no_broker": "no lasting connection to {broker} for {for_s}",
     "because": "{fault}",
     "database": "{fault}",
-    "refused": "the settings before go on: {names}",
+    "refused": "jobs.toml is not in force: {names}",
 }
 
 

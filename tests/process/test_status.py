@@ -267,9 +267,16 @@ def test_a_process_that_hangs_is_said_to_run_without_an_answer(
 def test_a_wrong_configuration_exits_2(tmp_path: Path) -> None:
     jobs = tmp_path / "jobs.toml"
     jobs.write_text("[broute\n")
-    with running("status", "--jobs", str(jobs)) as client:
-        assert client.wait() == 2
-        assert len(client.errors) == 1
+    code, said, errors = command("status", "--json", "--jobs", jobs)
+    assert (code, len(errors)) == (2, 1)
+    found = json.loads("".join(said))
+    assert (found["well"], found["running"], found["series"]) == (False, False, [])
+    assert problems(found) == {
+        "not_running": "kei does not run",
+        "config_refused": f"jobs.toml is not in force: {errors[0]}",
+    }
+    code, said, errors = command("status", "--json", "--jobs", tmp_path / "none.toml")
+    assert (code, said, len(errors)) == (2, [], 1)
 
 
 @pytest.mark.parametrize("mistake", ["[mqqt]", "[broute"])
@@ -289,7 +296,7 @@ def test_a_running_kei_is_seen_beside_a_jobs_toml_that_it_refuses(
         assert "E7" in {each["sensor"] for each in found["series"]}
         (error,) = errors
         assert error.startswith(f"{jobs}:{right.count(chr(10)) + 1}: ")
-        assert problems(found)["config_refused"] == f"the settings before go on: {error}"
+        assert problems(found)["config_refused"] == f"jobs.toml is not in force: {error}"
         code, said, errors = command("status", "--jobs", jobs)
         assert (code, errors) == (2, [error])
         assert any(line.startswith("session    joined for ") for line in said)

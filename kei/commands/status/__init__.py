@@ -55,7 +55,7 @@ def status(path: Path, *, environ: Mapping[str, str], clock: Clock) -> StatusRep
         clock: for ages and time limits.
 
     Raises:
-        ConfigError: the file does not validate, and no kei says how it is.
+        ConfigError: it does not validate, and does not even say where the database is.
     """
     facts = gather(path, environ=environ, clock=clock)
     return StatusReport(facts, problems_of(facts))
@@ -65,7 +65,7 @@ def status_in_time(path: Path, *, environ: Mapping[str, str], clock: Clock) -> S
     """Do the same within 12 s, whatever the disk does; for a process with one thread only.
 
     Raises:
-        ConfigError: the file does not validate, and no kei says how it is.
+        ConfigError: it does not validate, and does not even say where the database is.
         KeiError: the file could not be read in time.
     """
     facts = gather_in_time(path, environ=environ, clock=clock)

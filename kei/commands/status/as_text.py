@@ -144,7 +144,7 @@ def _port(port: ReaderStatus) -> Iterator[str]:
 
 def _series(facts: Facts) -> list[str]:
     if not facts.series:
-        return ["none known" if facts.database_fault else "none yet"]
+        return ["none known" if facts.database_fault or facts.mistakes else "none yet"]
     rows = [("UNIT", "SENSOR", "VALUE", "", "AGE")]
     rows += [
         (

@@ -9,8 +9,8 @@ from kei.app.status_server import Impostor, ask
 from kei.core.clock import Clock
 from kei.core.errors import ConfigError, KeiError
 from kei.core.single_instance import is_certainly_free
-from kei.status.facts import Answer, Facts, facts_of, read_database
-from kei.status.outline import Outline, outline_of
+from kei.status.facts import Answer, Facts, Stored, facts_of, read_database
+from kei.status.outline import Outline, outline_of, unknown
 from kei.status.snapshot import decode
 
 
@@ -19,52 +19,55 @@ class Asked:
     """What jobs.toml says.
 
     Attributes:
-        database: which says which kei is meant.
-        outline: None if the file has mistakes.
+        outline: whose database says which kei is meant; nothing else if the file has mistakes.
         mistakes: complete lines; empty if there are none.
     """
 
-    database: Path
-    outline: Outline | None
+    outline: Outline
     mistakes: tuple[str, ...] = ()
 
-    def outline_beside(self, answer: Answer) -> Outline:
-        """Return the settings that are in force in a running kei, or else those of the file.
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        return Path(self.outline.database)
 
-        Raises:
-            ConfigError: they are not known, as the file has mistakes.
-        """
+    def beside(self, answer: Answer) -> Outline:
+        """Return the settings that are in force in a running kei, or else those of the file."""
         in_force = answer.snapshot.outline if answer.snapshot else None
-        if (outline := in_force or self.outline) is None:
-            raise ConfigError(list(self.mistakes))
-        return replace(outline, database=str(self.database))
+        return replace(in_force, database=self.outline.database) if in_force else self.outline
 
 
 def gather(path: Path, *, environ: Mapping[str, str], clock: Clock) -> Facts:
     """Ask the running kei and read its database.
 
     Raises:
-        ConfigError: jobs.toml does not validate, and no kei says how it is.
+        ConfigError: as of `read_file`.
     """
     asked = read_file(path, environ, clock)
     answer = ask_kei(asked.database, clock)
-    outline = asked.outline_beside(answer)
-    return facts_of(outline, answer, read_database(outline, clock), clock, asked.mistakes)
+    stored = read_stored(asked, answer, clock)
+    return facts_of(asked.beside(answer), answer, stored, clock, asked.mistakes)
 
 
 def read_file(path: Path, environ: Mapping[str, str], clock: Clock) -> Asked:
     """Return what jobs.toml says, without the secrets that it refers to.
 
     Raises:
-        ConfigError: it does not validate, and has no word on the database.
+        ConfigError: it does not validate, and does not even say where the database is.
     """
     try:
-        wanted = config.load(path, environ=environ, with_secrets=False)
+        return Asked(outline_of(config.load(path, environ=environ, with_secrets=False), clock))
     except ConfigError as error:
         if (database := config.database_of(path)) is None:
             raise
-        return Asked(database, None, tuple(error.faults))
-    return Asked(wanted.recorder.database, outline_of(wanted, clock))
+        return Asked(unknown(database, clock), tuple(error.faults))
+
+
+def read_stored(asked: Asked, answer: Answer, clock: Clock) -> Stored:
+    """Return what the database says, as far as it is known what there should be."""
+    outline = asked.beside(answer)
+    is_known = outline is not asked.outline or not asked.mistakes
+    return read_database(outline, clock) if is_known else Stored()
 
 
 def ask_kei(database: Path, clock: Clock) -> Answer:

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from kei.commands.status.asking import Asked, ask_kei, read_file
+from kei.commands.status.asking import Asked, ask_kei, read_file, read_stored
 from kei.core.clock import Clock
 from kei.core.errors import ConfigError, KeiError
 from kei.jobs import kinds
-from kei.status.facts import Answer, Facts, Stored, facts_of, read_database
+from kei.status.facts import Answer, Facts, Stored, facts_of
 
 # An answer of kei and an overview of the database take 10 s each at most, and moments as a rule.
 LIMIT_S = 12.0
@@ -58,7 +58,7 @@ def gather_in_time(
         limit_s: how long it may take.
 
     Raises:
-        ConfigError: jobs.toml does not validate, and no kei says how it is.
+        ConfigError: as of `read_file`.
         KeiError: it could not be read in time.
     """
     kinds.tables()  # loads modules, which takes seconds on a small machine: not within the time
@@ -88,7 +88,7 @@ def gather_in_time(
         if asked is None:
             raise KeiError(f"{path}: what it says was {late}")
         stored = stored or Stored(fault=f"{asked.database}: {late}")
-        return facts_of(asked.outline_beside(answer), answer, stored, clock, asked.mistakes)
+        return facts_of(asked.beside(answer), answer, stored, clock, asked.mistakes)
     finally:
         os.close(reading)
         os.kill(child, signal.SIGKILL)  # it ends as soon as its disk lets it
@@ -112,7 +112,7 @@ def _look(path: Path, environ: Mapping[str, str], clock: Clock, pipe: int) -> No
             os.dup2(nothing, stream)
         tell(asked := read_file(path, environ, clock))
         tell(answer := ask_kei(asked.database, clock))
-        tell(read_database(asked.outline_beside(answer), clock))
+        tell(read_stored(asked, answer, clock))
     except ConfigError as error:
         tell(_Faults(error.faults))
     except Exception:  # noqa: BLE001 - told to the other process, which raises it

@@ -76,7 +76,7 @@ export const WORDS = {
       sensor_port: "{port} が {for_s}間ありません。", silent: "届いていないセンサー：{names}。", not_written: "理由：{fault}。",
       upload_failing: "送信先：{names}。", upload_behind: "未送信の時間：{names}。", upload_refused: "送信先：{names}。", check_target: "送信先のアドレスとキー（またはヘッダー）を確認してください。", upload_hanging: "送信先：{names}。",
       no_broker: "{broker} との安定した接続が {for_s}間ありません。", because: "理由：{fault}。", database: "理由：{fault}。",
-      refused: "以前の設定で動いています。理由：{names}。",
+      refused: "以前の設定で動いています：{names}。",
     },
     more: "、ほか {count} 件",
     faults: {
