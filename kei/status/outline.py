@@ -5,8 +5,10 @@ from datetime import timedelta, timezone, tzinfo
 from pathlib import Path
 
 from kei.core.clock import Clock, local
+from kei.core.errors import Malformed
 from kei.meter.expected import Expected, expected_of
 from kei.settings.config import Config
+from kei.settings.keys import DAY_S
 from kei.settings.upload import What
 from kei.store.text import DailyFile
 
@@ -40,6 +42,9 @@ class Outline:
         unit: UnitID of the meter; None without a `[broute]` table.
         expected: the properties that the meter is asked for.
         targets: of uploads.
+
+    Raises:
+        Malformed: it cannot be that of a kei of this version.
     """
 
     database: str
@@ -49,6 +54,12 @@ class Outline:
     unit: str | None
     expected: tuple[Expected, ...]
     targets: tuple[Target, ...]
+
+    def __post_init__(self) -> None:  # it may come from another process
+        is_whole = "\0" not in self.directory + self.fname_base
+        are_known = {target.what for target in self.targets} <= set(What)
+        if not (is_whole and are_known and abs(self.utc_offset_s) < DAY_S):
+            raise Malformed("no status: settings that this version does not know")
 
     def zone(self, clock: Clock) -> tzinfo:
         """Return the local time of that kei: this process's own, unless they differ now."""

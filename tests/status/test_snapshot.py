@@ -1,8 +1,11 @@
 """The document of a running kei: read back as it was, and anything else refused."""
 
 import json
+from dataclasses import asdict
+from pathlib import Path
 
 import pytest
+from fakes import FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
 from status_facts import SNAPSHOT
@@ -12,7 +15,8 @@ from kei.core.logs import LogLine
 from kei.meter.expected import Expected
 from kei.mqtt.status import MqttStatus
 from kei.sensors.counters import ReaderStatus
-from kei.status.outline import Outline, Target
+from kei.settings.upload import What
+from kei.status.outline import Outline, Target, unknown
 from kei.status.snapshot import Snapshot, decode, encode
 from kei.store.sinks import RecorderStatus, SinkStatus
 from kei.upload.traffic import UploadStatus
@@ -22,11 +26,15 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
 state = st.builds(SessionStatus, since_s=finite, rssi_dbm=st.none() | finite)
 outlet = st.builds(SinkStatus)
 ports = st.builds(ReaderStatus, since_s=finite, heard_s=st.none() | finite)
+path = st.text(st.characters(min_codepoint=1, exclude_categories=["Cs"]))
+targets = st.builds(Target, what=st.sampled_from(What).map(str), late_s=finite, post_limit_s=finite)
 outlines = st.builds(
     Outline,
-    utc_offset_s=finite,
+    directory=path,
+    fname_base=path,
+    utc_offset_s=st.floats(-50_000, 50_000),
     expected=st.lists(st.builds(Expected, cycle_s=finite), max_size=3).map(tuple),
-    targets=st.lists(st.builds(Target, late_s=finite, post_limit_s=finite), max_size=3).map(tuple),
+    targets=st.lists(targets, max_size=3).map(tuple),
 )
 snapshots = st.builds(
     Snapshot,
@@ -44,6 +52,7 @@ values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
 )
+TARGET = {"name": "a", "what": "pictures", "late_s": 1.0, "post_limit_s": 1.0}
 PLAIN = json.loads(encode(SNAPSHOT))
 
 
@@ -51,6 +60,16 @@ PLAIN = json.loads(encode(SNAPSHOT))
 @given(snapshots)
 def test_a_snapshot_comes_back_as_it_was(snapshot: Snapshot) -> None:
     assert decode(encode(snapshot)) == snapshot
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"directory": "a\0"}, {"utc_offset_s": 1e9}, {"targets": [TARGET]}], ids=str
+)
+def test_settings_of_no_kei_of_this_version_are_malformed(wrong: dict[str, object]) -> None:
+    outline = asdict(unknown(Path("kei.db"), FakeClock()))
+    assert decode(json.dumps({**PLAIN, "outline": outline}).encode()).outline
+    with pytest.raises(Malformed):
+        decode(json.dumps({**PLAIN, "outline": {**outline, **wrong}}).encode())
 
 
 @given(st.binary() | st.text().map(str.encode))
