@@ -360,6 +360,9 @@ def _status(path: Path, *, as_json: bool) -> int:
 
     found = status_in_time(path, environ=os.environ, clock=clock.SystemClock())
     _to_stdout(found.to_json() if as_json else found.to_text())
+    _to_stderr(*found.mistakes)
+    if found.mistakes:
+        return EXIT_USAGE
     return EXIT_OK if found.is_well else EXIT_FAILED
 
 

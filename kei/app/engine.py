@@ -54,10 +54,15 @@ class Engine:
 
     Raises:
         StoreError: another kei uses the database or the text files, or they cannot be opened.
+
+    Attributes:
+        config: what is in force.
+        refused: why a newer jobs.toml is not, one line each.
     """
 
     def __init__(self, config: Config, *, clock: Clock, rng: random.Random) -> None:
         self.config = config
+        self.refused: Sequence[str] = ()
         self._clock = clock
         recorder = config.recorder
         self._instance_lock = InstanceLock(
@@ -100,6 +105,7 @@ class Engine:
         )
         self.status = EngineStatus(
             config=lambda: self.config,
+            refused=lambda: self.refused,
             clock=clock,
             begun_s=clock.monotonic(),
             monitor=self._monitor,

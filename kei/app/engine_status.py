@@ -1,7 +1,7 @@
 """How everything of an engine is: for `kei status`, the page, brokers, servers and systemd."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
@@ -24,7 +24,9 @@ from kei.mqtt.status import MqttStatus
 from kei.sensors.counters import ReaderStatus
 from kei.settings.config import Config
 from kei.status.facts import Answer, facts_of, read_database
+from kei.status.outline import outline_of
 from kei.status.rules import problems_of
+from kei.status.sentences import NAMES_MAX
 from kei.status.snapshot import Snapshot, clipped, doing, status_summary
 from kei.store.intake_queue import IntakeQueue
 from kei.store.recorder import Recorder
@@ -43,6 +45,7 @@ class EngineStatus:
 
     Attributes:
         config: returns the present configuration, which a reload replaces.
+        refused: returns why a newer jobs.toml is not in force, one line each.
         begun_s: monotonic seconds at the engine's start.
         job_set: returns the jobs, which are made with what is told here.
         mqtt: returns how the connection to a broker is; None without `[mqtt]`.
@@ -50,6 +53,7 @@ class EngineStatus:
     """
 
     config: Callable[[], Config]
+    refused: Callable[[], Sequence[str]]
     clock: Clock
     begun_s: float
     monitor: ClockMonitor
@@ -84,6 +88,8 @@ class EngineStatus:
             meter_clock=meter.decoder.meter_clock.status if meter else None,
             mqtt=_public(mqtt) if (mqtt := self.mqtt()) else None,
             history=self.job_set().history(),
+            outline=outline_of(self.config(), self.clock),
+            refused=tuple(_public_text(each) or "" for each in self.refused()[:NAMES_MAX]),
         )
 
     def meter_now(self) -> MeterNow | None:
@@ -129,9 +135,9 @@ class EngineStatus:
 
     def problems(self) -> tuple[str, ...]:
         """Return what `kei status` would name, one line each; reads the disk."""
-        config, answer = self.config(), Answer(self.snapshot())
-        stored = read_database(config, self.clock)
-        broken = problems_of(facts_of(config, answer, stored, self.clock))
+        outline, answer = outline_of(self.config(), self.clock), Answer(self.snapshot())
+        stored = read_database(outline, self.clock)
+        broken = problems_of(facts_of(outline, answer, stored, self.clock))
         hanging = [f"hangs: {', '.join(names)}"] if (names := self.stuck()) else []
         return *(f"{each.rule.value}: {each.detail}" for each in broken), *hanging
 

@@ -80,6 +80,9 @@ class JobSet:
         entries = {}
         for name, job in planned.items():
             built = kept[name].job if name in kept else job.build(context)
+            before = self._entries[name].job.sender if name in self._entries else None
+            if built.sender is not None and before is not None and name not in kept:
+                built.sender.go_on_from(before)
             entries[name] = _Entry(job, origins[name], built)
             if name not in kept:
                 self._scheduler.add(job, built.run)

@@ -132,24 +132,25 @@ class Runner:
         try:
             wanted = config.load(self._path, environ=self._environ)
         except ConfigError as error:
-            log.error("config_refused", faults=error.faults)  # noqa: TRY400 - no traceback to see
-            return engine
+            return _refused(engine, error.faults)
         changes = differences(engine.config, wanted)
         if not changes:
+            engine.refused = ()
             log.info("config_unchanged")
             return engine
         log.info("config_changed", changes=changes)
         try:
             self._set_up_logs(wanted)
         except OSError as error:
-            log.error("config_refused", faults=[f"log.file: {error}"])  # noqa: TRY400
-            return engine
+            return _refused(engine, [f"log.file: {error}"])
         if engine.can_change_to(wanted):
             try:
                 engine.change_to(wanted)
             except (ConfigError, OSError) as error:
-                log.error("config_refused", faults=_faults(error))  # noqa: TRY400
+                _refused(engine, _faults(error))
                 self._set_up_logs(engine.config)
+            else:
+                engine.refused = ()
             return engine
         return self._replace(engine, wanted)
 
@@ -159,9 +160,11 @@ class Runner:
         try:
             return self._start(self._engine(wanted))
         except (KeiError, OSError) as error:
-            log.error("config_refused", faults=_faults(error))  # noqa: TRY400 - no traceback to see
+            _refused(engine, _faults(error))
             self._set_up_logs(engine.config)
-            return self._start(self._engine(engine.config))
+            again = self._engine(engine.config)
+            again.refused = engine.refused
+            return self._start(again)
 
     def _file_changed(self) -> bool:
         now = self._signature()
@@ -197,6 +200,13 @@ def _secrets(settings: object) -> Iterator[Secret]:
             yield from _secrets(tuple(settings.values()))
         case _ if is_dataclass(settings):
             yield from _secrets(tuple(getattr(settings, each.name) for each in fields(settings)))
+
+
+def _refused(engine: Engine, faults: Sequence[str]) -> Engine:
+    """Return an engine that goes on although jobs.toml says something else now, and say so."""
+    log.error("config_refused", faults=faults)
+    engine.refused = faults
+    return engine
 
 
 def _faults(error: Exception) -> Sequence[str]:

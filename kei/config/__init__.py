@@ -1,5 +1,6 @@
 """jobs.toml, read and checked."""
 
 from kei.config.loader import load
+from kei.config.mistaken import database_of
 
-__all__ = ["load"]
+__all__ = ["database_of", "load"]

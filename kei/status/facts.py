@@ -5,14 +5,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from itertools import zip_longest
+from pathlib import Path
 
 from kei.core.clock import Clock
 from kei.core.errors import StoreError
 from kei.core.reading import Reading
 from kei.echonet.meter_class import UNIT_OF_SENSOR
-from kei.meter.expected import Expected, expected_of
-from kei.settings.config import Config
+from kei.meter.expected import Expected
 from kei.settings.upload import What
+from kei.status.outline import Outline, utc_offset_s
 from kei.status.snapshot import Snapshot
 from kei.store.queue import Waiting
 from kei.store.read_only import Query, read_overview, readings
@@ -53,7 +54,7 @@ class Facts:
 
     Attributes:
         now_ms: when that was, milliseconds since 1970 in UTC.
-        zone: local time.
+        zone: local time of that kei.
         unit: UnitID of the meter; None without a `[broute]` table.
         expected: the properties that the meter is asked for.
         snapshot: the answer of the running kei; None if none runs, or it does not answer.
@@ -63,6 +64,8 @@ class Facts:
         uploads: in the order of the configuration.
         database_fault: why the database cannot be read; None if it can.
         pending: how many readings have no line in the text yet.
+        mistakes: of jobs.toml as it is now, complete lines.
+        is_zone_foreign: whether `zone` is another than that of the process that asks.
     """
 
     now_ms: int
@@ -75,6 +78,13 @@ class Facts:
     uploads: tuple[Upload, ...]
     database_fault: str | None
     pending: int = 0
+    mistakes: tuple[str, ...] = ()
+    is_zone_foreign: bool = False
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """Why jobs.toml is not in force, one line each; empty if it is."""
+        return self.mistakes or (self.snapshot and self.snapshot.refused) or ()
 
     @property
     def runs(self) -> bool:
@@ -120,39 +130,46 @@ class Answer:
     silence: str | None = None
 
 
-def read_database(wanted: Config, clock: Clock) -> Stored:
+def read_database(outline: Outline, clock: Clock) -> Stored:
     """Return what the database says; for as long as its disk needs."""
-    recorder = wanted.recorder
-    targets = [(target.name, target.what) for target in wanted.upload]
+    database, text = Path(outline.database), outline.text(clock)
+    targets = [(target.name, What(target.what)) for target in outline.targets]
     try:
-        text = DailyFile(recorder.directory, recorder.fname_base, "", clock.zone)
-        contents = read_overview(recorder.database, text, targets, clock)
-        ordered = sorted(contents.last, key=lambda each: _place(each, wanted))
-        series = _present(ordered, wanted, text, clock)
+        contents = read_overview(database, text, targets, clock)
+        ordered = sorted(contents.last, key=lambda each: _place(each, outline))
+        series = _present(ordered, database, text, clock)
     except StoreError as error:
         return Stored(fault=str(error))
     return Stored(series, contents.waiting, pending=contents.pending)
 
 
-def facts_of(wanted: Config, answer: Answer, stored: Stored, clock: Clock) -> Facts:
+def facts_of(
+    outline: Outline,
+    answer: Answer,
+    stored: Stored,
+    clock: Clock,
+    mistakes: tuple[str, ...] = (),
+) -> Facts:
     """Put together what has been found out."""
     return Facts(
         now_ms=clock.now_ms(),
-        zone=clock.zone,
-        unit=wanted.broute.unit if wanted.broute else None,
-        expected=expected_of(wanted.broute) if wanted.broute else (),
+        zone=outline.zone(clock),
+        unit=outline.unit,
+        expected=outline.expected,
         snapshot=answer.snapshot,
         silence=answer.silence,
         series=stored.series,
-        uploads=tuple(_uploads(wanted, stored.waiting, answer.snapshot)),
+        uploads=tuple(_uploads(outline, stored.waiting, answer.snapshot)),
         database_fault=stored.fault,
         # The running kei counts those in its memory, too.
         pending=answer.snapshot.recorder.pending if answer.snapshot else stored.pending,
+        mistakes=mistakes,
+        is_zone_foreign=outline.utc_offset_s != utc_offset_s(clock),
     )
 
 
 def _present(
-    last: Sequence[Reading], wanted: Config, text: DailyFile, clock: Clock
+    last: Sequence[Reading], database: Path, text: DailyFile, clock: Clock
 ) -> tuple[Reading, ...]:
     """Return the last recorded reading of each series, or an earlier one if it is from the future.
 
@@ -162,7 +179,7 @@ def _present(
     earlier: dict[tuple[str, str], Reading] = {}
     if any(each.time_ms > until_ms for each in last):  # all in one pass: there may be a thousand
         query = Query(until_ms - LOOK_BACK_MS, until_ms + 1)
-        for each in readings(wanted.recorder.database, text, query):
+        for each in readings(database, text, query):
             earlier[each.unit, each.sensor] = each
     return tuple(
         each if each.time_ms <= until_ms else earlier.get((each.unit, each.sensor), each)
@@ -170,22 +187,14 @@ def _present(
     )
 
 
-def _place(reading: Reading, wanted: Config) -> tuple[bool, str, str]:
+def _place(reading: Reading, outline: Outline) -> tuple[bool, str, str]:
     """Return a key for the order of the series: the meter's first, then by name."""
-    is_of_meter = wanted.broute is not None and reading.unit == wanted.broute.unit
-    return not is_of_meter, reading.unit, reading.sensor
+    return reading.unit != outline.unit, reading.unit, reading.sensor
 
 
 def _uploads(
-    wanted: Config, waiting: tuple[Waiting, ...], snapshot: Snapshot | None
+    outline: Outline, waiting: tuple[Waiting, ...], snapshot: Snapshot | None
 ) -> Iterator[Upload]:
     live = {upload.target: upload for upload in snapshot.uploads} if snapshot else {}
-    for target, rows in zip_longest(wanted.upload, waiting):
-        window_s = wanted.summary.cycle_s if target.what is What.SUMMARY else 0
-        yield Upload(
-            target.name,
-            window_s + target.cycle_s,
-            rows,
-            live.get(target.name),
-            target.post_limit_s,
-        )
+    for target, rows in zip_longest(outline.targets, waiting):
+        yield Upload(target.name, target.late_s, rows, live.get(target.name), target.post_limit_s)

@@ -34,6 +34,7 @@ class Rule(StrEnum):
     UPLOAD_HANGING = auto()
     BROKER_UNAVAILABLE = auto()
     DATABASE_UNREADABLE = auto()
+    CONFIG_REFUSED = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +161,10 @@ def _named(what: str, names: Named) -> Iterator[Part]:
 
 
 def _upload_failing(facts: Facts) -> Iterator[Part]:
-    failing = [(upload.name, None) for upload in facts.uploads if _has_failed_long(facts, upload)]
-    yield from _named("upload_failing", failing)
+    for upload in facts.uploads:
+        if upload.live and _has_failed_long(facts, upload):
+            yield Part("upload_failing", names=[(upload.name, None)])
+            yield from _fault("because", upload.live.last_error)
 
 
 def _has_failed_long(facts: Facts, upload: Upload) -> bool:
@@ -193,9 +196,11 @@ def _upload_behind(facts: Facts) -> Iterator[Part]:
 
 
 def _upload_refused(facts: Facts) -> Iterator[Part]:
-    lives = [(upload.name, upload.live) for upload in facts.uploads]
-    refused = [(name, None) for name, live in lives if live and live.refused]
-    yield from _named("upload_refused", refused)
+    for upload in facts.uploads:
+        if upload.live and upload.live.refused:
+            yield Part("upload_refused", names=[(upload.name, None)])
+            yield from _fault("because", upload.live.last_error)
+            yield Part("check_target")
 
 
 def _upload_hanging(facts: Facts) -> Iterator[Part]:
@@ -255,4 +260,9 @@ _CHECKS: tuple[tuple[Rule, Callable[[Facts], Iterable[Part]]], ...] = (
     (Rule.BROKER_UNAVAILABLE, _broker_unavailable),
     # The database is damaged, or may not be read by the user who asks.
     (Rule.DATABASE_UNREADABLE, lambda facts: _fault("database", facts.database_fault)),
+    # jobs.toml has mistakes, or cannot be put into effect; the settings before it go on.
+    (
+        Rule.CONFIG_REFUSED,
+        lambda facts: _named("refused", [(each, None) for each in facts.refused]),
+    ),
 )

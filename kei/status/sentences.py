@@ -32,10 +32,12 @@ ENGLISH = {
     "upload_failing": "upload fails: {names}",
     "upload_behind": "upload does not keep up: {names}",
     "upload_refused": "server refuses everything: {names}",
+    "check_target": "are target_url and the key, or the headers, right?",
     "upload_hanging": "a POST does not end: {names}",
     "no_broker": "no lasting connection to {broker} for {for_s}",
     "because": "{fault}",
     "database": "{fault}",
+    "refused": "jobs.toml is not in force: {names}",
 }
 
 

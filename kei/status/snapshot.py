@@ -13,6 +13,7 @@ from kei.meter.meter_clock import MeterClockStatus
 from kei.meter.progress import HistoryStatus
 from kei.mqtt.status import MqttStatus
 from kei.sensors.counters import ReaderStatus
+from kei.status.outline import Outline
 from kei.store.sinks import RecorderStatus
 from kei.timekeeping.monitor import ClockStatus
 from kei.upload.traffic import UploadStatus
@@ -49,6 +50,8 @@ class Snapshot:
         meter_clock: the meter's time beside this machine's; None without a `[broute]` table.
         history: how far the record of half-hours has been made complete; None if nobody asked.
         mqtt: the connection to the broker; None without a `[mqtt]` table.
+        outline: of the settings in force; None from an older version of kei.
+        refused: why a changed jobs.toml is not in force, one line each; None as above.
     """
 
     version: str
@@ -63,6 +66,8 @@ class Snapshot:
     meter_clock: MeterClockStatus | None = None
     history: HistoryStatus | None = None
     mqtt: MqttStatus | None = None
+    outline: Outline | None = None
+    refused: tuple[str, ...] | None = None
 
 
 def clipped(text: str | None) -> str | None:

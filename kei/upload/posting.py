@@ -20,6 +20,7 @@ class Poster:
         clock: monotonic time.
 
     Attributes:
+        traffic: that of the target so far.
         next_at: when the next POST may begin, by the monotonic clock.
     """
 
@@ -31,7 +32,7 @@ class Poster:
         self._compresses = spec.compressible and target.compress is Compress.GZIP
         self._masker = masker_of(target)
         self._http = http
-        self._traffic = traffic
+        self.traffic = traffic
         self._clock = clock
         self.next_at = clock.monotonic()
 
@@ -49,7 +50,7 @@ class Poster:
         try:
             return self._http.post(self._url, body, headers, target.timeout_s)
         finally:
-            self._traffic.add(self._http.sent_bytes - before)
+            self.traffic.add(self._http.sent_bytes - before)
 
     def said(self, answer: Answer) -> tuple[str, str]:
         """Return why an answer is no success: its cause, and the rest of what is known."""

@@ -113,16 +113,14 @@ class Sender:
         self._clock = clock
         log = log.bind(target=target.name)
         self._report = Report(log, clock)
-        self._traffic = Traffic(log, clock)
         self._backoff = new_backoff(random)
         self._fetch_rows = min(ROWS_MAX, target.max_bytes // ROW_MIN_BYTES + 2)
         self._stopping = threading.Event()
-        self._poster = Poster(target, spec, http, self._traffic, clock)
+        self._poster = Poster(target, spec, http, Traffic(log, clock), clock)
         self._not_before = clock.monotonic()
         self._health = origin.health
         self._only_health_fails = False
         self._cycles_before = self._cycles()
-        self._last_success_ms: int | None = None
         self._last_error: str | None = None
 
     def flush(self) -> None:
@@ -168,6 +166,10 @@ class Sender:
         self._http.stop()
         self._report.log_rows(last=True)
 
+    def go_on_from(self, before: "Sender") -> None:
+        """Take over the traffic of the sender in whose place this one comes; before any flush."""
+        self._poster.traffic = before._poster.traffic
+
     @property
     def name(self) -> str:
         """Of the target."""
@@ -182,11 +184,11 @@ class Sender:
         """Return how the target is doing."""
         return UploadStatus(
             target=self._target.name,
-            last_success_ms=self._last_success_ms,
+            last_success_ms=self._poster.traffic.last_success_ms,
             last_error=self._last_error,
             failures=self._backoff.failures,
             refused=any(_refuses_all(state.selector) for state in self._queues),
-            sent=self._traffic.sent(),
+            sent=self._poster.traffic.sent(),
             posting_s=self._http.posting_s,
         )
 
@@ -322,7 +324,7 @@ class Sender:
         self._succeeded()
 
     def _succeeded(self) -> None:
-        self._last_success_ms = self._clock.now_ms()
+        self._poster.traffic.last_success_ms = self._clock.now_ms()
         self._last_error = None
         self._backoff.reset()
         self._report.recovered()

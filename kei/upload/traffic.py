@@ -140,10 +140,14 @@ class UploadStatus:
 class Traffic:
     """Counts the bytes of requests by the local day, and logs each day once. Thread-safe.
 
-    For connections that are paid for by the byte.
+    For connections that are paid for by the byte. It outlives a sender that a reload replaces.
+
+    Attributes:
+        last_success_ms: when a batch was accepted last, by the wall clock; None if none was.
     """
 
     def __init__(self, log: BoundLogger, clock: Clock) -> None:
+        self.last_success_ms: int | None = None
         self._log = log
         self._clock = clock
         self._lock = Lock()

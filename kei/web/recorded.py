@@ -23,6 +23,7 @@ from kei.meter.figures import Figures
 from kei.meter.recorded import RecordedMeter, unit_of
 from kei.settings.months import Month
 from kei.status.facts import Answer, Facts, facts_of, read_database
+from kei.status.outline import outline_of
 from kei.status.rules import Problem, problems_of
 from kei.store.half_hour_cache import KEPT
 from kei.store.text import DailyFile
@@ -117,11 +118,11 @@ class Recorded:
         try:
             now = self._clock.monotonic()
             if self._facts is None or now - self._facts[0] > KEPT_S:
-                config = self._live.config()
+                outline = outline_of(self._live.config(), self._clock)
                 with self._reading():
-                    stored = read_database(config, self._clock)
+                    stored = read_database(outline, self._clock)
                 answer = Answer(self._live.snapshot())
-                self._facts = (now, facts_of(config, answer, stored, self._clock))
+                self._facts = (now, facts_of(outline, answer, stored, self._clock))
             return self._facts[1]
         finally:
             self._facts_lock.release()

@@ -252,22 +252,30 @@ class ConnectSteps:
                 "another device may hold the meter's only session",
             )
             return
+        other = "another device may hold the meter's only session"
+        is_busy = self._requests.is_channel_busy
         if was_refused:
             hint = (
                 "the meter refuses ID and password, which it has taken before: was it replaced, "
-                "so that there are new ones? "
+                f"so that there are new ones? {other}"
+            )
+        elif is_busy:
+            hint = (
+                "the dongle cannot send, as the channel is never free: does something transmit "
+                "nearby, another dongle say?"
             )
         else:
             hint = (
                 "the meter is silent; ID and password are right, it has taken them before (a "
                 "meter that was replaced wants new ones): is the signal good (-88 dBm or better)? "
+                f"{other}"
             )
         self._incidents.raised(
             "join_failed",
-            key="proven",
+            key="busy" if is_busy else "proven",
             lqi=round(self._lqi),
             rssi_dbm=rssi_dbm(self._lqi),
-            hint=f"{hint}another device may hold the meter's only session",
+            hint=hint,
         )
 
     @property

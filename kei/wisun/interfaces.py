@@ -45,6 +45,7 @@ class SendResult(IntEnum):
     SENT = 0x00
     FAILED = 0x01
     SOLICITING = 0x02  # address resolution went out first; the datagram follows by itself
+    BUSY = 0x03  # the channel was not free (J11; SKSTACK-IP has `FAILED` for that, too)
 
 
 class Reason(Enum):

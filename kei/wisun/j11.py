@@ -89,7 +89,7 @@ _CONNECTED = struct.Struct(">xxQH")
 _MULTICAST, _CLEAR = 0x01, 0x01
 ALL_NODES = "FF02:0000:0000:0000:0000:0000:0000:0001"
 _ON_ITS_WAY = (0x0, 0xF)  # acknowledged, or queued
-_LIMITED = 0x2
+_LIMITED, _CHANNEL_BUSY = 0x2, 0x3
 
 
 DONE = 0x01  # the first byte of a response; what else it may be (table 34):
@@ -355,6 +355,8 @@ def _sent(data: bytes) -> list[Message]:
         return [refusal(data[0], Command.SEND)]
     radio, begin = data[1] & 0x0F, data[2:]
     result = SendResult.SENT if radio in _ON_ITS_WAY else SendResult.FAILED
+    if radio == _CHANNEL_BUSY:
+        result = SendResult.BUSY
     limited: list[Message] = []
     if radio == _LIMITED:
         limited.append(Event(EventNumber.LIMIT_ON, "", None))

@@ -130,6 +130,7 @@ class Requests:
         notifications: received and not yet taken by the session thread.
         lqi: of the meter's last frame; None if no frame told it.
         ignored: late, duplicate, foreign and damaged frames so far.
+        is_channel_busy: whether the last frame could not be sent, as others were sending.
     """
 
     def __init__(
@@ -147,6 +148,7 @@ class Requests:
         self.notifications: deque[Received] = deque(maxlen=NOTIFICATIONS_MAX)
         self.lqi: float | None = None
         self.ignored = 0
+        self.is_channel_busy = False
 
     @property
     def _commands(self) -> Commands:
@@ -156,6 +158,7 @@ class Requests:
         """Send to this meter and accept its frames only, from now on (session thread)."""
         self.address = network.address
         self.network = network
+        self.is_channel_busy = False
 
     def begin(
         self, epcs: tuple[int, ...], budget_s: float, sets: Property | None = None
@@ -235,7 +238,7 @@ class Requests:
 
     def _await(self, request: Request, payload: bytes, deadline: float) -> None:
         """Wait for the answer, and for the dongle's own OK, before which it can do nothing else."""
-        taken = answered = failed = refused = False
+        taken = answered = failed = refused = is_busy = False
         request.refusal = None
         while not (taken and answered) and (inbound := self._hear(payload, deadline)) is not None:
             match inbound:
@@ -251,13 +254,15 @@ class Requests:
                     failed, refused = reason in NOT_NOW, reason not in NOT_NOW
                 case Event(EventNumber.SENT, _, SendResult.SENT):
                     request.was_heard = True
-                case Event(EventNumber.SENT, _, SendResult.FAILED):
-                    log.debug("send_failed")
+                case Event(EventNumber.SENT, _, SendResult.FAILED | SendResult.BUSY as result):
+                    is_busy = result == SendResult.BUSY
+                    log.debug("send_failed", is_busy=is_busy)
                     failed = True
             # EVENT 21 with 01 may only mean that the acknowledgement was lost: the last try waits.
             if answered or refused or (failed and request.tries < MOST_TRIES):
                 deadline = min(deadline, self._clock.monotonic() + REPLY_GRACE_S)
         request.was_heard |= taken and not (refused or failed)
+        self.is_channel_busy = is_busy
         if not taken:
             self._await_reply(payload)
 

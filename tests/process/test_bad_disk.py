@@ -15,7 +15,8 @@ import pytest
 from programs import SIMULATED, Program, as_text_line, readings, running, wait_until, write_jobs
 from small_disks import fill, mount, small_disk
 
-from kei.commands.status.asking import ask_kei, configuration
+from kei.commands.status.asking import ask_kei
+from kei.config import load
 from kei.core.clock import SystemClock
 
 FAST = '[[broute.requests]]\nepc = ["E7"]\ncycle = 0.2'
@@ -61,10 +62,10 @@ def text(folder: Path) -> Counter[str]:
 
 def has_answers(kei: Program, jobs: Path, count: int) -> None:
     """Wait until the meter has answered so often, wherever the readings are."""
-    wanted = configuration(jobs, os.environ)
+    database = load(jobs, environ=os.environ).recorder.database
 
     def answered() -> bool:
-        snapshot = ask_kei(wanted, SystemClock(UTC)).snapshot
+        snapshot = ask_kei(database, SystemClock(UTC)).snapshot
         session = None if snapshot is None else snapshot.session
         return session is not None and session.answered >= count
 

@@ -87,6 +87,31 @@ def test_a_refused_row_can_be_seen_and_sent_once_more_while_kei_runs(
     assert not [error for error in program.errors if "Traceback" in error]
 
 
+def test_what_was_sent_today_outlives_a_change_of_the_target(
+    server: Server, tmp_path: Path
+) -> None:
+    def seen() -> tuple[int, str | None]:
+        # Without the exit code: on a busy machine a reading may be late.
+        _, said, _ = command("status", "--json", "--jobs", jobs)
+        (found,) = json.loads("".join(said))["uploads"]
+        return found["sent"]["today_bytes"], found["last_success"]
+
+    jobs = write_jobs(tmp_path, SIMULATED, upload(server), requests=FAST)
+    with running("--jobs", str(jobs)) as program:
+        program.wait_for_event("session_joined", 20)
+        wait_until(lambda: seen()[1], 20, "a success")
+        before, _ = seen()
+        server.always(answer(503))
+        more = upload(server) + '\nheaders = { "X-House" = "7" }'
+        write_jobs(tmp_path, SIMULATED, more, requests=FAST)
+        program.wait_for_event("config_changed", 20)
+        wait_until(lambda: "X-House" in server.posts[-1].headers, 20, "a POST of the new target")
+        sent, success = seen()
+        assert sent > before
+        assert success is not None
+        assert program.stop() == 0
+
+
 def test_whatever_is_killed_and_whatever_fails_every_row_arrives_in_order(
     server: Server, tmp_path: Path
 ) -> None:

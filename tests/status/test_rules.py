@@ -81,8 +81,13 @@ def test_a_sensor_logger_needs_no_session() -> None:
 
 
 def test_a_server_may_not_refuse_everything() -> None:
-    upload = replace(FACTS.uploads[0], live=replace(LIVE, refused=True))
-    assert broken(replace(FACTS, uploads=(upload,))) == {Rule.UPLOAD_REFUSED}
+    live = replace(LIVE, refused=True, last_error="status 401: who are you?")
+    (problem,) = problems_of(replace(FACTS, uploads=(replace(FACTS.uploads[0], live=live),)))
+    assert problem.rule is Rule.UPLOAD_REFUSED
+    assert problem.detail == (
+        "server refuses everything: server; status 401: who are you?;"
+        " are target_url and the key, or the headers, right?"
+    )
 
 
 @pytest.mark.parametrize(("posting_s", "wrong"), [(None, False), (90.0, False), (91.0, True)])
@@ -190,7 +195,11 @@ FAILING = replace(LIVE, last_success_ms=None, last_error="status 503", failures=
 
 
 def test_an_upload_that_fails_for_long_is_a_fault() -> None:
-    assert broken(upload_facts(FAILING, oldest_s=661)) == {Rule.UPLOAD_FAILING}
+    (problem,) = problems_of(upload_facts(FAILING, oldest_s=661))
+    assert (problem.rule, problem.detail) == (
+        Rule.UPLOAD_FAILING,
+        "upload fails: server; status 503",
+    )
 
 
 def test_an_upload_that_began_to_fail_a_moment_ago_is_none() -> None:

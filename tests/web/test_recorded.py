@@ -16,8 +16,8 @@ from kei.core.clock import Clock
 from kei.core.errors import RetryLater
 from kei.core.reading import Reading
 from kei.meter.figures import PresentFigures
-from kei.settings.config import Config
 from kei.status.facts import Stored
+from kei.status.outline import Outline
 from kei.upload.health import Health
 from kei.web import recorded
 from kei.web.live import Live
@@ -32,7 +32,7 @@ class Disk:
     answers: threading.Event = field(default_factory=threading.Event)
     waiting: int = 0
 
-    def read_database(self, _wanted: Config, _clock: Clock) -> Stored:
+    def read_database(self, _outline: Outline, _clock: Clock) -> Stored:
         self.waiting += 1
         self.answers.wait(PATIENCE_S)
         return Stored()

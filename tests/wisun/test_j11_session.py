@@ -242,6 +242,15 @@ def test_a_meter_that_refuses_what_it_has_taken_before_is_not_called_silent(star
     assert str(told["hint"]).startswith("the meter refuses ID and password, which it has taken")
 
 
+def test_a_channel_that_is_never_free_is_no_silent_meter(start: Start) -> None:
+    with capture_logs() as logs:
+        start(f"{J11},fault=cca%100", speed=40)
+        wait_until(lambda: any(e["event"] == "join_failed" for e in logs), 20, "the fault")
+    (told, *_) = [str(line["hint"]) for line in logs if line["event"] == "join_failed"]
+    assert "the channel is never free" in told
+    assert "silent" not in told
+
+
 def test_a_network_that_is_lost_during_an_authentication_is_not_waited_for(start: Start) -> None:
     bench = start(f"{J11},join-time=40", speed=20)
     wait_until(lambda: Command.START_PANA in codes(bench), 20, "the join")

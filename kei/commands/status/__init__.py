@@ -28,6 +28,11 @@ class StatusReport:
     problems: tuple[Problem, ...]
 
     @property
+    def mistakes(self) -> tuple[str, ...]:
+        """Complete lines on what is wrong with jobs.toml; none if it could be put into effect."""
+        return self.facts.mistakes
+
+    @property
     def is_well(self) -> bool:
         """Whether there are no problems."""
         return not self.problems
@@ -50,7 +55,7 @@ def status(path: Path, *, environ: Mapping[str, str], clock: Clock) -> StatusRep
         clock: for ages and time limits.
 
     Raises:
-        ConfigError: the file does not validate.
+        ConfigError: it does not validate, and does not even say where the database is.
     """
     facts = gather(path, environ=environ, clock=clock)
     return StatusReport(facts, problems_of(facts))
@@ -60,7 +65,7 @@ def status_in_time(path: Path, *, environ: Mapping[str, str], clock: Clock) -> S
     """Do the same within 12 s, whatever the disk does; for a process with one thread only.
 
     Raises:
-        ConfigError: the file does not validate.
+        ConfigError: it does not validate, and does not even say where the database is.
         KeiError: the file could not be read in time.
     """
     facts = gather_in_time(path, environ=environ, clock=clock)

@@ -71,7 +71,11 @@ def _head(facts: Facts, problems: Sequence[Problem]) -> Block:
         about = "runs, but does not answer" if facts.runs else "does not run"
     details = [f"{problem.rule.value}: {problem.detail}" for problem in problems]
     head = {"kei": [about], "problems": details or ["none"]}
-    if snapshot is not None and (clock := list(_clock(snapshot))):
+    clock = [] if snapshot is None else list(_clock(snapshot))
+    if facts.is_zone_foreign:
+        zone = facts.zone.tzname(None)
+        clock.append(f"times are in this kei's local time, {zone}; this terminal has another")
+    if clock:
         head["clock"] = clock
     return head
 
@@ -92,7 +96,9 @@ def _clock(snapshot: Snapshot) -> Iterator[str]:
 
 
 def _session(session: SessionStatus) -> Block:
-    state = "joined" if session.joined else f"not joined ({what_is_done(session)})"
+    state = f"{'joined' if session.joined else 'not joined'} for {span(session.since_s)}"
+    if not session.joined:
+        state += f": {what_is_done(session)}"
     dongle = network = signal = "not known yet"
     if session.dongle:
         dongle = f"{session.dongle}, firmware {session.firmware}"
@@ -107,7 +113,7 @@ def _session(session: SessionStatus) -> Block:
         requests += f"; {session.ignored_frames} frames ignored (late, double or foreign)"
     fault = [] if session.fault is None else [str(last_fault(session, session.fault))]
     return {
-        "session": [f"{state} for {span(session.since_s)}", *fault],
+        "session": [state, *fault],
         "dongle": [dongle],
         "network": [network],
         "signal": [signal],
@@ -138,7 +144,7 @@ def _port(port: ReaderStatus) -> Iterator[str]:
 
 def _series(facts: Facts) -> list[str]:
     if not facts.series:
-        return ["none known" if facts.database_fault else "none yet"]
+        return ["none known" if facts.database_fault or facts.mistakes else "none yet"]
     rows = [("UNIT", "SENSOR", "VALUE", "", "AGE")]
     rows += [
         (

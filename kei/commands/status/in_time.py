@@ -11,21 +11,19 @@ import pickle
 import select
 import signal
 import struct
-import threading
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from kei.commands.status.asking import ask_kei, configuration
+from kei.commands.status.asking import Asked, ask_kei, read_file, read_stored
 from kei.core.clock import Clock
 from kei.core.errors import ConfigError, KeiError
 from kei.jobs import kinds
-from kei.settings.config import Config
-from kei.status.facts import Answer, Facts, Stored, facts_of, read_database
+from kei.status.facts import Answer, Facts, Stored, facts_of
 
-# An answer of kei and an overview of the database take 10 s each at most, at the same time.
+# An answer of kei and an overview of the database take 10 s each at most, and moments as a rule.
 LIMIT_S = 12.0
 _LENGTH = struct.Struct("=I")
 _CHUNK_BYTES = 65_536
@@ -45,7 +43,7 @@ class _Failure:
     text: str
 
 
-_Finding: TypeAlias = Config | Answer | Stored | _Faults | _Failure
+_Finding: TypeAlias = Asked | Answer | Stored | _Faults | _Failure
 
 
 def gather_in_time(
@@ -60,7 +58,7 @@ def gather_in_time(
         limit_s: how long it may take.
 
     Raises:
-        ConfigError: jobs.toml does not validate.
+        ConfigError: as of `read_file`.
         KeiError: it could not be read in time.
     """
     kinds.tables()  # loads modules, which takes seconds on a small machine: not within the time
@@ -71,14 +69,14 @@ def gather_in_time(
         _look(path, environ, clock, writing)
     os.close(writing)
     try:
-        wanted: Config | None = None
+        asked: Asked | None = None
         late = f"not found out within {limit_s:g} s: its disk stalls, or is frozen"
         answer = Answer(silence=f"whether kei runs was {late}")
         stored: Stored | None = None
         for finding in _findings(reading, clock, limit_s):
             match finding:
-                case Config():
-                    wanted = finding
+                case Asked():
+                    asked = finding
                 case Answer():
                     answer = finding
                 case Stored():
@@ -87,10 +85,10 @@ def gather_in_time(
                     raise ConfigError(finding.lines)
                 case _Failure():
                     raise RuntimeError(finding.text)
-        if wanted is None:
+        if asked is None:
             raise KeiError(f"{path}: what it says was {late}")
-        database = wanted.recorder.database
-        return facts_of(wanted, answer, stored or Stored(fault=f"{database}: {late}"), clock)
+        stored = stored or Stored(fault=f"{asked.database}: {late}")
+        return facts_of(asked.beside(answer), answer, stored, clock, asked.mistakes)
     finally:
         os.close(reading)
         os.kill(child, signal.SIGKILL)  # it ends as soon as its disk lets it
@@ -100,26 +98,21 @@ def gather_in_time(
 
 def _look(path: Path, environ: Mapping[str, str], clock: Clock, pipe: int) -> None:
     """Find everything out, and end this process."""
-    lock = threading.Lock()
 
     def tell(finding: _Finding) -> None:
         data = pickle.dumps(finding)
-        with lock:
-            rest = memoryview(_LENGTH.pack(len(data)) + data)
-            while rest:
-                rest = rest[os.write(pipe, rest) :]
+        rest = memoryview(_LENGTH.pack(len(data)) + data)
+        while rest:
+            rest = rest[os.write(pipe, rest) :]
 
     try:
         # Whoever waits for the end of the output of `kei status` shall not wait for this process.
         nothing = os.open(os.devnull, os.O_RDWR)
         for stream in range(3):
             os.dup2(nothing, stream)
-        wanted = configuration(path, environ)
-        tell(wanted)
-        asking = threading.Thread(target=lambda: tell(ask_kei(wanted, clock)), daemon=True)
-        asking.start()
-        tell(read_database(wanted, clock))
-        asking.join()
+        tell(asked := read_file(path, environ, clock))
+        tell(answer := ask_kei(asked.database, clock))
+        tell(read_stored(asked, answer, clock))
     except ConfigError as error:
         tell(_Faults(error.faults))
     except Exception:  # noqa: BLE001 - told to the other process, which raises it

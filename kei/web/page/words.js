@@ -34,7 +34,7 @@ export const WORDS = {
       stale_readings: "The meter's readings are too old.", sensor_port_lost: "A port with sensors is gone.", sensor_silent: "A sensor is silent.",
       recorder_fault: "The disk does not take readings.", upload_failing: "An upload fails.", upload_behind: "An upload does not keep up.",
       upload_refused: "A server refuses everything.", upload_hanging: "An upload hangs.", database_unreadable: "The database cannot be read.",
-      broker_unavailable: "The MQTT broker cannot be reached.",
+      broker_unavailable: "The MQTT broker cannot be reached.", config_refused: "jobs.toml is not in force.",
     },
   },
   ja: {
@@ -67,15 +67,16 @@ export const WORDS = {
       stale_readings: "メーターの計測値が古くなっています。", sensor_port_lost: "センサーのポートがありません。", sensor_silent: "センサーから届いていません。",
       recorder_fault: "ディスクに書き込めません。", upload_failing: "送信に失敗しています。", upload_behind: "送信が追いついていません。",
       upload_refused: "サーバーがすべて拒否しています。", upload_hanging: "送信が終わりません。", database_unreadable: "データベースを読めません。",
-      broker_unavailable: "MQTT ブローカーに接続できません。",
+      broker_unavailable: "MQTT ブローカーに接続できません。", config_refused: "設定ファイルの変更が反映されていません。",
     },
     parts: {
       not_running: "kei が動いていません。", not_answering: "{fault}。", not_joined_for: "メーターに {for_s}間接続できていません。", not_joined: "メーターに接続していません。",
       next_try: "{in_s}後に再試行します。", doing: "{state}。", last_fault: "直近の異常：{fault}。", last_fault_ago: "直近の異常（{ago_s}前）：{fault}。",
       no_reading: "まだ計測値がありません。", too_old: "最後の計測からの時間：{names}。", from_future: "時計が狂い、未来の時刻で記録された計測値：{names}。",
       sensor_port: "{port} が {for_s}間ありません。", silent: "届いていないセンサー：{names}。", not_written: "理由：{fault}。",
-      upload_failing: "送信先：{names}。", upload_behind: "未送信の時間：{names}。", upload_refused: "送信先：{names}。", upload_hanging: "送信先：{names}。",
+      upload_failing: "送信先：{names}。", upload_behind: "未送信の時間：{names}。", upload_refused: "送信先：{names}。", check_target: "送信先のアドレスとキー（またはヘッダー）を確認してください。", upload_hanging: "送信先：{names}。",
       no_broker: "{broker} との安定した接続が {for_s}間ありません。", because: "理由：{fault}。", database: "理由：{fault}。",
+      refused: "以前の設定で動いています：{names}。",
     },
     more: "、ほか {count} 件",
     faults: {

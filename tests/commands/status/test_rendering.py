@@ -161,7 +161,7 @@ def test_before_anything_is_known_the_text_says_so() -> None:
     )
     facts = replace(FACTS, snapshot=replace(SNAPSHOT, session=session, lines=()), series=())
     text = text_of(facts)
-    assert "session    not joined (waiting for the dongle's port) for 2 s" in text
+    assert "session    not joined for 2 s: waiting for the dongle's port" in text
     assert text.count("not known yet") == 3
     assert "series     none yet" in text
     assert "warnings   none" in text
@@ -178,8 +178,8 @@ def test_a_session_that_is_not_joined_says_what_it_does_and_what_happened_last()
         fault_s=12.0,
     )
     lines = text_of(replace(FACTS, snapshot=replace(SNAPSHOT, session=session))).splitlines()
-    assert "session    not joined (next attempt in 40 s) for 1 min" in lines
-    assert lines[lines.index("session    not joined (next attempt in 40 s) for 1 min") + 1] == (
+    assert "session    not joined for 1 min: next attempt in 40 s" in lines
+    assert lines[lines.index("session    not joined for 1 min: next attempt in 40 s") + 1] == (
         "           last fault 12 s ago: join_failed: check B-route ID and password"
     )
 
