@@ -1,7 +1,6 @@
 """The server of `rehearse_fleet.py`: a real VictoriaMetrics, and what it gives back."""
 
 import json
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,34 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from _fleet_link import HOST
-from programs import free_port, wait_until
+from series_databases import victoria_metrics
 
 PROGRAM = "victoria-metrics"
 Samples = Counter[tuple[str, int, float]]  # of one site: name, ms since 1970, value
 
 
 class Server:
-    """A VictoriaMetrics that keeps its data in a folder."""
+    """A VictoriaMetrics that runs.
 
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self._url = f"http://{HOST}:{self.port}"
-        self._folder = folder
-        self._process = subprocess.Popen(
-            [
-                *("setpriv", "--pdeathsig", "TERM"),  # however this script ends, it does, too
-                PROGRAM,
-                f"-storageDataPath={folder}",
-                f"-httpListenAddr={HOST}:{self.port}",
-                "-retentionPeriod=10y",
-                "-dedup.minScrapeInterval=1ms",  # what is sent twice counts once
-                "-search.latencyOffset=0s",  # or else it answers for half a minute ago
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        wait_until(self._is_ready, 60, f"{PROGRAM} ready")
+    Attributes:
+        port: on loopback.
+    """
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.port = int(url.rpartition(":")[2])
+        self._url, self._folder = url, folder
 
     def samples(self, metrics: str, site: str) -> Samples:
         """Return everything of the metrics of one site; names are those of metric and sensor."""
@@ -69,29 +56,17 @@ class Server:
         """Let everything that was taken be found."""
         self._get("internal/force_flush", {})
 
-    def close(self) -> None:
-        """End it."""
-        self._process.terminate()
-        self._process.wait()
-
     def _get(self, path: str, parameters: dict[str, str]) -> requests.Response:
         answer = requests.get(f"{self._url}/{path}", parameters, timeout=60)
         answer.raise_for_status()
         return answer
 
-    def _is_ready(self) -> bool:
-        assert self._process.poll() is None, f"{PROGRAM} has ended"
-        try:
-            return self._get("health", {}).ok
-        except requests.ConnectionError:
-            return False
-
 
 @contextmanager
 def running_server(folder: Path) -> Iterator[Server]:
     """Have a server that ends with the block."""
-    server = Server(folder)
-    try:
-        yield server
-    finally:
-        server.close()
+    folder.mkdir()
+    # What is sent twice counts once.
+    settings = ("-retentionPeriod=10y", "-dedup.minScrapeInterval=1ms")
+    with victoria_metrics(folder, *settings) as url:
+        yield Server(url, folder)

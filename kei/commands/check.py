@@ -10,7 +10,7 @@ from kei.core.clock import Clock, local
 from kei.core.errors import PortLost
 from kei.core.single_instance import running_pid, text_writer_pid
 from kei.jobs.advice import AIR_TIME_LIMIT_S, advice, air_time_s
-from kei.jobs.kinds import plan
+from kei.jobs.kinds import duration, plan
 from kei.jobs.triggers import ScheduleTrigger
 from kei.serialport.discovery import holders
 from kei.serialport.port import SerialPort
@@ -81,7 +81,8 @@ def _plan(wanted: Config, clock: Clock) -> Iterator[str]:
         trigger = ScheduleTrigger(job.schedule, clock.zone)
         following = trigger.get_next_fire_time(None, now).astimezone(clock.zone)
         when = f"every {job.every:<4}  next {following:%Y-%m-%d %H:%M:%S}"
-        yield f"{job.id:{width}}  {when}  {job.what}"
+        late = f"; up to {duration(job.schedule.spread_s)} later" if job.schedule.spread_s else ""
+        yield f"{job.id:{width}}  {when}  {job.what}{late}"
     for port in wanted.serial:
         yield f"sensors: {_described(port)}"
     if wanted.mqtt:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum, auto
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import kei.jobs
 from kei.core.clock import Clock
@@ -67,7 +67,7 @@ class Every:
 
     Attributes:
         cycle_s: from one run to the next, seconds.
-        asks_server: whether runs are later than that, each by the same part of `spread_s`, which
+        asks_server: whether runs are later than that, all by the same share of `spread_s`, which
             chance decides: the clocks of a fleet agree, and must not send it all at once.
     """
 
@@ -91,6 +91,7 @@ class AfterWindows:
 
     cycle_s: int
     delay_s: int
+    spread_s: ClassVar[float] = 0.0
 
 
 Schedule = Every | AfterWindows

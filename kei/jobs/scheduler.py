@@ -59,7 +59,7 @@ class Scheduler:
     Args:
         clock: what jobs are planned by.
         uploads: how many upload targets there are.
-        rng: for how much later than a cycle says a server is asked.
+        rng: for how much later than a cycle says servers are asked: which share of what is allowed.
 
     Attributes:
         heartbeat: of the scheduler, by a job that does nothing else.
@@ -67,7 +67,8 @@ class Scheduler:
 
     def __init__(self, clock: Clock, uploads: int, rng: Random) -> None:
         self._clock = clock
-        self._rng = rng
+        # Once: a reload must not make an interval longer than the cycle.
+        self._lateness = rng.random()
         self._incidents = Incidents(log, clock)
         threads = {
             Executor.REQUESTS: REQUESTS_AT_ONCE,
@@ -160,8 +161,8 @@ class Scheduler:
     def _add(
         self, name: str, schedule: Schedule, executor: Executor, run: Callable[[], None]
     ) -> None:
-        spread_s = schedule.spread_s if isinstance(schedule, Every) else 0.0
-        trigger = ScheduleTrigger(schedule, self._clock.zone, self._rng.uniform(0.0, spread_s))
+        late_s = self._lateness * schedule.spread_s
+        trigger = ScheduleTrigger(schedule, self._clock.zone, late_s)
         # APScheduler's own log lines have the name, which by default is that of the function.
         self._inner.add_job(
             self._run, trigger, args=(name, run), id=name, name=name, executor=executor.value

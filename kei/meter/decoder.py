@@ -16,6 +16,7 @@ from kei.echonet.frame import Property, property_map
 from kei.echonet.meter_class import (
     PROPERTIES,
     TIME_STAMP_BYTES,
+    UNIT_OF_SENSOR,
     Absent,
     ImpossibleStamp,
     Scale,
@@ -43,6 +44,11 @@ _UNIT_HINTS = {
     False: "energy waits for D3 and E1 of this meter",
     True: "this meter has no E1: set broute.energy_unit to the kWh of one count of its register",
 }
+
+
+def is_of_meter(reading: Reading) -> bool:
+    """Tell whether a meter said it; which one, and in which unit, may have changed since."""
+    return reading.data_id == DATA_ID and reading.sensor in UNIT_OF_SENSOR
 
 
 class MeterDecoder:

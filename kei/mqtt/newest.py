@@ -8,8 +8,8 @@ import structlog
 from kei.core.errors import StoreError
 from kei.core.incidents import Incidents
 from kei.core.reading import Reading
-from kei.echonet.meter_class import STAMPED_SENSORS, UNIT_OF_SENSOR
-from kei.meter.decoder import DATA_ID
+from kei.echonet.meter_class import STAMPED_SENSORS
+from kei.meter.decoder import is_of_meter
 from kei.mqtt.messages import METER_STATUS
 from kei.mqtt.sources import Sources
 
@@ -50,7 +50,7 @@ class Newest:
         return {
             series: each
             for series, each in found.items()
-            if (series[0] == unit or not _of_meter(each)) and series != METER_STATUS
+            if (series[0] == unit or not is_of_meter(each)) and series != METER_STATUS
         }
 
     def meter_replaced(self, unit: str, met_at: float) -> None:
@@ -94,7 +94,3 @@ class Newest:
             self._incidents.raised("mqtt_record_not_read", reason=str(error))
             return {}
         return {(each.unit, each.sensor): each for each in found}
-
-
-def _of_meter(reading: Reading) -> bool:
-    return reading.data_id == DATA_ID and reading.sensor in UNIT_OF_SENSOR

@@ -20,6 +20,8 @@ log = structlog.stdlib.get_logger("kei.store")
 
 BOUND = 10_000  # readings; some 50 s of four ports with 50 lines a second each
 FORGETS = 0.9  # a long pause between two readings is the usual one for some twenty more
+LONGER = 3  # times the usual one that a pause counts at most: else the series was gone
+LONGER_MIN_MS = 60_000  # but so long is a pause for boards that send several lines at once
 
 
 class Record(Protocol):
@@ -89,16 +91,18 @@ class IntakeQueue:
         """Return how long it usually is from one reading to the next, of each series with two.
 
         The longest of the last pauses: boards send several lines at once, or only what has changed.
+        That a board was away for hours does not make hours the usual pause.
         """
         return {series: pause_ms / 1000 for series, pause_ms in self._pauses_ms.copy().items()}
 
     def _note_pause(self, earlier: Reading, reading: Reading) -> None:
         if earlier.monotonic_ms is not None and reading.monotonic_ms is not None:
-            series, pause_ms = (
-                (reading.unit, reading.sensor),
-                reading.monotonic_ms - earlier.monotonic_ms,
-            )
-            self._pauses_ms[series] = max(pause_ms, FORGETS * self._pauses_ms.get(series, 0.0))
+            series = reading.unit, reading.sensor
+            pause_ms = float(reading.monotonic_ms - earlier.monotonic_ms)
+            if (usual_ms := self._pauses_ms.get(series)) is not None:
+                pause_ms = min(pause_ms, max(LONGER * usual_ms, LONGER_MIN_MS))
+                pause_ms = max(pause_ms, FORGETS * usual_ms)
+            self._pauses_ms[series] = pause_ms
 
     def record_once(self, readings: Sequence[Reading]) -> None:
         """Queue readings for `record_once` of the recorder; as `record`."""

@@ -128,8 +128,8 @@ class Sender:
     def flush(self) -> None:
         """Send what waits, until that is done, something fails or the cycle is nearly over.
 
-        What is recorded meanwhile is for the next flush: or else, on a slow line, each row of a
-        busy sensor would have a POST and a commit of its own.
+        What is recorded during its last POST is for the next flush: or else, on a slow line, each
+        row of a busy sensor would have a POST and a commit of its own.
 
         Returns at once while the server is to be left alone. Never raises: whatever goes wrong,
         the server's fault or kei's own, is a failed attempt.

@@ -55,10 +55,11 @@ class DiskLook(Generic[Found]):
         with self._lock:
             look = self._under_way
             if look is None or look.ended.is_set():
-                self._under_way = look = _Look(self._clock.monotonic())
+                look = _Look(self._clock.monotonic())
                 threading.Thread(
                     target=self._run, args=[look], name="web-look", daemon=True
                 ).start()
+                self._under_way = look  # now that it can end: there may be no memory for a thread
         left_s = look.begun + WAIT_S - self._clock.monotonic()
         if look.ended.wait(max(0.0, left_s)):
             return look.found

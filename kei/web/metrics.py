@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from kei.core.reading import Reading
 from kei.echonet.meter_class import PROPERTIES
+from kei.meter.decoder import is_of_meter
 from kei.meter.expected import cycles_of
 from kei.meter.figures import Figures
 from kei.status.facts import FUTURE_LIMIT_S, Facts
@@ -24,7 +25,7 @@ from kei.web.disk_look import DiskLook
 from kei.web.live import Live
 from kei.web.recorded import UNKNOWN_CYCLE_S, Recorded
 
-STALE_CYCLES = 3
+STALE_CYCLES = 3  # contract
 JOULES = 3_600_000  # of a kWh
 _ELSEWHERE = frozenset({Rule.NOT_RUNNING, Rule.NOT_ANSWERING})  # whoever answers does both
 _MEASURED_EVERY_S = {
@@ -125,27 +126,30 @@ class Metrics(Collector):
         yield from _of_uploads(snapshot)
         if on_disk is not None:
             yield from _of_disk(on_disk.facts, on_disk.health)
-            yield from _of_costs(on_disk.figures)
+            # By a clock that is wrong they would be those of another month.
+            if on_disk.figures is not None and not snapshot.clock.likely_wrong:
+                yield from _of_costs(on_disk.figures)
 
     def _read(self) -> _OnDisk:
-        has_tariff = self._live.config().tariff is not None
+        config = self._live.config()
+        has_costs = config.broute is not None and config.tariff is not None
         return _OnDisk(
             self._recorded.facts(),
             self._live.health(),
-            self._recorded.figures() if has_tariff else None,
+            self._recorded.figures() if has_costs else None,
         )
 
     def _of_series(self, snapshot: Snapshot, recorded: Iterable[Reading]) -> Iterator[Metric]:
         newest = self._fresh(snapshot, recorded)
         broute = self._live.config().broute
         of_meter = {
-            sensor: float(each.value)
+            sensor: each.value
             for (unit, sensor), each in newest.items()
             if broute is not None and unit == broute.unit
         }
         for each in OF_METER.values():
             values = [
-                (labels, of_meter[sensor] * each.factor)
+                (labels, float(of_meter[sensor] * each.factor))
                 for sensor, labels in each.sensors.items()
                 if sensor in of_meter
             ]
@@ -169,7 +173,10 @@ class Metrics(Collector):
             )
 
     def _fresh(self, snapshot: Snapshot, recorded: Iterable[Reading]) -> dict[Series, Reading]:
-        """Return the newest reading of each series that is of now."""
+        """Return the newest reading of each series that is of now.
+
+        A meter that jobs.toml does not name any more, or by another unit, says nothing of now.
+        """
         config, clock = self._live.config(), self._live.clock
         cycles_s = cycles_of(config.broute)
         unit = config.broute.unit if config.broute else None
@@ -189,7 +196,8 @@ class Metrics(Collector):
         return {
             series: each
             for series, each in sorted((newest | dict(self._live.newest())).items())
-            if -FUTURE_LIMIT_S <= each.age_s(clock) <= limit_s(series)
+            if (series[0] == unit or not is_of_meter(each))
+            and -FUTURE_LIMIT_S <= each.age_s(clock) <= limit_s(series)
         }
 
 
@@ -305,9 +313,7 @@ def _of_disk(facts: Facts, health: Health) -> Iterator[Metric]:
     yield from _one("kei_cpu_temperature_celsius", "Temperature of the processor.", celsius)
 
 
-def _of_costs(figures: Figures | None) -> Iterator[Metric]:
-    if figures is None:
-        return
+def _of_costs(figures: Figures) -> Iterator[Metric]:
     today, bill = figures.today, figures.period
     yield from _family(
         "kei_cost_yen",

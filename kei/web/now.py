@@ -5,6 +5,7 @@ from datetime import tzinfo
 
 from kei.core.clock import local
 from kei.core.reading import Reading
+from kei.meter.decoder import is_of_meter
 from kei.meter.figures import Sum
 from kei.settings.tariff_texts import Rating
 from kei.web.live import Live
@@ -50,7 +51,7 @@ def now_document(live: Live, recorded: Recorded) -> dict[str, object]:
                 "time": _time(each.time_ms, zone),
             }
             for each in sorted(newest.values(), key=lambda each: (each.unit, each.sensor))
-            if each.unit != recorded.unit
+            if each.unit != recorded.unit and not is_of_meter(each)
         ],
     }
 

@@ -43,9 +43,8 @@ FILES = {  # of the page
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 METRICS = "/metrics"
-QUICK = frozenset(
-    {*FILES, "/api/now", METRICS, OPEN}
-)  # are answered before all others: from memory
+# Are answered before all others: from memory; a scrape waits for the disk for two seconds at most.
+QUICK = frozenset({*FILES, "/api/now", METRICS, OPEN})
 _NOTHING = (None, None, None)
 _SERIES = re.compile(r"([A-Za-z0-9_-]+)/([A-Za-z0-9_-]+)")
 _LOST_PLUS = re.compile(r"(T[0-9:.]+) (?=[0-9]{2}:?[0-9]{2}$)")  # of +09:00 in an address
@@ -114,8 +113,8 @@ class _Routes:
                     from kei.web.metrics import Metrics  # noqa: PLC0415
 
                     self._metrics = Metrics(self._live, self._recorded)
-        except ModuleNotFoundError as error:
-            raise KeiError(f"no metrics: {error.name} is missing; {INSTALL}") from None
+        except ImportError as error:
+            raise KeiError(f"no metrics: {error.name} is missing or too old; {INSTALL}") from None
         body, kind = self._metrics.answer(bottle.request.get_header("Accept", ""))
         return bottle.HTTPResponse(body, 200, {"Content-Type": kind})
 

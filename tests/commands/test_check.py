@@ -39,6 +39,19 @@ def test_without_secrets_their_files_are_not_read(tmp_path: Path) -> None:
     assert any("request-E7" in line for line in lines(tmp_path, text, with_secrets=False))
 
 
+def test_what_asks_a_server_is_said_to_come_later_than_the_time_shown(tmp_path: Path) -> None:
+    upload = '[[upload]]\ntarget_url = "http://localhost/"\nformat = "json"\n'
+    heartbeat = '[heartbeat]\nurl = "http://localhost/"\nevery = "10s"\n'
+    slow, quick = 'name = "slow"\ncycle = "1h"\n', 'name = "quick"\ncycle = 1\n'
+    said = lines(tmp_path, f"{upload}{slow}{upload}{quick}{heartbeat}")
+    late = dict(line.split("; up to ") for line in said if "; up to " in line)
+    assert {name.split()[0]: by for name, by in late.items()} == {
+        "upload-slow": "30s later",
+        "upload-quick": "0.5s later",
+        "heartbeat-localhost": "5s later",
+    }
+
+
 def test_a_number_of_days_without_its_unit_is_advised_what_is_possible(tmp_path: Path) -> None:
     jobs = JobsFile(tmp_path / "jobs.toml")
     assert jobs.fault('[recorder]\nretention = "400"') == (

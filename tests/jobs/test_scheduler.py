@@ -149,6 +149,17 @@ def test_many_kei_do_not_ask_a_server_at_the_same_moment() -> None:
     assert len(set(seconds)) >= 20
 
 
+def test_what_a_reload_makes_anew_asks_its_server_at_the_same_moment_as_before() -> None:
+    scheduler = Scheduler(SetClock(), uploads=1, rng=Random(1))
+    late = set()
+    for _ in range(3):
+        scheduler.add(planned("upload", Every(60, asks_server=True)), lambda: None)
+        (job,) = (job for job in scheduler._inner.get_jobs() if job.id == "upload")
+        late.add(job.trigger.late)
+        scheduler.remove("upload")
+    assert len(late) == 1
+
+
 def test_a_job_that_fails_is_logged_with_its_traceback_and_runs_again(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -154,3 +154,21 @@ def test_the_longest_of_the_last_pauses_is_that_of_a_series() -> None:
         clock.advance(1)
         queue.record([replace(reading(1), time_ms=clock.now_ms())])
     assert queue.pauses_s() == {("A1", "T1"): 1.0}
+
+
+def test_a_sensor_that_was_away_for_hours_has_no_pauses_of_hours() -> None:
+    clock = FakeClock()
+    queue = IntakeQueue(SlowRecorder(), clock)
+
+    def comes_after(pause_s: float) -> float:
+        clock.advance(pause_s)
+        queue.record([replace(reading(1), time_ms=clock.now_ms())])
+        return queue.pauses_s().get(("A1", "T1"), 0)
+
+    for _ in range(5):
+        comes_after(10)
+    assert comes_after(10) == 10
+    assert comes_after(3 * 3600) == 60
+    for _ in range(5):  # now that it measures each hour
+        comes_after(3600)
+    assert comes_after(3600) == 3600

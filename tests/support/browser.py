@@ -18,7 +18,6 @@ from programs import PATIENCE_S, free_port, wait_until
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
 MISSING = "needs chromium and chromium-driver (Debian packages)"
-WEBP_QUALITY = 82
 HAS_BROWSER = CHROMIUM is not None and DRIVER is not None
 
 

@@ -33,12 +33,17 @@ def skip_without(program: str, package: str) -> None:
 
 
 @contextmanager
-def victoria_metrics(folder: Path) -> Iterator[str]:
-    """A VictoriaMetrics with its data in this folder; gives its address, without a path."""
+def victoria_metrics(folder: Path, *more: str) -> Iterator[str]:
+    """A VictoriaMetrics with its data in this folder; gives its address, without a path.
+
+    Args:
+        folder: which exists.
+        more: of its settings.
+    """
     skip_without("victoria-metrics", "victoria-metrics")
     address = f"127.0.0.1:{free_port()}"
     # What is queried may be younger than 30 s.
-    settings = (f"-storageDataPath={folder}", "-search.latencyOffset=0s")
+    settings = (f"-storageDataPath={folder}", "-search.latencyOffset=0s", *more)
     with _started(
         "victoria-metrics",
         f"-httpListenAddr={address}",
@@ -71,7 +76,7 @@ def influxd(folder: Path) -> Iterator[str]:
 @contextmanager
 def _started(*command: str, ready: str, **environ: str) -> Iterator[None]:
     with subprocess.Popen(
-        command,
+        ("setpriv", "--pdeathsig", "TERM", *command),  # however the one who asks ends, it does, too
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=os.environ | environ,

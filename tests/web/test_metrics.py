@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from types import ModuleType
+from typing import cast
 from wsgiref.util import setup_testing_defaults
 
 import pytest
@@ -19,10 +21,11 @@ from jobs_file import JobsFile
 from programs import PATIENCE_S, Program, free_port, readings, running, simulator, write_jobs
 from scrapes import PROMTOOL, Samples, complaints, scraped
 from status_facts import LIVE, NOW_MS, PORT, SNAPSHOT
+from web_support import TARIFF
 
 from kei.core.reading import Reading
 from kei.echonet.meter_class import UNIT_OF_SENSOR
-from kei.meter.figures import PresentFigures
+from kei.meter.figures import Figures, PresentFigures, Sum
 from kei.settings.config import Config
 from kei.settings.web import Web
 from kei.status.facts import Stored
@@ -33,6 +36,7 @@ from kei.upload.health import Health
 from kei.web import disk_look, recorded
 from kei.web.live import Live
 from kei.web.metrics import OF_METER, Metrics
+from kei.web.now import now_document
 from kei.web.recorded import Recorded
 from kei.web.routes import METRICS, application
 
@@ -111,7 +115,7 @@ class Kei:
             unit,
             sensor,
             Decimal(value),
-            "x",
+            "x" if unit == "BR" else "7",
             monotonic_ms=round((monotonic_s - age_s) * 1000),
         )
 
@@ -131,7 +135,7 @@ def kei(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kei]:
 
 
 def test_a_series_is_there_for_three_cycles(kei: Kei) -> None:
-    for sensor, value in (("E7", "-512"), ("E8R", "2.5"), ("E8T", "-0.1"), ("E0", "10934.9")):
+    for sensor, value in (("E7", "-512"), ("E8R", "2.5"), ("E8T", "-0.1"), ("E0", "1024.1")):
         kei.comes(sensor, value)
     kei.comes("T1", "21.53", "A1")
     kei.comes("E7", "7", "A2")  # of a board, which may call its sensors what it wants
@@ -140,7 +144,7 @@ def test_a_series_is_there_for_three_cycles(kei: Kei) -> None:
         "kei_power_watts": -512,
         'kei_current_amperes{phase="r"}': 2.5,
         'kei_current_amperes{phase="t"}': -0.1,
-        'kei_energy_joules_total{direction="bought"}': 10934.9 * 3.6e6,
+        'kei_energy_joules_total{direction="bought"}': 3_686_760_000,  # exactly
         'kei_sensor_value{sensor="T1",unit="A1"}': 21.53,
         'kei_sensor_value{sensor="E7",unit="A2"}': 7,
     }
@@ -176,6 +180,49 @@ def test_what_was_recorded_before_the_start_counts_unless_newer_is_known(kei: Ke
     kei.newest.clear()
     kei.snapshot = replace(SNAPSHOT, clock=ClockStatus(synchronised=False, likely_wrong=True))
     assert bought not in kei.scrape()  # nobody knows how old it is
+
+
+def test_a_meter_that_jobs_toml_does_not_name_any_more_is_no_sensor(kei: Kei) -> None:
+    before = Reading(NOW_MS - 1000, "BR", "E0", Decimal("10.5"), "x")
+    kei.stored = replace(kei.stored, series=(before,))
+    kei.comes("E7", "512")
+    kei.comes("T1", "21.53", "A1")
+    of_sensors = {"kei_sensor_value", "kei_reading_timestamp_seconds"}
+    assert kei.config.broute is not None
+    for broute in (None, replace(kei.config.broute, unit="B2")):
+        kei.config = replace(kei.config, broute=broute)
+        kei.clock.advance(3)  # what is said of the disk may be some seconds old
+        names = {name for name in kei.scrape() if name.partition("{")[0] in of_sensors}
+        assert names == {f'{name}{{sensor="T1",unit="A1"}}' for name in of_sensors}
+        on_page = cast(
+            "list[dict[str, object]]", now_document(kei.live, Recorded(kei.live))["sensors"]
+        )
+        assert [each["sensor"] for each in on_page] == ["T1"]
+
+
+COSTS = {
+    'kei_cost_yen{range="today"}': 120.5,
+    'kei_cost_yen{range="bill"}': 4321.0,
+    "kei_cost_forecast_yen": 9000.0,
+    "kei_price_yen_per_kwh": 31.5,
+}
+FIGURES = Figures(
+    Sum(cost=Decimal("120.5")), Sum(cost=Decimal(4321), forecast=Decimal(9000)), Decimal("31.5")
+)
+
+
+def test_costs_are_told_of_a_meter_with_prices_while_the_clock_is_right(
+    kei: Kei, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Recorded, "figures", lambda _: FIGURES)
+    assert not kei.scrape().keys() & COSTS
+    kei.config = JobsFile(tmp_path / "prices.toml").load(JOBS + TARIFF)
+    assert {name: kei.scrape().get(name) for name in COSTS} == COSTS
+    kei.snapshot = replace(SNAPSHOT, clock=ClockStatus(synchronised=False, likely_wrong=True))
+    assert not kei.scrape().keys() & COSTS  # they would be those of another month
+    kei.snapshot = SNAPSHOT
+    kei.config = replace(kei.config, broute=None)
+    assert not kei.scrape().keys() & COSTS
 
 
 def test_a_clock_that_is_wrong_times_nothing(kei: Kei) -> None:
@@ -270,10 +317,29 @@ def test_a_disk_that_stalls_costs_a_moment_and_only_what_is_on_it(
         threading.Event().wait(0.01)
 
 
-def test_without_the_library_the_page_says_what_to_install(
+def test_a_disk_that_could_not_be_looked_at_for_want_of_a_thread_is_looked_at_later(
     kei: Kei, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "prometheus_client.core", None)  # as if it was not installed
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", start)
+        with pytest.raises(RuntimeError):
+            kei.scrape()
+    assert "kei_disk_free_bytes" in kei.scrape()
+
+
+@pytest.mark.parametrize(
+    ("module", "found"),
+    [("core", None), ("exposition", ModuleType("prometheus_client.exposition"))],
+    ids=["not-installed", "too-old"],
+)
+def test_without_the_library_the_page_says_what_to_install(
+    module: str, found: ModuleType | None, kei: Kei, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = f"prometheus_client.{module}"
+    monkeypatch.setitem(sys.modules, module, found)
     monkeypatch.delitem(sys.modules, "kei.web.metrics")
     answering = application(Web(), kei.live)
     for path, status in ((METRICS, "503 Service Unavailable"), ("/api/now", "200 OK")):
@@ -285,7 +351,7 @@ def test_without_the_library_the_page_says_what_to_install(
         assert told == [status], body
         if path == METRICS:
             install = "pip install 'kei[web]'"
-            text = f"no metrics: prometheus_client.core is missing; {install}"
+            text = f"no metrics: {module} is missing or too old; {install}"
             assert json.loads(body) == {"error": text}
 
 

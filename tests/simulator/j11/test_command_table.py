@@ -48,7 +48,6 @@ TABLE: dict[int, tuple[bytes, str]] = {
     0x010A: (b"\x01", "01 01 34 35"),
     0x010B: (b"", "01 01 01 01"),
 }
-OF_ANY_SIZE = {0x0008, 0x00D1}
 LENGTHS = {  # of the data of a response that is done, in the states of the table
     0x0001: (3, 3, 3, 3),
     0x0009: (16,) * 4,
