@@ -46,8 +46,8 @@ PATIENCE_S = 240.0  # for the last rows; a back-off grows with the outage
 LOOK_EVERY_S = 1.0
 SILENT = 3  # sites that are stopped
 SILENT_CYCLES = 3  # without a word of a site until it counts as silent
-# POSTs in one second after the server is back: more than this of a site, and than so many times what
-# there were while all was well, are a storm.
+# POSTs in one second after the server is back: more than this of a site, and than so many times
+# what there were while all was well, are a storm.
 AT_ONCE_MAX, ABOVE_STEADY_MAX = 1 / 3, 1.5
 FEW = 100  # sites: their chance says nothing about storms, and one process does
 STEP_MS = 333  # from one reading of power to the next
@@ -235,8 +235,9 @@ class Rehearsal:
         lines = sum(len(post.lines) for post in taken)
         once = len({(post.site, line) for post in taken for line in post.lines})
         cut = sum(not post.is_answered for post in taken)
+        is_same = len(self._faults) == before
         say(f"  {totals['readings']} readings recorded, all given back exactly once"
-            if len(self._faults) == before else "  the server differs from what was recorded")  # fmt: skip
+            if is_same else "  the server differs from what was recorded")  # fmt: skip
         say(f"  {totals['health']} values of health taken and given back")
         say(f"  {lines - once} of {lines} lines came twice, after {cut} answers that were cut off")
         sizes = sum(post.size for post in taken)

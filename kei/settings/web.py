@@ -69,7 +69,7 @@ class Web:
     """The page of this kei for a browser, and its JSON; needs the extra `kei[web]`."""
 
     listen: Address = key(
-        Text(Address.read, "IP address and port"),
+        Text(Address.read, "IP address and port", parts=("host", "port", "address", "bind")),
         'Where; "0.0.0.0:8580" is for the home network, and wants a password.',
         default=Address("127.0.0.1", DEFAULT_PORT),
         example=f'"127.0.0.1:{DEFAULT_PORT}"',

@@ -176,6 +176,16 @@ def test_an_unknown_format_is_a_fault(jobs: JobsFile) -> None:
     )
 
 
+def test_what_goes_by_a_format_is_not_judged_before_there_is_one(jobs: JobsFile) -> None:
+    text = JSON.replace("json", "infux") + 'health = true\ncompress = "gzip"\n'
+    assert jobs.fault(text).startswith('3: upload[0].format: "infux" is not possible; did you mean')
+
+
+def test_a_name_that_is_one_of_a_few_is_named_whatever_was_written(jobs: JobsFile) -> None:
+    told = '4: upload[0].compress: found true or false, wanted a text; write one of: "none", "gzip"'
+    assert jobs.fault(f"{JSON}compress = true") == told
+
+
 def test_packing_is_not_possible_with_the_format_keilog(jobs: JobsFile) -> None:
     fault = jobs.fault(KEILOG + 'compress = "gzip"')
     assert fault.startswith("4: upload[0].compress: is not possible with the format keilog; ")

@@ -42,6 +42,10 @@ def test_where_it_listens(jobs: JobsFile, text: str, address: Address, shown: st
         ('listen = "127.0.0.1:70000"', "2: web.listen: 70000 is no TCP port; "),
         ('user = "a:b"', '2: web.user: "a:b" is no name for a user; '),
         ('password = "a\\nb"', "2: web.password: has characters that cannot be typed; "),
+        (
+            "port = 80",
+            '2: web.port: unknown key; it is a part of listen: listen = "127.0.0.1:8580"',
+        ),
         ('pasword = "x"', "2: web.pasword: unknown key; did you mean password?"),
     ],
 )
