@@ -28,6 +28,7 @@ from kei.core.reading import Reading
 from kei.core.single_instance import InstanceLock
 from kei.echonet.meter_class import STAMPED_SENSORS
 from kei.jobs.advice import advice
+from kei.jobs.heartbeat import HeartbeatStatus
 from kei.jobs.kinds import Event, JobContext
 from kei.jobs.scheduler import Scheduler
 from kei.mqtt.sources import MeterNow, Sources
@@ -37,7 +38,7 @@ from kei.settings.config import Config
 from kei.settings.recorder import RecorderSettings
 from kei.status.facts import Answer, facts_of, read_database
 from kei.status.rules import problems_of
-from kei.status.snapshot import Snapshot, clipped, doing, encode, status_summary
+from kei.status.snapshot import PageStatus, Snapshot, clipped, doing, encode, status_summary
 from kei.store import milliseconds
 from kei.store.database import Database
 from kei.store.intake_queue import IntakeQueue
@@ -265,6 +266,8 @@ class Engine:
             meter_clock=meter.decoder.meter_clock.status if meter else None,
             mqtt=_public(mqtt) if (mqtt := self._mqtt.status()) else None,
             history=self._job_set.history(),
+            page=_public(page) if (page := self._web.status()) else None,
+            heartbeat=_public(told) if (told := self._job_set.heartbeat()) else None,
         )
 
     def _meter_now(self) -> MeterNow | None:
@@ -398,7 +401,7 @@ def _public_session(status: SessionStatus) -> SessionStatus:
     return replace(status, firmware=clipped(status.firmware), fault=_public_text(status.fault))
 
 
-_Fallible = TypeVar("_Fallible", SinkStatus, ReaderStatus, MqttStatus)
+_Fallible = TypeVar("_Fallible", SinkStatus, ReaderStatus, MqttStatus, PageStatus, HeartbeatStatus)
 
 
 def _public(status: _Fallible) -> _Fallible:

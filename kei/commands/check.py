@@ -101,8 +101,6 @@ def _of_tariff(tariff: Tariff, clock: Clock) -> Iterator[Finding]:
     yield Finding(tariff_advice.summary(tariff, clock))
     for hint in tariff_advice.warnings(tariff, clock):
         yield Finding(f"warning: {hint}")
-    for line in tariff_advice.mistakes(tariff):
-        yield Finding(line, is_good=False)
 
 
 def _open_ports(wanted: Config) -> Iterator[Finding]:

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 
+from kei.core.extras import lacking, missing
 from kei.jobs.kinds import duration
 from kei.settings.config import Config
 from kei.settings.site import host_name
-from kei.settings.web import INSTALL
 
 ANSWER_S = 2.0  # what a meter takes on a good link, at most
 AIR_TIME_A_FRAME_S = 0.01  # 100 bytes at 100 kbit/s and the pause after them (ARIB STD-T108)
@@ -58,9 +57,13 @@ def advice(config: Config) -> Iterator[Advice]:
             )
             yield Advice(text, is_urgent=False)
     yield from _same_names(config)
-    if config.mqtt is not None and find_spec("paho") is None:
-        text = "no broker will be told anything: paho-mqtt is missing; pip install 'kei[mqtt]'"
+    if config.mqtt is not None and missing("paho"):
+        text = f"no broker will be told anything: {lacking('mqtt', 'paho')}"
         yield Advice(text, is_urgent=True)
+    plans = () if config.tariff is None else config.tariff.plan
+    if any(plan.needs_national_holidays for plan in plans) and missing("jpholiday"):
+        text = f'"national" holidays of [tariff], so no costs: {lacking("bill", "jpholiday")}'
+        yield Advice(f"{text}, or list their dates", is_urgent=True)
     yield from _page(config)
 
 
@@ -74,10 +77,12 @@ def _page(config: Config) -> Iterator[Advice]:
             " at home: give [web] a password (or password_file)"
         )
         yield Advice(text, is_urgent=True)
-    lacking = [name for name in ("bottle", "waitress") if find_spec(name) is None]
-    if lacking:
-        text = f"there will be no page: {' and '.join(lacking)} missing; {INSTALL}"
+    if lost := missing("bottle", "waitress"):
+        text = f"there will be no page: {lacking('web', *lost)}"
         yield Advice(text, is_urgent=True)
+    elif missing("prometheus_client"):
+        text = f"the page will have no /metrics: {lacking('web', 'prometheus_client')}"
+        yield Advice(text, is_urgent=False)
 
 
 def _same_names(config: Config) -> Iterator[Advice]:

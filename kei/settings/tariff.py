@@ -269,6 +269,11 @@ class Plan:
         """Whether prices depend on what day it is."""
         return any(zone.days is not Days.ALL for zone in self.zones)
 
+    @property
+    def needs_national_holidays(self) -> bool:
+        """Whether a library has to know which days they are."""
+        return self.needs_day_kinds and NATIONAL in self.holidays
+
     def zone_at(self, half_hour: int, *, is_weekday: bool, month: int) -> int | None:
         """Return the index of the zone that counts for a half-hour; see `Zone.fits`."""
         for number, zone in enumerate(self.zones):

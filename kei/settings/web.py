@@ -10,7 +10,6 @@ from kei.settings.keys import SecretText, Text, key, table
 from kei.settings.text_rules import Wrong, shown
 
 DEFAULT_PORT = 8580
-INSTALL = "pip install 'kei[web]'"  # what the page needs
 
 _LISTEN = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[^\[\]:/]+)):(?P<port>[0-9]{1,5})")
 _REMEDY = 'write "127.0.0.1:8580", or "0.0.0.0:8580" for the home network'

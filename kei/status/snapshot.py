@@ -9,6 +9,7 @@ from typing import get_args, get_origin, get_type_hints
 
 from kei.core.errors import Malformed
 from kei.core.logs import LogLine
+from kei.jobs.heartbeat import HeartbeatStatus
 from kei.meter.meter_clock import MeterClockStatus
 from kei.meter.progress import HistoryStatus
 from kei.mqtt.status import MqttStatus
@@ -33,6 +34,14 @@ PAUSING = "waiting before the next attempt"
 
 
 @dataclass(frozen=True, slots=True)
+class PageStatus:
+    """How the page is: where it listens, and why it is not served at present."""
+
+    url: str
+    fault: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """A running kei at one moment.
 
@@ -49,6 +58,8 @@ class Snapshot:
         meter_clock: the meter's time beside this machine's; None without a `[broute]` table.
         history: how far the record of half-hours has been made complete; None if nobody asked.
         mqtt: the connection to the broker; None without a `[mqtt]` table.
+        page: whether the page is served; None without a `[web]` table.
+        heartbeat: whether the server of `[heartbeat]` is told; None without that table.
     """
 
     version: str
@@ -63,6 +74,8 @@ class Snapshot:
     meter_clock: MeterClockStatus | None = None
     history: HistoryStatus | None = None
     mqtt: MqttStatus | None = None
+    page: PageStatus | None = None
+    heartbeat: HeartbeatStatus | None = None
 
 
 def clipped(text: str | None) -> str | None:

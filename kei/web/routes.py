@@ -13,11 +13,12 @@ import structlog
 
 from kei.core import times
 from kei.core.errors import ConfigError, KeiError
+from kei.core.extras import install
 from kei.core.printable import printable, printable_json
 from kei.energy.periods import By
 from kei.settings.months import month
 from kei.settings.text_rules import Wrong
-from kei.settings.web import INSTALL, Web
+from kei.settings.web import Web
 from kei.status.as_json import to_document
 from kei.store.thinned import Wanted
 from kei.web.guard import OPEN, SIGNED_IN, Application, Guard
@@ -114,7 +115,9 @@ class _Routes:
 
                     self._metrics = Metrics(self._live, self._recorded)
         except ImportError as error:
-            raise KeiError(f"no metrics: {error.name} is missing or too old; {INSTALL}") from None
+            raise KeiError(
+                f"no metrics: {error.name} is missing or too old; {install('web')}"
+            ) from None
         body, kind = self._metrics.answer(bottle.request.get_header("Accept", ""))
         return bottle.HTTPResponse(body, 200, {"Content-Type": kind})
 
