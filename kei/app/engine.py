@@ -107,7 +107,7 @@ class Engine:
         context = JobContext(
             database=self._database,
             record=self._intake.record,
-            recover=self._recorder.recover,
+            recover=self._recover,
             commit=self._recorder.commit,
             sums=self._sums,
             monitor=self._monitor,
@@ -269,6 +269,11 @@ class Engine:
             page=_public(page) if (page := self._web.status()) else None,
             heartbeat=_public(told) if (told := self._job_set.heartbeat()) else None,
         )
+
+    def _recover(self, readings: Sequence[Reading]) -> int:
+        count = self._recorder.recover(readings)
+        self._intake.know(readings)
+        return count
 
     def _meter_now(self) -> MeterNow | None:
         meter = self._meter.meter

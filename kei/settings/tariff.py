@@ -265,6 +265,13 @@ class Plan:
         yield from self._zone_conflicts()
 
     @property
+    def goes_by_kwh(self) -> bool:
+        """Whether the price of a kWh depends on how many there were before it in the period."""
+        steps = (self.steps, *(zone.steps for zone in self.zones))
+        has_minimum = self.base is not None and self.base.minimum is not None
+        return has_minimum or any(len(each) > 1 for each in steps)
+
+    @property
     def needs_day_kinds(self) -> bool:
         """Whether prices depend on what day it is."""
         return any(zone.days is not Days.ALL for zone in self.zones)
