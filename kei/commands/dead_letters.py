@@ -60,7 +60,7 @@ def carry_out(
     match action:
         case Action.RETRY:
             count = dead_letters.retry(database, selected)
-            yield f"{count} to be sent once more, at the next flush of a running kei\n"
+            yield f"{count} to be sent once more, with the next flushes of a running kei\n"
         case Action.DROP:
             yield f"{dead_letters.drop(database, selected)} forgotten; the recorded data stay\n"
         case Action.LIST:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from kei.core.extras import lacking, missing
 from kei.jobs.kinds import duration
@@ -57,6 +58,7 @@ def advice(config: Config) -> Iterator[Advice]:
             )
             yield Advice(text, is_urgent=False)
     yield from _same_names(config)
+    yield from _same_health(config)
     if config.mqtt is not None and missing("paho"):
         text = f"no broker will be told anything: {lacking('mqtt', 'paho')}"
         yield Advice(text, is_urgent=True)
@@ -83,6 +85,16 @@ def _page(config: Config) -> Iterator[Advice]:
     elif missing("prometheus_client"):
         text = f"the page will have no /metrics: {lacking('web', 'prometheus_client')}"
         yield Advice(text, is_urgent=False)
+
+
+def _same_health(config: Config) -> Iterator[Advice]:
+    """Yield where one server would get how this kei is twice, so that it counts twice there."""
+    told: dict[str, str] = {}
+    for target in config.upload:
+        server = urlsplit(target.target_url).netloc
+        if target.health and (first := told.setdefault(server, target.name)) != target.name:
+            text = f"uploads {first} and {target.name} both tell one server how this kei is"
+            yield Advice(f"{text}: write health = false in one of them", is_urgent=False)
 
 
 def _same_names(config: Config) -> Iterator[Advice]:

@@ -45,6 +45,11 @@ class Address:
         """Whether only programs of this machine can reach it."""
         return ipaddress.ip_address(self.host).is_loopback
 
+    @property
+    def is_any(self) -> bool:
+        """Whether it stands for all addresses of this machine, and is none itself."""
+        return ipaddress.ip_address(self.host).is_unspecified
+
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 

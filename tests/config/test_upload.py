@@ -4,6 +4,7 @@ import pytest
 from jobs_file import JobsFile
 
 from kei.core.secret import Secret
+from kei.jobs.advice import advice
 from kei.settings.upload import Compress, UploadTarget, What
 from kei.upload.formats import FORMATS
 
@@ -184,6 +185,18 @@ def test_what_goes_by_a_format_is_not_judged_before_there_is_one(jobs: JobsFile)
 def test_a_name_that_is_one_of_a_few_is_named_whatever_was_written(jobs: JobsFile) -> None:
     told = '4: upload[0].compress: found true or false, wanted a text; write one of: "none", "gzip"'
     assert jobs.fault(f"{JSON}compress = true") == told
+
+
+@pytest.mark.parametrize(("host", "is_told"), [("example.com", True), ("other.example", False)])
+def test_one_server_is_told_once_how_this_kei_is(
+    jobs: JobsFile, host: str, *, is_told: bool
+) -> None:
+    second = JSON.replace("example.com", host) + 'name = "second"\n'
+    loaded = jobs.load(f"{JSON}health = true\n{second}health = true\n")
+    told = [each.text for each in advice(loaded) if "both tell one server" in each.text]
+    assert [text.split(" both")[0] for text in told] == (
+        ["uploads example.com and second"] if is_told else []
+    )
 
 
 def test_packing_is_not_possible_with_the_format_keilog(jobs: JobsFile) -> None:

@@ -8,6 +8,7 @@ from jobs_file import JobsFile
 
 from kei.commands.check import check
 from kei.core.secret import Secret
+from kei.settings.site import host_name
 from kei.settings.web import Address, Web
 
 OPEN = "warning: everybody who reaches 0.0.0.0:80 can see the page"
@@ -77,8 +78,17 @@ def test_a_page_that_everybody_can_see_is_advised_against(
     path.write_text(f'[web]\nlisten = "0.0.0.0:80"\n{text}\n')
     clock = FakeClock(zone=TOKYO)
     said = [each.line for each in check(path, environ={}, clock=clock, with_secrets=False)]
-    assert "page: http://0.0.0.0:80/" in said
+    page = f"page: http://{host_name()}:80/, or by any other name of this machine"
+    assert page in said
     assert any(line.startswith(OPEN) for line in said) is is_told
+
+
+def test_an_address_of_another_machine_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.toml"
+    path.write_text('[web]\nlisten = "192.0.2.1:8580"\npassword = "x"\n')  # of nobody: RFC 5737
+    said = [each.line for each in check(path, environ={}, clock=FakeClock(zone=TOKYO))]
+    told = "warning: 192.0.2.1 is no address of this machine, so there is no page; "
+    assert any(line.startswith(told) for line in said)
 
 
 def test_at_home_nothing_is_advised(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def _history(history: HistoryStatus) -> Iterator[str]:
 def _port(port: ReaderStatus) -> Iterator[str]:
     state = "open" if port.fault is None else "not open"
     heard = "" if port.heard_s is None else f", last line {span(port.heard_s)} ago"
-    yield f"{port.port}: {state} for {span(port.since_s)}{heard}"
+    yield f"{port.port.rstrip(':')}: {state} for {span(port.since_s)}{heard}"
     if port.fault is not None:
         yield f"  FAULT {port.fault}"
     reasons = ", ".join(f"{count} {name}" for name, count in port.rejected.items())
