@@ -1,5 +1,6 @@
 """`[web]` of jobs.toml, and what `kei check` says of it."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from jobs_file import JobsFile
 
 from kei.commands.check import check
 from kei.core.secret import Secret
+from kei.jobs.advice import advice
 from kei.settings.site import host_name
 from kei.settings.web import Address, Web
 
@@ -81,6 +83,25 @@ def test_a_page_that_everybody_can_see_is_advised_against(
     page = f"page: http://{host_name()}:80/, or by any other name of this machine"
     assert page in said
     assert any(line.startswith(OPEN) for line in said) is is_told
+
+
+@pytest.mark.parametrize(
+    ("modules", "told"),
+    [
+        ("bottle waitress", "there will be no page: bottle and waitress are missing; pip install"),
+        ("prometheus_client", "the page will have no /metrics: prometheus-client is missing; pip"),
+        ("paho", "no broker will be told anything: paho-mqtt is missing; pip install 'kei[mqtt]'"),
+    ],
+)
+def test_a_package_that_is_missing_is_told_before_anybody_misses_it(
+    jobs: JobsFile, monkeypatch: pytest.MonkeyPatch, modules: str, told: str
+) -> None:
+    for module in modules.split():
+        monkeypatch.setitem(sys.modules, module, None)
+    config = jobs.load('[web]\n[mqtt]\n[site]\nname = "a"\n[[serial]]\nport = "sim-sensor:"\n')
+    (text,) = (each.text for each in advice(config))
+    assert text.startswith(told)
+    assert text.endswith("then restart kei if it runs")
 
 
 def test_an_address_of_another_machine_is_told(tmp_path: Path) -> None:
