@@ -28,7 +28,7 @@ Wanted: TypeAlias = tuple[str, str]  # what a value should be, and how to write 
 
 TEXT: Wanted = ("a text", "write it in quotes")
 _NO_TEXT: Wanted = ("a text", 'write "" to have none')
-_FLAG: Wanted = ("true or false", "write it without quotes")
+_FLAG: Wanted = ("true or false", "write one of the two, without quotes")
 _WHOLE_NUMBER: Wanted = ("a whole number", "write it in digits, without quotes")
 _NUMBER: Wanted = ("a number", "write it in digits, without quotes")
 _DURATION: Wanted = ("a number of seconds or a text", 'write it like 10 or "10s"')
