@@ -46,8 +46,8 @@ PATIENCE_S = 240.0  # for the last rows; a back-off grows with the outage
 LOOK_EVERY_S = 1.0
 SILENT = 3  # sites that are stopped
 SILENT_CYCLES = 3  # without a word of a site until it counts as silent
-# POSTs in one second after the server is back: more than this of a site, and than so many times
-# what there were while all was well, are a storm.
+# Sites that come back in one second: more than this share of all, and than so many times the POSTs
+# that there were in one while all was well, are a storm. What each posts besides comes one by one.
 AT_ONCE_MAX, ABOVE_STEADY_MAX = 1 / 3, 1.5
 FEW = 100  # sites: their chance says nothing about storms, and one process does
 STEP_MS = 333  # from one reading of power to the next
@@ -185,8 +185,8 @@ class Rehearsal:
         drained = "not yet" if drained_s is None else f"after {drained_s:.0f} s"
         say(f"  the backlog was drained {drained}")
         bound = max(AT_ONCE_MAX * len(self._sites), ABOVE_STEADY_MAX * steady_peak)
-        if len(self._sites) >= FEW and max(rates) > bound:
-            self._faults.append(f"a storm: {max(rates)} POSTs in one second, above {bound:.0f}")
+        if len(self._sites) >= FEW and (most := max(by_second.values())) > bound:
+            self._faults.append(f"a storm: {most} sites in one second, above {bound:.0f}")
 
     def _silence(self) -> None:
         """Stop some sites, and ask the server which ones are silent."""
