@@ -194,10 +194,8 @@ def _upload_behind(facts: Facts) -> Iterator[Part]:
 
 def _upload_refused(facts: Facts) -> Iterator[Part]:
     lives = [(upload.name, upload.live) for upload in facts.uploads]
-    refused = {name: live.last_error for name, live in lives if live and live.refused}
-    yield from _named("upload_refused", [(name, None) for name in refused])
-    for fault in dict.fromkeys(filter(None, refused.values())):
-        yield Part("because", fault=fault)
+    refused = [(name, None) for name, live in lives if live and live.refused]
+    yield from _named("upload_refused", refused)
 
 
 def _upload_hanging(facts: Facts) -> Iterator[Part]:

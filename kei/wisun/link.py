@@ -184,11 +184,12 @@ class Link:
         """Return the next message, or None at the deadline (monotonic).
 
         A machine that stands still for seconds stops the reader's thread, too: what has come by
-        the deadline is waited for.
+        the deadline is waited for, once, as all might stand still again and again.
 
         Raises:
             KeiError: what `halt` was called with, or `Stopping`.
         """
+        was_patient = False
         while True:
             began = self._clock.monotonic()
             deadline = max(deadline, self._patient_until)
@@ -198,8 +199,9 @@ class Link:
             if inbound is not None:
                 return inbound
             if now >= deadline:
-                if now < max(began, deadline) + STOOD_STILL_S:
+                if was_patient or now < max(began, deadline) + STOOD_STILL_S:
                     return None
+                was_patient = True
                 self._patient_until = now + AFTER_STANDING_S
 
     def _check(self) -> None:

@@ -51,6 +51,19 @@ def test_nothing_is_waited_for_twice_if_nothing_comes(clock: Standing) -> None:
     assert clock.waits == [5, AFTER_STANDING_S, 0]
 
 
+def test_a_machine_that_stands_still_at_every_wait_ends_them_all_the_same() -> None:
+    class AgainAndAgain(Standing):
+        def wait_s(self, seconds: float) -> float:
+            self.stands_s = STANDS_S
+            super().wait_s(seconds)
+            assert len(self.waits) < 10, "for ever"
+            return 0.0
+
+    clock = AgainAndAgain()
+    assert Link(clock, lambda message: message).receive(clock.monotonic() + 5) is None
+    assert clock.waits == [5, AFTER_STANDING_S]
+
+
 def test_a_deadline_that_is_over_before_the_wait_is_no_standing_still(clock: Standing) -> None:
     link = Link(clock, lambda message: message)
     clock.stands_s = 0.0
