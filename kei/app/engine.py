@@ -117,12 +117,13 @@ class Engine:
             meter=self._meter,
             job_set=lambda: self._job_set,
             mqtt=lambda: self._mqtt.status(),  # noqa: PLW0108 - made below
+            page=lambda: self._web.status(),  # noqa: PLW0108 - the same
             cost_incidents=Incidents(structlog.stdlib.get_logger("kei.upload"), clock),
         )
         context = JobContext(
             database=self._database,
             record=self._intake.record,
-            recover=self._recorder.recover,
+            recover=self._recover,
             commit=self._recorder.commit,
             sums=self._sums,
             monitor=self._monitor,
@@ -248,6 +249,11 @@ class Engine:
         for hint in advice(self.config):
             write = log.warning if hint.is_urgent else log.info
             write("config_advice", advice=hint.text)
+
+    def _recover(self, readings: Sequence[Reading]) -> int:
+        count = self._recorder.recover(readings)
+        self._intake.know(readings)
+        return count
 
     def supervise(self) -> None:
         """Start dead threads again, and correct jobs whose times a step of the clock has spoiled.

@@ -18,6 +18,7 @@ from kei.core.errors import KeiError
 from kei.core.incidents import Incidents, Lasting
 from kei.core.printable import counted
 from kei.core.reading import Reading
+from kei.jobs.heartbeat import HeartbeatStatus
 from kei.jobs.scheduler import Scheduler
 from kei.mqtt.sources import MeterNow
 from kei.mqtt.status import MqttStatus
@@ -27,7 +28,7 @@ from kei.status.facts import Answer, facts_of, read_database
 from kei.status.outline import outline_of
 from kei.status.rules import problems_of
 from kei.status.sentences import NAMES_MAX
-from kei.status.snapshot import Snapshot, clipped, doing, status_summary
+from kei.status.snapshot import PageStatus, Snapshot, clipped, doing, status_summary
 from kei.store.intake_queue import IntakeQueue
 from kei.store.recorder import Recorder
 from kei.store.sinks import SinkStatus
@@ -49,6 +50,7 @@ class EngineStatus:
         begun_s: monotonic seconds at the engine's start.
         job_set: returns the jobs, which are made with what is told here.
         mqtt: returns how the connection to a broker is; None without `[mqtt]`.
+        page: returns whether the page is served; None without `[web]`.
         cost_incidents: remembers whether costs could be computed.
     """
 
@@ -65,6 +67,7 @@ class EngineStatus:
     meter: MeterLine
     job_set: Callable[[], JobSet]
     mqtt: Callable[[], MqttStatus | None]
+    page: Callable[[], PageStatus | None]
     cost_incidents: Incidents
 
     def snapshot(self) -> Snapshot:
@@ -88,6 +91,8 @@ class EngineStatus:
             meter_clock=meter.decoder.meter_clock.status if meter else None,
             mqtt=_public(mqtt) if (mqtt := self.mqtt()) else None,
             history=self.job_set().history(),
+            page=_public(page) if (page := self.page()) else None,
+            heartbeat=_public(told) if (told := self.job_set().heartbeat()) else None,
             outline=outline_of(self.config(), self.clock),
             refused=tuple(_public_text(each) or "" for each in self.refused()[:NAMES_MAX]),
         )
@@ -183,7 +188,7 @@ def _public_session(status: SessionStatus) -> SessionStatus:
     return replace(status, firmware=clipped(status.firmware), fault=_public_text(status.fault))
 
 
-_Fallible = TypeVar("_Fallible", SinkStatus, ReaderStatus, MqttStatus)
+_Fallible = TypeVar("_Fallible", SinkStatus, ReaderStatus, MqttStatus, PageStatus, HeartbeatStatus)
 
 
 def _public(status: _Fallible) -> _Fallible:

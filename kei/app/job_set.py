@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kei.app.meter_line import Meter
+from kei.jobs.heartbeat import HeartbeatStatus
 from kei.jobs.kinds import Event, Job, JobContext, Planned, plan
 from kei.jobs.scheduler import Scheduler
 from kei.meter.progress import HistoryStatus
@@ -49,6 +50,13 @@ class JobSet:
         for entry in self._entries.values():
             if entry.job.history is not None:
                 return entry.job.history()
+        return None
+
+    def heartbeat(self) -> HeartbeatStatus | None:
+        """Return how the server of `[heartbeat]` is told; None if there is none. Any thread."""
+        for entry in self._entries.values():
+            if entry.job.heartbeat is not None:
+                return entry.job.heartbeat()
         return None
 
     def change_to(self, config: Config, meter: Meter | None) -> None:

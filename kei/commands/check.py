@@ -1,5 +1,7 @@
 """`kei check`: validates a configuration and reports what it would do."""
 
+import errno
+import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,9 @@ from kei.settings.broute import EXAMPLE_ID, EXAMPLE_PWD, SIMULATED_PORT, Broute
 from kei.settings.config import Config
 from kei.settings.mqtt import Mqtt
 from kei.settings.serial import SIMULATED_SENSORS, PortSettings, SensorSettings
+from kei.settings.site import host_name
 from kei.settings.tariff import Tariff
+from kei.settings.web import Address, Web
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ def check(
     wanted = config.load(path, environ=environ, with_secrets=with_secrets)
     yield from map(Finding, _plan(wanted, clock))
     hints = [hint.text for hint in advice(wanted)]
-    for hint in (*hints, *_of_example(wanted.broute)):
+    for hint in (*hints, *_of_page(wanted.web), *_of_example(wanted.broute)):
         yield Finding(f"warning: {hint}")
     if wanted.tariff is not None:
         yield from _of_tariff(wanted.tariff, clock)
@@ -88,7 +92,7 @@ def _plan(wanted: Config, clock: Clock) -> Iterator[str]:
     if wanted.mqtt:
         yield f"mqtt: {_told(wanted.mqtt, wanted.site.name)}"
     if wanted.web:
-        yield f"page: http://{wanted.web.listen}/"
+        yield f"page: {_looked_at(wanted.web.listen)}"
     if wanted.broute:
         used_s = air_time_s(wanted)
         yield f"air time: about {used_s:.1f} s an hour of the {AIR_TIME_LIMIT_S} s that are allowed"
@@ -101,8 +105,6 @@ def _of_tariff(tariff: Tariff, clock: Clock) -> Iterator[Finding]:
     yield Finding(tariff_advice.summary(tariff, clock))
     for hint in tariff_advice.warnings(tariff, clock):
         yield Finding(f"warning: {hint}")
-    for line in tariff_advice.mistakes(tariff):
-        yield Finding(line, is_good=False)
 
 
 def _open_ports(wanted: Config) -> Iterator[Finding]:
@@ -136,6 +138,26 @@ def _described(port: SensorSettings) -> str:
 def _told(mqtt: Mqtt, site: str) -> str:
     line = f"{mqtt.address}{' by TLS' if mqtt.tls else ''}, topics {mqtt.topic}/{site}/..."
     return f"{line}, Home Assistant by {mqtt.discovery}/..." if mqtt.discovery else line
+
+
+def _looked_at(listen: Address) -> str:
+    if listen.is_any:
+        return f"http://{host_name()}:{listen.port}/, or by any other name of this machine"
+    return f"http://{listen}/"
+
+
+def _of_page(web: Web | None) -> Iterator[str]:
+    """Yield what to say if the address of the page is that of another machine."""
+    if web is None:
+        return
+    host = web.listen.host
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as tried:
+        try:
+            tried.bind((host, 0))
+        except OSError as error:
+            if error.errno == errno.EADDRNOTAVAIL:
+                remedy = 'see listen of [web], or write "0.0.0.0" for all that it has'
+                yield f"{host} is no address of this machine, so there is no page; {remedy}"
 
 
 def _of_example(broute: Broute | None) -> Iterator[str]:

@@ -3,11 +3,9 @@
 from collections.abc import Iterator
 
 from kei.core.clock import Clock
-from kei.core.errors import ConfigError
 from kei.meter.meter_clock import METER_UTC_OFFSET, utc_offset
 from kei.settings.tariff import Tariff
 from kei.tariff.forecast import DAY_MS
-from kei.tariff.holidays import is_weekday_of
 from kei.tariff.market import read
 from kei.tariff.periods import period_at, plan_of
 
@@ -18,15 +16,6 @@ def summary(tariff: Tariff, clock: Clock) -> str:
     plan = plan_of(period, tariff)
     name = "no plan" if plan is None else plan.name or f"the plan from {plan.begins}"
     return f"tariff: {name}, {period.first} to {period.last} will be the bill of {period.month}"
-
-
-def mistakes(tariff: Tariff) -> Iterator[str]:
-    """Yield why no bill can be made."""
-    try:
-        for plan in tariff.plan:
-            is_weekday_of(plan)
-    except ConfigError as error:
-        yield str(error)
 
 
 def zone_warning(clock: Clock) -> Iterator[str]:

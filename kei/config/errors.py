@@ -26,17 +26,18 @@ class FaultList:
     def __init__(self, path: Path, lines: Mapping[KeyPath, int]) -> None:
         self._path = path
         self._lines = lines
-        self._faults: list[tuple[KeyPath, int, str]] = []
+        self._faults: list[tuple[int, str]] = []
 
     def add(self, key: KeyPath, fault: Wrong) -> None:
         """Note a fault of a key; one that is not in the file stands at its table's line."""
         line = self.line(key)
         text = fault_line(self._path, line, dotted(key), fault.what, fault.remedy)
-        self._faults.append((key, line, text))
+        self._faults.append((line, text))
 
-    def places(self) -> list[KeyPath]:
-        """Return the keys of all faults so far."""
-        return [key for key, _, _ in self._faults]
+    @property
+    def count(self) -> int:
+        """How many there are so far."""
+        return len(self._faults)
 
     def line(self, key: KeyPath) -> int:
         """Return the line of a key, or of the innermost table around it that has one."""
@@ -47,8 +48,8 @@ class FaultList:
     def raise_if_any(self) -> None:
         """Raise ConfigError with all faults in the order of their lines, if there are any."""
         if self._faults:
-            ordered = sorted(self._faults, key=lambda fault: fault[1])
-            raise ConfigError([text for _, _, text in ordered])
+            ordered = sorted(self._faults, key=lambda fault: fault[0])
+            raise ConfigError([text for _, text in ordered])
 
 
 def fault_line(path: Path, line: int, key: str, what: str, remedy: str) -> str:

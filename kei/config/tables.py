@@ -1,10 +1,12 @@
 """From the tables of a TOML document to the dataclasses of `kei.settings`, all faults collected.
 
 Every table is built, whatever the file says: after a fault a field has its default or an empty
-placeholder, which nobody gets to see because `load` raises in the end.
+placeholder. Nobody gets to see that, as `load` raises in the end, and what would be judged by it is
+not judged before it is mended.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+import contextlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import MISSING
 from datetime import date
 from decimal import Decimal
@@ -58,6 +60,9 @@ class _TableReader:
         self._at = at
         self._source = source
         self._known: list[str] = []
+        self._parts: dict[str, Key] = {}
+        self._forms: dict[str, str] = {}  # of each key that is given
+        self._refused: set[str] = set()  # fields
 
     def build(self, table: type[T]) -> T:
         """Build the table's dataclass."""
@@ -80,21 +85,22 @@ class _TableReader:
             if name in self._known:
                 continue
             near = most_like(name.lower(), self._known)
-            known = f"known here are: {', '.join(self._known)}"
+            remedy = f"known here are: {', '.join(self._known)}"
+            if near:
+                remedy = f"did you mean {near[0]}?"
+            if (meant := self._parts.get(name)) is not None:
+                remedy = f"it is a part of {meant.name}: {meant.name} = {meant.example}"
             is_table = kind_name(value) in ("a table", "an array of tables")
             what = "unknown table" if is_table else "unknown key"
-            self._wrong(name, Wrong(what, f"did you mean {near[0]}?" if near else known))
+            self._wrong(name, Wrong(what, remedy))
 
     def _assemble(self, table: type[T]) -> T:
-        built = table(**self.fields(keys.keys(table)))
-        told = self._source.faults.places()
-        for name, fault in self._conflicts(built):
-            place = (*self._at, *((name,) if isinstance(name, str) else name))
-            # What is wrong has a default here, and no contradiction with that is the user's; a
-            # member of an array is looked at together with the others.
-            blamed = place[:-1] if isinstance(place[-1], int) else place
-            if not any(each[: len(blamed)] == blamed for each in told):
-                self._source.faults.add(place, fault)
+        fields = self.fields(keys.keys(table))
+        built = _with_refused(table, self._refused & fields.keys())(**fields)
+        with contextlib.suppress(_RefusedRead):
+            for name, fault in self._conflicts(built):
+                way = (self._forms.get(name, name),) if isinstance(name, str) else name
+                self._source.faults.add((*self._at, *way), fault)
         return built
 
     def _conflicts(self, built: object) -> Iterator[keys.Conflict]:
@@ -110,18 +116,29 @@ class _TableReader:
         if isinstance(key.kind, keys.Group):
             return self._assemble(key.kind.table)
         self._known += key.forms
+        if isinstance(key.kind, keys.Text):
+            self._parts |= dict.fromkeys(key.kind.parts, key)
         given = [form for form in key.forms if form in self._values]
         for extra in given[1:]:
             self._wrong(extra, Wrong(f"stands beside {given[0]}", "keep only one of them"))
         if given:
+            self._forms[key.name] = given[0]
+            before = self._source.faults.count
             try:
-                return self._read(key, given[0])
+                found = self._read(key, given[0])
             except Wrong as fault:
                 self._wrong(given[0], fault)
+            else:
+                if not isinstance(key.kind, keys.Table) and self._source.faults.count > before:
+                    self._refused.add(key.field)  # in part
+                return found
         elif key.is_required:
             is_array = isinstance(key.kind, keys.Tables)
             remedy = Wrong("is missing", f"add [[{dotted((*self._at, key.name))}]]")
             self._wrong(key.name, remedy if is_array else rules.missing(*key.forms))
+        else:
+            return self._default(key)
+        self._refused.add(key.field)
         return self._default(key)
 
     def _read(self, key: Key, form: str) -> object:
@@ -180,9 +197,29 @@ class _TableReader:
         return _placeholder(key.kind)
 
 
+class _RefusedRead(Exception):
+    """Something is to be judged by a value that is not what the file says."""
+
+
+def _with_refused(table: type[T], refused: Collection[str]) -> type[T]:
+    """Return a table's class, some fields of which nobody can read, as they only have a default."""
+    if not refused:
+        return table
+
+    def read(self: object, name: str) -> object:
+        if name in refused:
+            raise _RefusedRead
+        return object.__getattribute__(self, name)
+
+    return type(table.__name__, (table,), {"__slots__": (), "__getattribute__": read})
+
+
 def _named(kind: keys.Tables, place: KeyPath, item: object) -> tuple[KeyPath, str]:
     """Return what has to be unique of a table, and where it is; empty if part of it is missing."""
-    parts = [str(getattr(item, field)) for field in kind.by]
+    try:
+        parts = [str(getattr(item, field)) for field in kind.by]
+    except _RefusedRead:
+        parts = [""]
     names = [key.name for key in keys.keys(kind.table) if key.field in kind.by]
     at = (*place, *names) if len(names) == 1 else place
     return at, ",".join(parts) if all(parts) else ""

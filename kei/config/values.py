@@ -4,7 +4,7 @@ A fault of the value as a whole is raised; those of its parts are noted, and the
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -27,7 +27,8 @@ INT64 = range(-(2**63), 2**63)  # TOML 1.0: what an integer must be able to be
 Wanted: TypeAlias = tuple[str, str]  # what a value should be, and how to write it
 
 TEXT: Wanted = ("a text", "write it in quotes")
-_FLAG: Wanted = ("true or false", "write it without quotes")
+_NO_TEXT: Wanted = ("a text", 'write "" to have none')
+_FLAG: Wanted = ("true or false", "write one of the two, without quotes")
 _WHOLE_NUMBER: Wanted = ("a whole number", "write it in digits, without quotes")
 _NUMBER: Wanted = ("a number", "write it in digits, without quotes")
 _DURATION: Wanted = ("a number of seconds or a text", 'write it like 10 or "10s"')
@@ -99,8 +100,34 @@ def read(kind: Kind, value: object, at: KeyPath, source: Source) -> object:
             return _read_parts(kind, value, at, source)
         case keys.FilePath(optional=True) if value == "":
             return None
+        case _ if isinstance(value, str):
+            return _read_text(kind, value, at, source)
         case _:
-            return _read_text(kind, text(value), at, source)
+            raise wrong_type(value, _text_wanted(kind, value))
+
+
+def _text_wanted(kind: Kind, value: object) -> Wanted:
+    """Return what a text of the kind may be, for who has written something else."""
+    match kind:
+        case keys.Choice():
+            names: Iterable[str] = rules.options(kind)
+        case keys.Word(words):
+            names = words
+        case keys.Text(rule) if value is False and _takes_none(rule):
+            return _NO_TEXT
+        case keys.FilePath(optional=True) if value is False:
+            return _NO_TEXT
+        case _:
+            return TEXT
+    return TEXT[0], f"write one of: {', '.join(map(shown, names))}"
+
+
+def _takes_none(rule: Callable[[str], object]) -> bool:
+    try:
+        rule("")
+    except Wrong:
+        return False
+    return True
 
 
 def _read_parts(

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
+from urllib.parse import urlsplit
 
+from kei.core.extras import lacking, missing
 from kei.jobs.kinds import duration
 from kei.settings.config import Config
 from kei.settings.site import host_name
-from kei.settings.web import INSTALL
 
 ANSWER_S = 2.0  # what a meter takes on a good link, at most
 AIR_TIME_A_FRAME_S = 0.01  # 100 bytes at 100 kbit/s and the pause after them (ARIB STD-T108)
@@ -58,9 +58,14 @@ def advice(config: Config) -> Iterator[Advice]:
             )
             yield Advice(text, is_urgent=False)
     yield from _same_names(config)
-    if config.mqtt is not None and find_spec("paho") is None:
-        text = "no broker will be told anything: paho-mqtt is missing; pip install 'kei[mqtt]'"
+    yield from _same_health(config)
+    if config.mqtt is not None and missing("paho"):
+        text = f"no broker will be told anything: {lacking('mqtt', 'paho')}"
         yield Advice(text, is_urgent=True)
+    plans = () if config.tariff is None else config.tariff.plan
+    if any(plan.needs_national_holidays for plan in plans) and missing("jpholiday"):
+        text = f'"national" holidays of [tariff], so no costs: {lacking("bill", "jpholiday")}'
+        yield Advice(f"{text}, or list their dates", is_urgent=True)
     yield from _page(config)
 
 
@@ -74,10 +79,22 @@ def _page(config: Config) -> Iterator[Advice]:
             " at home: give [web] a password (or password_file)"
         )
         yield Advice(text, is_urgent=True)
-    lacking = [name for name in ("bottle", "waitress") if find_spec(name) is None]
-    if lacking:
-        text = f"there will be no page: {' and '.join(lacking)} missing; {INSTALL}"
+    if lost := missing("bottle", "waitress"):
+        text = f"there will be no page: {lacking('web', *lost)}"
         yield Advice(text, is_urgent=True)
+    elif missing("prometheus_client"):
+        text = f"the page will have no /metrics: {lacking('web', 'prometheus_client')}"
+        yield Advice(text, is_urgent=False)
+
+
+def _same_health(config: Config) -> Iterator[Advice]:
+    """Yield where one server would get how this kei is twice, so that it counts twice there."""
+    told: dict[str, str] = {}
+    for target in config.upload:
+        server = urlsplit(target.target_url).netloc
+        if target.health and (first := told.setdefault(server, target.name)) != target.name:
+            text = f"uploads {first} and {target.name} both tell one server how this kei is"
+            yield Advice(f"{text}: write health = false in one of them", is_urgent=False)
 
 
 def _same_names(config: Config) -> Iterator[Advice]:

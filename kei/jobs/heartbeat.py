@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit, urlunsplit
@@ -32,6 +33,21 @@ BODY_MAX_CHARS = 10_000  # what healthchecks.io keeps of a body is ten times tha
 SUCCESS = range(200, 300)
 # healthchecks.io answers 200 to an address that it does not know, and says so in the body.
 _NOT_COUNTED = b"OK ("
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatStatus:
+    """How a server is told, for the status document.
+
+    Attributes:
+        server: its host, and its port if that is not the usual one.
+        told_ms: when it was told last, milliseconds since 1970 in UTC; None if not since the start.
+        fault: why the last attempt failed; None if it did not.
+    """
+
+    server: str
+    told_ms: int | None
+    fault: str | None
 
 
 class Asks(Protocol):
@@ -73,6 +89,11 @@ class HeartbeatSender:
         self._rng = rng
         self._stopping = threading.Event()
         self._incidents = Incidents(log, clock)
+        self._status = HeartbeatStatus(urlsplit(settings.url).netloc, None, None)
+
+    def status(self) -> HeartbeatStatus:
+        """Return how the server is told; any thread."""
+        return self._status
 
     def run(self) -> None:
         """Say once how kei is; a server that cannot be told is a fault in the log."""
@@ -88,12 +109,13 @@ class HeartbeatSender:
             except RetryLater as error:
                 fault = str(error)
             if fault is None:
+                self._status = replace(self._status, told_ms=self._clock.now_ms(), fault=None)
                 self._incidents.ended("heartbeat_failing")
                 return
             pause_s = max(PAUSE_S, 2 * pause_s) * self._rng.uniform(0.5, 1.5)
             pause_s = min(pause_s, PAUSE_MAX * self._settings.every_s)
-        host = text_rules.host(self._settings.url)
-        self._incidents.raised("heartbeat_failing", server=host, reason=fault)
+        self._status = replace(self._status, fault=fault)
+        self._incidents.raised("heartbeat_failing", server=self._status.server, reason=fault)
 
     def stop(self) -> None:
         """Make a run end soon, and any later one at once; any thread."""
@@ -144,7 +166,7 @@ def _build(settings: Heartbeat, context: JobContext) -> Job:
 
     http = Http(context.clock)
     sender = HeartbeatSender(settings, context.problems, http, context.clock, context.rng)
-    return Job(sender.run, sender.stop)
+    return Job(sender.run, sender.stop, heartbeat=sender.status)
 
 
 KIND = JobKind(_plan)

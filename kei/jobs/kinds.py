@@ -25,6 +25,7 @@ from kei.settings.config import Config
 from kei.settings.text_rules import show_duration
 
 if TYPE_CHECKING:
+    from kei.jobs.heartbeat import HeartbeatStatus
     from kei.meter.decoder import MeterDecoder
     from kei.meter.progress import HistoryStatus
     from kei.store.database import Database
@@ -152,12 +153,14 @@ class Job:
         stop: makes a run end soon, and any later one at once.
         sender: of an upload, for the status document; None for any other job.
         history: says how far the record has been made complete, for the same; any thread.
+        heartbeat: says how the server of `[heartbeat]` is told, for the same; any thread.
     """
 
     run: Callable[[], None]
     stop: Callable[[], None] = _nothing
     sender: Sender | None = None
     history: Callable[[], HistoryStatus] | None = None
+    heartbeat: Callable[[], HeartbeatStatus] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import structlog
 
 from kei.core.backoff import Backoff
 from kei.core.errors import RetryLater
+from kei.core.extras import lacking
 from kei.core.incidents import Incidents
 from kei.mqtt.broken import Closed, TooLong
 from kei.mqtt.sources import Sources
@@ -32,7 +33,6 @@ STEADY_S = 150.0
 BIRTH_SPREAD_S = 5.0  # Home Assistant has just started, and many want to tell it something
 BIRTH_TOPIC, BIRTH = "homeassistant/status", b"online"  # by default
 LEAVE_LIMIT_S = 0.5
-NEEDS = "pip install 'kei[mqtt]'"
 
 
 class Publisher:
@@ -76,7 +76,7 @@ class Publisher:
             # No part of a kei that tells no broker: paho-mqtt is an extra.
             from kei.mqtt.connection import Connection  # noqa: PLC0415
         except ModuleNotFoundError as error:
-            self._incidents.raised("mqtt_unavailable", reason=f"{error.name} is missing; {NEEDS}")
+            self._incidents.raised("mqtt_unavailable", reason=lacking("mqtt", str(error.name)))
             self._stopping.wait()
             return
         self._keep_told(Connection)

@@ -28,11 +28,16 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Text(Kind):
-    """A text that a rule takes, changes or refuses; a hidden one is not shown in logs."""
+    """A text that a rule takes, changes or refuses; a hidden one is not shown in logs.
+
+    Attributes:
+        parts: of it, that other programs have as keys of their own.
+    """
 
     rule: Callable[[str], object]
     span: str = ""
     hidden: bool = False
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -265,9 +265,21 @@ class Plan:
         yield from self._zone_conflicts()
 
     @property
+    def goes_by_kwh(self) -> bool:
+        """Whether the price of a kWh depends on how many there were before it in the period."""
+        steps = (self.steps, *(zone.steps for zone in self.zones))
+        has_minimum = self.base is not None and self.base.minimum is not None
+        return has_minimum or any(len(each) > 1 for each in steps)
+
+    @property
     def needs_day_kinds(self) -> bool:
         """Whether prices depend on what day it is."""
         return any(zone.days is not Days.ALL for zone in self.zones)
+
+    @property
+    def needs_national_holidays(self) -> bool:
+        """Whether a library has to know which days they are."""
+        return self.needs_day_kinds and NATIONAL in self.holidays
 
     def zone_at(self, half_hour: int, *, is_weekday: bool, month: int) -> int | None:
         """Return the index of the zone that counts for a half-hour; see `Zone.fits`."""

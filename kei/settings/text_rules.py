@@ -211,11 +211,11 @@ def upload_key(text: str) -> str:
     return text
 
 
-def target_url(text: str) -> str:
+def target_url(text: str, example: str = "https://example.com/upload.php") -> str:
     """Take an http or https address with a host and without user and password."""
     if not text.isprintable() or " " in text:
         raise Wrong("contains a space or a control character", "write it as %20, or copy it anew")
-    remedy = 'write it like "https://example.com/upload.php"'
+    remedy = f'write it like "{example}"'
     try:
         parts = urlsplit(text)
         host, at_port = parts.hostname, parts.port

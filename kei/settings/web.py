@@ -10,7 +10,6 @@ from kei.settings.keys import SecretText, Text, key, table
 from kei.settings.text_rules import Wrong, shown
 
 DEFAULT_PORT = 8580
-INSTALL = "pip install 'kei[web]'"  # what the page needs
 
 _LISTEN = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[^\[\]:/]+)):(?P<port>[0-9]{1,5})")
 _REMEDY = 'write "127.0.0.1:8580", or "0.0.0.0:8580" for the home network'
@@ -46,6 +45,11 @@ class Address:
         """Whether only programs of this machine can reach it."""
         return ipaddress.ip_address(self.host).is_loopback
 
+    @property
+    def is_any(self) -> bool:
+        """Whether it stands for all addresses of this machine, and is none itself."""
+        return ipaddress.ip_address(self.host).is_unspecified
+
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
@@ -69,7 +73,7 @@ class Web:
     """The page of this kei for a browser, and its JSON; needs the extra `kei[web]`."""
 
     listen: Address = key(
-        Text(Address.read, "IP address and port"),
+        Text(Address.read, "IP address and port", parts=("host", "port", "address", "bind")),
         'Where; "0.0.0.0:8580" is for the home network, and wants a password.',
         default=Address("127.0.0.1", DEFAULT_PORT),
         example=f'"127.0.0.1:{DEFAULT_PORT}"',

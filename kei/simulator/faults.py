@@ -80,7 +80,7 @@ def check_happens_to_skstack(kind: FaultKind) -> None:
         ConfigError: it is one of `J11_ONLY`.
     """
     if kind in J11_ONLY:
-        raise ConfigError([f"fault {kind}: happens to a J11 only; leave it out, or dongle=J11"])
+        raise ConfigError([f"fault {kind}: happens to a J11 only; leave it out, or simulate a J11"])
 
 
 @dataclass(frozen=True, slots=True)

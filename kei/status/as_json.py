@@ -22,6 +22,8 @@ _LIVE = (
     "session",
     "sensors",
     "mqtt",
+    "page",
+    "heartbeat",
 )  # as the running kei says
 
 

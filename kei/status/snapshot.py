@@ -9,6 +9,7 @@ from typing import get_args, get_origin, get_type_hints
 
 from kei.core.errors import Malformed
 from kei.core.logs import LogLine
+from kei.jobs.heartbeat import HeartbeatStatus
 from kei.meter.meter_clock import MeterClockStatus
 from kei.meter.progress import HistoryStatus
 from kei.mqtt.status import MqttStatus
@@ -34,6 +35,14 @@ PAUSING = "waiting before the next attempt"
 
 
 @dataclass(frozen=True, slots=True)
+class PageStatus:
+    """How the page is: where it listens, and why it is not served at present."""
+
+    url: str
+    fault: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """A running kei at one moment.
 
@@ -52,6 +61,8 @@ class Snapshot:
         mqtt: the connection to the broker; None without a `[mqtt]` table.
         outline: of the settings in force; None from an older version of kei.
         refused: why a changed jobs.toml is not in force, one line each; None as above.
+        page: whether the page is served; None without a `[web]` table.
+        heartbeat: whether the server of `[heartbeat]` is told; None without that table.
     """
 
     version: str
@@ -68,6 +79,8 @@ class Snapshot:
     mqtt: MqttStatus | None = None
     outline: Outline | None = None
     refused: tuple[str, ...] | None = None
+    page: PageStatus | None = None
+    heartbeat: HeartbeatStatus | None = None
 
 
 def clipped(text: str | None) -> str | None:

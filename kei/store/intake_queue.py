@@ -21,6 +21,7 @@ log = structlog.stdlib.get_logger("kei.store")
 BOUND = 10_000  # readings; some 50 s of four ports with 50 lines a second each
 FORGETS = 0.9  # a long pause between two readings is the usual one for some twenty more
 LONGER = 3  # times the usual one that a pause counts at most: else the series was gone
+OF_NOW_MS = 3_600_000  # a half-hour register is the newest one for so long, if the next is late
 LONGER_MIN_MS = 60_000  # but so long is a pause for boards that send several lines at once
 
 
@@ -77,6 +78,19 @@ class IntakeQueue:
                 self._changed.wait()
             self._waiting += brought
             self._changed.notify_all()
+
+    def know(self, readings: Sequence[Reading]) -> None:
+        """Count those of now that have been recorded already, as they were made good. Any thread.
+
+        Args:
+            readings: of any time; one that is older than `OF_NOW_MS` may be older than what was
+                recorded before the start.
+        """
+        since_ms = self._clock.now_ms() - OF_NOW_MS
+        for each in readings:
+            latest = self._latest.get((each.unit, each.sensor))
+            if each.time_ms > (since_ms if latest is None else latest.time_ms):
+                self._latest[each.unit, each.sensor] = each
 
     def latest(self, unit: str) -> Mapping[str, Reading]:
         """Return the last reading of each SensorID of a unit that `record` has been given."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import date
 
 from kei.core.errors import ConfigError
+from kei.core.extras import install
 from kei.settings.tariff import Plan
 from kei.settings.tariff_texts import NATIONAL, WEEKDAYS
 
@@ -17,7 +18,7 @@ def is_weekday_of(plan: Plan) -> Callable[[date], bool]:
     if not plan.needs_day_kinds:
         return lambda _: True
     named = frozenset(plan.holidays)
-    national = national_holidays() if NATIONAL in named else _never
+    national = national_holidays() if plan.needs_national_holidays else _never
 
     def is_weekday(day: date) -> bool:
         names = (WEEKDAYS[day.weekday()], f"{day:%m-%d}", f"{day:%Y-%m-%d}")
@@ -36,7 +37,7 @@ def national_holidays() -> Callable[[date], bool]:
         # Not on a machine whose tariff does not need it.
         import jpholiday  # noqa: PLC0415
     except ImportError:
-        how = "install it (pip install jpholiday), or list the dates in `holidays` instead"
+        how = f"{install('bill')}, or list the dates in `holidays` instead"
         what = f'tariff: the "{NATIONAL}" holidays of Japan need the library jpholiday'
         raise ConfigError([f"{what}; {how}"]) from None
     return jpholiday.is_holiday

@@ -107,7 +107,9 @@ class Pricing:
         return Cost(whole.kwh, amount, whole.missing, tuple(problems))
 
     def price_at(self, use: Use, time_ms: int) -> Price | None:
-        """Return what the next kWh costs at an instant; None if there is no plan for it.
+        """Return what the next kWh costs at an instant; None if nobody can tell.
+
+        There is no plan for it, or it goes by what was used before, of which nothing is known.
 
         Args:
             use: what was bought in the period so far, for prices that go by steps.
@@ -120,8 +122,10 @@ class Pricing:
         plan = self._plan_at(period, time_ms)
         if plan is None:
             return None
-        prices = self._prices(plan)
-        so_far = prices.quantities(use.part(period.start_ms, time_ms))
+        prices, before = self._prices(plan), use.part(period.start_ms, time_ms)
+        if plan.goes_by_kwh and before.gaps and before.kwh is None:
+            return None
+        so_far = prices.quantities(before)
         if so_far.kwh < period.scaled_kwh(includes(plan)):
             return Price(Decimal(0), Decimal(0), Decimal(0), "included in the minimum charge")
         energy, what = prices.next_kwh(so_far, period, time_ms - time_ms % HALF_HOUR_MS)

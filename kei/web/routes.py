@@ -4,7 +4,8 @@ import json
 import re
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import partial
 from importlib import resources
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,11 +14,12 @@ import structlog
 
 from kei.core import times
 from kei.core.errors import ConfigError, KeiError
+from kei.core.extras import install
 from kei.core.printable import printable, printable_json
 from kei.energy.periods import By
 from kei.settings.months import month
 from kei.settings.text_rules import Wrong
-from kei.settings.web import INSTALL, Web
+from kei.settings.web import Web
 from kei.status.as_json import to_document
 from kei.store.thinned import Wanted
 from kei.web.guard import OPEN, SIGNED_IN, Application, Guard
@@ -75,15 +77,15 @@ class _Routes:
         for path, (name, kind) in FILES.items():
             self._route(path, _file(folder.joinpath(name).read_bytes(), kind))
         self._route(OPEN, self._healthz)
-        for name, answer in (
+        for name, answer, *parameters in (
             ("now", self._now),
-            ("power", self._power),
-            ("energy", self._energy),
-            ("cost", self._cost),
-            ("bill", self._bill),
+            ("power", self._power, "from", "to", "points", "series"),
+            ("energy", self._energy, "from", "to", "by"),
+            ("cost", self._cost, "from", "to"),
+            ("bill", self._bill, "month"),
             ("status", self._status),
         ):
-            self._route(f"/api/{name}", _json(answer))
+            self._route(f"/api/{name}", _json(partial(_checked, answer, parameters)))
         self._metrics: Metrics | None = None
         self._importing = threading.Lock()
         self._route(METRICS, _json(self._scraped))
@@ -114,7 +116,9 @@ class _Routes:
 
                     self._metrics = Metrics(self._live, self._recorded)
         except ImportError as error:
-            raise KeiError(f"no metrics: {error.name} is missing or too old; {INSTALL}") from None
+            raise KeiError(
+                f"no metrics: {error.name} is missing or too old; {install('web')}"
+            ) from None
         body, kind = self._metrics.answer(bottle.request.get_header("Accept", ""))
         return bottle.HTTPResponse(body, 200, {"Content-Type": kind})
 
@@ -195,6 +199,15 @@ class _Routes:
         if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) < POINTS_MIN:
             raise _Mistake(f"points is a whole number from {POINTS_MIN} to {POINTS_MAX}")
         return min(int(text), POINTS_MAX)
+
+
+def _checked(answer: Callable[[], object], parameters: Collection[str]) -> object:
+    """Return an answer to a request that has these parameters only; _Mistake if it has others."""
+    for name in bottle.request.query:
+        if name not in parameters:
+            known = f"known here: {', '.join(parameters)}" if parameters else "none is known here"
+            raise _Mistake(f"unknown parameter {name}; {known}")
+    return answer()
 
 
 def _asked(name: str) -> str:

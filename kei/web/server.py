@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from kei.core.extras import lacking
 from kei.core.incidents import Incidents
-from kei.settings.web import INSTALL, Web
+from kei.settings.web import Web
+from kei.status.snapshot import PageStatus
 from kei.web.live import Live
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ class WebServer:
         self._stopping = threading.Event()
         self._connections: Connections | None = None
         self._incidents = Incidents(log, live.clock)
+        self._fault: str | None = None
 
     def run(self) -> None:
         """Serve until `stop`; an address that is not to be had is tried again and again."""
@@ -46,7 +49,8 @@ class WebServer:
             from kei.web.connections import serve  # noqa: PLC0415
             from kei.web.routes import QUICK, application  # noqa: PLC0415
         except ModuleNotFoundError as error:
-            log.error("web_unavailable", reason=f"{error.name} is missing", hint=INSTALL)  # noqa: TRY400
+            self._fault = lacking("web", str(error.name))
+            log.error("web_unavailable", reason=self._fault)  # noqa: TRY400
             self._stopping.wait()
             return
         answering = application(self._settings, self._live)
@@ -55,6 +59,7 @@ class WebServer:
             try:
                 with serve(answering, listen, clock, QUICK) as connections:
                     self._connections = connections
+                    self._fault = None
                     self._incidents.ended("web_unavailable")
                     log.info("web_listening", url=f"http://{listen}/")
                     connections.run(self._stopping)
@@ -70,12 +75,17 @@ class WebServer:
             with contextlib.suppress(OSError):  # it has ended already
                 connections.wake()
 
+    def status(self) -> PageStatus:
+        """Return whether the page is served; any thread."""
+        return PageStatus(f"http://{self._settings.listen}/", self._fault)
+
     def _tell(self, error: OSError) -> None:
+        self._fault = error.strerror or str(error)
         self._incidents.raised(
             "web_unavailable",
             level=logging.ERROR,
             listen=str(self._settings.listen),
-            reason=error.strerror or str(error),
+            reason=self._fault,
             hint="kei records all the same, and tries again; is the port another program's, or the"
             " address not of this machine? See listen of [web]",
         )

@@ -323,5 +323,6 @@ def test_check_says_what_a_bill_will_lack(home: Home, monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "jpholiday", None)
     zones = "zones = [{ days = 'weekday', price = 1 }, { price = 2 }]\n"
     found = checked(home, MARKET.replace("market =", f"{zones}#"))
-    assert [is_good for _, is_good in found] == [True, False]
-    assert "pip install jpholiday" in found[1][0]
+    assert [is_good for _, is_good in found] == [True, True]
+    assert found[0][0].startswith('warning: "national" holidays of [tariff], so no costs: ')
+    assert "jpholiday is missing; pip install 'kei[bill]'" in found[0][0]

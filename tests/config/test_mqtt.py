@@ -54,6 +54,9 @@ def test_the_password_may_be_in_a_file_and_is_not_shown(jobs: JobsFile, tmp_path
         ('topic = ""', "is empty"),
         (f'topic = "{"k" * 201}"', "too long"),
         ('discovery = "a+b"', "wildcard"),
+        ("discovery = false", 'write "" to have none'),
+        ("tls = true\nca_file = false", 'write "" to have none'),
+        ("topic = false", "write it in quotes"),
         ('password = "horse"', "has no user"),
         ('user = "a"\\npassword = "a\\u0007b"', "control character"),
         ('ca_file = "ca.pem"', "is not used without TLS"),
@@ -70,12 +73,26 @@ def test_faults_of_mqtt_name_their_line(jobs: JobsFile, line: str, told: str) ->
     assert "horse" not in fault
 
 
+def test_a_file_without_its_user_is_named_where_it_stands(jobs: JobsFile, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("correct horse\n")
+    fault = jobs.fault('[mqtt]\nhost = "a"\npassword_file = "secret"\n')
+    assert fault.startswith("3: mqtt.password_file: has no user; ")
+
+
+def test_nothing_is_judged_by_what_is_refused(jobs: JobsFile) -> None:
+    (fault,) = jobs.faults('[mqtt]\ntls = "yes"\nca_file = "ca.pem"\n')
+    assert fault.startswith("2: mqtt.tls: ")
+
+
 @pytest.mark.parametrize(
     ("line", "told"),
     [
         ("", "is missing"),
         ('url = "ftp://x"', "does not begin with http"),
         ('url = "https://a/b"\nevery = "9s"', "from 10s to 1d"),
+        ('url = "hc-ping.com/x"', 'write it like "https://hc-ping.com/xxxxxxxx"'),
+        ('url = "https://hc-ping.com/"', "names no check"),
+        ('url = "https://a/b/fail/?x=1"', "leave out /fail"),
     ],
 )
 def test_faults_of_heartbeat_name_their_line(jobs: JobsFile, line: str, told: str) -> None:

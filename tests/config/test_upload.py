@@ -4,6 +4,7 @@ import pytest
 from jobs_file import JobsFile
 
 from kei.core.secret import Secret
+from kei.jobs.advice import advice
 from kei.settings.upload import Compress, UploadTarget, What
 from kei.upload.formats import FORMATS
 
@@ -173,6 +174,28 @@ def test_an_unknown_format_is_a_fault(jobs: JobsFile) -> None:
     fault = jobs.fault(KEILOG + 'format = "xml"')
     assert fault == (
         f'4: upload[0].format: "xml" is not possible; it is one of: {", ".join(FORMATS)}'
+    )
+
+
+def test_what_goes_by_a_format_is_not_judged_before_there_is_one(jobs: JobsFile) -> None:
+    text = JSON.replace("json", "infux") + 'health = true\ncompress = "gzip"\n'
+    assert jobs.fault(text).startswith('3: upload[0].format: "infux" is not possible; did you mean')
+
+
+def test_a_name_that_is_one_of_a_few_is_named_whatever_was_written(jobs: JobsFile) -> None:
+    told = '4: upload[0].compress: found true or false, wanted a text; write one of: "none", "gzip"'
+    assert jobs.fault(f"{JSON}compress = true") == told
+
+
+@pytest.mark.parametrize(("host", "is_told"), [("example.com", True), ("other.example", False)])
+def test_one_server_is_told_once_how_this_kei_is(
+    jobs: JobsFile, host: str, *, is_told: bool
+) -> None:
+    second = JSON.replace("example.com", host) + 'name = "second"\n'
+    loaded = jobs.load(f"{JSON}health = true\n{second}health = true\n")
+    told = [each.text for each in advice(loaded) if "both tell one server" in each.text]
+    assert [text.split(" both")[0] for text in told] == (
+        ["uploads example.com and second"] if is_told else []
     )
 
 

@@ -11,7 +11,7 @@ from upload_support import Server, answer, events
 
 from kei.core.clock import SystemClock
 from kei.jobs import heartbeat
-from kei.jobs.heartbeat import HeartbeatSender, fail_url
+from kei.jobs.heartbeat import HeartbeatSender, HeartbeatStatus, fail_url
 from kei.settings.heartbeat import Heartbeat
 from kei.upload.http import Http
 
@@ -84,12 +84,16 @@ def test_a_server_that_does_not_take_it_is_tried_three_times_and_told_once(
     rig.sender.run()
     assert len(server.posts) == 2 * heartbeat.TRIES
     (fault,) = events(told, "heartbeat_failing")
-    assert fault["server"] == "127.0.0.1"
+    netloc = f"127.0.0.1:{server.port}"
+    assert fault["server"] == netloc
+    status = rig.sender.status()
+    assert (status.server, status.told_ms, status.fault) == (netloc, None, fault["reason"])
     assert reason in str(fault["reason"])
     assert "create" not in str(fault)
     server.always(answer(200, b"OK"))
     rig.sender.run()
     assert events(told, "fault_ended")
+    assert rig.sender.status() == HeartbeatStatus(netloc, FakeClock().now_ms(), None)
 
 
 def test_a_lost_request_is_made_good_at_once(server: Server, rig: Rig, told: LogCapture) -> None:

@@ -54,7 +54,8 @@ def test_without_paho_it_says_what_to_install(home: Make, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "paho", None)
     with running(home()) as publisher:
         wait_until(lambda: publisher.status().fault, 5, "the fault")
-        assert publisher.status().fault == "paho is missing; pip install 'kei[mqtt]'"
+        lacking = "paho-mqtt is missing; pip install 'kei[mqtt]', then restart kei if it runs"
+        assert publisher.status().fault == lacking
         assert not publisher.status().connected
 
 

@@ -112,6 +112,19 @@ def test_a_broker_is_told_and_reloads_keep_its_connection(
 
 
 @needs_mosquitto
+def test_a_half_hour_from_the_meters_memory_is_told_without_another_connection(
+    tmp_path: Path, port: int, ear: Listener
+) -> None:
+    path = jobs(tmp_path, port, "[history]\ndays = 1", groups=requests(("E7", 1)))
+    with running("--jobs", str(path)) as kei:
+        ear.wait_for(lambda: ear.of(f"{BASE}/BR/EA"), "a register")
+        time = datetime.fromisoformat(json.loads(ear.of(f"{BASE}/BR/EA")[-1])["time"])
+        assert (time.minute % 30, time.second) == (0, 0)
+        assert connections(kei) == 1
+        assert kei.stop() == 0
+
+
+@needs_mosquitto
 def test_costs_are_those_of_the_page_and_end_with_the_tariff(
     tmp_path: Path, port: int, ear: Listener
 ) -> None:

@@ -92,6 +92,29 @@ def test_a_script_without_its_packages_says_how_to_get_them(tmp_path: Path) -> N
     assert "[dev]" in line
 
 
+def test_a_script_whose_helpers_are_those_of_the_tests_says_what_they_need(tmp_path: Path) -> None:
+    scripts = tmp_path / "scripts"
+    shutil.copytree(ROOT / "scripts", scripts)
+    script = str(scripts / "rehearse_fleet.py")
+    as_scripts_run_has_it = (
+        "import runpy, sys; sys.modules['coverage'] = None; sys.argv = sys.argv[1:];"
+        "sys.path.insert(0, sys.argv[0].rpartition('/')[0]);"
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", as_scripts_run_has_it, script, "--help"],
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": f"{ROOT}:{ROOT}/tests/support"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "needs coverage" in line
+    assert "scripts/test --version" in line
+
+
 def test_the_benchmark_of_the_session_compares_both_grammars_with_others() -> None:
     script = ROOT / "scripts" / "bench_session.py"
     done = subprocess.run(
@@ -120,6 +143,7 @@ def test_a_rehearsed_fleet_loses_nothing_and_its_silent_sites_are_known() -> Non
     assert int(recorded[1]) >= 4 * 36, "what piled up, at least"
     assert re.search(r"[1-9]\d* values of health taken and given back", done.stdout)
     assert "house-1, house-2, house-3 are stopped" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("verdict: all is well: nothing lost")
 
 
 def test_the_way_of_a_reading_is_counted() -> None:

@@ -87,7 +87,7 @@ def test_a_field_with_anything_in_it_is_taken_or_malformed(name: str, value: obj
         return
 
 
-OPTIONAL = {"session", "meter_clock", "history", "mqtt", "outline", "refused"}
+OPTIONAL = {"session", "meter_clock", "history", "mqtt", "outline", "refused", "page", "heartbeat"}
 
 
 @pytest.mark.parametrize("name", sorted(set(PLAIN) - OPTIONAL))

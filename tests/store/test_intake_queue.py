@@ -139,6 +139,21 @@ def test_readings_of_another_time_are_passed_on_and_the_latest_only_if_they_are(
     assert recorder.taken == [("each", 1), ("each", 2), ("once", 1), ("once", 0)]
 
 
+def test_what_was_made_good_is_the_latest_only_if_it_is_of_now() -> None:
+    clock = FakeClock()
+    queue = IntakeQueue(SlowRecorder(), clock)
+    now_ms, kwh = clock.now_ms(), Decimal(1)
+    older, newest = (Reading(now_ms - s * 1000, "BR", "EA", kwh, "x") for s in (2100, 300))
+    queue.know([Reading(now_ms - 3_600_000, "BR", "EA", kwh, "x")])
+    assert queue.latest("BR") == {}
+    queue.know([newest, older])
+    assert queue.latest("BR") == {"EA": newest}
+    later = replace(newest, time_ms=now_ms)
+    queue.record([later])
+    queue.know([newest])
+    assert queue.latest("BR")["EA"].time_ms == now_ms
+
+
 def test_the_longest_of_the_last_pauses_is_that_of_a_series() -> None:
     clock = FakeClock()
     queue = IntakeQueue(SlowRecorder(), clock)

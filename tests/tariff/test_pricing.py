@@ -45,6 +45,30 @@ def test_an_interval_costs_what_it_adds_to_the_bill() -> None:
     assert home.pricing.cost(home.use(), at("2026-10-03"), at("2026-10-03 11:00")).kwh == 20
 
 
+@pytest.mark.parametrize(
+    ("plan", "price", "is_known_without"),
+    [
+        (STEPS, "36.40", False),
+        (KANSAI, "25.61", False),
+        ("steps = [{ price = 30 }]", "30", True),
+        ('zones = [{ hours = "0-9", price = 10 }, { price = 20 }]', "20", True),
+        (ZONES, "20", False),
+    ],
+)
+def test_a_price_that_goes_by_the_kwh_before_it_is_not_known_without_any_of_them(
+    plan: str, price: str, *, is_known_without: bool
+) -> None:
+    start, now = at("2026-10-01"), at("2026-10-20 12:00")
+    nothing = Use(start, now, {}, (Gap(start, now, None),))
+    some = Use(start, now, {start: Decimal(130)}, (Gap(start + HALF_HOUR_MS, now, None),))
+    pricing = Pricing(tariff(plan), TOKYO)
+    found = pricing.price_at(some, now)
+    assert found is not None
+    assert found.energy == Decimal(price)
+    assert (pricing.price_at(nothing, now) is not None) is is_known_without
+    assert pricing.price_at(nothing, start) is not None, "as of the first half-hour"
+
+
 def test_what_a_minimum_charge_includes_costs_nothing() -> None:
     used = {"2026-10-02 10:00": "10", "2026-10-03 10:00": "10"}
     home = Home(tariff(KANSAI, FIGURES), used=used)

@@ -149,7 +149,7 @@ def test_a_gap_counts_for_steps() -> None:
 
 def test_without_the_library_one_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jpholiday", None)
-    with pytest.raises(ConfigError, match=r"\"national\".*pip install jpholiday"):
+    with pytest.raises(ConfigError, match=r"\"national\".*pip install .kei.bill"):
         zone_of("2026-10-15 12:00")
     assert zone_of("2026-10-15 12:00", CHUBU + SUNDAYS) == "day"
     assert zone_of("2026-10-15 12:00", 'zones = [{ name = "all", price = 1 }]') == "all"

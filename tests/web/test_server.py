@@ -167,4 +167,6 @@ def test_without_the_extra_that_is_said_once(monkeypatch: pytest.MonkeyPatch) ->
         server.stop()
         thread.join(PATIENCE_S)
     (told,) = logs
-    assert (told["event"], told["hint"]) == ("web_unavailable", "pip install 'kei[web]'")
+    lacking = "waitress is missing; pip install 'kei[web]', then restart kei if it runs"
+    assert (told["event"], told["reason"]) == ("web_unavailable", lacking)
+    assert server.status().fault == lacking

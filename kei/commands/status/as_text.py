@@ -6,6 +6,7 @@ from typing import TypeAlias
 from kei.core.clock import local
 from kei.core.printable import counted, printable
 from kei.core.reading import Reading, plain
+from kei.jobs.heartbeat import HeartbeatStatus
 from kei.meter.meter_clock import METER_UTC_OFFSET, TOLERANCE_S
 from kei.meter.progress import HistoryStatus
 from kei.mqtt.status import MqttStatus
@@ -55,6 +56,11 @@ def _blocks(facts: Facts, problems: Sequence[Problem]) -> Iterator[Block]:
         yield {"upload": list(_upload(facts, upload))}
     if snapshot and snapshot.mqtt:
         yield {"mqtt": list(_mqtt(snapshot.mqtt))}
+    if snapshot and snapshot.heartbeat:
+        yield {"heartbeat": list(_heartbeat(facts, snapshot.heartbeat))}
+    if snapshot and snapshot.page:
+        page = snapshot.page
+        yield {"page": [page.url + ("" if page.fault is None else f": NOT SERVED: {page.fault}")]}
     if snapshot:
         lines = [
             f"{local(line.time_ms, facts.zone):%Y-%m-%d %H:%M:%S}  {line.level}  {line.text}"
@@ -133,7 +139,7 @@ def _history(history: HistoryStatus) -> Iterator[str]:
 def _port(port: ReaderStatus) -> Iterator[str]:
     state = "open" if port.fault is None else "not open"
     heard = "" if port.heard_s is None else f", last line {span(port.heard_s)} ago"
-    yield f"{port.port}: {state} for {span(port.since_s)}{heard}"
+    yield f"{port.port.rstrip(':')}: {state} for {span(port.since_s)}{heard}"
     if port.fault is not None:
         yield f"  FAULT {port.fault}"
     reasons = ", ".join(f"{count} {name}" for name, count in port.rejected.items())
@@ -215,6 +221,15 @@ def _mqtt(mqtt: MqttStatus) -> Iterator[str]:
     yield f"{mqtt.broker}: {state} for {span(mqtt.since_s)}, {mqtt.published} messages sent"
     if mqtt.fault is not None:
         yield f"last error: {mqtt.fault}"
+
+
+def _heartbeat(facts: Facts, heartbeat: HeartbeatStatus) -> Iterator[str]:
+    told = "not told since the start"
+    if heartbeat.told_ms is not None:
+        told = f"last told {span(facts.age_s(heartbeat.told_ms))} ago"
+    yield f"{heartbeat.server}: {told}"
+    if heartbeat.fault is not None:
+        yield f"last error: {heartbeat.fault}"
 
 
 def _upload(facts: Facts, upload: Upload) -> Iterator[str]:

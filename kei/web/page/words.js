@@ -16,7 +16,7 @@ export const WORDS = {
     until: "up to {time}", noRegisters: "The meter tells its energy at :00 and :30; the first sum comes after two of them.",
     from: "since {day}", forecast: "about {cost} expected by {day}",
     noTariff: "Write your plan into [tariff] of jobs.toml, and costs are shown here.",
-    perKwh: "yen per kWh, with fuel and levy", noPrice: "The price is not known.", soldPeriod: "{kwh} kWh this period",
+    perKwh: "per kWh, with fuel and levy", noPrice: "The price is not known.", soldPeriod: "{kwh} kWh this period",
     selected: "{from} – {to}: {kwh} kWh", selectedCost: ", {cost}", selectedSold: ", sold {kwh} kWh", missing: " ({count} half-hours missing)", gaps: "{count} half-hours are missing in it", filling: "{days} days of half-hours to be read yet", filled: "nothing is missing", reading: "{from} – {to}: …",
     cell: "{day} {from} – {to}: {kwh} kWh", partial: "partly known", soFar: "so far", noData: "Nothing recorded yet.",
     allWell: "All is well", problems: { one: "{count} problem", other: "{count} problems" },

@@ -9,11 +9,13 @@ import pytest
 from status_facts import FACTS, LIVE, OUTLET, PORT, SESSION, SNAPSHOT, reading
 
 from kei.commands.status import StatusReport
+from kei.jobs.heartbeat import HeartbeatStatus
 from kei.meter.meter_clock import MeterClockStatus
 from kei.meter.progress import HistoryStatus
 from kei.mqtt.status import MqttStatus
 from kei.status.facts import Facts, Upload
 from kei.status.rules import problems_of
+from kei.status.snapshot import PageStatus
 from kei.store.queue import Waiting
 from kei.store.sinks import RecorderStatus
 from kei.timekeeping.monitor import ClockStatus
@@ -70,6 +72,24 @@ def test_people_see_whether_the_broker_is_connected() -> None:
     text = text_of(replace(FACTS, snapshot=replace(SNAPSHOT, mqtt=gone)))
     assert "broker:1883: not connected for 12 s, 99 messages sent\n" in text
     assert "           last error: Connection refused\n" in text
+
+
+def test_people_see_whether_the_page_is_served_and_whether_a_heartbeat_is_told() -> None:
+    well = replace(
+        SNAPSHOT,
+        page=PageStatus("http://127.0.0.1:8580/", None),
+        heartbeat=HeartbeatStatus("hc-ping.com", FACTS.now_ms - 12_000, None),
+    )
+    text = text_of(replace(FACTS, snapshot=well))
+    assert "\nheartbeat  hc-ping.com: last told 12 s ago\n\npage       http://127.0.0.1:85" in text
+    failing = replace(
+        SNAPSHOT,
+        page=PageStatus("http://127.0.0.1:8580/", "Address already in use"),
+        heartbeat=HeartbeatStatus("hc-ping.com", None, "status 404"),
+    )
+    text = text_of(replace(FACTS, snapshot=failing))
+    assert "\npage       http://127.0.0.1:8580/: NOT SERVED: Address already in use\n" in text
+    assert "hc-ping.com: not told since the start\n           last error: status 404\n" in text
 
 
 def test_people_see_what_has_no_line_and_what_it_waits_for() -> None:
@@ -216,8 +236,8 @@ def test_machines_see_one_object() -> None:
     found = json_of(FACTS)
     assert list(found) == [
         "time", "well", "problems", "running", "version", "pid", "up_s", "clock",
-        "meter_clock", "history", "session", "sensors", "mqtt", "series", "recorder", "uploads",
-        "errors",
+        "meter_clock", "history", "session", "sensors", "mqtt", "page",
+        "heartbeat", "series", "recorder", "uploads", "errors",
     ]  # fmt: skip
     assert found["time"] == "2026-11-23T10:00:00+09:00"
     assert (found["well"], found["problems"], found["running"]) == (True, [], True)
