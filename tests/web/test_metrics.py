@@ -360,11 +360,11 @@ SENSOR = 'kei_sensor_value{sensor="T1",unit="A1"}'
 def all_there(kei: Program, sensor: Board, folder: Path, text: Callable[[], str]) -> None:
     """Every series of meter and board is told, with values and times of the text files."""
     wanted = {
-        ("BR", "E7"): ("kei_power_watts", 1.0),
-        ("BR", "E8R"): ('kei_current_amperes{phase="r"}', 1.0),
-        ("BR", "E8T"): ('kei_current_amperes{phase="t"}', 1.0),
-        ("BR", "E0"): ('kei_energy_joules_total{direction="bought"}', 3.6e6),
-        ("A1", "T1"): (SENSOR, 1.0),
+        ("BR", "E7"): ("kei_power_watts", 1),
+        ("BR", "E8R"): ('kei_current_amperes{phase="r"}', 1),
+        ("BR", "E8T"): ('kei_current_amperes{phase="t"}', 1),
+        ("BR", "E0"): ('kei_energy_joules_total{direction="bought"}', 3_600_000),
+        ("A1", "T1"): (SENSOR, 1),
     }
     numbers = iter(range(10_000))
     found: Samples = {}
@@ -380,10 +380,13 @@ def all_there(kei: Program, sensor: Board, folder: Path, text: Callable[[], str]
         at = found[f'kei_reading_timestamp_seconds{{sensor="{sensor_id}",unit="{unit}"}}']
         time = datetime.fromtimestamp(at, TOKYO).strftime("%Y/%m/%d %H:%M:%S")
 
-        def is_written() -> bool:
+        wanted_row = [time, unit, sensor_id, found[name]]
+
+        def is_written(wanted_row: list[object] = wanted_row, factor: int = factor) -> bool:
             return any(
-                row[:3] == [time, unit, sensor_id] and float(row[3]) * factor == found[name]  # noqa: B023
+                [*row[:3], float(Decimal(row[3]) * factor)] == wanted_row
                 for row in readings(folder)
+                if row[:3] == wanted_row[:3]
             )
 
         kei.wait_for(is_written, 20, f"{name} {found[name]} at {time} in the text files")
